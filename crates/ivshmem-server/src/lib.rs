@@ -1,0 +1,1 @@
+//! A server for QEMU's ivshmem-doorbell devices.

@@ -1,0 +1,1 @@
+//! Interrupts: sending (ring), receiving (wait, dispatch), and who is there (peers).

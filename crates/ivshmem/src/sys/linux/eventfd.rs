@@ -1,0 +1,114 @@
+//! Eventfds that are shared with other processes, which may have changed their flags and counters.
+//!
+//! All holders of an eventfd share one open file: `O_NONBLOCK` and the counter are common property, so nothing here
+//! relies on a flag that we set, and a count is never more than "not zero".
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, write};
+
+/// A new eventfd with counter 0, non-blocking and closed on exec.
+pub fn create() -> io::Result<OwnedFd> {
+    Ok(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)
+}
+
+/// Adds 1 without ever blocking. A counter that is full is a success: the interrupt is pending already.
+pub fn ring(fd: BorrowedFd<'_>) -> io::Result<()> {
+    loop {
+        // A peer may have cleared O_NONBLOCK and filled the counter; a write would then block for ever.
+        let mut ready = [PollFd::new(&fd, PollFlags::OUT)];
+        match poll(&mut ready, Some(&Timespec::default())) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(e) => return Err(e.into()),
+        }
+        match write(fd, &1_u64.to_ne_bytes()) {
+            Ok(_) | Err(Errno::AGAIN) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Takes what is pending, without blocking whatever the descriptor's flags are. Tells whether anything was.
+pub fn take(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut count = [0; 8];
+    loop {
+        // An offset of -1 makes preadv2 behave like read, and RWF_NOWAIT overrides a cleared O_NONBLOCK.
+        match preadv2(fd, &mut [io::IoSliceMut::new(&mut count)], u64::MAX, ReadWriteFlags::NOWAIT) {
+            Ok(_) => return Ok(true),
+            Err(Errno::AGAIN) => return Ok(false),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Waits until one of two descriptors is readable, or the deadline has passed. Tells which are.
+pub fn wait_either(
+    a: BorrowedFd<'_>,
+    b: BorrowedFd<'_>,
+    deadline: Option<Instant>,
+) -> io::Result<(bool, bool)> {
+    let mut fds = [PollFd::new(&a, PollFlags::IN), PollFd::new(&b, PollFlags::IN)];
+    loop {
+        let left = deadline.map(|d| timespec(d.saturating_duration_since(Instant::now())));
+        match poll(&mut fds, left.as_ref()) {
+            Ok(_) => return Ok((!fds[0].revents().is_empty(), !fds[1].revents().is_empty())),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// A duration as the kernel takes it; what is longer than it can say is cut to its maximum.
+pub fn timespec(duration: Duration) -> Timespec {
+    Timespec::try_from(duration).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 999_999_999 })
+}
+
+/// Whether a descriptor that came from outside is an eventfd, by the kernel's own name for it.
+pub fn is_eventfd(fd: &impl AsFd) -> bool {
+    use std::os::fd::AsRawFd;
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
+        .is_ok_and(|name| name.as_os_str() == "anon_inode:[eventfd]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_merge_and_are_taken_once() {
+        let fd = create().unwrap();
+        assert!(!take(fd.as_fd()).unwrap());
+        ring(fd.as_fd()).unwrap();
+        ring(fd.as_fd()).unwrap();
+        assert!(take(fd.as_fd()).unwrap());
+        assert!(!take(fd.as_fd()).unwrap());
+    }
+
+    #[test]
+    fn nothing_blocks_when_a_peer_fills_the_counter_and_clears_nonblock() {
+        let fd = create().unwrap();
+        rustix::fs::fcntl_setfl(&fd, rustix::fs::OFlags::empty()).unwrap();
+        assert!(!take(fd.as_fd()).unwrap());
+        write(&fd, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+        ring(fd.as_fd()).unwrap();
+        assert!(take(fd.as_fd()).unwrap());
+    }
+
+    #[test]
+    fn waiting_ends_with_the_deadline_or_the_event() {
+        let (a, b) = (create().unwrap(), create().unwrap());
+        let soon = Instant::now() + Duration::from_millis(5);
+        assert_eq!(wait_either(a.as_fd(), b.as_fd(), Some(soon)).unwrap(), (false, false));
+        assert!(Instant::now() >= soon);
+        ring(b.as_fd()).unwrap();
+        assert_eq!(wait_either(a.as_fd(), b.as_fd(), None).unwrap(), (false, true));
+        assert!(is_eventfd(&a) && !is_eventfd(&std::io::stdin()));
+    }
+}

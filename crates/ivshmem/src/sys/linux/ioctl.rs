@@ -1,0 +1,19 @@
+// UNSAFETY: rustix's ioctl is unsafe by nature: the kernel reads and writes by the opcode's own contract.
+#![expect(unsafe_code, reason = "ioctl opcodes that rustix does not wrap")]
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::ioctl::{Getter, ioctl};
+
+/// SIOCOUTQ of asm-generic/sockios.h (the same number as TIOCOUTQ).
+const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
+
+/// Kernel memory held by data sent on a socket and not yet received.
+pub(super) fn outq(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: SIOCOUTQ writes exactly one C int, which is what this Getter gives room for.
+    let getter = unsafe { Getter::<SIOCOUTQ, i32>::new() };
+    // SAFETY: the opcode has no effect on memory beyond the Getter's own output.
+    let bytes = unsafe { ioctl(socket, getter) }?;
+    Ok(u32::try_from(bytes).unwrap_or(0))
+}

@@ -1,0 +1,128 @@
+//! Unix stream sockets whose messages carry at most one descriptor each.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+/// What one receive gave.
+#[derive(Debug)]
+pub enum Received {
+    /// This many bytes, and the descriptor that came with them.
+    Bytes(usize, Option<OwnedFd>),
+    /// Nothing now.
+    WouldBlock,
+    /// The other end closed the connection.
+    Closed,
+    /// More descriptors than a message may have. All of them are closed.
+    TooManyDescriptors,
+}
+
+/// Descriptors taken out of one receive; the protocol sends one, a broken server may send more.
+const FDS_PER_RECEIVE: usize = 4;
+
+/// Receives without blocking. Descriptors are closed on exec and never leak, whatever the sender packs together.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_PER_RECEIVE))];
+    loop {
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let received = match recvmsg(socket, &mut [io::IoSliceMut::new(buffer)], &mut control, flags) {
+            Ok(received) => received,
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => return Ok(Received::WouldBlock),
+            Err(Errno::CONNRESET) => return Ok(Received::Closed),
+            Err(e) => return Err(e.into()),
+        };
+        let mut fds = control.drain().flat_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(fds) => fds.collect::<Vec<_>>(),
+            _ => Vec::new(),
+        });
+        let first = fds.next();
+        if fds.next().is_some() || received.flags.contains(ReturnFlags::CTRUNC) {
+            return Ok(Received::TooManyDescriptors);
+        }
+        return Ok(if received.bytes == 0 {
+            Received::Closed
+        } else {
+            Received::Bytes(received.bytes, first)
+        });
+    }
+}
+
+/// What one send did.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// This many bytes went out, the descriptor with the first of them.
+    Bytes(usize),
+    /// The socket's buffer is full; nothing went out.
+    WouldBlock,
+    /// The kernel holds too many descriptors of ours that nobody has received yet; nothing went out.
+    TooManyInFlight,
+    /// The other end is gone.
+    Closed,
+}
+
+/// Sends without blocking and without SIGPIPE.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<Sent> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let one = fd.map(|fd| [fd]);
+    loop {
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if let Some(fds) = &one {
+            let fits = control.push(SendAncillaryMessage::ScmRights(fds));
+            debug_assert!(fits, "the space is made for one descriptor");
+        }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        return match sendmsg(socket, &[io::IoSlice::new(bytes)], &mut control, flags) {
+            Ok(sent) => Ok(Sent::Bytes(sent)),
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => Ok(Sent::WouldBlock),
+            Err(Errno::TOOMANYREFS) => Ok(Sent::TooManyInFlight),
+            Err(Errno::PIPE | Errno::CONNRESET) => Ok(Sent::Closed),
+            Err(e) => Err(e.into()),
+        };
+    }
+}
+
+/// Bytes of kernel memory taken by what was sent and not yet received. Each message counts with the kernel's own
+/// overhead (some 768 bytes); 0 means that the other end has read everything.
+pub fn unread(socket: &impl AsFd) -> io::Result<u32> {
+    super::ioctl::outq(socket.as_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_descriptor_travels_with_its_message() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let gift = super::super::eventfd::create().unwrap();
+        assert_eq!(send(a.as_fd(), &[1; 8], None).unwrap(), Sent::Bytes(8));
+        assert!(unread(&a).unwrap() > 0);
+        assert_eq!(send(a.as_fd(), &[2; 8], Some(gift.as_fd())).unwrap(), Sent::Bytes(8));
+        let mut buffer = [0; 64];
+        // Read one by one: a larger buffer would get both messages glued together, whose descriptor it is unknown.
+        assert!(matches!(receive(b.as_fd(), &mut buffer[..8]).unwrap(), Received::Bytes(8, None)));
+        assert!(matches!(receive(b.as_fd(), &mut buffer[..8]).unwrap(), Received::Bytes(8, Some(_))));
+        assert!(matches!(receive(b.as_fd(), &mut buffer).unwrap(), Received::WouldBlock));
+        assert_eq!(unread(&a).unwrap(), 0);
+        drop(a);
+        assert!(matches!(receive(b.as_fd(), &mut buffer).unwrap(), Received::Closed));
+    }
+
+    #[test]
+    fn a_full_socket_and_a_gone_peer_are_values() {
+        let (a, b) = UnixStream::pair().unwrap();
+        while send(a.as_fd(), &[0; 8], None).unwrap() != Sent::WouldBlock {}
+        drop(b);
+        assert_eq!(send(a.as_fd(), &[0; 8], None).unwrap(), Sent::Closed);
+    }
+}

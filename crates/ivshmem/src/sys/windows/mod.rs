@@ -1,0 +1,1 @@
+//! Windows: a shell for now; the devices of Windows guests come with the driver client.
