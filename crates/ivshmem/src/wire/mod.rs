@@ -6,5 +6,7 @@
 //! run without any.
 
 mod message;
+mod refusal;
 
 pub use message::{MAX_PEERS, MAX_VECTORS, MESSAGE_LEN, MessageReader, PROTOCOL_VERSION, PeerId, RawMessage};
+pub use refusal::Refusal;

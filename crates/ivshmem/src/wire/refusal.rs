@@ -1,0 +1,94 @@
+use std::fmt;
+
+use super::PROTOCOL_VERSION;
+
+/// Why a server turned a client down, told by the only means that QEMU understands: a version other than 0.
+///
+/// QEMU prints "server sent version -2, expecting 0" and exits, so the numbers are small, negative and never change.
+/// -1 is left out because it announces memory elsewhere in the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// -2: as many clients are connected as the server's limit allows.
+    TooManyClients,
+    /// -3: the server has no descriptors left for another client's interrupts.
+    OutOfDescriptors,
+    /// -4: every id is known to some client that still lives, so none can be given out.
+    IdsSpent,
+    /// -5: the user who connects has used up the share of ids that one user may take.
+    IdsOfUserSpent,
+    /// -6: the user who connects is not among those whom the server admits.
+    NotAdmitted,
+    /// -7: the server is about to stop.
+    Stopping,
+    /// Any other number: a server of another kind, or a newer one.
+    Unknown(i64),
+}
+
+impl Refusal {
+    /// What to send in place of the version. Never the version 0 itself.
+    pub fn version(self) -> i64 {
+        match self {
+            Self::TooManyClients => -2,
+            Self::OutOfDescriptors => -3,
+            Self::IdsSpent => -4,
+            Self::IdsOfUserSpent => -5,
+            Self::NotAdmitted => -6,
+            Self::Stopping => -7,
+            Self::Unknown(PROTOCOL_VERSION) => i64::MIN,
+            Self::Unknown(other) => other,
+        }
+    }
+
+    /// What a version means to the client that received it; `None` for 0, which is no refusal.
+    pub fn from_version(version: i64) -> Option<Self> {
+        Some(match version {
+            PROTOCOL_VERSION => return None,
+            -2 => Self::TooManyClients,
+            -3 => Self::OutOfDescriptors,
+            -4 => Self::IdsSpent,
+            -5 => Self::IdsOfUserSpent,
+            -6 => Self::NotAdmitted,
+            -7 => Self::Stopping,
+            other => Self::Unknown(other),
+        })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyClients => f.write_str("too many clients are connected to the server"),
+            Self::OutOfDescriptors => f.write_str("the server has no descriptors left"),
+            Self::IdsSpent => f.write_str("no id is left that no living client has seen"),
+            Self::IdsOfUserSpent => f.write_str("this user's share of ids is spent"),
+            Self::NotAdmitted => f.write_str("the server does not admit this user"),
+            Self::Stopping => f.write_str("the server is stopping"),
+            Self::Unknown(version) => {
+                write!(f, "the server speaks version {version}, this library version {PROTOCOL_VERSION}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_comes_back_from_its_number_and_none_is_the_version() {
+        assert_eq!(Refusal::from_version(PROTOCOL_VERSION), None);
+        for version in (-20..20).chain([i64::MIN, i64::MAX]).filter(|v| *v != PROTOCOL_VERSION) {
+            let refusal = Refusal::from_version(version).unwrap();
+            assert_eq!(refusal.version(), version);
+            assert_eq!(Refusal::from_version(refusal.version()), Some(refusal));
+        }
+        assert!(Refusal::from_version(Refusal::Unknown(PROTOCOL_VERSION).version()).is_some());
+    }
+
+    #[test]
+    fn an_unknown_number_is_told_as_a_version() {
+        let text = Refusal::Unknown(3).to_string();
+        assert_eq!(text, "the server speaks version 3, this library version 0");
+    }
+}
