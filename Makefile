@@ -1,0 +1,30 @@
+# The front door. Each target is one script or one cargo command; what has logic lives in scripts/.
+# A line "name: ## text" is what `make help` prints.
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint doc audit clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build target/release/ivshmem and target/release/ivshmem-server
+	@scripts/install build
+	cargo build --release --locked --package ivshmem-cli --package ivshmem-server
+
+test: ## every check and every test; installs what is missing
+	@scripts/install test
+	@scripts/test
+
+lint: ## the checks without the tests: format, clippy, rustdoc, dependencies, rooms
+	@scripts/install build
+	@scripts/test fmt clippy rustdoc deny rooms
+
+doc: ## the library's reference in target/doc
+	cargo doc --locked --workspace --no-deps
+
+audit: ## known advisories against the dependencies; needs the advisory database from the network
+	@scripts/deny advisories
+
+clean: ## remove everything that was built
+	cargo clean
+	rm -rf fuzz/target dist
