@@ -5,8 +5,10 @@
 //! unsafe code: bytes and descriptors go in, events or messages come out. `F` stands for the descriptor, so tests
 //! run without any.
 
+mod client;
 mod message;
 mod refusal;
 
+pub use client::{Client, ClientEvent, ProtocolError};
 pub use message::{MAX_PEERS, MAX_VECTORS, MESSAGE_LEN, MessageReader, PROTOCOL_VERSION, PeerId, RawMessage};
 pub use refusal::Refusal;
