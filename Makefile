@@ -2,7 +2,7 @@
 # A line "name: ## text" is what `make help` prints.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint doc audit clean
+.PHONY: help build test lint doc fuzz audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ lint: ## the checks without the tests: format, clippy, rustdoc, dependencies, ro
 
 doc: ## the library's reference in target/doc
 	cargo doc --locked --workspace --no-deps
+
+fuzz: ## fuzz both ends of the protocol, 10 minutes each (SECONDS_EACH=n changes that)
+	@scripts/install test
+	@scripts/fuzz $(or $(SECONDS_EACH),600)
 
 audit: ## known advisories against the dependencies; needs the advisory database from the network
 	@scripts/deny advisories
