@@ -13,5 +13,35 @@ pub mod region;
 pub mod sys;
 pub mod wire;
 
+use std::path::Path;
+
 pub use error::ErrorKind;
 pub use wire::PeerId;
+
+/// Memory that is a file: in /dev/shm or any other tmpfs, on hugetlbfs, or a regular file on disk.
+///
+/// Programs on one host, and virtual machines whose `ivshmem-plain` device has the same file behind it, share it.
+///
+/// # Examples
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("example");
+/// let device = ivshmem::plain(&path).size(4096).open()?;
+/// device.memory().write(0, b"hello")?;
+///
+/// let other = ivshmem::plain(&path).read_only().open()?;
+/// let mut copy = [0; 5];
+/// other.memory().read(0, &mut copy)?;
+/// assert_eq!(&copy, b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn plain(path: impl AsRef<Path>) -> device::Plain {
+    device::plain(path.as_ref())
+}
+
+/// Memory behind a descriptor: a memfd, or a file that was opened elsewhere. The mapping does not need the descriptor
+/// any more once it is open.
+#[cfg(unix)]
+pub fn plain_fd(fd: impl Into<std::os::fd::OwnedFd>) -> device::Plain {
+    device::plain_fd(fd.into())
+}

@@ -1,1 +1,30 @@
 //! The owner of a mapping, and the checked views through which every access to shared bytes goes.
+//!
+//! This is the only room where an address becomes an access. It does not know where a mapping came from, nor what is
+//! stored in it. `raw` has the accesses themselves; `Memory` checks each of them once and keeps the pages alive.
+
+mod error;
+mod heap;
+mod memory;
+mod pages;
+mod raw;
+mod word;
+
+pub use error::MemoryError;
+pub use memory::Memory;
+pub use word::Word;
+
+pub(crate) use pages::Region;
+
+/// How the processor caches the memory; it decides what publishing to the other side costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CacheMode {
+    /// Ordinary memory: the host, and whatever maps files.
+    Cached,
+    /// Writes are gathered and reach the other side late and in any order, until a fence, an atomic
+    /// read-modify-write or a store that is not relaxed. Reads are not cached and slow.
+    WriteCombined,
+    /// Every access goes to the bus, in order, one by one: slow in both directions.
+    Uncached,
+}

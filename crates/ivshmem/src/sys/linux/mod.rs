@@ -1,5 +1,7 @@
 //! Linux: rustix underneath, so most of this is safe code already.
 
 pub mod eventfd;
+pub mod file;
 mod ioctl;
+pub mod mapping;
 pub mod socket;

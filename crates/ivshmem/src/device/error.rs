@@ -1,0 +1,128 @@
+use std::io;
+use std::path::PathBuf;
+
+use crate::ErrorKind;
+
+/// Why a region could not be opened. Whatever was created or grown for it was put back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file does not exist, and no size was given to create it.
+    #[error("{} does not exist; give a size to create it", .path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be created where nothing is.
+    #[error("cannot create {}: there is no directory {}; create that first", .path.display(), .parent.display())]
+    NoDirectory {
+        /// The file.
+        path: PathBuf,
+        /// The directory it should be in.
+        parent: PathBuf,
+    },
+    /// The path is a symbolic link that leads nowhere.
+    #[error("{} is a link to {}, which does not exist; remove the link or create its target", .path.display(), .target.display())]
+    DanglingLink {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads to.
+        target: PathBuf,
+    },
+    /// The file was to be new and exists.
+    #[error("{} exists already; leave out create_new to open it", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system denies access.
+    #[error("no permission to {doing} {}; change the file's mode or owner, or the user", .path.display())]
+    Denied {
+        /// The file.
+        path: PathBuf,
+        /// What was to be done with it.
+        doing: &'static str,
+    },
+    /// What the path leads to cannot be memory.
+    #[error("{} is {what}; memory is a regular file, or a memfd", .path.display())]
+    NotMappable {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The size cannot be had from this file.
+    #[error("{}: a size of {size} bytes {problem}", .path.display())]
+    BadSize {
+        /// The file.
+        path: PathBuf,
+        /// The size, as asked for or as found, in bytes.
+        size: u64,
+        /// What is wrong with it, the limit, and what to do.
+        problem: String,
+    },
+    /// The window does not lie in the file.
+    #[error("{}: a window of {len} bytes at offset {offset} is not inside the file, which has {size} bytes", .path.display())]
+    BadWindow {
+        /// The file.
+        path: PathBuf,
+        /// Where the window begins, in bytes.
+        offset: u64,
+        /// How long it is, in bytes.
+        len: u64,
+        /// How long the file is, in bytes.
+        size: u64,
+    },
+    /// There is not enough memory, disk space or huge pages.
+    #[error("no space for {size} bytes in {}; free some, or make the file system larger", .path.display())]
+    NoSpace {
+        /// The file.
+        path: PathBuf,
+        /// The bytes that need space.
+        size: u64,
+    },
+    /// Two options exclude each other, or one cannot be fulfilled here.
+    #[error("{}: {problem}", .path.display())]
+    BadOption {
+        /// The file.
+        path: PathBuf,
+        /// Which options, and what to do.
+        problem: &'static str,
+    },
+    /// This kind of device does not exist on this system.
+    #[error("{what} does not exist on this system")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// Any other failure of the operating system.
+    #[error("cannot {doing} {}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was to be done with it.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// The kind of this failure, for programs to decide by.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Missing { .. } | Self::NoDirectory { .. } | Self::DanglingLink { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::Exists { .. } => ErrorKind::AlreadyExists,
+            Self::Denied { .. } => ErrorKind::PermissionDenied,
+            Self::NotMappable { .. } | Self::BadSize { .. } | Self::BadOption { .. } => {
+                ErrorKind::InvalidArgument
+            }
+            Self::BadWindow { .. } => ErrorKind::OutOfBounds,
+            Self::NoSpace { .. } => ErrorKind::NoSpace,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Io { .. } => ErrorKind::Io,
+        }
+    }
+}

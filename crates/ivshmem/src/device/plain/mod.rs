@@ -1,0 +1,129 @@
+#[cfg(target_os = "linux")]
+mod open;
+
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use super::{Device, OpenError};
+
+/// Options for memory that is a file: see [`plain`](crate::plain()).
+#[derive(Debug)]
+#[must_use = "nothing happens before open()"]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "plain memory exists on Linux only"))]
+pub struct Plain {
+    source: Source,
+    size: Option<u64>,
+    window: Option<(u64, u64)>,
+    create_new: bool,
+    mode: Option<u32>,
+    owner: Option<(u32, u32)>,
+    prefault: bool,
+    huge_pages: bool,
+    read_only: bool,
+}
+
+#[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "plain memory exists on Linux only"))]
+enum Source {
+    Path(PathBuf),
+    #[cfg(unix)]
+    Fd(OwnedFd),
+}
+
+pub(crate) fn plain(path: &Path) -> Plain {
+    Plain::new(Source::Path(path.to_path_buf()))
+}
+
+#[cfg(unix)]
+pub(crate) fn plain_fd(fd: OwnedFd) -> Plain {
+    Plain::new(Source::Fd(fd))
+}
+
+impl Plain {
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            size: None,
+            window: None,
+            create_new: false,
+            mode: None,
+            owner: None,
+            prefault: false,
+            huge_pages: false,
+            read_only: false,
+        }
+    }
+
+    /// The least size of the file in bytes. A file that does not exist is created, a shorter one grows, and of a
+    /// longer one all is mapped. Without a size the file has to exist.
+    pub fn size(mut self, bytes: u64) -> Self {
+        self.size = Some(bytes);
+        self
+    }
+
+    /// Maps only `len` bytes from `offset` on: for files larger than the address space, or to keep the rest away.
+    /// Any offset will do.
+    pub fn window(mut self, offset: u64, len: u64) -> Self {
+        self.window = Some((offset, len));
+        self
+    }
+
+    /// The file must not exist yet.
+    pub fn create_new(mut self) -> Self {
+        self.create_new = true;
+        self
+    }
+
+    /// Permission bits of the file when it is created, exactly these: the umask takes none away. 0o600 without.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// User and group of the file when it is created.
+    pub fn owner(mut self, user: u32, group: u32) -> Self {
+        self.owner = Some((user, group));
+        self
+    }
+
+    /// Makes all pages present at once, so that no access waits for the system later.
+    pub fn prefault(mut self) -> Self {
+        self.prefault = true;
+        self
+    }
+
+    /// Asks the system for transparent huge pages. (Files on hugetlbfs have huge pages anyway.)
+    pub fn huge_pages(mut self) -> Self {
+        self.huge_pages = true;
+        self
+    }
+
+    /// Opens for reading only: nothing is created, and every write is an error.
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Opens and maps the file.
+    ///
+    /// What is created or grown gets its space now, and so do holes in what is mapped: a full file system is an error
+    /// here and not a crash later.
+    ///
+    /// # Errors
+    /// [`OpenError`], with the path, the value, the limit and the remedy in its text. A file that was created for this
+    /// is removed again, one that was grown is as long as before.
+    #[cfg(target_os = "linux")]
+    pub fn open(self) -> Result<Device, OpenError> {
+        open::open(&self)
+    }
+
+    /// Opens and maps the file.
+    ///
+    /// # Errors
+    /// Always, on this system: [`OpenError::Unsupported`].
+    #[cfg(not(target_os = "linux"))]
+    pub fn open(self) -> Result<Device, OpenError> {
+        Err(OpenError::Unsupported { what: "plain memory" })
+    }
+}

@@ -1,0 +1,321 @@
+// UNSAFETY: addresses become accesses here, each after one check.
+#![expect(unsafe_code, reason = "calls of the raw accesses with checked addresses")]
+
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::heap::Heap;
+use super::raw::{self, RawWord};
+use super::{CacheMode, MemoryError, Region, Word};
+
+/// A view of shared memory: every access is checked, and the pages stay mapped for as long as a view exists.
+///
+/// A view is cheap to clone and may be used from any thread. Offsets and lengths are bytes, always 64 bits wide.
+///
+/// # What an access is
+/// Other programs, in other machines, read and write the same bytes at the same time.
+///
+/// - **Plain** accesses ([`read`](Self::read), [`write`](Self::write), [`read_word`](Self::read_word) and their kin)
+///   move bytes and order nothing. Beside a writer they may see a mixture of old and new bytes; a word that is
+///   aligned to its size never mixes on x86.
+/// - No reference to shared bytes ever exists: what was read is a private copy. Check the copy, and use the copy.
+///
+/// # Cache modes
+/// On [`CacheMode::WriteCombined`] memory plain writes may reach the other side late and in any order.
+///
+/// # Files that somebody truncates
+/// When another process makes the mapped file shorter, touching the lost pages raises SIGBUS, which ends the process;
+/// the operating system offers no error instead. Memory of a server is sealed against that; named files cannot be.
+///
+/// # Closing
+/// [`close`](Self::close) ends all views of one region at once.
+///
+/// # Examples
+/// ```
+/// use ivshmem::region::Memory;
+///
+/// let memory = Memory::heap(4096)?;
+/// memory.write(0, b"hello")?;
+/// let mut copy = [0; 5];
+/// memory.read(0, &mut copy)?;
+/// assert_eq!(&copy, b"hello");
+///
+/// memory.write_word_le(64, 42_u32)?;
+/// assert_eq!(memory.read_word_le::<u32>(64)?, 42);
+/// assert!(memory.read_word::<u64>(4089).is_err());
+/// # Ok::<(), ivshmem::region::MemoryError>(())
+/// ```
+#[derive(Clone)]
+pub struct Memory {
+    start: NonNull<u8>,
+    len: usize,
+    /// `len`, or 0 when nothing may be written: the bound of writes.
+    writable: usize,
+    region: Arc<Region>,
+}
+
+// SAFETY: the pointer is an address in pages that the region keeps for any thread, and no reference is made of it.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// Zeroed memory of this process alone: for tests, and to try things without a peer.
+    ///
+    /// # Errors
+    /// [`MemoryError::NoMemory`] when the system has no such amount.
+    pub fn heap(size: u64) -> Result<Self, MemoryError> {
+        let heap = usize::try_from(size).ok().and_then(Heap::new).ok_or(MemoryError::NoMemory { size })?;
+        Ok(Self::new(Region::new(heap, CacheMode::Cached)))
+    }
+
+    /// The first view of a region: all of it.
+    pub(crate) fn new(region: Region) -> Self {
+        let pages = region.pages();
+        let (start, len) = (pages.start(), pages.len());
+        let writable = if pages.is_read_only() { 0 } else { len };
+        Self { start, len, writable, region: Arc::new(region) }
+    }
+
+    /// The number of bytes, also after closing.
+    pub fn len(&self) -> u64 {
+        self.len as u64
+    }
+
+    /// Whether the view has no bytes at all.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether nothing may be written.
+    pub fn is_read_only(&self) -> bool {
+        self.region.pages().is_read_only()
+    }
+
+    /// How the processor caches these bytes.
+    pub fn cache_mode(&self) -> CacheMode {
+        self.region.cache_mode()
+    }
+
+    /// Makes every later access, through any view of the same region and from any thread, a
+    /// [`MemoryError::Closed`], and wakes whoever waits for a value.
+    ///
+    /// Clones and sub-views are views of the same region, so closing one closes all. An access that is running
+    /// already comes to its end: the pages stay mapped until the last view is dropped.
+    pub fn close(&self) {
+        self.region.close();
+    }
+
+    /// Whether the region was closed, through any view.
+    pub fn is_closed(&self) -> bool {
+        self.region.gate() == 0
+    }
+
+    /// A part of this view, whose offset 0 is `offset` here.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`].
+    pub fn view(&self, offset: u64, len: u64) -> Result<Self, MemoryError> {
+        let start = NonNull::new(self.check_read(offset, len)?).expect("an address inside an allocation");
+        let len = usize::try_from(len).expect("checked: not above the length of this view");
+        let writable = if self.writable == 0 { 0 } else { len };
+        Ok(Self { start, len, writable, region: Arc::clone(&self.region) })
+    }
+
+    /// The address of the first byte in this process, for calls into foreign code.
+    ///
+    /// It stays mapped for as long as any view of the region exists, closed or not. Whoever goes through it does
+    /// without every check of this type.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// Fills `bytes` from the memory at `offset`.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`]; `bytes` is unchanged then.
+    #[inline]
+    pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
+        let from = self.check_read(offset, bytes.len() as u64)?;
+        // SAFETY: checked; private bytes never overlap shared ones.
+        unsafe { raw::copy_out(from, bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    /// Puts `bytes` into the memory at `offset`.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`], [`MemoryError::ReadOnly`]; nothing is written then.
+    #[inline]
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+        let to = self.check_write(offset, bytes.len() as u64)?;
+        // SAFETY: checked; private bytes never overlap shared ones.
+        unsafe { raw::copy_in(bytes.as_ptr(), to, bytes.len()) };
+        Ok(())
+    }
+
+    /// Sets `len` bytes from `offset` on to `byte`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn fill(&self, offset: u64, byte: u8, len: u64) -> Result<(), MemoryError> {
+        let to = self.check_write(offset, len)?;
+        // SAFETY: checked, so the length fits as well.
+        unsafe { raw::fill(to, byte, narrow(len)) };
+        Ok(())
+    }
+
+    /// Copies `len` bytes from `offset` here to `to_offset` in `to`, which may be the same memory and overlap.
+    ///
+    /// Overlap is seen by address. Two mappings of one file have different addresses: between those, overlapping
+    /// parts come out mixed.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read) for this memory and [`write`](Self::write) for the other; nothing is written then.
+    pub fn copy_to(&self, offset: u64, to: &Memory, to_offset: u64, len: u64) -> Result<(), MemoryError> {
+        let from = self.check_read(offset, len)?;
+        let to = to.check_write(to_offset, len)?;
+        // SAFETY: both checked, so the length fits as well.
+        unsafe { raw::copy_shared(from, to, narrow(len)) };
+        Ok(())
+    }
+
+    /// Writes bytes to the storage of the file behind the memory and waits until they are there.
+    ///
+    /// The other views of the file see every write at once, without this. Memory that has no storage, as on a tmpfs
+    /// or on the heap, has nothing to wait for.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`], [`MemoryError::Sync`].
+    pub fn sync(&self, offset: u64, len: u64) -> Result<(), MemoryError> {
+        let from = self.check_read(offset, len)?;
+        let pages = self.region.pages();
+        let sync = |source| MemoryError::Sync { offset, len, source };
+        pages.sync(from.addr() - pages.start().addr().get(), narrow(len)).map_err(sync)
+    }
+
+    /// Reads a number in the processor's byte order, at any alignment.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`].
+    #[inline]
+    pub fn read_word<T: Word>(&self, offset: u64) -> Result<T, MemoryError> {
+        Ok(T::from_raw(self.read_raw(offset)?))
+    }
+
+    /// Reads a number stored with its lowest byte first.
+    ///
+    /// # Errors
+    /// As [`read_word`](Self::read_word).
+    #[inline]
+    pub fn read_word_le<T: Word>(&self, offset: u64) -> Result<T, MemoryError> {
+        Ok(T::from_raw(self.read_raw::<T::Raw>(offset)?.le()))
+    }
+
+    /// Reads a number stored with its highest byte first.
+    ///
+    /// # Errors
+    /// As [`read_word`](Self::read_word).
+    #[inline]
+    pub fn read_word_be<T: Word>(&self, offset: u64) -> Result<T, MemoryError> {
+        Ok(T::from_raw(self.read_raw::<T::Raw>(offset)?.be()))
+    }
+
+    /// Writes a number in the processor's byte order, at any alignment.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    #[inline]
+    pub fn write_word<T: Word>(&self, offset: u64, value: T) -> Result<(), MemoryError> {
+        self.write_raw(offset, value.into_raw())
+    }
+
+    /// Writes a number with its lowest byte first.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    #[inline]
+    pub fn write_word_le<T: Word>(&self, offset: u64, value: T) -> Result<(), MemoryError> {
+        self.write_raw(offset, value.into_raw().le())
+    }
+
+    /// Writes a number with its highest byte first.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    #[inline]
+    pub fn write_word_be<T: Word>(&self, offset: u64, value: T) -> Result<(), MemoryError> {
+        self.write_raw(offset, value.into_raw().be())
+    }
+
+    #[inline(always)]
+    fn read_raw<R: RawWord>(&self, offset: u64) -> Result<R, MemoryError> {
+        let from = self.check_read(offset, R::LEN)?;
+        // SAFETY: checked.
+        Ok(unsafe { R::read(from) })
+    }
+
+    #[inline(always)]
+    fn write_raw<R: RawWord>(&self, offset: u64, value: R) -> Result<(), MemoryError> {
+        let to = self.check_write(offset, R::LEN)?;
+        // SAFETY: checked.
+        unsafe { R::write(to, value) };
+        Ok(())
+    }
+
+    /// The address of an access that reads, when it may happen.
+    #[inline(always)]
+    pub(super) fn check_read(&self, offset: u64, len: u64) -> Result<*mut u8, MemoryError> {
+        self.check(self.len, offset, len)
+    }
+
+    /// The address of an access that writes, when it may happen.
+    #[inline(always)]
+    pub(super) fn check_write(&self, offset: u64, len: u64) -> Result<*mut u8, MemoryError> {
+        self.check(self.writable, offset, len)
+    }
+
+    #[inline(always)]
+    fn check(&self, bound: usize, offset: u64, len: u64) -> Result<*mut u8, MemoryError> {
+        let bound = (bound & self.region.gate()) as u64;
+        // An empty access is rare and goes the slow way: no bound could tell it from one to closed memory.
+        if len == 0 || offset >= bound.saturating_sub(len - 1) {
+            self.refuse(bound, offset, len)?;
+        }
+        // SAFETY: offset < bound <= len: inside the pages.
+        Ok(unsafe { self.start.as_ptr().add(narrow(offset)) })
+    }
+
+    /// Finds out what is wrong; nothing is, with an empty access inside the view.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, bound: u64, offset: u64, len: u64) -> Result<(), MemoryError> {
+        if self.is_closed() {
+            return Err(MemoryError::Closed);
+        }
+        let size = self.len();
+        if offset > size || len > size - offset {
+            return Err(MemoryError::OutOfBounds { offset, len, size });
+        }
+        if bound < size { Err(MemoryError::ReadOnly) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory")
+            .field("len", &self.len)
+            .field("read_only", &self.is_read_only())
+            .field("cache_mode", &self.cache_mode())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}
+
+/// A checked offset or length: not above the length of pages that are mapped.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "checked against a bound that is a usize")]
+fn narrow(bytes: u64) -> usize {
+    bytes as usize
+}

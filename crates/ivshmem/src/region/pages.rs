@@ -1,0 +1,77 @@
+// UNSAFETY: Pages is an unsafe trait: it promises that an address stays valid.
+#![expect(unsafe_code, reason = "the promise of Pages, and Send and Sync for its pointer")]
+
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::CacheMode;
+
+/// Pages that stay where they are for as long as their owner lives.
+///
+/// # Safety
+/// From `start` on, `len` bytes are valid for reads, and for writes unless `is_read_only`, from any thread, until the
+/// owner is dropped. No Rust reference to any of them exists. `len` is at most `isize::MAX`.
+pub(crate) unsafe trait Pages: Send + Sync {
+    fn start(&self) -> NonNull<u8>;
+    fn len(&self) -> usize;
+    fn is_read_only(&self) -> bool;
+
+    /// Brings bytes to the storage behind the pages; where there is none, nothing needs to be done.
+    fn sync(&self, _offset: usize, _len: usize) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The owner of pages, common to all views of them.
+pub(crate) struct Region {
+    /// All ones while open, zero once closed: a view's length AND this is the bound of an access, so the check for
+    /// bounds is the check for closed, too.
+    gate: AtomicUsize,
+    pages: Box<dyn Pages>,
+    cache_mode: CacheMode,
+}
+
+impl Region {
+    pub(crate) fn new(pages: impl Pages + 'static, cache_mode: CacheMode) -> Self {
+        Self { gate: AtomicUsize::new(usize::MAX), pages: Box::new(pages), cache_mode }
+    }
+
+    /// Relaxed is enough: the pages outlive the closing, so an access that runs past it harms nobody.
+    #[inline(always)]
+    pub(super) fn gate(&self) -> usize {
+        self.gate.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn close(&self) {
+        self.gate.store(0, Ordering::Release);
+    }
+
+    pub(super) fn pages(&self) -> &dyn Pages {
+        &*self.pages
+    }
+
+    pub(super) fn cache_mode(&self) -> CacheMode {
+        self.cache_mode
+    }
+}
+
+#[cfg(target_os = "linux")]
+// SAFETY: a Mapping unmaps on drop only, and nobody else has its address.
+unsafe impl Pages for crate::sys::linux::mapping::Mapping {
+    fn start(&self) -> NonNull<u8> {
+        self.start()
+    }
+
+    fn len(&self) -> usize {
+        self.size()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.is_read_only()
+    }
+
+    fn sync(&self, offset: usize, len: usize) -> io::Result<()> {
+        self.sync(offset, len)
+    }
+}

@@ -1,0 +1,121 @@
+// UNSAFETY: every access to shared bytes ends here, as relaxed atomics.
+#![expect(unsafe_code, reason = "atomics at checked addresses, each for one access only")]
+
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use super::RawWord;
+
+const STEP: usize = size_of::<usize>();
+
+/// Copies to private memory.
+///
+/// # Safety
+/// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
+pub(in super::super) unsafe fn copy_out(from: *const u8, to: *mut u8, len: usize) {
+    let (head, steps) = split(from, len);
+    for i in 0..head {
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { to.add(i).write(u8::read(from.add(i))) };
+    }
+    for i in (head..head + steps).step_by(STEP) {
+        // SAFETY: as above, and aligned by split().
+        let word = unsafe { AtomicUsize::from_ptr(from.add(i).cast_mut().cast()) }.load(Relaxed);
+        // SAFETY: as above; private memory may be unaligned.
+        unsafe { to.add(i).cast::<usize>().write_unaligned(word) };
+    }
+    for i in head + steps..len {
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { to.add(i).write(u8::read(from.add(i))) };
+    }
+}
+
+/// Copies from private memory.
+///
+/// # Safety
+/// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
+pub(in super::super) unsafe fn copy_in(from: *const u8, to: *mut u8, len: usize) {
+    let (head, steps) = split(to, len);
+    for i in 0..head {
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { u8::write(to.add(i), from.add(i).read()) };
+    }
+    for i in (head..head + steps).step_by(STEP) {
+        // SAFETY: as above; private memory may be unaligned.
+        let word = unsafe { from.add(i).cast::<usize>().read_unaligned() };
+        // SAFETY: as above, and aligned by split().
+        unsafe { AtomicUsize::from_ptr(to.add(i).cast()) }.store(word, Relaxed);
+    }
+    for i in head + steps..len {
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { u8::write(to.add(i), from.add(i).read()) };
+    }
+}
+
+/// Copies within shared memory; the two may overlap.
+///
+/// # Safety
+/// `from` is valid for reads and `to` for writes of `len` bytes.
+pub(in super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
+    // Ascending bytes are right unless the target begins inside the source.
+    let ascending = to.addr().wrapping_sub(from.addr()) >= len;
+    for i in 0..len {
+        let i = if ascending { i } else { len - 1 - i };
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { u8::write(to.add(i), u8::read(from.add(i))) };
+    }
+}
+
+/// Sets bytes.
+///
+/// # Safety
+/// `to` is valid for writes of `len` bytes.
+pub(in super::super) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
+    for i in 0..len {
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { u8::write(to.add(i), byte) };
+    }
+}
+
+/// Bytes before the first aligned word, and bytes in whole words after those.
+fn split(at: *const u8, len: usize) -> (usize, usize) {
+    let head = (at.addr().wrapping_neg() % STEP).min(len);
+    (head, (len - head) / STEP * STEP)
+}
+
+macro_rules! raw_words {
+    ($($raw:ty, $atomic:ty;)*) => {$(
+        impl RawWord for $raw {
+            const LEN: u64 = size_of::<$raw>() as u64;
+
+            fn le(self) -> Self {
+                self.to_le()
+            }
+
+            fn be(self) -> Self {
+                self.to_be()
+            }
+
+            unsafe fn read(from: *const u8) -> Self {
+                if from.addr() % size_of::<Self>() == 0 {
+                    // SAFETY: as the caller promises, and aligned.
+                    return unsafe { <$atomic>::from_ptr(from.cast_mut().cast()) }.load(Relaxed);
+                }
+                let mut bytes = [0; size_of::<Self>()];
+                // SAFETY: as the caller promises.
+                unsafe { copy_out(from, bytes.as_mut_ptr(), bytes.len()) };
+                Self::from_ne_bytes(bytes)
+            }
+
+            unsafe fn write(to: *mut u8, value: Self) {
+                if to.addr() % size_of::<Self>() == 0 {
+                    // SAFETY: as the caller promises, and aligned.
+                    return unsafe { <$atomic>::from_ptr(to.cast()) }.store(value, Relaxed);
+                }
+                let bytes = value.to_ne_bytes();
+                // SAFETY: as the caller promises.
+                unsafe { copy_in(bytes.as_ptr(), to, bytes.len()) };
+            }
+        }
+    )*};
+}
+raw_words! { u8, AtomicU8; u16, AtomicU16; u32, AtomicU32; u64, AtomicU64; }
