@@ -1,1 +1,35 @@
-//! A server for QEMU's ivshmem-doorbell devices.
+//! A server for QEMU's `ivshmem-doorbell` devices: one region of shared memory, and interrupts between everyone who
+//! connects.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("ivshmem.sock");
+//! use ivshmem_server::Server;
+//!
+//! let server = Server::builder(&path).size(1 << 20).vectors(2).start()?;
+//! // qemu-system-x86_64 -chardev socket,path=...,id=ivshmem -device ivshmem-doorbell,chardev=ivshmem,vectors=2
+//! println!("{} of {} bytes, {} clients", server.path().display(), server.size(), server.status().clients);
+//! server.stop()?; // dropping it stops it too
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! One thread serves all clients and never waits for any of them: a client that does not read is brought up to date
+//! when it reads again, and delays nobody meanwhile. The protocol itself is [`ivshmem::wire::server`].
+
+mod builder;
+mod connections;
+mod error;
+mod event_loop;
+mod listener;
+mod memory;
+mod server;
+mod size;
+mod throttle;
+
+pub use builder::{Builder, Listening};
+pub use error::Error;
+pub use memory::Backing;
+pub use server::{Server, Status};
+pub use size::{InvalidSize, MAX_SIZE, MIN_SIZE, parse_size};

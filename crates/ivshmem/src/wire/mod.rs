@@ -8,6 +8,7 @@
 mod client;
 mod message;
 mod refusal;
+pub mod server;
 
 pub use client::{Client, ClientEvent, ProtocolError};
 pub use message::{MAX_PEERS, MAX_VECTORS, MESSAGE_LEN, MessageReader, PROTOCOL_VERSION, PeerId, RawMessage};

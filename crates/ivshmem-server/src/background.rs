@@ -1,0 +1,58 @@
+//! Going to the background without fork: the program starts itself again, and leaves when that one listens.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, Stdio};
+
+use ivshmem_server::Error;
+use rustix::stdio::{dup2_stderr, dup2_stdout};
+
+/// The line on standard output by which the one in the background says that it listens.
+const READY: &str = "ready";
+
+/// Starts the daemon and waits until it listens, or until it has said why it cannot.
+pub(crate) fn start() -> ExitCode {
+    match start_and_wait() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ivshmem-server: starting in the background: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_and_wait() -> io::Result<ExitCode> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("--is-daemon")
+        .args(std::env::args_os().skip(1))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = child.stdout.take().expect("piped above");
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    if line.trim_end() == READY {
+        return Ok(ExitCode::SUCCESS);
+    }
+    // It has printed its error itself.
+    let code = child.wait()?.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// In the one in the background: no terminal, so none that can end it.
+pub(crate) fn leave_terminal() -> Result<(), Error> {
+    rustix::process::setsid().map(drop).map_err(failed)
+}
+
+/// In the one in the background: tells the other one to go, and lets go of its outputs.
+pub(crate) fn say_ready() -> Result<(), Error> {
+    // The other one may have been killed meanwhile; that is no reason to stop.
+    let _ = writeln!(io::stdout(), "{READY}").and_then(|()| io::stdout().flush());
+    let null = File::options().write(true).open("/dev/null").map_err(failed)?;
+    dup2_stdout(&null).map_err(failed)?;
+    dup2_stderr(&null).map_err(failed)
+}
+
+fn failed(error: impl Into<io::Error>) -> Error {
+    Error::Io { doing: "going to the background".to_owned(), source: error.into() }
+}

@@ -1,0 +1,131 @@
+//! The sockets and eventfds of the clients, and how they get on.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use ivshmem::PeerId;
+use ivshmem::sys::linux::{eventfd, socket};
+use rustix::net::UCred;
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) socket: OwnedFd,
+    newcomer: Newcomer,
+    patience: Patience,
+}
+
+/// All that a client needs besides its socket.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    who: UCred,
+    vectors: Vec<OwnedFd>,
+}
+
+/// Whether a client keeps things waiting.
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    /// Everything is told, or it reads.
+    Fine,
+    /// It has been behind since then.
+    Behind(Instant),
+    /// It has been behind for long, and that was logged.
+    Logged,
+}
+
+/// What changed about a client's reading, worth a line in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Stalled,
+    CaughtUp,
+}
+
+/// A client that is behind for so long is worth a line in the log.
+pub(crate) const STALLED: Duration = Duration::from_secs(5);
+
+impl Newcomer {
+    pub(crate) fn new(who: UCred, vectors: u16) -> io::Result<Self> {
+        Ok(Self { who, vectors: (0..vectors).map(|_| eventfd::create()).collect::<io::Result<_>>()? })
+    }
+
+    pub(crate) fn with(self, socket: OwnedFd) -> Connection {
+        Connection { socket, newcomer: self, patience: Patience::Fine }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.who.pid.as_raw_nonzero().get()
+    }
+
+    pub(crate) fn uid(&self) -> u32 {
+        self.who.uid.as_raw()
+    }
+}
+
+impl Connection {
+    pub(crate) fn pid(&self) -> i32 {
+        self.newcomer.pid()
+    }
+
+    /// Takes down whether the client is behind now.
+    pub(crate) fn judge(&mut self, behind: bool, now: Instant) -> Option<Change> {
+        match (self.patience, behind) {
+            (Patience::Fine, true) => self.patience = Patience::Behind(now),
+            (Patience::Behind(since), true) if now.duration_since(since) >= STALLED => {
+                self.patience = Patience::Logged;
+                return Some(Change::Stalled);
+            }
+            (Patience::Behind(_), false) => self.patience = Patience::Fine,
+            (Patience::Logged, false) => {
+                self.patience = Patience::Fine;
+                return Some(Change::CaughtUp);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Whether time alone may change what is to be said about it.
+    pub(crate) fn is_on_probation(&self) -> bool {
+        matches!(self.patience, Patience::Behind(_))
+    }
+}
+
+/// Connections by id.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    by_id: Vec<Option<Connection>>,
+}
+
+impl Connections {
+    pub(crate) fn insert(&mut self, id: PeerId, connection: Connection) {
+        let index = usize::from(id.0);
+        if index >= self.by_id.len() {
+            self.by_id.resize_with(index + 1, || None);
+        }
+        self.by_id[index] = Some(connection);
+    }
+
+    pub(crate) fn get(&self, id: PeerId) -> Option<&Connection> {
+        self.by_id.get(usize::from(id.0))?.as_ref()
+    }
+
+    pub(crate) fn remove(&mut self, id: PeerId) -> Option<Connection> {
+        self.by_id.get_mut(usize::from(id.0))?.take()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerId, &mut Connection)> {
+        (0..=u16::MAX).zip(&mut self.by_id).filter_map(|(id, slot)| Some((PeerId(id), slot.as_mut()?)))
+    }
+
+    pub(crate) fn vector(&self, peer: PeerId, index: u16) -> Option<BorrowedFd<'_>> {
+        Some(self.get(peer)?.newcomer.vectors.get(usize::from(index))?.as_fd())
+    }
+}
+
+/// What the kernel charges for one message of the protocol, measured once on a socket of our own.
+pub(crate) fn measure_message_cost() -> io::Result<u32> {
+    let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    socket::send(ours.as_fd(), &[0; ivshmem::wire::MESSAGE_LEN], None)?;
+    Ok(socket::unread(&ours)?.max(1))
+}

@@ -1,0 +1,118 @@
+use std::io;
+use std::path::PathBuf;
+
+use ivshmem::ErrorKind;
+
+use crate::size::InvalidSize;
+
+/// Why a server could not be started or went down.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The size is outside the range.
+    #[error(transparent)]
+    Size(#[from] InvalidSize),
+    /// The number of vectors is outside the range.
+    #[error("{0} vectors: a client has 1 to 256; one vector is one kind of interrupt")]
+    Vectors(u32),
+    /// The number of clients is outside the range.
+    #[error("at most {0} clients: the limit must be 1 to 65536")]
+    Clients(u32),
+    /// The path does not fit into a socket's address.
+    #[error("{path}: the path of a socket has at most 107 bytes, this one has {length}", path = path.display())]
+    PathTooLong {
+        /// The path asked for.
+        path: PathBuf,
+        /// Its bytes.
+        length: usize,
+    },
+    /// Another server listens there.
+    #[error("{path}: another server listens on this socket; stop it or choose another path", path = .0.display())]
+    SocketInUse(PathBuf),
+    /// Something that is no socket stands there. It was not touched.
+    #[error("{path}: exists and is not a socket; remove it or choose another path", path = .0.display())]
+    NotASocket(PathBuf),
+    /// Another server shares this object.
+    #[error("{path}: another server shares this memory; stop it or choose another name", path = .0.display())]
+    MemoryInUse(PathBuf),
+    /// Another process holds this pid file.
+    #[error("{path}: another server holds this pid file; stop it or choose another path", path = .0.display())]
+    PidFileInUse(PathBuf),
+    /// The object is no regular file.
+    #[error("{path}: is not a regular file, so it cannot be shared memory", path = .0.display())]
+    NotAFile(PathBuf),
+    /// The object exists with another size. It was not touched.
+    #[error("{path}: has {found} bytes, not {asked}; ask for {found}, remove it, or choose another name",
+        path = path.display())]
+    WrongSize {
+        /// The object.
+        path: PathBuf,
+        /// Its size in bytes.
+        found: u64,
+        /// The size asked for, in bytes.
+        asked: u64,
+    },
+    /// The size is not a multiple of the file system's page.
+    #[error("{path}: pages have {page} bytes here, so {size} bytes cannot be shared; ask for a multiple",
+        path = path.display())]
+    HugePage {
+        /// The directory or object.
+        path: PathBuf,
+        /// Bytes of one page.
+        page: u64,
+        /// The size asked for, in bytes.
+        size: u64,
+    },
+    /// There is not enough memory.
+    #[error("{size} bytes asked for, {available} available in {place}; ask for less or make room")]
+    NoSpace {
+        /// Where.
+        place: String,
+        /// The size asked for, in bytes.
+        size: u64,
+        /// Bytes that are free there.
+        available: u64,
+    },
+    /// A call to the operating system failed.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was tried, with the name of the thing.
+        doing: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The thread that serves has panicked, which is a bug of this library.
+    #[error("the server's thread has panicked")]
+    Panicked,
+}
+
+impl Error {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Size(_)
+            | Self::Vectors(_)
+            | Self::Clients(_)
+            | Self::PathTooLong { .. }
+            | Self::HugePage { .. }
+            | Self::NotAFile(_) => ErrorKind::InvalidArgument,
+            Self::NotASocket(_) | Self::WrongSize { .. } => ErrorKind::AlreadyExists,
+            Self::SocketInUse(_) | Self::MemoryInUse(_) | Self::PidFileInUse(_) => ErrorKind::Busy,
+            Self::NoSpace { .. } => ErrorKind::NoSpace,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+                io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+                io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory => ErrorKind::NoSpace,
+                _ => ErrorKind::Io,
+            },
+            Self::Panicked => ErrorKind::Io,
+        }
+    }
+
+    /// For `map_err`: says what was tried.
+    pub(crate) fn io<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source: source.into() }
+    }
+}

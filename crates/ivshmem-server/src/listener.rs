@@ -1,0 +1,132 @@
+//! The socket that clients connect to: taken over when nobody listens, left alone otherwise.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
+
+use crate::Error;
+use crate::memory::remove_if_same;
+
+/// A listening socket, removed on drop.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    fd: OwnedFd,
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// Connections that wait to be accepted; the kernel cuts it to net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// Another server holds the lock for the time of a bind.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes of a path in a socket's address, without the final 0.
+const MAX_PATH: usize = 107;
+
+impl Listener {
+    pub(crate) fn bind(path: &Path, mode: u32) -> Result<Self, Error> {
+        let length = path.as_os_str().len();
+        if length > MAX_PATH {
+            return Err(Error::PathTooLong { path: path.to_owned(), length });
+        }
+        let listening = || format!("listening on {}", path.display());
+        let address = SocketAddrUnix::new(path).map_err(Error::io(listening()))?;
+        let fd = new_socket().map_err(Error::io(listening()))?;
+        // Two servers that find the same stale socket must not remove each other's new one.
+        let _lock = lock_directory(path)?;
+        match bind(&fd, &address) {
+            Ok(()) => {}
+            Err(Errno::ADDRINUSE) => {
+                remove_stale(path, &address)?;
+                bind(&fd, &address).map_err(Error::io(listening()))?;
+            }
+            Err(e) => return Err(Error::io(listening())(e)),
+        }
+        let metadata = fs::symlink_metadata(path).map_err(Error::io(listening()))?;
+        let listener = Self { fd, path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() };
+        // Nobody can connect before listen, so there is no moment at which the umask decides.
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io(listening()))?;
+        listen(&listener.fd, BACKLOG).map_err(Error::io(listening()))?;
+        Ok(listener)
+    }
+
+    /// Takes the name away, so that nobody new connects; who has connected can still be accepted.
+    pub(crate) fn remove_name(&self) {
+        remove_if_same(&self.path, self.device, self.inode);
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.remove_name();
+    }
+}
+
+fn new_socket() -> rustix::io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
+
+/// Removes the socket of a server that is dead. One that lives, and anything else, is left alone.
+fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Error> {
+    let examining = || format!("examining {}", path.display());
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io(examining())(e)),
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(Error::NotASocket(path.to_owned()));
+    }
+    let probe = new_socket().map_err(Error::io(examining()))?;
+    match connect(&probe, address) {
+        Err(Errno::CONNREFUSED) => {
+            fs::remove_file(path)
+                .map_err(Error::io(format!("removing the stale socket {}", path.display())))?;
+            tracing::info!("took over the socket {}, on which nobody listened", path.display());
+            Ok(())
+        }
+        Err(Errno::NOENT) => Ok(()),
+        // Connected, or its backlog is full: somebody listens. A socket of another type is somebody's too.
+        Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => Err(Error::SocketInUse(path.to_owned())),
+        Err(e) => Err(Error::io(examining())(e)),
+    }
+}
+
+/// Keeps other servers from binding in the same directory while this lives, which is for some microseconds.
+fn lock_directory(path: &Path) -> Result<OwnedFd, Error> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let locking = || format!("opening the directory {}", dir.display());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = open(dir, flags, Mode::empty()).map_err(Error::io(locking()))?;
+    // Not for ever: anybody who may read the directory may hold its lock.
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(fd),
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            Err(e) => return Err(Error::io(format!("locking the directory {}", dir.display()))(e)),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+use std::collections::BTreeSet;
+
+use super::super::PeerId;
+
+/// Shares what the kernel holds for clients that have not read it yet.
+///
+/// Dynamic thresholds (Choudhury and Hahne, 1998): a client may have another message in flight while it has fewer than
+/// are left of the budget for all. With n clients that do not read, each ends with 1/(n+1) of the budget, and as much is
+/// left for the next one. A client that has read everything may always be sent one message.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: u32,
+    /// Messages sent and not yet read, as far as is known: never less than the truth.
+    in_flight: u32,
+    /// Who has to wait until others have read, the one with the fewest messages in flight first.
+    parked: BTreeSet<(u32, PeerId)>,
+}
+
+impl Budget {
+    pub(super) fn new(limit: u32) -> Self {
+        Self { limit, in_flight: 0, parked: BTreeSet::new() }
+    }
+
+    pub(super) fn admits(&self, own: u32) -> bool {
+        own == 0 || own < self.limit.saturating_sub(self.in_flight)
+    }
+
+    /// A client's messages in flight are now `now` and were `before`.
+    pub(super) fn change(&mut self, before: u32, now: u32) {
+        self.in_flight = self.in_flight - before + now;
+    }
+
+    pub(super) fn park(&mut self, own: u32, id: PeerId) {
+        self.parked.insert((own, id));
+    }
+
+    pub(super) fn unpark(&mut self, own: u32, id: PeerId) {
+        self.parked.remove(&(own, id));
+    }
+
+    /// One of those that wait and need not any more.
+    pub(super) fn next_admitted(&mut self) -> Option<PeerId> {
+        let (own, _) = *self.parked.first()?;
+        if !self.admits(own) {
+            return None;
+        }
+        self.parked.pop_first().map(|(_, id)| id)
+    }
+
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_do_not_read_leave_as_much_for_the_next_one() {
+        for stalled in 1..50_u32 {
+            let mut budget = Budget::new(512);
+            let mut own = vec![0; usize::try_from(stalled).unwrap()];
+            while own.iter().any(|n| budget.admits(*n)) {
+                for n in &mut own {
+                    if budget.admits(*n) {
+                        budget.change(*n, *n + 1);
+                        *n += 1;
+                    }
+                }
+            }
+            let left = 512 - budget.in_flight();
+            assert!(left + 1 >= 512 / (stalled + 1), "{stalled} stalled leave {left}");
+            assert!(budget.admits(0));
+        }
+    }
+
+    #[test]
+    fn who_has_least_in_flight_goes_on_first() {
+        let mut budget = Budget::new(10);
+        budget.change(0, 9);
+        budget.park(3, PeerId(1));
+        budget.park(2, PeerId(2));
+        assert_eq!(budget.next_admitted(), None);
+        budget.change(9, 7);
+        assert_eq!(budget.next_admitted(), Some(PeerId(2)));
+        assert_eq!(budget.next_admitted(), None, "3 in flight, 3 left");
+        budget.unpark(3, PeerId(1));
+        budget.change(7, 0);
+        assert_eq!(budget.next_admitted(), None);
+    }
+}

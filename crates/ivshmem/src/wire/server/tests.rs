@@ -1,0 +1,31 @@
+use super::*;
+
+fn drain(engine: &mut Engine) -> Vec<(u16, Outgoing)> {
+    std::iter::from_fn(|| {
+        let (id, message) = engine.next_message()?;
+        engine.sent(id, message);
+        Some((id.0, message))
+    })
+    .collect()
+}
+
+#[test]
+fn a_greeting_is_version_id_memory_then_the_others_then_oneself() {
+    let mut engine = Engine::new(Limits { vectors: 2, clients: 10, in_flight: 100 });
+    let (a, b) = (engine.connect(0).unwrap(), engine.connect(0).unwrap());
+    let first = |id| [(id, Outgoing::Version), (id, Outgoing::OwnId(PeerId(id))), (id, Outgoing::Memory)];
+    assert_eq!(drain(&mut engine), [first(1), first(0)].concat(), "the newest first");
+    engine.unread(a, 2);
+    let vector = |to, peer, index| (to, Outgoing::Vector { peer: PeerId(peer), index });
+    assert_eq!(
+        drain(&mut engine),
+        [vector(0, 0, 0), vector(0, 0, 1)],
+        "b has read nothing, so it is not there"
+    );
+    engine.unread(b, 0);
+    let news = [vector(0, 1, 0), vector(0, 1, 1)];
+    let greeting = [vector(1, 0, 0), vector(1, 0, 1), vector(1, 1, 0), vector(1, 1, 1)];
+    assert_eq!(drain(&mut engine), [&news[..], &greeting[..]].concat());
+    engine.disconnect(a);
+    assert_eq!(drain(&mut engine), [(1, Outgoing::Gone(a))]);
+}
