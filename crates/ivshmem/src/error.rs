@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Protocol,
     /// The server is gone. Memory and the peers known so far go on working.
     ServerGone,
+    /// Something that was waited for did not come in the time that was given.
+    TimedOut,
     /// Any other failure of the operating system.
     Io,
 }

@@ -1,5 +1,6 @@
 //! Linux: rustix underneath, so most of this is safe code already.
 
+pub mod epoll;
 pub mod eventfd;
 pub mod file;
 mod ioctl;

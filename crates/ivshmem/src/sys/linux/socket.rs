@@ -3,12 +3,32 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recvmsg, sendmsg, socket_with,
 };
+
+/// Connects, and gives up with `TimedOut` when the server's queue of new connections stays full.
+pub fn connect(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // A Unix socket waits in connect as long as a send may take. 0 would mean for ever.
+    set_socket_timeout(&socket, Timeout::Send, Some(timeout.max(Duration::from_millis(1))))?;
+    loop {
+        return match rustix::net::connect(&socket, &address) {
+            Ok(()) => Ok(socket),
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => Err(io::ErrorKind::TimedOut.into()),
+            Err(e) => Err(e.into()),
+        };
+    }
+}
 
 /// What one receive gave.
 #[derive(Debug)]
@@ -21,6 +41,8 @@ pub enum Received {
     Closed,
     /// More descriptors than a message may have. All of them are closed.
     TooManyDescriptors,
+    /// The message had a descriptor, which is lost: this process may not have another one.
+    NoDescriptorLeft,
 }
 
 /// Descriptors taken out of one receive; the protocol sends one, a broken server may send more.
@@ -44,7 +66,11 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
             _ => Vec::new(),
         });
         let first = fds.next();
-        if fds.next().is_some() || received.flags.contains(ReturnFlags::CTRUNC) {
+        let cut = received.flags.contains(ReturnFlags::CTRUNC);
+        if first.is_none() && cut {
+            return Ok(Received::NoDescriptorLeft);
+        }
+        if fds.next().is_some() || cut {
             return Ok(Received::TooManyDescriptors);
         }
         return Ok(if received.bytes == 0 {
@@ -52,6 +78,19 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
         } else {
             Received::Bytes(received.bytes, first)
         });
+    }
+}
+
+/// Waits until there is something to receive or the deadline has passed. Tells whether there is.
+pub fn wait_readable(socket: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
+    let mut fds = [PollFd::new(&socket, PollFlags::IN)];
+    loop {
+        let left = super::eventfd::timespec(deadline.saturating_duration_since(Instant::now()));
+        match poll(&mut fds, Some(&left)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
     }
 }
 
