@@ -45,3 +45,39 @@ pub fn plain(path: impl AsRef<Path>) -> device::Plain {
 pub fn plain_fd(fd: impl Into<std::os::fd::OwnedFd>) -> device::Plain {
     device::plain_fd(fd.into())
 }
+
+/// A server's client on the host: its memory, and interrupts to and from everyone else who is connected.
+///
+/// # Examples
+/// ```no_run
+/// let device = ivshmem::doorbell("/run/ivshmem.sock").connect()?;
+/// let _registration = device.on_interrupt(0, |vector| println!("vector {vector} was rung"))?;
+/// for peer in device.peers()? {
+///     device.ring(peer.id, 0)?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn doorbell(path: impl AsRef<Path>) -> device::Doorbell {
+    device::doorbell(path.as_ref())
+}
+
+/// Opens what one string names: `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:ADDRESS`, `windows:NUMBER`
+/// or `auto`. For command lines and configuration files.
+///
+/// A plain target takes the options `size=BYTES`, with K, M or G behind the number, and `readonly`, joined by `&`.
+///
+/// # Errors
+/// [`OpenError`](device::OpenError): of the kind `InvalidArgument` when the string names nothing, otherwise what
+/// opening the device gives.
+///
+/// # Examples
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("example");
+/// let device = ivshmem::open(&format!("plain:{}?size=4K", path.display()))?;
+/// assert_eq!(device.memory().len(), 4096);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn open(target: &str) -> Result<device::Device, device::OpenError> {
+    device::open(target)
+}

@@ -2,6 +2,8 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::ErrorKind;
+use crate::doorbell::ConnectionError;
+use crate::wire::MAX_VECTORS;
 
 /// Why a region could not be opened. Whatever was created or grown for it was put back.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +91,66 @@ pub enum OpenError {
         /// Which options, and what to do.
         problem: &'static str,
     },
+    /// Nobody answers at the socket's path.
+    #[error("cannot connect to a server at {}: {why}; start one first (ivshmem-server -S PATH)", .path.display())]
+    NoServer {
+        /// The socket's path.
+        path: PathBuf,
+        /// What is there.
+        why: &'static str,
+    },
+    /// The path leads to something else than a socket.
+    #[error("{} is not a server's socket; memory in a file is opened with plain", .path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The server's queue of new connections stayed full.
+    #[error("the server at {} accepts nobody; look whether it hangs", .path.display())]
+    Overloaded {
+        /// The socket's path.
+        path: PathBuf,
+    },
+    /// The server refused, kept silent, or broke the protocol.
+    #[error("{}: {reason}", .path.display())]
+    Server {
+        /// The socket's path.
+        path: PathBuf,
+        /// What it did.
+        reason: ConnectionError,
+    },
+    /// A socket's path has a limit that files have not.
+    #[error("{} is too long: a socket's path has at most 107 bytes", .path.display())]
+    LongPath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// What the server gave as memory is none.
+    #[error("what the server at {} gave as memory {problem}", .path.display())]
+    BadMemory {
+        /// The socket's path.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// More vectors expected than a device can have.
+    #[error("{}: {expected} vectors cannot come, a device has at most {MAX_VECTORS}", .path.display())]
+    BadVectors {
+        /// The socket's path.
+        path: PathBuf,
+        /// What was expected.
+        expected: u16,
+    },
+    /// The string names no device.
+    #[error(
+        "cannot open {target:?}: {problem}; targets are plain:PATH, plain:PATH?size=64M, doorbell:PATH, pci:ADDRESS, windows:NUMBER, auto"
+    )]
+    BadTarget {
+        /// The string.
+        target: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// This kind of device does not exist on this system.
     #[error("{what} does not exist on this system")]
     Unsupported {
@@ -111,16 +173,24 @@ impl OpenError {
     /// The kind of this failure, for programs to decide by.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Missing { .. } | Self::NoDirectory { .. } | Self::DanglingLink { .. } => {
-                ErrorKind::NotFound
-            }
+            Self::Missing { .. }
+            | Self::NoServer { .. }
+            | Self::NoDirectory { .. }
+            | Self::DanglingLink { .. } => ErrorKind::NotFound,
             Self::Exists { .. } => ErrorKind::AlreadyExists,
             Self::Denied { .. } => ErrorKind::PermissionDenied,
-            Self::NotMappable { .. } | Self::BadSize { .. } | Self::BadOption { .. } => {
-                ErrorKind::InvalidArgument
-            }
+            Self::NotMappable { .. }
+            | Self::NotASocket { .. }
+            | Self::LongPath { .. }
+            | Self::BadVectors { .. }
+            | Self::BadTarget { .. }
+            | Self::BadSize { .. }
+            | Self::BadOption { .. } => ErrorKind::InvalidArgument,
             Self::BadWindow { .. } => ErrorKind::OutOfBounds,
             Self::NoSpace { .. } => ErrorKind::NoSpace,
+            Self::Overloaded { .. } => ErrorKind::TimedOut,
+            Self::Server { reason, .. } => reason.kind(),
+            Self::BadMemory { .. } => ErrorKind::Protocol,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Io { .. } => ErrorKind::Io,
         }

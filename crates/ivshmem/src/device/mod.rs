@@ -1,15 +1,21 @@
 //! The ways into a region; each composes the rooms before it into one `Device`.
 
+mod doorbell;
 mod error;
+mod interrupts;
 mod plain;
+mod target;
 
 use std::fmt;
 
+pub use doorbell::Doorbell;
+pub(crate) use doorbell::doorbell;
 pub use error::OpenError;
 pub use plain::Plain;
 pub(crate) use plain::plain;
 #[cfg(unix)]
 pub(crate) use plain::plain_fd;
+pub(crate) use target::open;
 
 use crate::region::Memory;
 
@@ -20,6 +26,7 @@ use crate::region::Memory;
 pub struct Device {
     kind: DeviceKind,
     memory: Memory,
+    doorbell: Option<crate::doorbell::Doorbell>,
 }
 
 /// The ways into a region.
@@ -28,6 +35,8 @@ pub struct Device {
 pub enum DeviceKind {
     /// A file that several programs map, without interrupts.
     Plain,
+    /// A server's client on the host, with interrupts.
+    Doorbell,
 }
 
 impl Device {
@@ -44,8 +53,14 @@ impl Device {
     /// Ends the device: every later access to its memory, through any view, is an error.
     ///
     /// Closing twice is closing once. Callable from any thread at any time.
+    ///
+    /// Threads and tasks that wait for an interrupt are woken with [`Closed`](crate::ErrorKind::Closed). No callback
+    /// begins any more; one that runs in the dispatcher thread has ended when this returns, unless it is the caller.
     pub fn close(&self) {
         self.memory.close();
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.close();
+        }
     }
 
     /// Whether the device, or its memory, was closed.
@@ -54,10 +69,17 @@ impl Device {
     }
 }
 
+impl DeviceKind {
+    fn name(self) -> &'static str {
+        match self {
+            DeviceKind::Plain => "plain",
+            DeviceKind::Doorbell => "doorbell",
+        }
+    }
+}
+
 impl fmt::Display for DeviceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DeviceKind::Plain => "plain",
-        })
+        f.write_str(self.name())
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn open(options: &Plain) -> Result<Device, OpenError> {
     let mut undo = Undo::default();
     let memory = request.open(&mut undo)?;
     undo.keep();
-    Ok(Device { kind: DeviceKind::Plain, memory })
+    Ok(Device { kind: DeviceKind::Plain, memory, doorbell: None })
 }
 
 struct Request<'a> {

@@ -1,0 +1,68 @@
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Instant;
+
+use super::Doorbell;
+use crate::device::{Device, DeviceKind, OpenError};
+use crate::doorbell::{Doorbell as Bell, Greeting, Patience, Reconnect};
+use crate::region::{CacheMode, Memory, Region};
+use crate::sys::linux::mapping::Mapping;
+use crate::sys::linux::{file, socket};
+use crate::wire::MAX_VECTORS;
+
+pub(super) fn connect(options: Doorbell) -> Result<Device, OpenError> {
+    let Doorbell { path, timeout, quiet, vectors, reconnect, read_only } = options;
+    if let Some(expected) = vectors.filter(|v| *v > MAX_VECTORS) {
+        return Err(OpenError::BadVectors { path, expected });
+    }
+    let began = Instant::now();
+    let patience = Patience { timeout, quiet, vectors };
+    let socket = socket::connect(&path, timeout).map_err(|source| not_connected(&path, source))?;
+    let greeted = Greeting::new(socket, patience, began)
+        .finish()
+        .map_err(|reason| OpenError::Server { path: path.clone(), reason })?;
+    let (memory, identity) = map(&path, &greeted.memory, read_only)?;
+    let reconnect = reconnect.then(|| Reconnect { path: path.clone(), patience, memory: identity });
+    let bell = Bell::start(greeted.connection, greeted.session, reconnect)
+        .map_err(|source| OpenError::Io { path, doing: "receive interrupts from", source })?;
+    Ok(Device { kind: DeviceKind::Doorbell, memory, doorbell: Some(bell) })
+}
+
+/// Why nobody answered at the path.
+fn not_connected(path: &Path, source: io::Error) -> OpenError {
+    let path = path.to_path_buf();
+    match source.kind() {
+        io::ErrorKind::NotFound => OpenError::NoServer { path, why: "there is no such socket" },
+        io::ErrorKind::PermissionDenied => OpenError::Denied { path, doing: "connect to" },
+        io::ErrorKind::ConnectionRefused if is_socket(&path) => {
+            OpenError::NoServer { path, why: "nobody listens at this socket" }
+        }
+        io::ErrorKind::ConnectionRefused => OpenError::NotASocket { path },
+        io::ErrorKind::InvalidFilename => OpenError::LongPath { path },
+        io::ErrorKind::TimedOut => OpenError::Overloaded { path },
+        _ => OpenError::Io { path, doing: "connect to", source },
+    }
+}
+
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    path.metadata().is_ok_and(|facts| facts.file_type().is_socket())
+}
+
+/// Maps what the server gave as memory, and which file it is. Nothing about it is believed.
+fn map(path: &Path, fd: &OwnedFd, read_only: bool) -> Result<(Memory, (u64, u64)), OpenError> {
+    let bad = |problem: String| OpenError::BadMemory { path: path.to_path_buf(), problem };
+    let facts = file::facts(fd).map_err(|e| bad(format!("cannot be looked at ({e})")))?;
+    if let Some(oddity) = facts.oddity {
+        return Err(bad(format!("is {oddity}, not memory")));
+    }
+    let len = usize::try_from(facts.len)
+        .map_err(|_| bad(format!("has {} bytes, more than this program can address", facts.len)))?;
+    if len == 0 {
+        return Err(bad("has 0 bytes".to_string()));
+    }
+    let mapping = Mapping::new(fd, 0, len, read_only)
+        .map_err(|e| bad(format!("has {len} bytes and cannot be mapped ({e})")))?;
+    Ok((Memory::new(Region::new(mapping, CacheMode::Cached)), facts.identity))
+}

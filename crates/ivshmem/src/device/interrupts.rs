@@ -1,0 +1,135 @@
+use std::time::Instant;
+
+use super::Device;
+use crate::PeerId;
+use crate::doorbell::{Doorbell, DoorbellError, Peer, PeerEvent, Registration};
+
+/// Interrupts. A device that has memory only, such as a plain file, says [`DoorbellError::Unsupported`] to all of these
+/// but [`supports_interrupts`](Self::supports_interrupts), [`own_id`](Self::own_id) and [`vectors`](Self::vectors).
+///
+/// All are callable from any thread at any time, also inside callbacks.
+impl Device {
+    /// Whether this device can ring and be rung.
+    pub fn supports_interrupts(&self) -> bool {
+        self.doorbell.is_some()
+    }
+
+    /// The id by which others ring this device; a reconnect may change it. `None` for memory only.
+    pub fn own_id(&self) -> Option<PeerId> {
+        self.doorbell.as_ref().map(Doorbell::own_id)
+    }
+
+    /// How many vectors this device has now, 0 to 256. 0 for memory only and after closing. The server may add some
+    /// later, which [`PeerEvent::OwnVectors`] tells.
+    pub fn vectors(&self) -> u16 {
+        self.doorbell.as_ref().and_then(|doorbell| doorbell.vectors().ok()).unwrap_or(0)
+    }
+
+    /// Everyone else who is connected, by ascending id.
+    ///
+    /// # Errors
+    /// [`DoorbellError::Closed`] after closing.
+    pub fn peers(&self) -> Result<Vec<Peer>, DoorbellError> {
+        self.bell()?.peers()
+    }
+
+    /// One peer; `None` when nobody has this id now.
+    ///
+    /// # Errors
+    /// [`DoorbellError::Closed`] after closing.
+    pub fn peer(&self, id: impl Into<PeerId>) -> Result<Option<Peer>, DoorbellError> {
+        self.bell()?.peer(id.into())
+    }
+
+    /// Whether a peer with this id is connected now. False after closing and for memory only.
+    pub fn is_connected(&self, id: impl Into<PeerId>) -> bool {
+        matches!(self.peer(id), Ok(Some(_)))
+    }
+
+    /// Raises an interrupt at a peer, or at this device itself when `peer` is its own id. Never blocks; an interrupt
+    /// that is pending already is a success.
+    ///
+    /// # Errors
+    /// When nobody has this id, or the peer has no such vector, or the device is closed.
+    pub fn ring(&self, peer: impl Into<PeerId>, vector: u16) -> Result<(), DoorbellError> {
+        self.bell()?.ring(peer.into(), vector)
+    }
+
+    /// Waits in the calling thread until this device's `vector` is rung; false when the deadline has passed before.
+    ///
+    /// A ring from before the call counts. Of several threads that wait for one vector, one gets each interrupt.
+    ///
+    /// # Errors
+    /// When the device has no such vector, or callbacks or a raw interrupt have it, or the device is closed, also
+    /// while this waits.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use std::time::{Duration, Instant};
+    /// let device = ivshmem::doorbell("/run/ivshmem.sock").connect()?;
+    /// let soon = Instant::now() + Duration::from_secs(1);
+    /// if device.wait(0, Some(soon))? {
+    ///     println!("vector 0 was rung");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait(&self, vector: u16, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
+        self.bell()?.wait(vector, deadline)
+    }
+
+    /// Calls `f` with the vector's number after it was rung, in the device's one dispatcher thread.
+    ///
+    /// At least once after the last ring, though not once for each. All callbacks of a device share that thread, so a
+    /// slow one delays the others. A callback may do anything: close the device, drop registrations, register others,
+    /// ring. One that panics is reported by the panic hook as usual and will be called again; others go on.
+    ///
+    /// # Errors
+    /// When the device has no such vector, or threads wait for it or a raw interrupt has it, or the device is closed.
+    pub fn on_interrupt(
+        &self,
+        vector: u16,
+        mut f: impl FnMut(u16) + Send + 'static,
+    ) -> Result<Registration, DoorbellError> {
+        self.bell()?.on_interrupt(vector, Box::new(move |vector| f(*vector)), None)
+    }
+
+    /// As [`on_interrupt`](Self::on_interrupt), but `f` runs where `executor` runs the jobs it is given.
+    ///
+    /// At most one job of a callback waits in the executor at a time, and the callback never runs twice at once. An
+    /// executor that drops a job loses that interrupt, not later ones. Closing the device does not wait for a job that
+    /// runs; dropping the registration does.
+    ///
+    /// # Errors
+    /// As `on_interrupt`.
+    pub fn on_interrupt_with(
+        &self,
+        vector: u16,
+        executor: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static,
+        mut f: impl FnMut(u16) + Send + 'static,
+    ) -> Result<Registration, DoorbellError> {
+        self.bell()?.on_interrupt(vector, Box::new(move |vector| f(*vector)), Some(Box::new(executor)))
+    }
+
+    /// Calls `f` in the dispatcher thread when peers come, grow or go, and when the server does.
+    ///
+    /// To see everyone: register first, then read [`peers`](Self::peers).
+    ///
+    /// # Errors
+    /// [`DoorbellError::Closed`] after closing.
+    pub fn on_peer(&self, f: impl FnMut(&PeerEvent) + Send + 'static) -> Result<Registration, DoorbellError> {
+        self.bell()?.on_peer(Box::new(f))
+    }
+
+    /// The vector's descriptor for an event loop of the caller's. Nobody else reads it until it is dropped.
+    ///
+    /// # Errors
+    /// When the device has no such vector, or it has another reader, or the device is closed.
+    #[cfg(target_os = "linux")]
+    pub fn raw_interrupt(&self, vector: u16) -> Result<crate::doorbell::RawInterrupt, DoorbellError> {
+        self.bell()?.raw_interrupt(vector)
+    }
+
+    pub(crate) fn bell(&self) -> Result<&Doorbell, DoorbellError> {
+        self.doorbell.as_ref().ok_or(DoorbellError::Unsupported { device: self.kind.name() })
+    }
+}

@@ -1,0 +1,283 @@
+//! Who is called when: registering, delivering, removing and closing, without any I/O.
+//!
+//! The promises, which tests/model.rs checks over all interleavings of this very file:
+//! a callback runs at least once after the last ring; once its removal has returned it does not run and never will,
+//! except when it removed itself; a callback is never queued twice; whatever a callback does (close, remove itself,
+//! add others) nothing deadlocks.
+//!
+//! No lock is held while a callback, its executor or its destructor runs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::sync::{Arc, Condvar, Mutex, MutexGuard, ThreadId, current};
+
+/// The callbacks of one vector, or of the peer events. Changed rarely, walked often: delivering copies one pointer.
+pub(crate) struct Callbacks<A> {
+    list: Mutex<List<A>>,
+}
+
+/// One registered function with where it runs.
+pub(crate) struct Callback<A> {
+    state: Mutex<State<A>>,
+    ended: Condvar,
+    executor: Option<Executor>,
+}
+
+/// What a caller's executor is given to run, once.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+/// Hands a job to the threads of the caller.
+pub(crate) type Executor = Box<dyn Fn(Job) + Send + Sync>;
+/// The caller's function.
+pub(crate) type Function<A> = Box<dyn FnMut(&A) + Send>;
+
+/// The list was closed before; nothing was added.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+impl<A: Clone + Send + 'static> Callbacks<A> {
+    pub(crate) fn new() -> Self {
+        Self { list: Mutex::new(List { entries: None, closed: false }) }
+    }
+
+    /// Adds a callback. `first` runs before any interrupt can be delivered to it, when it is the only one.
+    pub(crate) fn add<E: From<Closed>>(
+        &self,
+        callback: &Arc<Callback<A>>,
+        first: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut list = locked(&self.list);
+        if list.closed {
+            return Err(Closed.into());
+        }
+        let mut entries = list.entries.as_deref().cloned().unwrap_or_default();
+        if entries.is_empty() {
+            first()?;
+        }
+        entries.push(Arc::clone(callback));
+        list.entries = Some(Arc::new(entries));
+        Ok(())
+    }
+
+    /// Removes a callback and waits until it has ended, unless it is the caller. `last` runs when none is left.
+    pub(crate) fn remove(&self, callback: &Arc<Callback<A>>, last: impl FnOnce()) {
+        let mut list = locked(&self.list);
+        let before = list.entries.as_deref().map_or(&[][..], Vec::as_slice);
+        let left: Vec<_> = before.iter().filter(|c| !Arc::ptr_eq(c, callback)).cloned().collect();
+        if left.len() < before.len() {
+            if left.is_empty() {
+                last();
+            }
+            list.entries = if left.is_empty() { None } else { Some(Arc::new(left)) };
+        }
+        drop(list);
+        callback.remove();
+    }
+
+    /// Takes what is pending and calls everyone. Tells whether what was taken reached nobody, because all callbacks
+    /// were removed in between: the taker must then put it back for the next reader.
+    ///
+    /// `take` runs under the lock: once the last callback is removed, nothing is taken from the next reader.
+    pub(crate) fn deliver(&self, argument: &A, take: impl FnOnce() -> bool) -> bool {
+        let entries = {
+            let list = locked(&self.list);
+            match &list.entries {
+                Some(entries) if take() => Arc::clone(entries),
+                _ => return false,
+            }
+        };
+        let mut reached = false;
+        for callback in entries.iter() {
+            reached |= Callback::deliver(callback, argument);
+        }
+        !reached
+    }
+
+    /// No callback begins any more; those that run, run to their end. Functions that rest are dropped here.
+    pub(crate) fn close(&self) {
+        let entries = {
+            let mut list = locked(&self.list);
+            list.closed = true;
+            list.entries.take()
+        };
+        for callback in entries.as_deref().into_iter().flatten() {
+            callback.retire();
+        }
+    }
+}
+
+impl<A: Clone + Send + 'static> Callback<A> {
+    /// Without an executor it runs in the thread that delivers.
+    pub(crate) fn new(function: Function<A>, executor: Option<Executor>) -> Arc<Self> {
+        let state =
+            State { phase: Phase::Idle, removed: false, function: Some(function), handing_over: None };
+        Arc::new(Self { state: Mutex::new(state), ended: Condvar::new(), executor })
+    }
+
+    /// Runs or queues; false when it was removed before.
+    fn deliver(self_: &Arc<Self>, argument: &A) -> bool {
+        if self_.executor.is_none() {
+            return self_.run(argument, Phase::Idle) != Ran::Not;
+        }
+        let mut state = locked(&self_.state);
+        if state.removed {
+            return false;
+        }
+        match state.phase {
+            Phase::Idle => state.phase = Phase::Queued,
+            Phase::Running(thread) => {
+                state.phase = Phase::RunningAgain(thread);
+                return true;
+            }
+            Phase::Queued | Phase::RunningAgain(_) => return true,
+        }
+        drop(state);
+        Self::hand_over(self_, argument);
+        true
+    }
+
+    /// Gives the executor a job. One that panics has thrown the job away.
+    fn hand_over(self_: &Arc<Self>, argument: &A) {
+        let executor = self_.executor.as_ref().expect("only a callback with an executor is queued");
+        let task = Task { callback: Arc::clone(self_), argument: argument.clone(), begun: false };
+        let _ = catch_unwind(AssertUnwindSafe(|| executor(Box::new(move || task.run()))));
+    }
+
+    /// Calls the function once, if it may: not removed, and in the phase that gives this thread the right to.
+    fn run(&self, argument: &A, from: Phase) -> Ran {
+        let thread = current().id();
+        let mut function = {
+            let mut state = locked(&self.state);
+            if state.removed || state.phase != from {
+                return Ran::Not;
+            }
+            state.phase = Phase::Running(thread);
+            state.function.take().expect("only the running thread takes the function")
+        };
+        // A panic has been reported by the panic hook; it must not end the dispatcher, which serves others too.
+        let _ = catch_unwind(AssertUnwindSafe(|| function(argument)));
+
+        let mut state = locked(&self.state);
+        if state.removed {
+            // Dropped before anyone hears that it ended: what it captured is free when its removal returns.
+            drop(state);
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(function)));
+            state = locked(&self.state);
+        } else {
+            state.function = Some(function);
+        }
+        let again = matches!(state.phase, Phase::RunningAgain(_)) && !state.removed;
+        state.phase = if again { Phase::Queued } else { Phase::Idle };
+        if again {
+            state.handing_over = Some(thread);
+        }
+        drop(state);
+        self.ended.notify_all();
+        if again { Ran::AndRungAgain } else { Ran::Once }
+    }
+
+    /// Never runs again. Waits while another thread runs it.
+    fn remove(&self) {
+        let me = current().id();
+        let mut state = locked(&self.state);
+        state.removed = true;
+        while matches!(state.phase, Phase::Running(t) | Phase::RunningAgain(t) if t != me) {
+            state = self.ended.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        let function = state.function.take();
+        drop(state);
+        drop(function);
+    }
+
+    /// Never begins again. Waits for nobody.
+    fn retire(&self) {
+        let mut state = locked(&self.state);
+        state.removed = true;
+        let function = state.function.take();
+        drop(state);
+        drop(function);
+    }
+}
+
+struct List<A> {
+    entries: Option<Arc<Vec<Arc<Callback<A>>>>>,
+    closed: bool,
+}
+
+struct State<A> {
+    phase: Phase,
+    removed: bool,
+    /// Taken out while it runs.
+    function: Option<Function<A>>,
+    /// The thread that is giving the executor a job after a run; see [`Task::run`].
+    handing_over: Option<ThreadId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    /// The executor has a job for it.
+    Queued,
+    Running(ThreadId),
+    /// Rung while it ran, so it must run again.
+    RunningAgain(ThreadId),
+}
+
+#[derive(PartialEq, Eq)]
+enum Ran {
+    Not,
+    Once,
+    AndRungAgain,
+}
+
+/// The job in an executor's queue.
+struct Task<A: Clone + Send + 'static> {
+    callback: Arc<Callback<A>>,
+    argument: A,
+    begun: bool,
+}
+
+impl<A: Clone + Send + 'static> Task<A> {
+    /// Runs, and goes back to the end of the queue when rung meanwhile, so that a peer that rings without end does not
+    /// hold the executor's thread. An executor that runs jobs at once, in the thread that hands them over, would nest
+    /// here without end; hence such a job returns and the loop below runs in its place.
+    fn run(mut self) {
+        self.begun = true;
+        let me = current().id();
+        {
+            let mut state = locked(&self.callback.state);
+            if state.handing_over == Some(me) {
+                state.handing_over = None;
+                return;
+            }
+        }
+        while self.callback.run(&self.argument, Phase::Queued) == Ran::AndRungAgain {
+            Callback::hand_over(&self.callback, &self.argument);
+            let mut state = locked(&self.callback.state);
+            match state.handing_over {
+                Some(thread) if thread == me => {
+                    state.handing_over = None;
+                    return;
+                }
+                None => {}
+                Some(_) => return,
+            }
+        }
+    }
+}
+
+impl<A: Clone + Send + 'static> Drop for Task<A> {
+    /// An executor that throws a job away loses that interrupt, not the ones after it.
+    fn drop(&mut self) {
+        if !self.begun {
+            let mut state = locked(&self.callback.state);
+            if state.phase == Phase::Queued {
+                state.phase = Phase::Idle;
+            }
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing of the caller's runs under these locks, so a poisoned one is whole.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

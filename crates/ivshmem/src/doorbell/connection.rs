@@ -1,0 +1,229 @@
+//! A server's socket: its messages one by one, and the greeting up to its end.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::session::Session;
+use super::{ConnectionError, PeerEvent};
+use crate::sys::linux::socket::{self, Received};
+use crate::wire::{Client, ClientEvent, MESSAGE_LEN, MessageReader};
+
+/// A connection that has been greeted, and everything it gave so far.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    reader: MessageReader<OwnedFd>,
+    client: Client,
+}
+
+impl Connection {
+    fn new(socket: OwnedFd) -> Self {
+        Self { socket, reader: MessageReader::default(), client: Client::default() }
+    }
+
+    /// What the next message says; `None` when there is none now. Never blocks.
+    pub(crate) fn next(&mut self) -> Result<Option<ClientEvent<OwnedFd>>, ConnectionError> {
+        let mut bytes = [0; MESSAGE_LEN];
+        loop {
+            let room = &mut bytes[..self.reader.missing()];
+            let received = socket::receive(self.socket.as_fd(), room)
+                .map_err(ConnectionError::io("receive from the server"))?;
+            let message = match received {
+                Received::Bytes(count, fd) => {
+                    self.reader.push(&bytes[..count], fd).map_err(|_| ConnectionError::TooManyDescriptors)?
+                }
+                Received::WouldBlock => return Ok(None),
+                Received::Closed => return Err(ConnectionError::Gone),
+                Received::TooManyDescriptors => return Err(ConnectionError::TooManyDescriptors),
+                Received::NoDescriptorLeft => return Err(ConnectionError::OutOfDescriptors),
+            };
+            if let Some(message) = message {
+                return Ok(Some(self.client.push(message)?));
+            }
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// When a greeting is taken to be complete, since nothing in the protocol marks its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For everything together.
+    pub(crate) timeout: Duration,
+    /// A socket with nothing to receive for so long, once the memory has come, has said everything.
+    pub(crate) quiet: Duration,
+    /// Be content with nothing else than so many own vectors.
+    pub(crate) vectors: Option<u16>,
+}
+
+/// A greeting that is on its way.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    connection: Connection,
+    patience: Patience,
+    deadline: Instant,
+    last_message: Instant,
+    session: Option<Arc<Session>>,
+    memory: Option<OwnedFd>,
+}
+
+/// A greeting that is complete.
+#[derive(Debug)]
+pub(crate) struct Greeted {
+    pub(crate) connection: Connection,
+    pub(crate) session: Arc<Session>,
+    pub(crate) memory: OwnedFd,
+}
+
+/// How far a greeting is.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    Complete,
+    /// Call again when the socket is readable, and at this time at the latest.
+    Waiting(Instant),
+}
+
+impl Greeting {
+    /// `began` is when the caller's patience began.
+    pub(crate) fn new(socket: OwnedFd, patience: Patience, began: Instant) -> Self {
+        let deadline = began.checked_add(patience.timeout).unwrap_or(began + A_YEAR);
+        let connection = Connection::new(socket);
+        Self { connection, patience, deadline, last_message: began, session: None, memory: None }
+    }
+
+    /// Takes messages until the greeting is complete. Blocks, but not beyond the patience.
+    pub(crate) fn finish(mut self) -> Result<Greeted, ConnectionError> {
+        while let Progress::Waiting(until) = self.step()? {
+            socket::wait_readable(self.connection.as_fd(), until)
+                .map_err(ConnectionError::io("wait for the server"))?;
+        }
+        Ok(self.into_greeted())
+    }
+
+    /// Takes what there is. Never blocks; a server that floods does not keep it for ever.
+    pub(crate) fn step(&mut self) -> Result<Progress, ConnectionError> {
+        let mut drained = false;
+        for received in 0..MESSAGES_PER_STEP {
+            let Some(event) = self.next(received)? else {
+                drained = true;
+                break;
+            };
+            self.take(event)?;
+            if self.is_complete() {
+                return Ok(Progress::Complete);
+            }
+        }
+        let now = Instant::now();
+        let settled = self.memory.is_some() && self.patience.vectors.is_none();
+        let quiet_at = self.last_message + self.patience.quiet;
+        if settled && ((drained && now >= quiet_at) || now >= self.deadline) {
+            return Ok(Progress::Complete);
+        }
+        if now >= self.deadline {
+            return Err(self.too_late());
+        }
+        Ok(Progress::Waiting(if settled { quiet_at.min(self.deadline) } else { self.deadline }))
+    }
+
+    /// # Panics
+    /// When the greeting is not complete.
+    pub(crate) fn into_greeted(self) -> Greeted {
+        Greeted {
+            connection: self.connection,
+            session: self.session.expect("complete: the id comes before the memory"),
+            memory: self.memory.expect("complete: the memory has come"),
+        }
+    }
+
+    fn next(&mut self, received: usize) -> Result<Option<ClientEvent<OwnedFd>>, ConnectionError> {
+        let event = self.connection.next()?;
+        // The clock is read where it matters: at the end of what came together.
+        if event.is_none() && received > 0 {
+            self.last_message = Instant::now();
+        }
+        Ok(event)
+    }
+
+    fn take(&mut self, event: ClientEvent<OwnedFd>) -> Result<(), ConnectionError> {
+        match (event, &self.session) {
+            (ClientEvent::OwnId(id), _) => {
+                let session = Session::new(id).map_err(ConnectionError::io("make an eventfd"))?;
+                self.session = Some(Arc::new(session));
+            }
+            (ClientEvent::Memory(fd), _) => self.memory = Some(fd),
+            (event, Some(session)) => drop(session.apply(event)?),
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        match self.patience.vectors {
+            Some(expected) => self.memory.is_some() && self.connection.client.own_vectors() >= expected,
+            None => self.connection.client.is_greeted(),
+        }
+    }
+
+    fn too_late(&self) -> ConnectionError {
+        let timeout_ms = self.patience.timeout.as_millis();
+        match (&self.session, &self.memory, self.patience.vectors) {
+            (None, ..) => ConnectionError::TimedOut { missing: "version and id", timeout_ms },
+            (_, None, _) => ConnectionError::TimedOut { missing: "the memory", timeout_ms },
+            (_, _, expected) => ConnectionError::TooFewVectors {
+                vectors: self.connection.client.own_vectors(),
+                expected: expected.unwrap_or(0),
+                timeout_ms,
+            },
+        }
+    }
+}
+
+impl AsFd for Greeting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}
+
+/// Takes up to a bounded number of messages and tells what they changed, each peer once.
+pub(crate) fn receive_changes(
+    connection: &mut Connection,
+    session: &Session,
+) -> (Vec<PeerEvent>, Result<(), ConnectionError>) {
+    let mut changes = Vec::new();
+    for _ in 0..MESSAGES_PER_STEP {
+        match connection.next() {
+            Ok(Some(event)) => match session.apply(event) {
+                Ok(change) => merge(&mut changes, change),
+                Err(error) => return (changes, Err(error)),
+            },
+            Ok(None) => break,
+            Err(error) => return (changes, Err(error)),
+        }
+    }
+    (changes, Ok(()))
+}
+
+/// Vectors of one peer come in a row; they become one event.
+fn merge(changes: &mut Vec<PeerEvent>, change: Option<PeerEvent>) {
+    let Some(change) = change else { return };
+    match (changes.last_mut(), &change) {
+        (
+            Some(PeerEvent::Connected(last) | PeerEvent::VectorsChanged(last)),
+            PeerEvent::VectorsChanged(now),
+        ) if last.id == now.id => *last = *now,
+        (Some(PeerEvent::OwnVectors(last)), PeerEvent::OwnVectors(now)) => *last = *now,
+        _ => changes.push(change),
+    }
+}
+
+/// So many messages without looking at anything else: more than a greeting of 16 peers with 64 vectors.
+const MESSAGES_PER_STEP: usize = 2048;
+
+/// What stands for a timeout that no clock can express.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,0 +1,195 @@
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::wire::ProtocolError;
+use crate::{ErrorKind, PeerId};
+
+/// Why an interrupt could not be sent, waited for or connected to a callback.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DoorbellError {
+    /// The device was closed, perhaps while this call waited.
+    #[error("the device is closed")]
+    Closed,
+    /// The device has memory only.
+    #[error("{device} memory has no interrupts; connect to a server for them")]
+    Unsupported {
+        /// What kind of device it is.
+        device: &'static str,
+    },
+    /// Nobody has this id now.
+    #[error("no peer {peer} is connected; peers() lists those who are")]
+    UnknownPeer {
+        /// The id that was asked for.
+        peer: PeerId,
+    },
+    /// The peer has fewer vectors.
+    #[error("peer {peer} has no vector {vector}: it has {vectors}, counted from 0")]
+    UnknownPeerVector {
+        /// The peer.
+        peer: PeerId,
+        /// The vector that was asked for.
+        vector: u16,
+        /// How many it has now.
+        vectors: u16,
+    },
+    /// This device has fewer vectors.
+    #[error("this device has no vector {vector}: it has {vectors}, counted from 0")]
+    UnknownVector {
+        /// The vector that was asked for.
+        vector: u16,
+        /// How many this device has now.
+        vectors: u16,
+    },
+    /// A vector has one kind of reader at a time, and this one has another.
+    #[error("vector {vector} is read by {reader}; {} first, or use another vector", .reader.remedy())]
+    Busy {
+        /// The vector.
+        vector: u16,
+        /// Who reads it.
+        reader: Reader,
+    },
+    /// The operating system refused.
+    #[error("cannot {doing}")]
+    Io {
+        /// What was to be done.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl DoorbellError {
+    /// The kind of this failure, for programs to decide by.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Closed => ErrorKind::Closed,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::UnknownPeer { .. } => ErrorKind::UnknownPeer,
+            Self::UnknownPeerVector { .. } | Self::UnknownVector { .. } => ErrorKind::UnknownVector,
+            Self::Busy { .. } => ErrorKind::Busy,
+            Self::Io { source, .. } => kind_of(source),
+        }
+    }
+}
+
+/// Who takes the interrupts of a vector. One kind at a time: two would steal them from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reader {
+    /// Threads or tasks inside a wait.
+    Waiters,
+    /// Registered callbacks.
+    Callbacks,
+    /// The holder of the raw descriptor.
+    Raw,
+}
+
+impl Reader {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Waiters => "let the waits end",
+            Self::Callbacks => "drop their registrations",
+            Self::Raw => "drop the raw interrupt",
+        }
+    }
+}
+
+impl fmt::Display for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiters => "threads that wait",
+            Self::Callbacks => "callbacks",
+            Self::Raw => "the holder of its raw descriptor",
+        })
+    }
+}
+
+/// Why a connection to a server ended, or never came to life.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// The server closed the connection, or died.
+    #[error("the server closed the connection")]
+    Gone,
+    /// The server refused, or sent what the protocol does not allow.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// Several descriptors came with one message.
+    #[error("the server sent several descriptors with one message")]
+    TooManyDescriptors,
+    /// An interrupt that is not an eventfd.
+    #[error("the server sent something else than an eventfd as vector {vector} of peer {peer}")]
+    NotAnEventfd {
+        /// Whose vector it is.
+        peer: PeerId,
+        /// Which vector.
+        vector: u16,
+    },
+    /// This process may not have another descriptor, and every vector of every peer is one.
+    #[error(
+        "no descriptor left for another interrupt vector: every vector of every peer takes one; \
+         raise the limit of open files (ulimit -n, LimitNOFILE=)"
+    )]
+    OutOfDescriptors,
+    /// The greeting did not come to its end in time.
+    #[error("the server has not sent {missing} within {timeout_ms} ms")]
+    TimedOut {
+        /// What did not come.
+        missing: &'static str,
+        /// How long it had, in milliseconds.
+        timeout_ms: u128,
+    },
+    /// Fewer vectors than the caller expects.
+    #[error(
+        "the server has given this device {vectors} of {expected} expected vectors within {timeout_ms} ms"
+    )]
+    TooFewVectors {
+        /// How many it has.
+        vectors: u16,
+        /// How many it was to have.
+        expected: u16,
+        /// How long there was, in milliseconds.
+        timeout_ms: u128,
+    },
+    /// The operating system refused.
+    #[error("cannot {doing}: {reason}")]
+    Io {
+        /// What was to be done.
+        doing: &'static str,
+        /// What the system said.
+        reason: Arc<io::Error>,
+    },
+}
+
+impl ConnectionError {
+    /// The kind of this failure, for programs to decide by.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Gone => ErrorKind::ServerGone,
+            Self::Protocol(error) => error.kind(),
+            Self::TooManyDescriptors | Self::NotAnEventfd { .. } => ErrorKind::Protocol,
+            Self::OutOfDescriptors => ErrorKind::NoSpace,
+            Self::TimedOut { .. } | Self::TooFewVectors { .. } => ErrorKind::TimedOut,
+            Self::Io { reason, .. } => kind_of(reason),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |reason| Self::Io { doing, reason: Arc::new(reason) }
+    }
+}
+
+fn kind_of(error: &io::Error) -> ErrorKind {
+    // The two numbers for a full table of descriptors, of the process and of the system; std has no kind for them.
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    match error.raw_os_error() {
+        Some(EMFILE | ENFILE) if cfg!(target_os = "linux") => ErrorKind::NoSpace,
+        _ => ErrorKind::Io,
+    }
+}

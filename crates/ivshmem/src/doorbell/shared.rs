@@ -1,0 +1,214 @@
+//! What all users of one doorbell share: the callers' threads, the dispatcher, registrations and raw readers.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+use super::callbacks::{Callback, Callbacks, Closed};
+use super::claim::Claim;
+use super::session::Session;
+use super::{DoorbellError, PeerEvent, Reader, Registration};
+use crate::PeerId;
+use crate::sys::linux::{epoll, eventfd};
+use crate::wire::MAX_VECTORS;
+
+pub(super) struct Shared {
+    /// Replaced by a reconnect and emptied by close. Those who wait keep the one they began with.
+    session: RwLock<Arc<Session>>,
+    closed: AtomicBool,
+    vectors: Box<[Vector]>,
+    pub(super) peer_events: Callbacks<PeerEvent>,
+    pub(super) epoll: OwnedFd,
+    /// Ends the dispatcher's sleep when the device is closed.
+    wake: OwnedFd,
+    /// Which vectors the epoll watches, or will as soon as they exist. Locked after a callback list, never before.
+    watched: Mutex<Box<[bool]>>,
+}
+
+/// The reader of one own vector. It stays the same when the session is replaced.
+pub(super) struct Vector {
+    pub(super) claim: Claim,
+    pub(super) callbacks: Callbacks<u16>,
+}
+
+/// Tokens of the epoll below this are vectors.
+pub(super) const WAKE: u64 = MAX_VECTORS as u64;
+
+impl Shared {
+    pub(super) fn new(session: Arc<Session>) -> std::io::Result<Self> {
+        let (epoll, wake) = (epoll::create()?, eventfd::create()?);
+        epoll::add(&epoll, &wake, WAKE)?;
+        let vector = |_| Vector { claim: Claim::default(), callbacks: Callbacks::new() };
+        Ok(Self {
+            session: RwLock::new(session),
+            closed: AtomicBool::new(false),
+            vectors: (0..MAX_VECTORS).map(vector).collect(),
+            peer_events: Callbacks::new(),
+            epoll,
+            wake,
+            watched: Mutex::new(vec![false; usize::from(MAX_VECTORS)].into()),
+        })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// The session as it is now.
+    ///
+    /// # Errors
+    /// When the device is closed.
+    pub(super) fn session(&self) -> Result<Arc<Session>, DoorbellError> {
+        let session = Arc::clone(&self.session.read().unwrap_or_else(PoisonError::into_inner));
+        // Looked at after the session was taken: close marks first, so an emptied session is never used.
+        if self.is_closed() { Err(DoorbellError::Closed) } else { Ok(session) }
+    }
+
+    /// The reader of an own vector.
+    ///
+    /// # Errors
+    /// When the device has no such vector now, or is closed.
+    pub(super) fn vector(&self, vector: u16) -> Result<(&Vector, Arc<Session>), DoorbellError> {
+        let session = self.session()?;
+        session.own(vector)?;
+        Ok((&self.vectors[usize::from(vector)], session))
+    }
+
+    pub(super) fn claim(&self, vector: u16) -> &Claim {
+        &self.vectors[usize::from(vector)].claim
+    }
+
+    /// Calls the vector's callbacks when it was rung.
+    pub(super) fn deliver(&self, vector: u16) {
+        let Ok((reader, session)) = self.vector(vector) else { return };
+        let Ok(fd) = session.own(vector) else { return };
+        // A descriptor that cannot be read any more, whatever a hostile server made it, is not worth more than silence.
+        let reached_nobody = reader.callbacks.deliver(&vector, || eventfd::take(fd).unwrap_or(false));
+        if reached_nobody {
+            let _ = eventfd::ring(fd);
+        }
+    }
+
+    pub(super) fn on_interrupt(
+        self: &Arc<Self>,
+        vector: u16,
+        callback: Arc<Callback<u16>>,
+    ) -> Result<Registration, DoorbellError> {
+        let reader = self.vector(vector)?.0;
+        reader.claim.take(vector, Reader::Callbacks)?;
+        let added = reader.callbacks.add(&callback, || self.watch(vector));
+        if let Err(error) = added {
+            reader.claim.give_back();
+            return Err(error);
+        }
+        let shared = Arc::downgrade(self);
+        Ok(Registration::new(move || unregister(&shared, vector, &callback)))
+    }
+
+    pub(super) fn on_peer(
+        self: &Arc<Self>,
+        callback: Arc<Callback<PeerEvent>>,
+    ) -> Result<Registration, DoorbellError> {
+        self.peer_events.add(&callback, || Ok::<(), DoorbellError>(()))?;
+        let shared = Arc::downgrade(self);
+        Ok(Registration::new(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.peer_events.remove(&callback, || {});
+            }
+        }))
+    }
+
+    /// Marks closed, wakes everybody, and lets go of the session. The first call only; tells whether it was that.
+    pub(super) fn close(&self) -> bool {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let _ = eventfd::ring(self.wake.as_fd());
+        for vector in &self.vectors {
+            vector.callbacks.close();
+        }
+        self.peer_events.close();
+        let session = Arc::clone(&self.session.read().unwrap_or_else(PoisonError::into_inner));
+        session.end();
+        if let Ok(nothing) = Session::new(session.own_id()) {
+            self.replace(Arc::new(nothing), true);
+        }
+        true
+    }
+
+    /// A new session for the old one. What is pending goes over, waits begin anew, callbacks are watched as before.
+    pub(super) fn reconnect(&self, new: Arc<Session>) {
+        self.replace(new, false);
+    }
+
+    fn replace(&self, new: Arc<Session>, closing: bool) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = self.session.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() && !closing {
+            return;
+        }
+        for vector in 0..session.vectors() {
+            let (Ok(old), Ok(fresh)) = (session.own(vector), new.own(vector)) else { continue };
+            if eventfd::take(old).unwrap_or(false) {
+                let _ = eventfd::ring(fresh);
+            }
+        }
+        for vector in (0..MAX_VECTORS).filter(|v| watched[usize::from(*v)]) {
+            if let Ok(old) = session.own(vector) {
+                let _ = epoll::remove(&self.epoll, old);
+            }
+            if let Ok(fresh) = new.own(vector) {
+                let _ = epoll::add(&self.epoll, fresh, vector.into());
+            }
+        }
+        let old = std::mem::replace(&mut *session, new);
+        drop(session);
+        old.end();
+    }
+
+    fn watch(&self, vector: u16) -> Result<(), DoorbellError> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = self.session()?;
+        let added = epoll::add(&self.epoll, session.own(vector)?, vector.into());
+        added.map_err(|source| DoorbellError::Io { doing: "watch a vector", source })?;
+        watched[usize::from(vector)] = true;
+        Ok(())
+    }
+
+    fn unwatch(&self, vector: u16) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched[usize::from(vector)] = false;
+        let session = self.session.read().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(fd) = session.own(vector) {
+            let _ = epoll::remove(&self.epoll, fd);
+        }
+    }
+
+    /// Vectors that callbacks were registered for, that a new session did not have at first, and now has.
+    pub(super) fn watch_late(&self, from: u16, to: u16) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(session) = self.session() else { return };
+        for vector in (from..to).filter(|v| watched[usize::from(*v)]) {
+            if let Ok(fd) = session.own(vector) {
+                let _ = epoll::add(&self.epoll, fd, vector.into());
+            }
+        }
+    }
+
+    pub(super) fn own_id(&self) -> PeerId {
+        self.session.read().unwrap_or_else(PoisonError::into_inner).own_id()
+    }
+}
+
+fn unregister(shared: &Weak<Shared>, vector: u16, callback: &Arc<Callback<u16>>) {
+    let Some(shared) = shared.upgrade() else { return };
+    let reader = &shared.vectors[usize::from(vector)];
+    reader.callbacks.remove(callback, || shared.unwatch(vector));
+    reader.claim.give_back();
+}
+
+impl From<Closed> for DoorbellError {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}

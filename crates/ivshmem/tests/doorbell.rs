@@ -1,0 +1,567 @@
+//! The doorbell client over a real socket, beside a server like QEMU's and beside hostile ones.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+#[expect(unreachable_pub, reason = "the test's own server")]
+mod bare_server;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use bare_server::{BareServer, Manner, send};
+use ivshmem::ErrorKind;
+use ivshmem::device::{Device, OpenError};
+use ivshmem::doorbell::PeerEvent;
+use ivshmem::sys::linux::eventfd;
+
+/// A hang is a failure; nothing here takes a part of this.
+const HANG: Duration = Duration::from_secs(20);
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.path().join("socket")
+    }
+}
+
+fn soon() -> Option<Instant> {
+    Some(Instant::now() + HANG)
+}
+
+/// Hands on what happens to the peers.
+fn events(device: &Device) -> mpsc::Receiver<PeerEvent> {
+    let (sender, receiver) = mpsc::channel();
+    device.on_peer(move |event| drop(sender.send(event.clone()))).unwrap().forget();
+    receiver
+}
+
+/// Lets `script` play the server for one client.
+fn hostile(path: &Path, script: impl FnOnce(UnixStream) + Send + 'static) -> std::thread::JoinHandle<()> {
+    let listener = UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || script(listener.accept().unwrap().0))
+}
+
+fn memfd(size: u64) -> OwnedFd {
+    let fd = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    rustix::fs::ftruncate(&fd, size).unwrap();
+    fd
+}
+
+/// The beginning of a greeting that everything follows.
+fn begin(stream: &UnixStream, id: i64) {
+    send(stream, 0, None).unwrap();
+    send(stream, id, None).unwrap();
+    send(stream, -1, Some(&memfd(4096))).unwrap();
+}
+
+#[test]
+fn two_devices_share_memory_and_ring_each_other() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let a = ivshmem::doorbell(place.socket()).connect().unwrap();
+    let b = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let (a_id, b_id) = (a.own_id().unwrap(), b.own_id().unwrap());
+    a.memory().write(100, b"hello").unwrap();
+    let mut seen = [0; 5];
+    b.memory().read(100, &mut seen).unwrap();
+    assert_eq!(&seen, b"hello");
+    b.ring(a_id, 1).unwrap();
+    assert!(a.wait(1, soon()).unwrap());
+    assert!(!a.wait(1, Some(Instant::now())).unwrap(), "a ring is told once");
+    b.ring(b_id, 0).unwrap();
+    assert!(b.wait(0, soon()).unwrap(), "a device rings itself");
+    let (sender, receiver) = mpsc::channel();
+    let _registration = b.on_interrupt(1, move |vector| sender.send(vector).unwrap()).unwrap();
+    while !a.is_connected(b_id) || a.peer(b_id).unwrap().unwrap().vectors < 2 {
+        std::thread::yield_now();
+    }
+    a.ring(b_id, 1).unwrap();
+    assert_eq!(receiver.recv_timeout(HANG).unwrap(), 1);
+}
+
+#[test]
+fn a_greeting_in_pieces_with_late_vectors_is_complete_in_the_end() {
+    let place = Place::new();
+    let manner = Manner { vectors: 64, in_pieces: true, late_vectors: 20, ..Manner::default() };
+    let _server = BareServer::start(&place.socket(), manner).unwrap();
+    let connect = || ivshmem::doorbell(place.socket());
+    let others: Vec<_> = (0..4).map(|_| connect().vectors(64).connect().unwrap()).collect();
+    let late = connect().connect().unwrap();
+    let events = events(&late);
+    while late.vectors() < 64 {
+        assert!(matches!(events.recv_timeout(HANG).unwrap(), PeerEvent::OwnVectors(_)));
+    }
+    let peers = late.peers().unwrap();
+    assert_eq!(
+        peers.iter().map(|p| (p.id.0, p.vectors)).collect::<Vec<_>>(),
+        [(0, 64), (1, 64), (2, 64), (3, 64)]
+    );
+    for vector in 0..64 {
+        late.ring(late.own_id().unwrap(), vector).unwrap();
+        assert!(late.wait(vector, soon()).unwrap());
+        late.ring(2, vector).unwrap();
+        assert!(others[2].wait(vector, soon()).unwrap());
+    }
+    let error = late.wait(64, soon()).unwrap_err();
+    assert_eq!(error.to_string(), "this device has no vector 64: it has 64, counted from 0");
+    assert_eq!(late.ring(9, 0).unwrap_err().kind(), ErrorKind::UnknownPeer);
+    assert_eq!(late.ring(1, 64).unwrap_err().kind(), ErrorKind::UnknownVector);
+}
+
+#[test]
+fn peers_that_come_and_go_are_told_once_each() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner { vectors: 3, ..Manner::default() }).unwrap();
+    let a = ivshmem::doorbell(place.socket()).vectors(3).connect().unwrap();
+    let events = events(&a);
+    let b = ivshmem::doorbell(place.socket()).vectors(3).connect().unwrap();
+    let b_id = b.own_id().unwrap();
+    let mut vectors = 0;
+    while vectors < 3 {
+        match events.recv_timeout(HANG).unwrap() {
+            PeerEvent::Connected(peer) if vectors == 0 && peer.id == b_id => vectors = peer.vectors,
+            PeerEvent::VectorsChanged(peer) if peer.id == b_id && peer.vectors > vectors => {
+                vectors = peer.vectors
+            }
+            other => panic!("{other:?} after {vectors} vectors"),
+        }
+    }
+    assert!(a.is_connected(b_id));
+    drop(b);
+    assert!(matches!(events.recv_timeout(HANG).unwrap(), PeerEvent::Disconnected(id) if id == b_id));
+    assert!(!a.is_connected(b_id));
+    assert_eq!(a.ring(b_id, 0).unwrap_err().kind(), ErrorKind::UnknownPeer);
+}
+
+#[test]
+fn connecting_where_no_server_is_says_what_to_do() {
+    let place = Place::new();
+    let fails = |path: &Path| ivshmem::doorbell(path).connect().unwrap_err();
+    let missing = fails(&place.socket());
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert!(missing.to_string().contains("start one first"), "{missing}");
+    drop(UnixListener::bind(place.socket()).unwrap());
+    let stale = fails(&place.socket());
+    assert_eq!(stale.kind(), ErrorKind::NotFound);
+    assert!(stale.to_string().contains("nobody listens"), "{stale}");
+    let file = place.0.path().join("file");
+    std::fs::write(&file, "no socket").unwrap();
+    assert_eq!(fails(&file).kind(), ErrorKind::InvalidArgument);
+    let long = place.0.path().join("x".repeat(200));
+    assert_eq!(fails(&long).kind(), ErrorKind::InvalidArgument, "{}", fails(&long));
+    let many = ivshmem::doorbell(place.socket()).vectors(257).connect().unwrap_err();
+    assert_eq!(many.kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn a_server_that_keeps_silent_or_accepts_nobody_costs_the_timeout_only() {
+    let place = Place::new();
+    let silent = hostile(&place.socket(), |stream| {
+        std::io::copy(&mut &stream, &mut std::io::sink()).map(drop).unwrap()
+    });
+    let options = || ivshmem::doorbell(place.socket()).timeout(Duration::from_millis(30));
+    let error = options().connect().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    silent.join().unwrap();
+
+    std::fs::remove_file(place.socket()).unwrap();
+    let _listener = UnixListener::bind(place.socket()).unwrap();
+    let mut queued = Vec::new();
+    let error = loop {
+        match ivshmem::sys::linux::socket::connect(&place.socket(), Duration::from_millis(5)) {
+            Ok(socket) => queued.push(socket),
+            Err(_) => break options().connect().unwrap_err(),
+        }
+    };
+    assert!(matches!(error, OpenError::Overloaded { .. }), "{error}");
+}
+
+#[test]
+fn a_server_that_dribbles_or_floods_cannot_keep_connect_for_ever() {
+    let dribble = |stream: UnixStream| {
+        while send(&stream, 0, None).is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let flood = |stream: UnixStream| {
+        begin(&stream, 3);
+        let ring = eventfd::create().unwrap();
+        while send(&stream, 7, Some(&ring)).and_then(|()| send(&stream, 7, None)).is_ok() {}
+    };
+    for (script, ends_well) in
+        [(Box::new(dribble) as Box<dyn FnOnce(_) + Send>, false), (Box::new(flood), true)]
+    {
+        let place = Place::new();
+        let server = hostile(&place.socket(), script);
+        let result = ivshmem::doorbell(place.socket()).timeout(Duration::from_millis(50)).connect();
+        assert_eq!(result.is_ok(), ends_well, "{result:?}");
+        drop(result);
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn what_a_hostile_server_gives_as_memory_or_interrupt_is_a_typed_error() {
+    let directory = std::fs::File::open("/").unwrap();
+    let path_only =
+        rustix::fs::open("/etc/passwd", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+    let (pipe, _other) = rustix::pipe::pipe().unwrap();
+    let gifts = [OwnedFd::from(directory), path_only, pipe, memfd(0), eventfd::create().unwrap()];
+    for gift in gifts {
+        let place = Place::new();
+        let server = hostile(&place.socket(), move |stream| {
+            send(&stream, 0, None).unwrap();
+            send(&stream, 1, None).unwrap();
+            send(&stream, -1, Some(&gift)).unwrap();
+        });
+        // The server closes right after, so either may be seen first where the greeting is not over yet.
+        let error = ivshmem::doorbell(place.socket()).vectors(0).connect().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        server.join().unwrap();
+    }
+    for (id, who) in [(1, "peer 1"), (2, "peer 2")] {
+        let place = Place::new();
+        let server = hostile(&place.socket(), move |stream| {
+            begin(&stream, 1);
+            send(&stream, id, Some(&memfd(4096))).unwrap();
+        });
+        let error = ivshmem::doorbell(place.socket()).vectors(4).connect().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        let text = error.to_string();
+        assert!(text.contains("eventfd as vector 0") && text.contains(who), "{text}");
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn a_refusal_is_told_with_its_reason() {
+    let place = Place::new();
+    let server = hostile(&place.socket(), |stream| {
+        send(&stream, ivshmem::wire::Refusal::TooManyClients.version(), None).unwrap();
+    });
+    let error = ivshmem::doorbell(place.socket()).connect().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.to_string().contains("too many clients"), "{error}");
+    server.join().unwrap();
+}
+
+#[test]
+fn one_kind_of_reader_at_a_time_and_the_error_names_the_other() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let own = device.own_id().unwrap();
+
+    let registration = device.on_interrupt(0, |_| {}).unwrap();
+    let second = device.on_interrupt(0, |_| {}).unwrap();
+    let busy = device.wait(0, soon()).unwrap_err();
+    assert_eq!(busy.kind(), ErrorKind::Busy);
+    assert!(busy.to_string().contains("read by callbacks; drop their registrations first"), "{busy}");
+    assert_eq!(device.raw_interrupt(0).unwrap_err().kind(), ErrorKind::Busy);
+    assert!(!device.wait(1, Some(Instant::now())).unwrap(), "another vector is free");
+    drop((registration, second));
+
+    let raw = device.raw_interrupt(0).unwrap();
+    assert!(device.wait(0, soon()).unwrap_err().to_string().contains("raw"));
+    device.ring(own, 0).unwrap();
+    assert!(raw.take().unwrap() && !raw.take().unwrap());
+    drop(raw);
+    device.ring(own, 0).unwrap();
+    assert!(device.wait(0, soon()).unwrap());
+}
+
+#[test]
+fn a_pending_ring_meets_a_reader_that_comes_later() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    device.ring(device.own_id().unwrap(), 0).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let _registration = device.on_interrupt(0, move |_| sender.send(()).unwrap()).unwrap();
+    receiver.recv_timeout(HANG).unwrap();
+}
+
+#[test]
+fn a_panicking_callback_harms_nobody_else() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let own = device.own_id().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let also = sender.clone();
+    let _bad = device
+        .on_interrupt(0, move |_| {
+            also.send("bad").unwrap();
+            panic!("a callback that panics, as the test wants");
+        })
+        .unwrap();
+    let _good = device.on_interrupt(1, move |_| sender.send("good").unwrap()).unwrap();
+    for (vector, expected) in [(0, "bad"), (1, "good"), (0, "bad"), (1, "good")] {
+        device.ring(own, vector).unwrap();
+        assert_eq!(receiver.recv_timeout(HANG).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_callback_may_close_drop_itself_register_and_ring() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner { vectors: 3, ..Manner::default() }).unwrap();
+    let device = Arc::new(ivshmem::doorbell(place.socket()).vectors(3).connect().unwrap());
+    let own = device.own_id().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let (hand_over, own_registration) = mpsc::channel();
+    let inside = Arc::clone(&device);
+    let registration = device
+        .on_interrupt(0, move |_| {
+            drop(own_registration.recv().unwrap());
+            let closer = Arc::clone(&inside);
+            let sender = sender.clone();
+            inside
+                .on_interrupt(1, move |_| {
+                    closer.close();
+                    closer.close();
+                    sender.send(closer.ring(own, 2).unwrap_err().kind()).unwrap();
+                })
+                .unwrap()
+                .forget();
+            inside.ring(own, 1).unwrap();
+        })
+        .unwrap();
+    hand_over.send(registration).unwrap();
+    device.ring(own, 0).unwrap();
+    assert_eq!(receiver.recv_timeout(HANG).unwrap(), ErrorKind::Closed);
+    device.close();
+    assert!(device.is_closed() && device.memory().is_closed());
+    assert_eq!(device.peers().unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(device.on_interrupt(0, |_| {}).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_inside_a_callback() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let own = device.own_id().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let (hand_over, last) = mpsc::channel::<Device>();
+    let callback = move |_| {
+        drop(last.recv().unwrap());
+        sender.send(()).unwrap();
+    };
+    device.on_interrupt(0, callback).unwrap().forget();
+    device.ring(own, 0).unwrap();
+    hand_over.send(device).unwrap();
+    receiver.recv_timeout(HANG).unwrap();
+}
+
+#[test]
+fn dropping_a_registration_waits_for_the_run_that_has_begun() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let (begun, has_begun) = mpsc::channel();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ended);
+    let registration = device
+        .on_interrupt(0, move |_| {
+            begun.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+        .unwrap();
+    device.ring(device.own_id().unwrap(), 0).unwrap();
+    has_begun.recv_timeout(HANG).unwrap();
+    drop(registration);
+    assert_eq!(ended.load(Ordering::SeqCst), 1);
+    assert_eq!(Arc::strong_count(&ended), 1, "the function is gone with its registration");
+}
+
+#[test]
+fn closing_wakes_every_waiter() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    std::thread::scope(|scope| {
+        let waiters: Vec<_> = (0..4)
+            .map(|n| {
+                let device = &device;
+                scope.spawn(move || device.wait(n % 2, None))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(20));
+        device.close();
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
+        }
+    });
+}
+
+#[test]
+fn an_executor_gets_one_job_at_a_time_and_a_dropped_job_is_not_the_last() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let own = device.own_id().unwrap();
+    let (jobs, queue) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&runs);
+    let executor = move |job| jobs.send(job).unwrap();
+    let _registration =
+        device.on_interrupt_with(0, executor, move |_| _ = count.fetch_add(1, Ordering::SeqCst)).unwrap();
+    device.ring(own, 0).unwrap();
+    let first = queue.recv_timeout(HANG).unwrap();
+    for _ in 0..100 {
+        device.ring(own, 0).unwrap();
+        std::thread::yield_now();
+    }
+    assert!(queue.try_recv().is_err(), "queued twice");
+    first();
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    // Rings that came after the run began, if the dispatcher was so slow.
+    while let Ok(job) = queue.recv_timeout(Duration::from_millis(20)) {
+        job();
+    }
+    device.ring(own, 0).unwrap();
+    drop(queue.recv_timeout(HANG).unwrap());
+    device.ring(own, 0).unwrap();
+    let before = runs.load(Ordering::SeqCst);
+    queue.recv_timeout(HANG).unwrap()();
+    assert_eq!(runs.load(Ordering::SeqCst), before + 1);
+}
+
+#[test]
+fn an_executor_that_runs_at_once_is_never_nested() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let device = Arc::new(ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap());
+    let own = device.own_id().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let inside = Arc::clone(&device);
+    let mut left = 1000;
+    let function = move |_| {
+        if left > 0 {
+            left -= 1;
+            inside.ring(own, 0).unwrap();
+        } else {
+            sender.send(()).unwrap();
+        }
+    };
+    let _registration = device.on_interrupt_with(0, |job| job(), function).unwrap();
+    device.ring(own, 0).unwrap();
+    receiver.recv_timeout(HANG).unwrap();
+    device.close();
+}
+
+#[test]
+fn when_the_server_goes_memory_and_known_peers_go_on() {
+    let place = Place::new();
+    let server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let a = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let b = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let events = events(&b);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| b.wait(0, soon()));
+        drop(server);
+        match events.recv_timeout(HANG).unwrap() {
+            PeerEvent::ServerGone { reason } => assert_eq!(reason.kind(), ErrorKind::ServerGone),
+            // The server closes one connection after the other and may see the first go.
+            PeerEvent::Disconnected(_) => panic!("the bare server ends without looking"),
+            other => panic!("{other:?}"),
+        }
+        a.ring(b.own_id().unwrap(), 0).unwrap_or_else(|_| b.ring(b.own_id().unwrap(), 0).unwrap());
+        assert!(waiter.join().unwrap().unwrap());
+    });
+    b.ring(a.own_id().unwrap(), 1).unwrap();
+    assert!(a.wait(1, soon()).unwrap());
+    a.memory().write_word(0, 7_u32).unwrap();
+    assert_eq!(b.memory().read_word::<u32>(0).unwrap(), 7);
+}
+
+#[test]
+fn a_device_that_may_comes_back_to_the_same_memory_with_waits_and_callbacks() {
+    let place = Place::new();
+    let server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let memory = server.memory();
+    let device = ivshmem::doorbell(place.socket()).vectors(2).reconnect(true).connect().unwrap();
+    let events = events(&device);
+    let (sender, receiver) = mpsc::channel();
+    let _registration = device.on_interrupt(1, move |_| _ = sender.send(())).unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| device.wait(0, soon()));
+        drop(server);
+        assert!(matches!(events.recv_timeout(HANG).unwrap(), PeerEvent::ServerGone { .. }));
+        let manner = Manner { memory: Some(memory), ..Manner::default() };
+        let server = BareServer::start(&place.socket(), manner).unwrap();
+        assert!(matches!(events.recv_timeout(HANG).unwrap(), PeerEvent::Reconnected { .. }));
+        let other = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+        let id = device.own_id().unwrap();
+        other.ring(id, 0).unwrap();
+        assert!(waiter.join().unwrap().unwrap());
+        other.ring(id, 1).unwrap();
+        receiver.recv_timeout(HANG).unwrap();
+        drop(server);
+    });
+    loop {
+        if let PeerEvent::ServerGone { .. } = events.recv_timeout(HANG).unwrap() {
+            break;
+        }
+    }
+    let _stranger = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    assert!(matches!(events.recv_timeout(HANG).unwrap(), PeerEvent::MemoryReplaced));
+    device.memory().write(0, b"still there").unwrap();
+}
+
+#[test]
+fn nothing_is_missed_after_the_last_of_many_rings() {
+    const RINGS: u64 = 100_000;
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let a = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let b = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let to = a.own_id().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let memory = a.memory().clone();
+    let mut told = false;
+    let _registration = a
+        .on_interrupt(1, move |_| {
+            if !told && memory.read_word::<u64>(0).unwrap() == RINGS {
+                told = true;
+                sender.send(()).unwrap();
+            }
+        })
+        .unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            while a.memory().read_word::<u64>(0).unwrap() < RINGS {
+                assert!(a.wait(0, soon()).unwrap(), "no wake-up after the last ring");
+            }
+        });
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        for n in 1..=RINGS {
+            b.memory().write_word(0, n).unwrap();
+            b.ring(to, 0).unwrap();
+            b.ring(to, 1).unwrap();
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            for _ in 0..random % 64 {
+                std::hint::spin_loop();
+            }
+            if random.is_multiple_of(512) {
+                std::thread::sleep(Duration::from_micros(random % 100));
+            }
+        }
+        waiter.join().unwrap();
+    });
+    receiver.recv_timeout(HANG).unwrap();
+}

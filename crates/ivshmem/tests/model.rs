@@ -1,0 +1,215 @@
+//! Model checking: the callbacks' own source, compiled against loom, over all interleavings of a few threads.
+//!
+//! `cargo test -p ivshmem --release --test model`
+
+#![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+#[path = "../src/doorbell/callbacks.rs"]
+mod callbacks;
+
+mod sync {
+    pub(super) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
+    pub(super) use loom::thread::{ThreadId, current};
+}
+
+use std::sync::Arc as StdArc;
+
+use callbacks::{Callback, Callbacks, Closed, Job};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+
+/// What the kernel gives: a counter of one vector and a stop, both waited for together.
+#[derive(Default)]
+struct Kernel {
+    state: Mutex<Pending>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Pending {
+    rung: bool,
+    stop: bool,
+}
+
+impl Kernel {
+    fn ring(&self) {
+        self.state.lock().unwrap().rung = true;
+        self.changed.notify_all();
+    }
+
+    fn stop(&self) {
+        self.state.lock().unwrap().stop = true;
+        self.changed.notify_all();
+    }
+
+    fn take(&self) -> bool {
+        std::mem::take(&mut self.state.lock().unwrap().rung)
+    }
+
+    /// False when it is time to stop.
+    fn wait(&self) -> bool {
+        let mut state = self.state.lock().unwrap();
+        while !state.rung && !state.stop {
+            state = self.changed.wait(state).unwrap();
+        }
+        !state.stop
+    }
+}
+
+/// One device with one vector: the loop of the dispatcher over the modelled kernel.
+struct Device {
+    kernel: Kernel,
+    callbacks: Callbacks<u16>,
+}
+
+impl Device {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { kernel: Kernel::default(), callbacks: Callbacks::new() })
+    }
+
+    fn dispatch_once(&self) {
+        if self.callbacks.deliver(&0, || self.kernel.take()) {
+            self.kernel.ring();
+        }
+    }
+
+    fn close(&self) {
+        self.kernel.stop();
+        self.callbacks.close();
+    }
+}
+
+fn add(device: &Device, f: impl FnMut() + Send + 'static) -> Arc<Callback<u16>> {
+    let mut f = f;
+    let callback = Callback::new(Box::new(move |_: &u16| f()), None);
+    device.callbacks.add(&callback, || Ok::<(), Closed>(())).unwrap();
+    callback
+}
+
+#[test]
+fn after_the_last_ring_the_callback_sees_what_was_written_before_it() {
+    loom::model(|| {
+        let device = Device::new();
+        let (written, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (w, s) = (Arc::clone(&written), Arc::clone(&seen));
+        let _callback = add(&device, move || s.store(w.load(SeqCst), SeqCst));
+        let ringer = {
+            let (device, written) = (Arc::clone(&device), Arc::clone(&written));
+            thread::spawn(move || {
+                for value in 1..=2 {
+                    written.store(value, SeqCst);
+                    device.kernel.ring();
+                }
+            })
+        };
+        while seen.load(SeqCst) < 2 {
+            assert!(device.kernel.wait());
+            device.dispatch_once();
+        }
+        ringer.join().unwrap();
+        device.close();
+    });
+}
+
+#[test]
+fn a_removed_callback_has_ended_and_what_it_did_not_get_goes_to_the_next_reader() {
+    loom::model(|| {
+        let device = Device::new();
+        let (running, runs) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (r, n) = (Arc::clone(&running), Arc::clone(&runs));
+        let callback = add(&device, move || {
+            r.store(true, SeqCst);
+            n.fetch_add(1, SeqCst);
+            r.store(false, SeqCst);
+        });
+        device.kernel.ring();
+        let dispatcher = {
+            let device = Arc::clone(&device);
+            thread::spawn(move || device.dispatch_once())
+        };
+        device.callbacks.remove(&callback, || {});
+        assert!(!running.load(SeqCst), "it runs after its removal has returned");
+        let after_removal = runs.load(SeqCst);
+        dispatcher.join().unwrap();
+        assert_eq!(runs.load(SeqCst), after_removal, "it ran after its removal had returned");
+        assert_eq!(device.kernel.take(), after_removal == 0, "a ring is delivered once: here or to the next");
+    });
+}
+
+#[test]
+fn close_against_dispatch_and_a_callback_that_closes_removes_and_adds() {
+    loom::model(|| {
+        let device = Device::new();
+        let own: Arc<Mutex<Option<Arc<Callback<u16>>>>> = Arc::new(Mutex::new(None));
+        let runs = Arc::new(AtomicUsize::new(0));
+        let callback = {
+            let (d, own, runs) = (Arc::clone(&device), Arc::clone(&own), Arc::clone(&runs));
+            add(&device, move || {
+                runs.fetch_add(1, SeqCst);
+                let registered = own.lock().unwrap().take();
+                if let Some(registered) = registered {
+                    d.callbacks.remove(&registered, || {});
+                }
+                d.close();
+                let late = Callback::new(Box::new(|_: &u16| {}), None);
+                let refused = d.callbacks.add(&late, || Ok::<(), Closed>(()));
+                runs.fetch_add(if refused == Err(Closed) { 10 } else { 100 }, SeqCst);
+            })
+        };
+        *own.lock().unwrap() = Some(callback);
+        device.kernel.ring();
+        let dispatcher = {
+            let device = Arc::clone(&device);
+            thread::spawn(move || {
+                while device.kernel.wait() {
+                    device.dispatch_once();
+                }
+            })
+        };
+        device.close();
+        dispatcher.join().unwrap();
+        assert!([0, 11].contains(&runs.load(SeqCst)), "it ran twice, or added to a closed device");
+    });
+}
+
+/// Jobs that wait for the test's own thread, as in an executor with one thread.
+type Queue = StdArc<std::sync::Mutex<Vec<Job>>>;
+
+#[test]
+fn an_executors_callback_is_queued_once_and_runs_after_the_last_ring() {
+    loom::model(|| {
+        let device = Device::new();
+        let (written, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let queue = Queue::default();
+        let (w, s, q) = (Arc::clone(&written), Arc::clone(&seen), StdArc::clone(&queue));
+        let executor = Box::new(move |job: Job| {
+            let mut queue = q.lock().unwrap();
+            queue.push(job);
+            assert_eq!(queue.len(), 1, "queued twice");
+        });
+        let run = Box::new(move |_: &u16| s.store(w.load(SeqCst), SeqCst));
+        let callback = Callback::new(run, Some(executor));
+        device.callbacks.add(&callback, || Ok::<(), Closed>(())).unwrap();
+        let dispatcher = {
+            let (device, written) = (Arc::clone(&device), Arc::clone(&written));
+            thread::spawn(move || {
+                for value in 1..=2 {
+                    written.store(value, SeqCst);
+                    device.kernel.ring();
+                    device.dispatch_once();
+                }
+            })
+        };
+        let run_all = || {
+            while let Some(job) = { queue.lock().unwrap().pop() } {
+                job();
+            }
+        };
+        run_all();
+        dispatcher.join().unwrap();
+        run_all();
+        assert_eq!(seen.load(SeqCst), 2, "no run after the last ring");
+        device.close();
+    });
+}
