@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::heap::Heap;
 use super::raw::{self, RawWord};
@@ -18,11 +19,16 @@ use super::{CacheMode, MemoryError, Region, Word};
 ///
 /// - **Plain** accesses ([`read`](Self::read), [`write`](Self::write), [`read_word`](Self::read_word) and their kin)
 ///   move bytes and order nothing. Beside a writer they may see a mixture of old and new bytes; a word that is
-///   aligned to its size never mixes on x86.
+///   aligned to its size never mixes on x86. A write of many bytes may store a byte more than once.
+/// - **Atomic** accesses ([`load`](Self::load), [`store`](Self::store), [`fetch_add`](Self::fetch_add) and their kin)
+///   are whole for everybody and order what is around them. Publish with them: write the bytes plainly, then store a
+///   number with `Release`; who loads that number with `Acquire` sees the bytes.
 /// - No reference to shared bytes ever exists: what was read is a private copy. Check the copy, and use the copy.
 ///
 /// # Cache modes
-/// On [`CacheMode::WriteCombined`] memory plain writes may reach the other side late and in any order.
+/// On [`CacheMode::WriteCombined`] memory, which guests get for the device's memory, plain writes and relaxed stores
+/// may reach the other side late and in any order. Every other store, every atomic read-modify-write and
+/// [`fence`](Self::fence) sends them on their way first, so publishing as above is right in every mode.
 ///
 /// # Files that somebody truncates
 /// When another process makes the mapped file shorter, touching the lost pages raises SIGBUS, which ends the process;
@@ -249,6 +255,37 @@ impl Memory {
         self.write_raw(offset, value.into_raw().be())
     }
 
+    /// Where `needle` occurs first within `len` bytes from `offset` on; as an offset of this view.
+    ///
+    /// The bytes may change meanwhile: what is told is true of a copy.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn index_of(&self, offset: u64, len: u64, needle: &[u8]) -> Result<Option<u64>, MemoryError> {
+        self.check_read(offset, len)?;
+        let overlap = needle.len().saturating_sub(1);
+        let mut chunk = vec![0; SEARCH_CHUNK.saturating_add(overlap).min(narrow(len))];
+        let finder = memchr::memmem::Finder::new(needle);
+        let mut done = 0;
+        loop {
+            let some = narrow((len - done).min(chunk.len() as u64));
+            self.read(offset + done, &mut chunk[..some])?;
+            if let Some(at) = finder.find(&chunk[..some]) {
+                return Ok(Some(offset + done + at as u64));
+            }
+            if done + some as u64 == len {
+                return Ok(None);
+            }
+            // An occurrence may lie across two chunks.
+            done += (some - overlap) as u64;
+        }
+    }
+
+    /// Sleeps for the time given, or until the memory is closed.
+    pub(super) fn sleep(&self, time: Duration) {
+        self.region.sleep(time);
+    }
+
     #[inline(always)]
     fn read_raw<R: RawWord>(&self, offset: u64) -> Result<R, MemoryError> {
         let from = self.check_read(offset, R::LEN)?;
@@ -312,6 +349,9 @@ impl fmt::Debug for Memory {
             .finish()
     }
 }
+
+/// Bytes that a search copies at a time.
+const SEARCH_CHUNK: usize = 64 * 1024;
 
 /// A checked offset or length: not above the length of pages that are mapped.
 #[inline(always)]

@@ -3,15 +3,19 @@
 //! This is the only room where an address becomes an access. It does not know where a mapping came from, nor what is
 //! stored in it. `raw` has the accesses themselves; `Memory` checks each of them once and keeps the pages alive.
 
+mod atomic;
 mod error;
 mod heap;
 mod memory;
 mod pages;
 mod raw;
+mod spin;
 mod word;
 
+pub use atomic::AtomicWord;
 pub use error::MemoryError;
 pub use memory::Memory;
+pub use spin::Spin;
 pub use word::Word;
 
 pub(crate) use pages::Region;

@@ -4,6 +4,8 @@
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::CacheMode;
 
@@ -30,11 +32,19 @@ pub(crate) struct Region {
     gate: AtomicUsize,
     pages: Box<dyn Pages>,
     cache_mode: CacheMode,
+    sleepers: Mutex<()>,
+    closing: Condvar,
 }
 
 impl Region {
     pub(crate) fn new(pages: impl Pages + 'static, cache_mode: CacheMode) -> Self {
-        Self { gate: AtomicUsize::new(usize::MAX), pages: Box::new(pages), cache_mode }
+        Self {
+            gate: AtomicUsize::new(usize::MAX),
+            pages: Box::new(pages),
+            cache_mode,
+            sleepers: Mutex::new(()),
+            closing: Condvar::new(),
+        }
     }
 
     /// Relaxed is enough: the pages outlive the closing, so an access that runs past it harms nobody.
@@ -45,6 +55,15 @@ impl Region {
 
     pub(super) fn close(&self) {
         self.gate.store(0, Ordering::Release);
+        // A sleeper looks at the gate under this lock before it sleeps, so none can miss the call.
+        let _guard = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closing.notify_all();
+    }
+
+    /// Sleeps for the time given, or until the memory is closed.
+    pub(super) fn sleep(&self, time: Duration) {
+        let guard = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.closing.wait_timeout_while(guard, time, |()| self.gate() != 0));
     }
 
     pub(super) fn pages(&self) -> &dyn Pages {

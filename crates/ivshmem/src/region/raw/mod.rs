@@ -2,41 +2,135 @@
 //!
 //! Another machine may change any byte at any time, and words of different sizes may lie over each other. Rust's
 //! memory model has no such accesses, so on x86 they are inline assembly, of which the model sees nothing but "some
-//! bytes were read or written". Elsewhere, and under miri, they are relaxed atomics, which is slower and as exact as
-//! the language allows.
+//! bytes were read or written". Elsewhere, and under miri, they are atomics, which is slower and as exact as the
+//! language allows.
 
 // UNSAFETY: the trait below has unchecked accesses as methods.
 #![expect(unsafe_code, reason = "methods that take addresses")]
 
-#[cfg(any(not(any(target_arch = "x86", target_arch = "x86_64")), miri))]
-mod portable;
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(miri)))]
-mod x86;
+use std::sync::atomic::Ordering;
 
-#[cfg(any(not(any(target_arch = "x86", target_arch = "x86_64")), miri))]
-pub(super) use portable::{copy_in, copy_out, copy_shared, fill};
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(miri)))]
-pub(super) use x86::{copy_in, copy_out, copy_shared, fill};
+/// The accesses by means of the standard library's atomics, as methods of `RawWord`. Whoever calls them has checked
+/// the alignment and the ordering.
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+macro_rules! std_atomics {
+    ($atomic:ty) => {
+        const ALIGN: usize = size_of::<Self>();
+
+        #[inline(always)]
+        fn is_single(at: *const u8) -> bool {
+            at.addr().is_multiple_of(size_of::<Self>())
+        }
+
+        #[inline(always)]
+        unsafe fn load(at: *const u8, order: Ordering) -> Self {
+            // SAFETY: as the caller promises; aligned; gone at the end of this line.
+            unsafe { <$atomic>::from_ptr(at.cast_mut().cast()) }.load(order)
+        }
+
+        #[inline(always)]
+        unsafe fn store(at: *mut u8, value: Self, order: Ordering) {
+            // SAFETY: as the caller promises; aligned; gone at the end of this line.
+            unsafe { <$atomic>::from_ptr(at.cast()) }.store(value, order);
+        }
+
+        #[inline(always)]
+        unsafe fn swap(at: *mut u8, value: Self, order: Ordering) -> Self {
+            // SAFETY: as the caller promises; aligned; gone at the end of this line.
+            unsafe { <$atomic>::from_ptr(at.cast()) }.swap(value, order)
+        }
+
+        #[inline(always)]
+        unsafe fn compare_exchange(
+            at: *mut u8,
+            current: Self,
+            new: Self,
+            (success, failure): (Ordering, Ordering),
+        ) -> Result<Self, Self> {
+            // SAFETY: as the caller promises; aligned; gone at the end of this line.
+            unsafe { <$atomic>::from_ptr(at.cast()) }.compare_exchange(current, new, success, failure)
+        }
+
+        #[inline(always)]
+        unsafe fn fetch_add(at: *mut u8, value: Self, order: Ordering) -> Self {
+            // SAFETY: as the caller promises; aligned; gone at the end of this line.
+            unsafe { <$atomic>::from_ptr(at.cast()) }.fetch_add(value, order)
+        }
+    };
+}
+
+#[cfg(not(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri))))]
+mod portable;
+#[cfg(not(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri))))]
+pub(super) use portable::{copy_in, copy_out, copy_shared, fence, fill};
+
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri)))]
+mod x86;
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri)))]
+mod x86_copy;
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri)))]
+pub(super) use x86_copy::{copy_shared, fill};
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri)))]
+pub(super) use {x86::fence, x86_copy::copy_disjoint as copy_in, x86_copy::copy_disjoint as copy_out};
+
+pub(super) mod wide;
 
 /// An unsigned integer as one access moves it.
+///
+/// # Safety of its functions
+/// The address is valid for this many bytes, for writes where the function writes. The atomic functions (those with
+/// an ordering) need an address that is a multiple of `ALIGN`, and `load` and `store` one that `is_single`.
 pub trait RawWord: Copy + Eq {
     /// Its size in bytes.
     const LEN: u64;
+    /// What the address of an atomic read-modify-write must be a multiple of.
+    const ALIGN: usize;
+    /// All bits clear.
+    const ZERO: Self;
 
-    /// The same bytes as the other byte order has them, where it differs from the processor's.
+    /// The same bytes in little-endian order: swapped where the processor has the other.
     fn le(self) -> Self;
-    /// See `le`.
+    /// The same bytes in big-endian order: swapped where the processor has the other.
     fn be(self) -> Self;
+    /// The number that adds to zero with this one.
+    fn negated(self) -> Self;
+    /// Whether a load or store at this address is one for every observer.
+    fn is_single(at: *const u8) -> bool;
 
     /// Reads at any alignment.
     ///
     /// # Safety
-    /// `from` is valid for reads of this many bytes.
-    unsafe fn read(from: *const u8) -> Self;
+    /// See the trait.
+    unsafe fn read(at: *const u8) -> Self;
 
     /// Writes at any alignment.
     ///
     /// # Safety
-    /// `to` is valid for writes of this many bytes.
-    unsafe fn write(to: *mut u8, value: Self);
+    /// See the trait.
+    unsafe fn write(at: *mut u8, value: Self);
+
+    /// # Safety
+    /// See the trait.
+    unsafe fn load(at: *const u8, order: Ordering) -> Self;
+
+    /// # Safety
+    /// See the trait.
+    unsafe fn store(at: *mut u8, value: Self, order: Ordering);
+
+    /// # Safety
+    /// See the trait.
+    unsafe fn swap(at: *mut u8, value: Self, order: Ordering) -> Self;
+
+    /// # Safety
+    /// See the trait.
+    unsafe fn compare_exchange(
+        at: *mut u8,
+        current: Self,
+        new: Self,
+        orders: (Ordering, Ordering),
+    ) -> Result<Self, Self>;
+
+    /// # Safety
+    /// See the trait.
+    unsafe fn fetch_add(at: *mut u8, value: Self, order: Ordering) -> Self;
 }

@@ -1,7 +1,9 @@
 // UNSAFETY: every access to shared bytes ends here, as relaxed atomics.
 #![expect(unsafe_code, reason = "atomics at checked addresses, each for one access only")]
 
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, Ordering::Relaxed,
+};
 
 use super::RawWord;
 
@@ -15,17 +17,17 @@ pub(in super::super) unsafe fn copy_out(from: *const u8, to: *mut u8, len: usize
     let (head, steps) = split(from, len);
     for i in 0..head {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { to.add(i).write(u8::read(from.add(i))) };
+        unsafe { to.wrapping_add(i).write(u8::read(from.wrapping_add(i))) };
     }
     for i in (head..head + steps).step_by(STEP) {
         // SAFETY: as above, and aligned by split().
-        let word = unsafe { AtomicUsize::from_ptr(from.add(i).cast_mut().cast()) }.load(Relaxed);
+        let word = unsafe { AtomicUsize::from_ptr(from.wrapping_add(i).cast_mut().cast()) }.load(Relaxed);
         // SAFETY: as above; private memory may be unaligned.
-        unsafe { to.add(i).cast::<usize>().write_unaligned(word) };
+        unsafe { to.wrapping_add(i).cast::<usize>().write_unaligned(word) };
     }
     for i in head + steps..len {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { to.add(i).write(u8::read(from.add(i))) };
+        unsafe { to.wrapping_add(i).write(u8::read(from.wrapping_add(i))) };
     }
 }
 
@@ -37,17 +39,17 @@ pub(in super::super) unsafe fn copy_in(from: *const u8, to: *mut u8, len: usize)
     let (head, steps) = split(to, len);
     for i in 0..head {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { u8::write(to.add(i), from.add(i).read()) };
+        unsafe { u8::write(to.wrapping_add(i), from.wrapping_add(i).read()) };
     }
     for i in (head..head + steps).step_by(STEP) {
         // SAFETY: as above; private memory may be unaligned.
-        let word = unsafe { from.add(i).cast::<usize>().read_unaligned() };
+        let word = unsafe { from.wrapping_add(i).cast::<usize>().read_unaligned() };
         // SAFETY: as above, and aligned by split().
-        unsafe { AtomicUsize::from_ptr(to.add(i).cast()) }.store(word, Relaxed);
+        unsafe { AtomicUsize::from_ptr(to.wrapping_add(i).cast()) }.store(word, Relaxed);
     }
     for i in head + steps..len {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { u8::write(to.add(i), from.add(i).read()) };
+        unsafe { u8::write(to.wrapping_add(i), from.wrapping_add(i).read()) };
     }
 }
 
@@ -61,7 +63,7 @@ pub(in super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: us
     for i in 0..len {
         let i = if ascending { i } else { len - 1 - i };
         // SAFETY: below `len`, as the caller promises.
-        unsafe { u8::write(to.add(i), u8::read(from.add(i))) };
+        unsafe { u8::write(to.wrapping_add(i), u8::read(from.wrapping_add(i))) };
     }
 }
 
@@ -72,8 +74,13 @@ pub(in super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: us
 pub(in super::super) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     for i in 0..len {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { u8::write(to.add(i), byte) };
+        unsafe { u8::write(to.wrapping_add(i), byte) };
     }
+}
+
+/// Orders every access before it with every access after it.
+pub(in super::super) fn fence() {
+    std::sync::atomic::fence(Ordering::SeqCst);
 }
 
 /// Bytes before the first aligned word, and bytes in whole words after those.
@@ -85,7 +92,10 @@ fn split(at: *const u8, len: usize) -> (usize, usize) {
 macro_rules! raw_words {
     ($($raw:ty, $atomic:ty;)*) => {$(
         impl RawWord for $raw {
+            std_atomics!($atomic);
+
             const LEN: u64 = size_of::<$raw>() as u64;
+            const ZERO: Self = 0;
 
             fn le(self) -> Self {
                 self.to_le()
@@ -95,25 +105,29 @@ macro_rules! raw_words {
                 self.to_be()
             }
 
-            unsafe fn read(from: *const u8) -> Self {
-                if from.addr() % size_of::<Self>() == 0 {
+            fn negated(self) -> Self {
+                self.wrapping_neg()
+            }
+
+            unsafe fn read(at: *const u8) -> Self {
+                if Self::is_single(at) {
                     // SAFETY: as the caller promises, and aligned.
-                    return unsafe { <$atomic>::from_ptr(from.cast_mut().cast()) }.load(Relaxed);
+                    return unsafe { <$atomic>::from_ptr(at.cast_mut().cast()) }.load(Relaxed);
                 }
                 let mut bytes = [0; size_of::<Self>()];
                 // SAFETY: as the caller promises.
-                unsafe { copy_out(from, bytes.as_mut_ptr(), bytes.len()) };
+                unsafe { copy_out(at, bytes.as_mut_ptr(), bytes.len()) };
                 Self::from_ne_bytes(bytes)
             }
 
-            unsafe fn write(to: *mut u8, value: Self) {
-                if to.addr() % size_of::<Self>() == 0 {
+            unsafe fn write(at: *mut u8, value: Self) {
+                if Self::is_single(at) {
                     // SAFETY: as the caller promises, and aligned.
-                    return unsafe { <$atomic>::from_ptr(to.cast()) }.store(value, Relaxed);
+                    return unsafe { <$atomic>::from_ptr(at.cast()) }.store(value, Relaxed);
                 }
                 let bytes = value.to_ne_bytes();
                 // SAFETY: as the caller promises.
-                unsafe { copy_in(bytes.as_ptr(), to, bytes.len()) };
+                unsafe { copy_in(bytes.as_ptr(), at, bytes.len()) };
             }
         }
     )*};

@@ -1,84 +1,28 @@
-// UNSAFETY: every access to shared bytes ends here, as one instruction.
+// UNSAFETY: every access to a shared word ends here, as one instruction.
 #![expect(unsafe_code, reason = "inline assembly on checked addresses")]
 
 use std::arch::asm;
+#[cfg(target_arch = "x86")]
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use super::RawWord;
 
-/// Copies to private memory.
-///
-/// # Safety
-/// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
-#[inline]
-pub(in super::super) unsafe fn copy_out(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: as the caller promises.
-    unsafe { forward(from, to, len) }
-}
+// Orderings cost nothing to the processor but for a store that is sequentially consistent: loads acquire, stores
+// release, and everything locked is a full fence. To the compiler an asm block without `readonly` is a fence, too.
 
-/// Copies from private memory.
-///
-/// # Safety
-/// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
-#[inline]
-pub(in super::super) unsafe fn copy_in(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: as the caller promises.
-    unsafe { forward(from, to, len) }
-}
-
-/// Copies within shared memory; the two may overlap.
-///
-/// # Safety
-/// `from` is valid for reads and `to` for writes of `len` bytes.
-pub(in super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
-    // Ascending bytes are right unless the target begins inside the source.
-    if to.addr().wrapping_sub(from.addr()) >= len {
-        // SAFETY: as the caller promises.
-        unsafe { forward(from, to, len) }
-    } else {
-        let (from, to) = (from.wrapping_add(len).wrapping_sub(1), to.wrapping_add(len).wrapping_sub(1));
-        // SAFETY: as the caller promises; the direction flag is clear again at the end, as the ABI demands.
-        unsafe {
-            asm!(
-                "std", "rep movsb", "cld",
-                inout("rcx") len => _, inout("rsi") from => _, inout("rdi") to => _,
-                options(nostack)
-            );
-        }
-    }
-}
-
-/// Sets bytes.
-///
-/// # Safety
-/// `to` is valid for writes of `len` bytes.
-pub(in super::super) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        asm!(
-            "rep stosb",
-            inout("rcx") len => _, inout("rdi") to => _, in("al") byte,
-            options(nostack, preserves_flags)
-        );
-    }
-}
-
-/// # Safety
-/// As for `copy_out`.
-unsafe fn forward(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        asm!(
-            "rep movsb",
-            inout("rcx") len => _, inout("rsi") from => _, inout("rdi") to => _,
-            options(nostack, preserves_flags)
-        );
-    }
+/// Orders every access before it with every access after it, and empties the write-combining buffers.
+pub(in super::super) fn fence() {
+    // SAFETY: touches no memory.
+    unsafe { asm!("mfence", options(nostack, preserves_flags)) };
 }
 
 macro_rules! raw_words {
-    ($($raw:ty, $len:literal, $class:ident, $load:literal, $store:literal;)*) => {$(
+    ($($raw:ty: $len:literal, $class:ident, $old:tt, $at:literal, $value:literal;)*) => {$(
         impl RawWord for $raw {
             const LEN: u64 = $len;
+            const ALIGN: usize = 1;
+            const ZERO: Self = 0;
 
             #[inline(always)]
             fn le(self) -> Self {
@@ -91,12 +35,23 @@ macro_rules! raw_words {
             }
 
             #[inline(always)]
-            unsafe fn read(from: *const u8) -> Self {
+            fn negated(self) -> Self {
+                self.wrapping_neg()
+            }
+
+            // What lies in an aligned quadword is moved at once by every processor; beyond that only some do.
+            #[inline(always)]
+            fn is_single(at: *const u8) -> bool {
+                at.addr() % 8 < 9 - $len
+            }
+
+            #[inline(always)]
+            unsafe fn read(at: *const u8) -> Self {
                 let value;
                 // SAFETY: as the caller promises.
                 unsafe {
                     asm!(
-                        $load, from = in(reg) from, value = out($class) value,
+                        concat!("mov ", $value, ", ", $at), at = in(reg) at, value = out($class) value,
                         options(nostack, preserves_flags, readonly)
                     );
                 }
@@ -104,24 +59,131 @@ macro_rules! raw_words {
             }
 
             #[inline(always)]
-            unsafe fn write(to: *mut u8, value: Self) {
+            unsafe fn write(at: *mut u8, value: Self) {
                 // SAFETY: as the caller promises.
                 unsafe {
                     asm!(
-                        $store, to = in(reg) to, value = in($class) value,
+                        concat!("mov ", $at, ", ", $value), at = in(reg) at, value = in($class) value,
                         options(nostack, preserves_flags)
                     );
                 }
+            }
+
+            #[inline(always)]
+            unsafe fn load(at: *const u8, _order: Ordering) -> Self {
+                let value;
+                // SAFETY: as the caller promises.
+                unsafe {
+                    asm!(
+                        concat!("mov ", $value, ", ", $at), at = in(reg) at, value = out($class) value,
+                        options(nostack, preserves_flags)
+                    );
+                }
+                value
+            }
+
+            #[inline(always)]
+            unsafe fn store(at: *mut u8, value: Self, order: Ordering) {
+                if order == Ordering::SeqCst {
+                    // SAFETY: as the caller promises.
+                    unsafe { Self::swap(at, value, order) };
+                } else {
+                    // SAFETY: as the caller promises.
+                    unsafe { Self::write(at, value) };
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn swap(at: *mut u8, mut value: Self, _order: Ordering) -> Self {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    asm!(
+                        concat!("xchg ", $at, ", ", $value), at = in(reg) at, value = inout($class) value,
+                        options(nostack, preserves_flags)
+                    );
+                }
+                value
+            }
+
+            #[inline(always)]
+            unsafe fn compare_exchange(
+                at: *mut u8,
+                current: Self,
+                new: Self,
+                _orders: (Ordering, Ordering),
+            ) -> Result<Self, Self> {
+                let old;
+                // SAFETY: as the caller promises.
+                unsafe {
+                    asm!(
+                        concat!("lock cmpxchg ", $at, ", ", $value),
+                        at = in(reg) at, value = in($class) new, inout($old) current => old,
+                        options(nostack)
+                    );
+                }
+                if old == current { Ok(old) } else { Err(old) }
+            }
+
+            #[inline(always)]
+            unsafe fn fetch_add(at: *mut u8, mut value: Self, _order: Ordering) -> Self {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    asm!(
+                        concat!("lock xadd ", $at, ", ", $value), at = in(reg) at, value = inout($class) value,
+                        options(nostack)
+                    );
+                }
+                value
             }
         }
     )*};
 }
 raw_words! {
-    u8, 1, reg_byte, "mov {value}, byte ptr [{from}]", "mov byte ptr [{to}], {value}";
-    u16, 2, reg, "mov {value:x}, word ptr [{from}]", "mov word ptr [{to}], {value:x}";
-    u32, 4, reg, "mov {value:e}, dword ptr [{from}]", "mov dword ptr [{to}], {value:e}";
+    u8: 1, reg_byte, "al", "byte ptr [{at}]", "{value}";
+    u16: 2, reg, "ax", "word ptr [{at}]", "{value:x}";
+    u32: 4, reg, "eax", "dword ptr [{at}]", "{value:e}";
 }
 #[cfg(target_arch = "x86_64")]
-raw_words! {
-    u64, 8, reg, "mov {value}, qword ptr [{from}]", "mov qword ptr [{to}], {value}";
+raw_words! { u64: 8, reg, "rax", "qword ptr [{at}]", "{value:r}"; }
+
+#[cfg(target_arch = "x86")]
+impl RawWord for u64 {
+    std_atomics!(AtomicU64);
+
+    const LEN: u64 = 8;
+    const ZERO: Self = 0;
+
+    fn le(self) -> Self {
+        self.to_le()
+    }
+
+    fn be(self) -> Self {
+        self.to_be()
+    }
+
+    fn negated(self) -> Self {
+        self.wrapping_neg()
+    }
+
+    unsafe fn read(at: *const u8) -> Self {
+        let value;
+        // SAFETY: as the caller promises.
+        unsafe {
+            asm!(
+                "movq {value}, qword ptr [{at}]", at = in(reg) at, value = out(xmm_reg) value,
+                options(nostack, preserves_flags, readonly)
+            );
+        }
+        value
+    }
+
+    unsafe fn write(at: *mut u8, value: Self) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            asm!(
+                "movq qword ptr [{at}], {value}", at = in(reg) at, value = in(xmm_reg) value,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
 }

@@ -1,0 +1,10 @@
+//! What every kind of device must do, whatever is behind it.
+//!
+//! Each suite is a function that takes the way to open what it tests. It panics when something is not as it must be,
+//! so it runs inside a test as well as inside a program in a guest.
+#![expect(clippy::unwrap_used, reason = "tests, though they are a library")]
+
+pub mod memory;
+mod skip;
+
+pub use skip::skip;

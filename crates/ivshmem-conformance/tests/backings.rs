@@ -1,0 +1,189 @@
+//! The memory suite over everything that memory can be.
+#![expect(clippy::unwrap_used, reason = "fixtures of tests")]
+
+use ivshmem::region::Memory;
+use ivshmem_conformance::memory::{Fixture, run};
+
+#[test]
+fn heap() {
+    run(&Heap);
+}
+
+struct Heap;
+
+impl Fixture for Heap {
+    fn open(&self) -> Memory {
+        Memory::heap(200_000).unwrap()
+    }
+
+    fn open_read_only(&self, _memory: &Memory) -> Option<Memory> {
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::os::fd::OwnedFd;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use ivshmem::region::Memory;
+    use ivshmem_conformance::memory::{Fixture, run};
+    use ivshmem_conformance::skip;
+    use rustix::fs::{MemfdFlags, memfd_create};
+
+    #[test]
+    fn memfd() {
+        run(&Memfd(memfd_create("conformance", MemfdFlags::CLOEXEC).unwrap()));
+    }
+
+    #[test]
+    fn file_in_dev_shm() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        run(&File { path: directory.path().join("memory"), size: 200_001 });
+    }
+
+    #[test]
+    fn regular_file() {
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        run(&File { path: directory.path().join("memory"), size: 200_001 });
+    }
+
+    #[test]
+    fn window_at_an_odd_offset() {
+        let directory = tempfile::tempdir().unwrap();
+        run(&Window(directory.path().join("memory")));
+    }
+
+    #[test]
+    fn hugetlbfs() {
+        match HugePages::mount() {
+            Ok(pages) => run(&File { path: pages.directory.path().join("memory"), size: HUGE_PAGE }),
+            Err(reason) => skip("hugetlbfs", &reason),
+        }
+    }
+
+    #[test]
+    fn hugetlbfs_takes_whole_pages_only_and_says_which() {
+        let pages = match HugePages::mount() {
+            Ok(pages) => pages,
+            Err(reason) => return skip("hugetlbfs_takes_whole_pages_only_and_says_which", &reason),
+        };
+        let path = pages.directory.path().join("memory");
+        for (size, next) in [(4096, HUGE_PAGE), (HUGE_PAGE + 4096, 2 * HUGE_PAGE)] {
+            let error = ivshmem::plain(&path).size(size).open().unwrap_err();
+            assert_eq!(error.kind(), ivshmem::ErrorKind::InvalidArgument);
+            let text = error.to_string();
+            assert!(text.contains(&format!("{size} bytes")), "{text}");
+            assert!(text.contains(&format!("huge page size {HUGE_PAGE}; take {next}")), "{text}");
+            assert!(!path.exists());
+        }
+        let error = ivshmem::plain(&path).size(HUGE_PAGE << 20).open().unwrap_err();
+        assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
+        assert!(!path.exists());
+        // A small part of a huge page is mapped with all of the page, and given back with all of it.
+        let window = ivshmem::plain(&path).size(HUGE_PAGE).window(4097, 100).open().unwrap();
+        assert_eq!(window.memory().len(), 100);
+        window.memory().write(0, b"here").unwrap();
+        drop(window);
+        let whole = ivshmem::plain(&path).open().unwrap();
+        assert_eq!(whole.memory().index_of(0, HUGE_PAGE, b"here").unwrap(), Some(4097));
+    }
+
+    struct Memfd(OwnedFd);
+
+    impl Fixture for Memfd {
+        fn open(&self) -> Memory {
+            let fd = self.0.try_clone().unwrap();
+            ivshmem::plain_fd(fd).size(200_000).open().unwrap().memory().clone()
+        }
+
+        fn open_read_only(&self, _memory: &Memory) -> Option<Memory> {
+            let fd = self.0.try_clone().unwrap();
+            Some(ivshmem::plain_fd(fd).read_only().open().unwrap().memory().clone())
+        }
+    }
+
+    struct File {
+        path: PathBuf,
+        size: u64,
+    }
+
+    impl Fixture for File {
+        fn open(&self) -> Memory {
+            ivshmem::plain(&self.path).size(self.size).open().unwrap().memory().clone()
+        }
+
+        fn open_read_only(&self, _memory: &Memory) -> Option<Memory> {
+            Some(ivshmem::plain(&self.path).read_only().open().unwrap().memory().clone())
+        }
+    }
+
+    struct Window(PathBuf);
+
+    impl Fixture for Window {
+        fn open(&self) -> Memory {
+            let device = ivshmem::plain(&self.0).size(1 << 20).window(123_456, 200_000).open().unwrap();
+            device.memory().clone()
+        }
+
+        fn open_read_only(&self, _memory: &Memory) -> Option<Memory> {
+            let device = ivshmem::plain(&self.0).read_only().window(123_456, 200_000).open().unwrap();
+            Some(device.memory().clone())
+        }
+    }
+
+    /// A hugetlbfs of our own; undone on drop.
+    struct HugePages {
+        directory: tempfile::TempDir,
+        before: u64,
+        _alone: MutexGuard<'static, ()>,
+    }
+
+    const HUGE_PAGE: u64 = 2 << 20;
+    const PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+    const WANTED: u64 = 4;
+
+    /// Two tests change a number of the whole system.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    impl HugePages {
+        fn mount() -> Result<Self, String> {
+            let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = read_number(PAGES)?;
+            let wanted = before + WANTED;
+            std::fs::write(PAGES, wanted.to_string()).map_err(|e| format!("cannot write {PAGES}: {e}"))?;
+            let huge = Self { directory: tempfile::tempdir().unwrap(), before, _alone: alone };
+            let now = read_number(PAGES)?;
+            if now < wanted {
+                return Err(format!("the system has {now} huge pages to give, {wanted} are needed"));
+            }
+            let size = format!("pagesize={HUGE_PAGE},size={}", WANTED * HUGE_PAGE);
+            run_mount(&["-t", "hugetlbfs", "-o", &size, "none"], huge.directory.path())?;
+            Ok(huge)
+        }
+    }
+
+    impl Drop for HugePages {
+        fn drop(&mut self) {
+            // When mounting failed there is nothing to unmount, and no need to say so.
+            let _ = Command::new("umount").arg("-q").arg(self.directory.path()).output();
+            let _ = std::fs::write(PAGES, self.before.to_string());
+        }
+    }
+
+    fn read_number(path: &str) -> Result<u64, String> {
+        let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
+        text.trim().parse().map_err(|e| format!("{path} is {text:?}: {e}"))
+    }
+
+    fn run_mount(options: &[&str], directory: &Path) -> Result<(), String> {
+        let output = Command::new("mount").args(options).arg(directory).output();
+        match output {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(format!("cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim())),
+            Err(e) => Err(format!("cannot run mount: {e}")),
+        }
+    }
+}
