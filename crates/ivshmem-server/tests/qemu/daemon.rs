@@ -1,0 +1,82 @@
+//! The product's daemon as a process of its own, so that it can be killed, limited and run as another user.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::process::{Launch, Nobody, Process, eventually};
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) process: Process,
+    pub(crate) socket: PathBuf,
+}
+
+impl Daemon {
+    /// How to start one in the foreground whose socket and log lie in `dir`.
+    pub(crate) fn launch(dir: &Path, args: &[&str]) -> Launch {
+        Self::launch_program(Path::new(env!("CARGO_BIN_EXE_ivshmem-server")), dir, args)
+    }
+
+    /// As another user with a limit of descriptors. The program is copied to `dir`: that user may have no way to the
+    /// place where it was built.
+    pub(crate) fn launch_as(user: Nobody, limit: u32, dir: &Path, args: &[&str]) -> Launch {
+        let program = dir.join("ivshmem-server");
+        std::fs::copy(env!("CARGO_BIN_EXE_ivshmem-server"), &program).unwrap();
+        Self::launch_program(&program, dir, args).run_as(user).descriptors(limit)
+    }
+
+    /// Starts with `args` and waits until it listens.
+    pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
+        Self::listening(Self::launch(dir, args), dir)
+    }
+
+    /// Starts what `launch` described and waits until it listens.
+    pub(crate) fn listening(launch: Launch, dir: &Path) -> Self {
+        let mut daemon = Self { process: launch.start(), socket: socket_in(dir) };
+        eventually("the server listens", || {
+            daemon.process.assert_alive();
+            is_listening(&daemon.socket)
+        });
+        daemon
+    }
+
+    /// Ends it as an operator does.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        self.process.signal(Signal::TERM);
+        self.process.end()
+    }
+
+    fn launch_program(program: &Path, dir: &Path, args: &[&str]) -> Launch {
+        let socket = socket_in(dir);
+        let all = ["-F", "-v", "-S", socket.to_str().expect("a plain path")]
+            .into_iter()
+            .chain(args.iter().copied());
+        Launch::new(program, all, dir.join("server.log"))
+    }
+}
+
+/// A directory that every user may write to, as the tests with other users need it.
+pub(crate) fn open_dir() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    dir
+}
+
+/// Where `Daemon` puts its socket.
+pub(crate) fn socket_in(dir: &Path) -> PathBuf {
+    dir.join("server.sock")
+}
+
+/// Whether some process listens there; asked of the kernel, since a connection would use up an id.
+fn is_listening(socket: &Path) -> bool {
+    const SO_ACCEPTCON: &str = "00010000";
+    std::fs::read_to_string("/proc/net/unix").unwrap().lines().any(|line| {
+        let mut fields = line.split_whitespace();
+        fields.nth(3) == Some(SO_ACCEPTCON) && fields.next_back().map(Path::new) == Some(socket)
+    })
+}

@@ -1,0 +1,168 @@
+//! A real QEMU that does not run its guest: device, main loop and monitor live, and that is all a server sees.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::client::{Census, eventfds_in};
+use crate::descriptors::eventfds;
+use crate::process::{HANG_LIMIT, Launch, Nobody, Process, eventually};
+
+pub(crate) const QEMU: &str = "qemu-system-x86_64";
+
+/// A QEMU process and its monitor.
+#[derive(Debug)]
+pub(crate) struct Qemu {
+    pub(crate) process: Process,
+    monitor: Option<BufReader<UnixStream>>,
+    monitor_path: PathBuf,
+    /// Eventfds that QEMU made for itself, which no server gave.
+    internal: BTreeSet<u64>,
+}
+
+impl Qemu {
+    /// How to start one whose device is connected to `server`; its files go to `dir`, told apart by `name`.
+    pub(crate) fn launch(dir: &Path, name: &str, server: &Path, vectors: u16) -> Launch {
+        let device = format!("ivshmem-doorbell,vectors={vectors},chardev=server,id=shm");
+        let chardev = format!("socket,path={},id=server", server.display());
+        Self::bare(dir, name, &["-chardev", &chardev, "-device", &device])
+    }
+
+    /// How to start one without the device.
+    pub(crate) fn bare(dir: &Path, name: &str, more: &[&str]) -> Launch {
+        let monitor = format!("unix:{},server=on,wait=off", monitor_path(dir, name).display());
+        let mut args = vec!["-S", "-nodefaults", "-no-user-config", "-display", "none", "-M", "pc"];
+        args.extend(["-accel", "tcg", "-m", "16", "-qmp", &monitor]);
+        args.extend(more);
+        Launch::new(Path::new(QEMU), args, dir.join(format!("{name}.log")))
+    }
+
+    /// Starts what `launch` or `bare` described and waits for its monitor.
+    pub(crate) fn start(launch: Launch, dir: &Path, name: &str) -> Self {
+        let mut qemu = Self {
+            process: launch.start(),
+            monitor: None,
+            monitor_path: monitor_path(dir, name),
+            internal: BTreeSet::new(),
+        };
+        qemu.assert_alive();
+        qemu
+    }
+
+    /// Starts one as this user and waits for its monitor.
+    pub(crate) fn connect(dir: &Path, name: &str, server: &Path, vectors: u16) -> Self {
+        Self::start(Self::launch(dir, name, server, vectors), dir, name)
+    }
+
+    /// Starts one as another user and waits for its monitor. `dir` must be writable for that user.
+    pub(crate) fn connect_as(user: Nobody, dir: &Path, name: &str, server: &Path, vectors: u16) -> Self {
+        Self::start(Self::launch(dir, name, server, vectors).run_as(user), dir, name)
+    }
+
+    /// QEMU lives and its main loop answers.
+    pub(crate) fn assert_alive(&mut self) {
+        let status = self.execute(&json!({"execute": "query-status"}));
+        assert_eq!(status["return"]["status"], "prelaunch", "{status}");
+    }
+
+    /// One command of QEMU's machine protocol and its answer; events are passed over.
+    pub(crate) fn execute(&mut self, command: &Value) -> Value {
+        let mut monitor = match self.monitor.take() {
+            Some(monitor) => monitor,
+            None => self.open_monitor(),
+        };
+        writeln!(monitor.get_mut(), "{command}").unwrap();
+        loop {
+            let line = self.line(&mut monitor, command);
+            if line.get("event").is_none() {
+                self.monitor = Some(monitor);
+                return line;
+            }
+        }
+    }
+
+    /// Remembers the eventfds that QEMU holds beyond those of `census`: they are its own, and no more may come.
+    pub(crate) fn note_internal(&mut self, census: &Census) {
+        self.internal = &eventfds(self.process.id()) - &eventfds_in(census);
+    }
+
+    /// Whether it holds each eventfd of `census` and, beyond its own, no other.
+    pub(crate) fn holds_exactly(&self, census: &Census) -> bool {
+        let held = &eventfds(self.process.id()) - &self.internal;
+        held == eventfds_in(census)
+    }
+
+    /// Waits until it holds each eventfd of `census` and, beyond its own, no other.
+    pub(crate) fn await_exactly(&mut self, census: &Census) {
+        eventually("QEMU holds exactly the eventfds of the living", || {
+            self.process.assert_alive();
+            self.holds_exactly(census)
+        });
+    }
+
+    /// Bytes of the region as QEMU itself sees them, through its mapping of `memory`.
+    pub(crate) fn read_region(&self, memory: &File, offset: u64, length: usize) -> Vec<u8> {
+        let pid = self.process.id();
+        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+        let inode = memory.metadata().unwrap().ino().to_string();
+        let range = maps.lines().find_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            (fields[4] == inode).then(|| fields[0].split_once('-')).flatten()
+        });
+        let (start, end) = range.unwrap_or_else(|| panic!("QEMU does not map inode {inode}:\n{maps}"));
+        let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).unwrap());
+        assert_eq!(end - start, memory.metadata().unwrap().len(), "QEMU maps all of it and no more");
+        let mut bytes = vec![0; length];
+        File::open(format!("/proc/{pid}/mem")).unwrap().read_exact_at(&mut bytes, start + offset).unwrap();
+        bytes
+    }
+
+    pub(crate) fn stop(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    fn open_monitor(&mut self) -> BufReader<UnixStream> {
+        let mut stream = None;
+        eventually("QEMU opens its monitor", || {
+            self.process.assert_alive();
+            stream = UnixStream::connect(&self.monitor_path).ok();
+            stream.is_some()
+        });
+        let stream = stream.expect("connected");
+        stream.set_read_timeout(Some(HANG_LIMIT)).unwrap();
+        let mut monitor = BufReader::new(stream);
+        let hello = json!({"execute": "qmp_capabilities"});
+        self.line(&mut monitor, &hello);
+        writeln!(monitor.get_mut(), "{hello}").unwrap();
+        self.line(&mut monitor, &hello);
+        monitor
+    }
+
+    fn line(&mut self, monitor: &mut BufReader<UnixStream>, command: &Value) -> Value {
+        let mut line = String::new();
+        match monitor.read_line(&mut line) {
+            Ok(n) if n > 0 => serde_json::from_str(&line).unwrap(),
+            outcome => {
+                let ended = self.process.ended();
+                panic!(
+                    "no answer to {command}: {outcome:?}, {ended:?}; QEMU printed:\n{}",
+                    self.process.log()
+                )
+            }
+        }
+    }
+}
+
+fn monitor_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.qmp"))
+}
