@@ -25,6 +25,8 @@
 
 mod budget;
 mod client;
+#[cfg(test)]
+mod history_tests;
 mod id_set;
 mod ids;
 #[cfg(test)]

@@ -29,3 +29,36 @@ fn a_greeting_is_version_id_memory_then_the_others_then_oneself() {
     engine.disconnect(a);
     assert_eq!(drain(&mut engine), [(1, Outgoing::Gone(a))]);
 }
+
+#[test]
+fn nobody_hears_of_a_peer_that_came_and_went_meanwhile() {
+    let mut engine = Engine::new(Limits { vectors: 1, clients: 10, in_flight: 100 });
+    let stalled = engine.connect(0).unwrap();
+    drain(&mut engine);
+    engine.unread(stalled, 0);
+    let (_, message) = engine.next_message().unwrap();
+    assert_eq!(message, Outgoing::Vector { peer: stalled, index: 0 });
+    engine.socket_full(stalled);
+    for _ in 0..1_000 {
+        let guest = engine.connect(0).unwrap();
+        assert_eq!(guest, PeerId(1), "an id that was never told comes back at once");
+        drain(&mut engine);
+        engine.unread(guest, 0);
+        drain(&mut engine);
+        engine.disconnect(guest);
+    }
+    engine.unread(stalled, 0);
+    assert_eq!(drain(&mut engine), [(0, message)]);
+    assert!(engine.is_greeted(stalled) && !engine.is_behind(stalled));
+}
+
+#[test]
+fn more_clients_than_the_limit_are_refused_and_the_next_one_is_let_in_when_one_left() {
+    let mut engine = Engine::new(Limits { vectors: 1, clients: 2, in_flight: 100 });
+    let first = engine.connect(0).unwrap();
+    engine.connect(0).unwrap();
+    assert_eq!(engine.connect(0), Err(Refusal::TooManyClients));
+    engine.disconnect(first);
+    engine.disconnect(first);
+    assert_eq!((engine.connected(), engine.connect(0)), (1, Ok(first)));
+}
