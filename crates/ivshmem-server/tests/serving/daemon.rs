@@ -1,0 +1,249 @@
+//! The program: its options, its exit codes, its signals and what it leaves behind.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use ivshmem_server::Server;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::client::{Client, eventually};
+
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ivshmem-server"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A server in the foreground, killed on drop.
+pub(crate) struct Daemon {
+    child: Child,
+}
+
+impl Daemon {
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(mut command: Command, socket: &Path) -> Self {
+        let child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut daemon = Self { child };
+        eventually("the daemon listens", || {
+            if let Some(status) = daemon.child.try_wait().unwrap() {
+                panic!("ended with {status}: {}", daemon.log());
+            }
+            std::os::unix::net::UnixStream::connect(socket).is_ok()
+        });
+        daemon
+    }
+
+    /// Stops it by a signal; its exit code, if it was not killed, and its log.
+    pub(crate) fn stop(mut self, signal: Signal) -> (Option<i32>, String) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        let status = self.child.wait().unwrap();
+        (status.code(), self.log())
+    }
+
+    fn log(&mut self) -> String {
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        log
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(arguments: &[&str], socket: &Path) -> Output {
+    program().arg("-S").arg(socket).args(arguments).output().unwrap()
+}
+
+fn foreground(arguments: &[&str], socket: &Path) -> Daemon {
+    let mut command = program();
+    command.arg("-F").arg("-S").arg(socket).args(arguments);
+    Daemon::start(command, socket)
+}
+
+#[test]
+fn every_size_gives_the_right_region_or_a_clear_refusal() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    for (text, bytes) in [
+        ("4G", 4 << 30),
+        ("5G", 8 << 30),
+        ("3M", 4 << 20),
+        ("4K", 4 << 10),
+        ("4k", 4 << 10),
+        ("1", 4 << 10),
+        ("64G", 64 << 30),
+        ("1T", 1 << 40),
+        ("4294967296", 4 << 30),
+    ] {
+        let daemon = foreground(&["-l", text], &socket);
+        assert_eq!(Client::greeted(&socket, 1).size(), bytes, "-l {text}");
+        let (_, log) = daemon.stop(Signal::TERM);
+        assert_eq!(log.contains("rounded up"), matches!(text, "5G" | "3M" | "1"), "{log}");
+    }
+    for text in ["0", "1Z", "-1", "2T", "x", "", "4X", "18446744073709551616"] {
+        let output = run(&["-F", "-l", text], &socket);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "-l {text}: {error}");
+        assert!(error.contains("size"), "{error}");
+        assert!(!socket.exists());
+    }
+}
+
+#[test]
+fn every_number_of_vectors_is_served_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    for vectors in [1, 64, 65, 256] {
+        let daemon = foreground(&["-n", &vectors.to_string()], &socket);
+        let mut first = Client::greeted(&socket, vectors);
+        let second = Client::greeted(&socket, vectors);
+        first.read_until_peers_are([second.id], vectors);
+        assert!(!first.has_news() && !second.has_news());
+        drop(daemon);
+    }
+    for text in ["0", "257", "x", "-1", "", "4294967297"] {
+        let output = run(&["-F", "-n", text], &socket);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "-n {text}: {error}");
+        assert!(error.contains("--vectors"), "{error}");
+    }
+}
+
+#[test]
+fn without_f_it_goes_to_the_background_when_it_listens() {
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, pid_file, log) = (dir.path().join("s"), dir.path().join("pid"), dir.path().join("log"));
+    let pid_argument = pid_file.to_str().unwrap();
+    // Reads both outputs to their end, so it also shows that the daemon lets go of them.
+    let output = run(&["-p", pid_argument, "--log", log.to_str().unwrap()], &socket);
+    let pid = Background::of(&pid_file);
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    Client::greeted(&socket, 1);
+
+    let again = run(&["-p", pid_argument], &dir.path().join("other"));
+    assert_eq!(again.status.code(), Some(3), "the pid file is held");
+    let again = run(&["-p", dir.path().join("pid2").to_str().unwrap()], &socket);
+    assert_eq!(again.status.code(), Some(3));
+    let error = String::from_utf8(again.stderr).unwrap();
+    assert!(error.contains("another server listens"), "{error}");
+    assert!(!dir.path().join("pid2").exists());
+
+    Client::greeted(&socket, 1);
+    kill_process(pid.0, Signal::TERM).unwrap();
+    eventually("it is gone and has cleaned up", || !socket.exists() && !pid_file.exists());
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("listening") && log.contains("client connected"), "{log}");
+}
+
+/// A process in the background, killed on drop if it still runs.
+struct Background(Pid);
+
+impl Background {
+    fn of(pid_file: &Path) -> Self {
+        let pid = fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
+        Self(Pid::from_raw(pid).unwrap())
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+}
+
+#[test]
+fn a_pid_file_never_harms_another_file_and_goes_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, precious) = (dir.path().join("s"), dir.path().join("precious"));
+    fs::write(&precious, "precious").unwrap();
+    let link = dir.path().join("link");
+    symlink(&precious, &link).unwrap();
+    for path in [&precious, &link, &dir.path().join("missing/pid")] {
+        let output = run(&["-F", "-p", path.to_str().unwrap()], &socket);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(!socket.exists());
+    }
+    assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    let stale = dir.path().join("pid");
+    fs::write(&stale, "4194303999\n").unwrap();
+    let daemon = foreground(&["-p", stale.to_str().unwrap()], &socket);
+    eventually("the pid file is written", || {
+        fs::read_to_string(&stale).unwrap().trim() == daemon.child.id().to_string()
+    });
+    assert_eq!(daemon.stop(Signal::INT).0, Some(0));
+    assert!(!stale.exists());
+}
+
+#[test]
+fn signals_that_ask_to_stop_end_it_with_success_and_leave_nothing() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let socket = dir.path().join("s");
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let directory = dir.path().to_str().unwrap();
+        let daemon = foreground(&["-m", directory, "-M", "object"], &socket);
+        let mut client = Client::greeted(&socket, 1);
+        let (code, log) = daemon.stop(signal);
+        assert_eq!(code, Some(0), "{log}");
+        assert!(client.raw().is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn after_kill_9_it_starts_again_on_the_same_names() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let socket = dir.path().join("s");
+    let arguments = ["-m", dir.path().to_str().unwrap(), "-M", "/object"];
+    let daemon = foreground(&arguments, &socket);
+    let survivor = Client::greeted(&socket, 1);
+    rustix::io::pwrite(survivor.memory.as_ref().unwrap(), b"kept", 0).unwrap();
+    daemon.stop(Signal::KILL);
+    assert!(socket.exists() && dir.path().join("object").exists());
+    let _again = foreground(&arguments, &socket);
+    let client = Client::greeted(&socket, 1);
+    let mut content = [0; 4];
+    rustix::io::pread(client.memory.as_ref().unwrap(), &mut content, 0).unwrap();
+    assert_eq!(&content, b"kept");
+}
+
+#[test]
+fn a_name_without_a_directory_is_one_of_dev_shm() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let name = format!("ivshmem-test-{}", std::process::id());
+    let object = Path::new("/dev/shm").join(&name);
+    let daemon = foreground(&["-M", &name, "-l", "64K"], &socket);
+    assert_eq!(fs::metadata(&object).unwrap().len(), 64 << 10);
+    let second = run(&["-F", "-M", &name, "-l", "64K"], &dir.path().join("other"));
+    assert_eq!(second.status.code(), Some(3));
+    assert_eq!(daemon.stop(Signal::TERM).0, Some(0));
+    assert!(!object.exists());
+    for bad in ["", "/", "a/b", "..", "."] {
+        assert_eq!(run(&["-F", "-M", bad], &socket).status.code(), Some(2), "-M {bad:?}");
+    }
+}
+
+#[test]
+fn the_help_names_every_option_of_qemus_server_and_the_exit_codes() {
+    let output = program().arg("-h").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    for option in ["-h,", "-v,", "-F,", "-p,", "-S,", "-m,", "-M,", "-l,", "-n,", "Exit status"] {
+        assert!(help.contains(option), "{option}: {help}");
+    }
+}
+
+#[test]
+fn an_embedded_server_and_the_program_keep_off_each_others_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let server = Server::builder(&socket).start().unwrap();
+    assert_eq!(run(&["-F"], &socket).status.code(), Some(3));
+    Client::greeted(server.path(), 1);
+}

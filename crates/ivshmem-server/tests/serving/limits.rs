@@ -1,0 +1,117 @@
+//! Descriptors used up, and users without privileges.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use ivshmem::wire::Refusal;
+use rustix::process::{Resource, Rlimit, Signal, geteuid, getrlimit, setrlimit};
+
+use crate::client::{Client, eventually};
+use crate::daemon::{Daemon, program};
+
+/// The program with so many descriptors, soft and hard, as an ordinary user if we are root. Each test has a
+/// user of its own, because the kernel counts descriptors on the way by user.
+fn unprivileged(uid: u32, descriptors: u32, dir: &Path, arguments: &[&str]) -> Command {
+    // The build directory may be closed to other users.
+    let copy = dir.join("ivshmem-server");
+    fs::copy(program().get_program(), &copy).unwrap();
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
+    let limit = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+    let mut command = if geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args([&format!("--reuid={uid}"), "--regid=65534", "--clear-groups", "--inh-caps=-all"]);
+        command.args(["sh", "-c", &limit]);
+        command
+    } else {
+        let mut command = Command::new("sh");
+        command.args(["-c", &limit]);
+        command
+    };
+    command.arg(copy).args(arguments).stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn when_descriptors_are_used_up_clients_are_refused_with_a_word_and_nobody_is_hurt() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let socket_argument = socket.to_str().unwrap();
+    let command =
+        unprivileged(65_533, 64, dir.path(), &["-F", "-n", "8", "--mode", "666", "-S", socket_argument]);
+    let daemon = Daemon::start(command, &socket);
+    let mut clients = Vec::new();
+    let refusal = loop {
+        let mut client = Client::connect(&socket);
+        let version = client.raw().unwrap().value;
+        if let Some(refusal) = Refusal::from_version(version) {
+            break refusal;
+        }
+        drop(client);
+        clients.push(Client::greeted(&socket, 8));
+    };
+    assert_eq!(refusal, Refusal::OutOfDescriptors);
+    assert!((3..7).contains(&clients.len()), "{} clients of 9 descriptors each", clients.len());
+    for _ in 0..100 {
+        let version = Client::connect(&socket).raw().unwrap().value;
+        assert_eq!(Refusal::from_version(version), Some(Refusal::OutOfDescriptors));
+    }
+    drop(clients.pop());
+    let mut newcomer = None;
+    eventually("the place that became free is given", || {
+        let mut client = Client::connect(&socket);
+        let admitted = client.raw().unwrap().value == 0;
+        newcomer = admitted.then_some(client);
+        admitted
+    });
+    let (code, log) = daemon.stop(Signal::TERM);
+    assert_eq!(code, Some(0));
+    assert!(log.contains("no descriptors left"), "{log}");
+    let refused = log.lines().filter(|line| line.contains("refused")).count();
+    assert!(refused < 100, "{refused} lines: a flood is cut");
+}
+
+#[test]
+fn without_privileges_clients_that_do_not_read_leave_room_for_the_others() {
+    const VECTORS: usize = 32;
+    raise_own_descriptor_limit();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let socket_argument = socket.to_str().unwrap();
+    let command =
+        unprivileged(65_534, 1024, dir.path(), &["-F", "-n", "32", "--mode", "666", "-S", socket_argument]);
+    let daemon = Daemon::start(command, &socket);
+    let mut witness = Client::greeted(&socket, VECTORS);
+    // Each begins to read and then stops, with more to be told than all may have in flight together.
+    let mut stalled: Vec<_> = (0..14)
+        .map(|_| {
+            let mut client = Client::connect(&socket);
+            client.read_one();
+            client
+        })
+        .collect();
+    for _ in 0..20 {
+        let newcomer = Client::greeted(&socket, VECTORS);
+        witness
+            .read_until(|witness| witness.peers.get(&newcomer.id).is_some_and(|peer| peer.len() == VECTORS));
+    }
+    let last = Client::greeted(&socket, VECTORS);
+    // 15 others with 32 vectors each, of which the kernel would hold only 1024 for all who do not read.
+    assert_eq!(last.peers.len(), 15);
+    let ids: Vec<_> = (0..15).chain([last.id]).collect();
+    for client in &mut stalled {
+        client.read_until(|client| client.own.len() == VECTORS);
+        let own = client.id;
+        client.read_until_peers_are(ids.iter().copied().filter(|id| *id != own), VECTORS);
+    }
+    let (code, log) = daemon.stop(Signal::TERM);
+    assert_eq!(code, Some(0));
+    assert!(!log.contains("cannot send"), "the budget keeps below the kernel's limit: {log}");
+}
+
+/// The clients are here, and each holds the eventfds of all.
+fn raise_own_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}

@@ -1,0 +1,197 @@
+//! The shared memory: its size, its seals, and whose it is.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ivshmem::ErrorKind;
+use ivshmem_server::{Backing, Builder, Server};
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// A directory in /dev/shm, where objects are memory.
+fn new() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let object = dir.path().join("object");
+    (dir, object)
+}
+
+fn builder(dir: &Path, socket: &str, backing: Backing) -> Builder {
+    Server::builder(dir.join(socket)).size(1 << 20).backing(backing)
+}
+
+#[test]
+fn sealed_memory_keeps_its_size_whatever_a_client_does() {
+    let (dir, _) = new();
+    for prealloc in [false, true] {
+        let server = builder(dir.path(), "socket", Backing::Sealed).prealloc(prealloc).start().unwrap();
+        let client = Client::greeted(server.path(), 1);
+        let memory = client.memory.as_ref().unwrap();
+        for size in [0, 4096, 2 << 20] {
+            assert_eq!(rustix::fs::ftruncate(memory, size), Err(Errno::PERM));
+        }
+        let seals = rustix::fs::SealFlags::WRITE;
+        assert_eq!(rustix::fs::fcntl_add_seals(memory, seals), Err(Errno::PERM));
+        assert_eq!(client.size(), 1 << 20);
+        let blocks = rustix::fs::fstat(memory).unwrap().st_blocks;
+        assert_eq!(blocks * 512, if prealloc { 1 << 20 } else { 0 });
+    }
+}
+
+#[test]
+fn sixty_four_gibibytes_are_shared_without_having_them() {
+    let (dir, _) = new();
+    let server = builder(dir.path(), "socket", Backing::Sealed).size(64 << 30).start().unwrap();
+    assert_eq!(Client::greeted(server.path(), 1).size(), 64 << 30);
+    server.stop().unwrap();
+    let error =
+        builder(dir.path(), "socket", Backing::Sealed).size(1 << 40).prealloc(true).start().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+}
+
+#[test]
+fn a_named_object_is_created_allocated_and_removed() {
+    let (dir, object) = new();
+    let server = builder(dir.path(), "s", Backing::Named(object.clone())).mode(0o640).start().unwrap();
+    let metadata = fs::metadata(&object).unwrap();
+    assert_eq!((metadata.len(), metadata.blocks() * 512), (1 << 20, 1 << 20));
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
+    fs::write(&object, b"hello").unwrap();
+    File::options().write(true).open(&object).unwrap().set_len(1 << 20).unwrap();
+    let mut start = [0; 5];
+    let client = Client::greeted(server.path(), 1);
+    rustix::io::pread(client.memory.as_ref().unwrap(), &mut start, 0).unwrap();
+    assert_eq!(&start, b"hello");
+    server.stop().unwrap();
+    assert!(!object.exists());
+}
+
+#[test]
+fn an_object_of_somebody_else_is_used_as_it_is_and_stays() {
+    let (dir, object) = new();
+    let mut content = vec![0; 1 << 20];
+    content[..5].copy_from_slice(b"other");
+    fs::write(&object, &content).unwrap();
+    let server = builder(dir.path(), "s", Backing::Named(object.clone())).start().unwrap();
+    assert_eq!(Client::greeted(server.path(), 1).size(), 1 << 20);
+    server.stop().unwrap();
+    assert_eq!(fs::read(&object).unwrap(), content);
+}
+
+#[test]
+fn an_object_of_another_size_is_refused_with_both_sizes_and_not_touched() {
+    let (dir, object) = new();
+    fs::write(&object, [7; 8192]).unwrap();
+    let error = builder(dir.path(), "s", Backing::Named(object.clone())).start().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    let text = error.to_string();
+    assert!(text.contains("8192") && text.contains("1048576") && text.contains("object"), "{text}");
+    assert_eq!(fs::read(&object).unwrap(), [7; 8192]);
+    assert!(!dir.path().join("s").exists(), "nothing half done");
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    let (dir, object) = new();
+    fs::create_dir(&object).unwrap();
+    let link = dir.path().join("link");
+    let target = dir.path().join("target");
+    symlink(&target, &link).unwrap();
+    for path in [object, link] {
+        let error = builder(dir.path(), "s", Backing::Named(path)).start().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    }
+    assert!(!target.exists(), "links are not followed");
+    let missing = dir.path().join("missing/object");
+    let error = builder(dir.path(), "s", Backing::Named(missing)).start().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
+#[test]
+fn a_second_server_on_the_same_object_is_refused_and_the_first_goes_on() {
+    let (dir, object) = new();
+    let backing = Backing::Named(object.clone());
+    let first = builder(dir.path(), "first", backing.clone()).start().unwrap();
+    let client = Client::greeted(first.path(), 1);
+    let error = builder(dir.path(), "second", backing.clone()).start().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert!(object.exists() && !dir.path().join("second").exists());
+    Client::greeted(first.path(), 1);
+    drop(first);
+    // The client still has the first one's memory open, which must not lock the name.
+    let second = builder(dir.path(), "second", backing).start().unwrap();
+    Client::greeted(second.path(), 1);
+    drop(client);
+}
+
+#[test]
+fn memory_that_does_not_fit_is_an_error_now_and_not_a_signal_later() {
+    let (dir, object) = new();
+    for backing in [Backing::Named(object.clone()), Backing::Unnamed(dir.path().to_owned())] {
+        let error = builder(dir.path(), "s", backing).size(1 << 40).start().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace);
+        assert!(error.to_string().starts_with("1099511627776 bytes asked for, "), "{error}");
+        assert!(!object.exists());
+    }
+}
+
+#[test]
+fn memory_from_a_directory_leaves_no_name_there() {
+    let (dir, _) = new();
+    let server = builder(dir.path(), "s", Backing::Unnamed(dir.path().to_owned())).start().unwrap();
+    assert_eq!(Client::greeted(server.path(), 1).size(), 1 << 20);
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["s"]);
+}
+
+#[test]
+fn memory_on_hugetlbfs_is_checked_against_its_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Mounted::at(dir.path()) else {
+        return eprintln!("skipped: cannot mount hugetlbfs here (not root, or no huge pages)");
+    };
+    for backing in [Backing::Named(dir.path().join("object")), Backing::Unnamed(dir.path().to_owned())] {
+        let sockets = tempfile::tempdir().unwrap();
+        let error = builder(sockets.path(), "s", backing.clone()).start().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains("2097152"), "{error}");
+        let server = builder(sockets.path(), "s", backing).size(4 << 20).start().unwrap();
+        let client = Client::greeted(server.path(), 1);
+        assert_eq!(client.size(), 4 << 20);
+        server.stop().unwrap();
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// A mounted hugetlbfs with some pages, undone on drop.
+struct Mounted<'a>(&'a Path);
+
+const PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+
+impl<'a> Mounted<'a> {
+    fn at(path: &'a Path) -> Option<Self> {
+        let mount =
+            Command::new("mount").args(["-t", "hugetlbfs", "-o", "pagesize=2M", "none"]).arg(path).output();
+        if !mount.ok()?.status.success() {
+            return None;
+        }
+        let mounted = Self(path);
+        add_pages(4).then_some(mounted)
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        Command::new("umount").arg(self.0).status().unwrap();
+        add_pages(-4);
+    }
+}
+
+fn add_pages(pages: i64) -> bool {
+    let Ok(text) = fs::read_to_string(PAGES) else { return false };
+    let now = text.trim().parse::<i64>().unwrap() + pages;
+    fs::write(PAGES, now.to_string()).is_ok()
+}
