@@ -1,0 +1,46 @@
+//! `serve`: a server in the foreground, and what to type next.
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use ivshmem_server::Server;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
+
+use crate::Failure;
+
+pub(crate) fn serve(socket: &Path, size: u64, vectors: u16, out: &mut impl Write) -> Result<(), Failure> {
+    let stop = signals().map_err(Failure::Signals)?;
+    raise_descriptor_limit();
+    let listening = Server::builder(socket).size(size).vectors(vectors.into()).listen()?;
+    let path = listening.path().display();
+    write!(
+        out,
+        "serving {size} bytes and {vectors} vectors for each client on {path}; Ctrl-C ends it\n\
+         QEMU:     -chardev socket,path={path},id=ivshmem -device ivshmem-doorbell,chardev=ivshmem,vectors={vectors}\n\
+         programs: doorbell:{path}, for example: ivshmem info doorbell:{path}\n",
+        size = listening.size(),
+        vectors = listening.vectors(),
+    )
+    .and_then(|()| out.flush())
+    .map_err(Failure::Output)?;
+    listening.run(stop)?;
+    Ok(())
+}
+
+/// A stream that becomes readable with the first signal that asks to stop.
+fn signals() -> io::Result<UnixStream> {
+    let (stop, wake) = UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        pipe::register(signal, wake.try_clone()?)?;
+    }
+    Ok(stop)
+}
+
+/// Each client costs a descriptor and one for each of its vectors. When it cannot be raised, fewer clients fit.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}

@@ -1,0 +1,140 @@
+//! `ring` and `listen`.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Stdio};
+
+use crate::serve::Served;
+use crate::{bad, good, ivshmem, region, run};
+
+/// A running `ivshmem listen`, of which each line is read. Killed on drop.
+struct Listener {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Listener {
+    fn start(target: &str, options: &[&str]) -> Self {
+        let mut child = ivshmem()
+            .args(["listen", target])
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// The next line that contains this; peers come and go between the lines that matter.
+    #[track_caller]
+    fn line_with(&mut self, word: &str) -> String {
+        loop {
+            let line = self.line();
+            assert_ne!(line, "", "the output ended before {word}");
+            if line.contains(word) {
+                return line;
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_ring_is_heard_on_its_vector_and_the_count_ends_listening() {
+    let server = Served::start(&["--vectors", "3"]);
+    let mut listener = Listener::start(&server.target(), &["--count", "2"]);
+    let first = listener.line();
+    assert!(first.ends_with("on vectors 0, 1, 2"), "{first}");
+    let id = first.split_whitespace().nth(3).unwrap();
+    good(&run(&["ring", &server.target(), id, "2"]));
+    assert_eq!(listener.line_with("interrupt"), "interrupt on vector 2");
+    good(&run(&["ring", &server.target(), id, "0", "--count", "5"]));
+    assert_eq!(listener.line_with("interrupt"), "interrupt on vector 0");
+    assert_eq!(listener.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn peers_that_come_and_go_are_told_in_json() {
+    let server = Served::start(&["--vectors", "2"]);
+    let mut listener = Listener::start(&server.target(), &["1", "--json"]);
+    let first: serde_json::Value = serde_json::from_str(&listener.line()).unwrap();
+    assert_eq!(first["event"], "listening");
+    assert_eq!(first["vectors"], serde_json::json!([1]));
+    let mut other = Listener::start(&server.target(), &["--json"]);
+    let other_first: serde_json::Value = serde_json::from_str(&other.line()).unwrap();
+    let came: serde_json::Value = serde_json::from_str(&listener.line_with("connected")).unwrap();
+    assert_eq!((&came["event"], &came["peer"]), (&"connected".into(), &other_first["id"]));
+    drop(other);
+    let left: serde_json::Value = serde_json::from_str(&listener.line_with("disconnected")).unwrap();
+    assert_eq!(left["peer"], other_first["id"]);
+    let id = first["id"].to_string();
+    good(&run(&["ring", &server.target(), &id, "1"]));
+    let rung: serde_json::Value = serde_json::from_str(&listener.line_with("interrupt")).unwrap();
+    assert_eq!(rung["vector"], 1);
+}
+
+#[test]
+fn a_server_that_goes_is_told_and_listening_goes_on() {
+    let server = Served::start(&[]);
+    let mut listener = Listener::start(&server.target(), &[]);
+    listener.line();
+    drop(server);
+    assert!(listener.line_with("server is gone").contains("go on working"));
+    assert!(listener.child.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn a_time_without_the_interrupts_asked_for_ends_with_3() {
+    let server = Served::start(&[]);
+    let output = run(&["listen", &server.target(), "--count", "1", "--timeout", "0.05"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "ivshmem: 0 of 1 interrupts came in time\n");
+    let output = run(&["listen", &server.target(), "--timeout", "0.05"]);
+    good(&output);
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("listening as peer"));
+}
+
+#[test]
+fn whoever_is_not_there_cannot_be_rung() {
+    let server = Served::start(&["--vectors", "2"]);
+    assert!(bad(&run(&["ring", &server.target(), "777", "0"]), 1).contains("777"));
+    let mut listener = Listener::start(&server.target(), &[]);
+    let first = listener.line();
+    let id = first.split_whitespace().nth(3).unwrap();
+    let text = bad(&run(&["ring", &server.target(), id, "2"]), 1);
+    assert!(text.contains("no vector 2") && text.contains("has 2"), "{text}");
+    let text = bad(&run(&["listen", &server.target(), "9"]), 1);
+    assert!(text.contains("no vector 9"), "{text}");
+}
+
+#[test]
+fn plain_memory_has_no_interrupts_and_says_so() {
+    let (_dir, target, _path) = region(4096);
+    assert!(bad(&run(&["ring", &target, "0", "0"]), 1).contains("interrupt"));
+    assert!(bad(&run(&["listen", &target]), 1).contains("interrupt"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_listening() {
+    let server = Served::start(&[]);
+    let mut child = ivshmem().args(["listen", &server.target()]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    lines.read_line(&mut String::new()).unwrap();
+    drop(lines);
+    // The line about this newcomer cannot be written any more.
+    good(&run(&["info", &server.target()]));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,63 @@
+//! Every verb through the real binary: what a shell user sees, with good and bad input.
+#![expect(clippy::unwrap_used, reason = "this is test code")]
+
+mod arguments;
+mod interrupts;
+mod memory;
+mod serve;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+fn ivshmem() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ivshmem"))
+}
+
+fn run(args: &[&str]) -> Output {
+    ivshmem().args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn run_with_input(args: &[&str], input: &[u8]) -> Output {
+    let mut child = ivshmem()
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The command may end without reading: that is for the caller to judge.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+/// A folder and the target of a file in it, which has `size` bytes.
+fn region(size: u64) -> (TempDir, String, PathBuf) {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("region");
+    File::create(&path).unwrap().set_len(size).unwrap();
+    let target = format!("plain:{}", path.display());
+    (dir, target, path)
+}
+
+#[track_caller]
+fn good(output: &Output) {
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+/// The one line on standard error of a command that failed with this status.
+#[track_caller]
+fn bad(output: &Output, status: i32) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{text}");
+    if status != 2 {
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with("ivshmem: "), "{text}");
+    }
+    assert!(output.stdout.is_empty());
+    text
+}

@@ -1,0 +1,113 @@
+//! `serve`: a server in the foreground.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{bad, good, ivshmem, run, run_with_input};
+
+/// `ivshmem serve` in a folder of its own. Killed on drop.
+pub(crate) struct Served {
+    dir: TempDir,
+    child: Child,
+    /// What it printed before it was ready.
+    greeting: String,
+}
+
+impl Served {
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let mut child = ivshmem()
+            .arg("serve")
+            .arg(dir.path().join("s.sock"))
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut greeting = String::new();
+        while !greeting.contains("programs:") {
+            assert_ne!(lines.read_line(&mut greeting).unwrap(), 0, "ended early: {greeting}");
+        }
+        child.stdout = Some(lines.into_inner());
+        Self { dir, child, greeting }
+    }
+
+    pub(crate) fn target(&self) -> String {
+        format!("doorbell:{}", self.socket().display())
+    }
+
+    fn socket(&self) -> Box<Path> {
+        self.dir.path().join("s.sock").into()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn memory_of_a_server_is_shared_by_all_who_connect() {
+    let server = Served::start(&["--size", "64K", "--vectors", "2"]);
+    let target = server.target();
+    good(&run_with_input(&["write", &target, "0x10"], b"Hello World!"));
+    let read = run(&["read", &target, "16", "12"]);
+    good(&read);
+    assert_eq!(read.stdout, b"Hello World!");
+    let info = run(&["info", &target, "--json"]);
+    good(&info);
+    let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+    assert_eq!((info["kind"].as_str(), info["size"].as_u64()), (Some("doorbell"), Some(64 << 10)));
+    assert_eq!((info["vectors"].as_u64(), info["peers"].as_array().unwrap().len()), (Some(2), 0));
+    assert!(info["id"].is_u64());
+}
+
+#[test]
+fn it_says_what_to_type_next_and_ends_cleanly_with_a_signal() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let mut server = Served::start(&["--vectors", "3"]);
+        let socket = server.socket();
+        let qemu = format!(
+            "-chardev socket,path={},id=ivshmem -device ivshmem-doorbell,chardev=ivshmem,vectors=3",
+            socket.display()
+        );
+        assert!(server.greeting.contains(&qemu), "{}", server.greeting);
+        assert!(server.greeting.contains(&server.target()), "{}", server.greeting);
+        kill_process(Pid::from_child(&server.child), signal).unwrap();
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+        assert!(!socket.exists(), "the socket was left behind");
+        let mut rest = String::new();
+        server.child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+    }
+}
+
+#[test]
+fn a_socket_in_use_is_refused_and_the_first_server_lives_on() {
+    let server = Served::start(&[]);
+    let socket = server.socket();
+    let text = bad(&run(&["serve", socket.to_str().unwrap()]), 1);
+    assert!(text.contains("another server"), "{text}");
+    good(&run(&["info", &server.target()]));
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_with_the_limit() {
+    let dir = TempDir::new().unwrap();
+    let socket = dir.path().join("s.sock");
+    let socket = socket.to_str().unwrap();
+    let text = bad(&run(&["serve", socket, "--size", "0"]), 1);
+    assert!(text.contains("4"), "{text}");
+    bad(&run(&["serve", socket, "--size", "1Z"]), 2);
+    bad(&run(&["serve", socket, "--vectors", "0"]), 2);
+    bad(&run(&["serve", "/nonexistent/s.sock"]), 1);
+    let long = format!("/tmp/{}", "x".repeat(120));
+    assert!(bad(&run(&["serve", &long]), 1).contains("107"));
+}
