@@ -4,6 +4,7 @@
 use std::ops::{BitAnd, BitOr, BitXor, Not};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 
+use super::memory::narrow;
 use super::raw::{RawWord, fence, wide};
 use super::{CacheMode, Memory, MemoryError, Word};
 
@@ -44,7 +45,7 @@ impl Memory {
             return self.load_split(offset);
         }
         // SAFETY: checked.
-        Ok(T::from_raw(unsafe { T::Raw::load(at, order) }))
+        Ok(T::from_raw(unsafe { T::Raw::load(self.as_ptr(), narrow(offset), order) }))
     }
 
     /// Writes a value: relaxed, release or sequentially consistent.
@@ -252,8 +253,21 @@ impl Memory {
             AcqRel => Acquire,
             other => other,
         };
-        let update = |old| Some(change(old));
-        Ok(self.fetch_update(offset, order, failure, update)?.unwrap_or_else(|old| old))
+        let at = self.check_atomic::<T>(offset)?;
+        // SAFETY: checked. Should this be seen in parts, the exchange fails.
+        let mut old = unsafe { T::Raw::read(at, 0) };
+        loop {
+            let new = change(T::from_raw(old)).into_raw();
+            // SAFETY: checked.
+            match unsafe { T::Raw::compare_exchange(at, old, new, (order, failure)) } {
+                Ok(old) => return Ok(T::from_raw(old)),
+                Err(now) => old = now,
+            }
+            // Closing ends this, whatever the other side does.
+            if self.is_closed() {
+                return Err(MemoryError::Closed);
+            }
+        }
     }
 
     /// A load that several observers could see in parts is done by an exchange of nothing for nothing.

@@ -165,6 +165,7 @@ impl Memory {
     ///
     /// # Errors
     /// As [`write`](Self::write).
+    #[inline]
     pub fn fill(&self, offset: u64, byte: u8, len: u64) -> Result<(), MemoryError> {
         let to = self.check_write(offset, len)?;
         // SAFETY: checked, so the length fits as well.
@@ -179,6 +180,7 @@ impl Memory {
     ///
     /// # Errors
     /// As [`read`](Self::read) for this memory and [`write`](Self::write) for the other; nothing is written then.
+    #[inline]
     pub fn copy_to(&self, offset: u64, to: &Memory, to_offset: u64, len: u64) -> Result<(), MemoryError> {
         let from = self.check_read(offset, len)?;
         let to = to.check_write(to_offset, len)?;
@@ -288,9 +290,9 @@ impl Memory {
 
     #[inline(always)]
     fn read_raw<R: RawWord>(&self, offset: u64) -> Result<R, MemoryError> {
-        let from = self.check_read(offset, R::LEN)?;
+        self.check_read(offset, R::LEN)?;
         // SAFETY: checked.
-        Ok(unsafe { R::read(from) })
+        Ok(unsafe { R::read(self.as_ptr(), narrow(offset)) })
     }
 
     #[inline(always)]
@@ -356,6 +358,6 @@ const SEARCH_CHUNK: usize = 64 * 1024;
 /// A checked offset or length: not above the length of pages that are mapped.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "checked against a bound that is a usize")]
-fn narrow(bytes: u64) -> usize {
+pub(super) fn narrow(bytes: u64) -> usize {
     bytes as usize
 }

@@ -17,7 +17,7 @@ pub(in super::super) unsafe fn copy_out(from: *const u8, to: *mut u8, len: usize
     let (head, steps) = split(from, len);
     for i in 0..head {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { to.wrapping_add(i).write(u8::read(from.wrapping_add(i))) };
+        unsafe { to.wrapping_add(i).write(u8::read(from, i)) };
     }
     for i in (head..head + steps).step_by(STEP) {
         // SAFETY: as above, and aligned by split().
@@ -27,7 +27,7 @@ pub(in super::super) unsafe fn copy_out(from: *const u8, to: *mut u8, len: usize
     }
     for i in head + steps..len {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { to.wrapping_add(i).write(u8::read(from.wrapping_add(i))) };
+        unsafe { to.wrapping_add(i).write(u8::read(from, i)) };
     }
 }
 
@@ -63,7 +63,7 @@ pub(in super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: us
     for i in 0..len {
         let i = if ascending { i } else { len - 1 - i };
         // SAFETY: below `len`, as the caller promises.
-        unsafe { u8::write(to.wrapping_add(i), u8::read(from.wrapping_add(i))) };
+        unsafe { u8::write(to.wrapping_add(i), u8::read(from, i)) };
     }
 }
 
@@ -109,7 +109,8 @@ macro_rules! raw_words {
                 self.wrapping_neg()
             }
 
-            unsafe fn read(at: *const u8) -> Self {
+            unsafe fn read(start: *const u8, offset: usize) -> Self {
+                let at = start.wrapping_add(offset);
                 if Self::is_single(at) {
                     // SAFETY: as the caller promises, and aligned.
                     return unsafe { <$atomic>::from_ptr(at.cast_mut().cast()) }.load(Relaxed);
