@@ -2,7 +2,7 @@
 # A line "name: ## text" is what `make help` prints.
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint doc fuzz audit clean
+.PHONY: help build demo test lint doc fuzz audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,6 +10,10 @@ help: ## show this list
 build: ## build target/release/ivshmem and target/release/ivshmem-server
 	@scripts/install build
 	cargo build --release --locked --package ivshmem-cli --package ivshmem-server
+
+demo: ## a server and two programs exchange data and interrupts; installs what is missing
+	@scripts/install build
+	@scripts/demo
 
 test: ## every check and every test; installs what is missing
 	@scripts/install test
