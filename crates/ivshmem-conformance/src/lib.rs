@@ -4,6 +4,8 @@
 //! so it runs inside a test as well as inside a program in a guest.
 #![expect(clippy::unwrap_used, reason = "tests, though they are a library")]
 
+#[cfg(target_os = "linux")]
+pub mod bare_server;
 pub mod memory;
 mod skip;
 

@@ -3,9 +3,6 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
-#[expect(unreachable_pub, reason = "the test's own server")]
-mod bare_server;
-
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -13,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use bare_server::{BareServer, Manner, send};
 use ivshmem::ErrorKind;
 use ivshmem::device::{Device, OpenError};
 use ivshmem::doorbell::PeerEvent;
 use ivshmem::sys::linux::eventfd;
+use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 
 /// A hang is a failure; nothing here takes a part of this.
 const HANG: Duration = Duration::from_secs(20);

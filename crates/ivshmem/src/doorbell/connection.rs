@@ -1,5 +1,6 @@
 //! A server's socket: its messages one by one, and the greeting up to its end.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,11 +25,18 @@ impl Connection {
 
     /// What the next message says; `None` when there is none now. Never blocks.
     pub(crate) fn next(&mut self) -> Result<Option<ClientEvent<OwnedFd>>, ConnectionError> {
+        self.next_by(socket::receive)
+    }
+
+    fn next_by(
+        &mut self,
+        receive: fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<Received>,
+    ) -> Result<Option<ClientEvent<OwnedFd>>, ConnectionError> {
         let mut bytes = [0; MESSAGE_LEN];
         loop {
             let room = &mut bytes[..self.reader.missing()];
-            let received = socket::receive(self.socket.as_fd(), room)
-                .map_err(ConnectionError::io("receive from the server"))?;
+            let received =
+                receive(self.socket.as_fd(), room).map_err(ConnectionError::io("receive from the server"))?;
             let message = match received {
                 Received::Bytes(count, fd) => {
                     self.reader.push(&bytes[..count], fd).map_err(|_| ConnectionError::TooManyDescriptors)?
@@ -56,7 +64,8 @@ impl AsFd for Connection {
 pub(crate) struct Patience {
     /// For everything together.
     pub(crate) timeout: Duration,
-    /// A socket with nothing to receive for so long, once the memory has come, has said everything.
+    /// A socket with nothing to receive for so long, once the memory has come, has said everything; longer when vectors
+    /// are plainly missing.
     pub(crate) quiet: Duration,
     /// Be content with nothing else than so many own vectors.
     pub(crate) vectors: Option<u16>,
@@ -99,29 +108,48 @@ impl Greeting {
 
     /// Takes messages until the greeting is complete. Blocks, but not beyond the patience.
     pub(crate) fn finish(mut self) -> Result<Greeted, ConnectionError> {
-        while let Progress::Waiting(until) = self.step()? {
-            socket::wait_readable(self.connection.as_fd(), until)
-                .map_err(ConnectionError::io("wait for the server"))?;
+        socket::set_patience(self.connection.as_fd(), self.patience.quiet.min(A_YEAR))
+            .map_err(ConnectionError::io("set the socket's patience"))?;
+        loop {
+            let mut now = Instant::now();
+            // A server that floods is looked at as one that is silent, but for the clock.
+            while now < self.deadline {
+                let Some(event) = self.connection.next_by(socket::receive_patiently)? else { break };
+                now = Instant::now();
+                self.last_message = now;
+                if self.take(event)? {
+                    return Ok(self.into_greeted());
+                }
+            }
+            match self.judge(true)? {
+                Progress::Complete => return Ok(self.into_greeted()),
+                Progress::Waiting(until) => socket::wait_readable(self.connection.as_fd(), until)
+                    .map_err(ConnectionError::io("wait for the server"))?,
+            };
         }
-        Ok(self.into_greeted())
     }
 
     /// Takes what there is. Never blocks; a server that floods does not keep it for ever.
     pub(crate) fn step(&mut self) -> Result<Progress, ConnectionError> {
-        let mut drained = false;
         for received in 0..MESSAGES_PER_STEP {
-            let Some(event) = self.next(received)? else {
-                drained = true;
-                break;
+            let Some(event) = self.connection.next()? else {
+                if received > 0 {
+                    self.last_message = Instant::now();
+                }
+                return self.judge(true);
             };
-            self.take(event)?;
-            if self.is_complete() {
+            if self.take(event)? {
                 return Ok(Progress::Complete);
             }
         }
+        self.judge(false)
+    }
+
+    /// What the clock says about a greeting that may be complete or not.
+    fn judge(&self, drained: bool) -> Result<Progress, ConnectionError> {
         let now = Instant::now();
         let settled = self.memory.is_some() && self.patience.vectors.is_none();
-        let quiet_at = self.last_message + self.patience.quiet;
+        let quiet_at = self.last_message + self.quiet();
         if settled && ((drained && now >= quiet_at) || now >= self.deadline) {
             return Ok(Progress::Complete);
         }
@@ -141,16 +169,10 @@ impl Greeting {
         }
     }
 
-    fn next(&mut self, received: usize) -> Result<Option<ClientEvent<OwnedFd>>, ConnectionError> {
-        let event = self.connection.next()?;
-        // The clock is read where it matters: at the end of what came together.
-        if event.is_none() && received > 0 {
-            self.last_message = Instant::now();
-        }
-        Ok(event)
-    }
-
-    fn take(&mut self, event: ClientEvent<OwnedFd>) -> Result<(), ConnectionError> {
+    /// Tells whether the greeting is beyond doubt complete now.
+    fn take(&mut self, event: ClientEvent<OwnedFd>) -> Result<bool, ConnectionError> {
+        // Nothing else can complete it, and looking is work for each peer.
+        let decisive = matches!(event, ClientEvent::OwnVector { .. } | ClientEvent::Memory(_));
         match (event, &self.session) {
             (ClientEvent::OwnId(id), _) => {
                 let session = Session::new(id).map_err(ConnectionError::io("make an eventfd"))?;
@@ -160,7 +182,13 @@ impl Greeting {
             (event, Some(session)) => drop(session.apply(event)?),
             (_, None) => {}
         }
-        Ok(())
+        Ok(decisive && self.is_complete())
+    }
+
+    /// A server that was interrupted in the middle of its greeting deserves more patience than one that may be done.
+    fn quiet(&self) -> Duration {
+        let factor = if self.connection.client.expects_more() { INTERRUPTED } else { 1 };
+        self.patience.quiet.saturating_mul(factor).min(A_YEAR)
     }
 
     fn is_complete(&self) -> bool {
@@ -224,6 +252,9 @@ fn merge(changes: &mut Vec<PeerEvent>, change: Option<PeerEvent>) {
 
 /// So many messages without looking at anything else: more than a greeting of 16 peers with 64 vectors.
 const MESSAGES_PER_STEP: usize = 2048;
+
+/// So many times longer is a server given when vectors are plainly missing.
+const INTERRUPTED: u32 = 20;
 
 /// What stands for a timeout that no clock can express.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

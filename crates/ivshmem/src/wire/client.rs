@@ -142,11 +142,15 @@ impl Client {
         self.peers.get(&peer).copied()
     }
 
-    /// Whether the greeting is beyond doubt complete: the memory is there and this client has as many vectors as the
-    /// peer that has most. Nothing marks the end of a greeting, so `false` means only that nobody can tell.
+    /// Whether the greeting is beyond doubt complete: there are peers, and this client has as many vectors as the one
+    /// that has most. Nothing marks the end of a greeting, so `false` means only that nobody can tell.
     pub fn is_greeted(&self) -> bool {
-        let most = self.peers.values().max().copied().unwrap_or(MAX_VECTORS);
-        matches!(self.state, State::Running(_)) && self.own_vectors >= most
+        self.peers.values().max().is_some_and(|most| self.own_vectors >= *most)
+    }
+
+    /// Whether more is to be expected: this client has no vector, or fewer than some peer.
+    pub fn expects_more(&self) -> bool {
+        self.own_vectors == 0 || self.peers.values().any(|vectors| *vectors > self.own_vectors)
     }
 
     fn version<F>(&mut self, message: RawMessage<F>) -> Result<ClientEvent<F>, ProtocolError> {
@@ -261,11 +265,11 @@ mod tests {
             let event = Event::PeerVector { peer: PeerId(1), vector, fd: 20 };
             assert_eq!(client.push(message(1, Some(20))), Ok(event));
         }
-        assert!(!client.is_greeted());
+        assert!(!client.is_greeted() && client.expects_more());
         for vector in 0..2 {
             assert_eq!(client.push(message(3, Some(30))), Ok(Event::OwnVector { vector, fd: 30 }));
         }
-        assert!(client.is_greeted());
+        assert!(client.is_greeted() && !client.expects_more());
         assert_eq!(client.push(message(1, None)), Ok(Event::PeerGone(PeerId(1))));
         let again = Event::PeerVector { peer: PeerId(1), vector: 0, fd: 21 };
         assert_eq!(client.push(message(1, Some(21))), Ok(again));

@@ -38,10 +38,10 @@ impl Doorbell {
     }
 
     /// How long a server must keep silent, once the memory has come, for its greeting to be over; 5 milliseconds
-    /// without.
+    /// without. 20 times as long while this device has no vector at all, or fewer than some peer.
     ///
-    /// Nothing in the protocol marks that end. The wait is only for a device that has fewer vectors than some peer:
-    /// with as many the greeting is over at once. Vectors that come later are not lost, they are growth.
+    /// Nothing in the protocol marks that end. The wait is only for the first client and for one with fewer vectors
+    /// than some peer: with as many the greeting is over at once. Vectors that come later are not lost, they are growth.
     pub fn quiet(mut self, quiet: Duration) -> Self {
         self.quiet = quiet;
         self

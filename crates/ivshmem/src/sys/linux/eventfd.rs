@@ -3,12 +3,15 @@
 //! All holders of an eventfd share one open file: `O_NONBLOCK` and the counter are common property, so nothing here
 //! relies on a flag that we set, and a count is never more than "not zero".
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::{CWD, readlinkat_raw};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, write};
+use rustix::path::DecInt;
 
 /// A new eventfd with counter 0, non-blocking and closed on exec.
 pub fn create() -> io::Result<OwnedFd> {
@@ -72,10 +75,17 @@ pub fn timespec(duration: Duration) -> Timespec {
 
 /// Whether a descriptor that came from outside is an eventfd, by the kernel's own name for it.
 pub fn is_eventfd(fd: &impl AsFd) -> bool {
-    use std::os::fd::AsRawFd;
-    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
-        .is_ok_and(|name| name.as_os_str() == "anon_inode:[eventfd]")
+    const NAME: &[u8] = b"anon_inode:[eventfd]";
+    let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0";
+    let number = DecInt::from_fd(fd.as_fd());
+    path[PROC.len()..PROC.len() + number.as_bytes().len()].copy_from_slice(number.as_bytes());
+    let Ok(path) = CStr::from_bytes_until_nul(&path) else { return false };
+    // One byte more than the name has, so that a longer one is not taken for it.
+    let mut name = [0; NAME.len() + 1];
+    readlinkat_raw(CWD, path, &mut name).is_ok_and(|len| &name[..len] == NAME)
 }
+
+const PROC: &str = "/proc/self/fd/";
 
 #[cfg(test)]
 mod tests {
