@@ -4,6 +4,9 @@
 use ivshmem::region::Memory;
 use ivshmem_conformance::memory::{Fixture, run};
 
+#[cfg(target_os = "linux")]
+mod huge_pages;
+
 #[test]
 fn heap() {
     run(&Heap);
@@ -24,14 +27,14 @@ impl Fixture for Heap {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::os::fd::OwnedFd;
-    use std::path::{Path, PathBuf};
-    use std::process::Command;
-    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::path::PathBuf;
 
     use ivshmem::region::Memory;
     use ivshmem_conformance::memory::{Fixture, run};
     use ivshmem_conformance::skip;
     use rustix::fs::{MemfdFlags, memfd_create};
+
+    use super::huge_pages::{HUGE_PAGE, HugePages};
 
     #[test]
     fn memfd() {
@@ -59,7 +62,7 @@ mod linux {
     #[test]
     fn hugetlbfs() {
         match HugePages::mount() {
-            Ok(pages) => run(&File { path: pages.directory.path().join("memory"), size: HUGE_PAGE }),
+            Ok(pages) => run(&File { path: pages.path().join("memory"), size: HUGE_PAGE }),
             Err(reason) => skip("hugetlbfs", &reason),
         }
     }
@@ -70,7 +73,7 @@ mod linux {
             Ok(pages) => pages,
             Err(reason) => return skip("hugetlbfs_takes_whole_pages_only_and_says_which", &reason),
         };
-        let path = pages.directory.path().join("memory");
+        let path = pages.path().join("memory");
         for (size, next) in [(4096, HUGE_PAGE), (HUGE_PAGE + 4096, 2 * HUGE_PAGE)] {
             let error = ivshmem::plain(&path).size(size).open().unwrap_err();
             assert_eq!(error.kind(), ivshmem::ErrorKind::InvalidArgument);
@@ -131,59 +134,6 @@ mod linux {
         fn open_read_only(&self, _memory: &Memory) -> Option<Memory> {
             let device = ivshmem::plain(&self.0).read_only().window(123_456, 200_000).open().unwrap();
             Some(device.memory().clone())
-        }
-    }
-
-    /// A hugetlbfs of our own; undone on drop.
-    struct HugePages {
-        directory: tempfile::TempDir,
-        before: u64,
-        _alone: MutexGuard<'static, ()>,
-    }
-
-    const HUGE_PAGE: u64 = 2 << 20;
-    const PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
-    const WANTED: u64 = 4;
-
-    /// Two tests change a number of the whole system.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-    impl HugePages {
-        fn mount() -> Result<Self, String> {
-            let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = read_number(PAGES)?;
-            let wanted = before + WANTED;
-            std::fs::write(PAGES, wanted.to_string()).map_err(|e| format!("cannot write {PAGES}: {e}"))?;
-            let huge = Self { directory: tempfile::tempdir().unwrap(), before, _alone: alone };
-            let now = read_number(PAGES)?;
-            if now < wanted {
-                return Err(format!("the system has {now} huge pages to give, {wanted} are needed"));
-            }
-            let size = format!("pagesize={HUGE_PAGE},size={}", WANTED * HUGE_PAGE);
-            run_mount(&["-t", "hugetlbfs", "-o", &size, "none"], huge.directory.path())?;
-            Ok(huge)
-        }
-    }
-
-    impl Drop for HugePages {
-        fn drop(&mut self) {
-            // When mounting failed there is nothing to unmount, and no need to say so.
-            let _ = Command::new("umount").arg("-q").arg(self.directory.path()).output();
-            let _ = std::fs::write(PAGES, self.before.to_string());
-        }
-    }
-
-    fn read_number(path: &str) -> Result<u64, String> {
-        let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {path}: {e}"))?;
-        text.trim().parse().map_err(|e| format!("{path} is {text:?}: {e}"))
-    }
-
-    fn run_mount(options: &[&str], directory: &Path) -> Result<(), String> {
-        let output = Command::new("mount").args(options).arg(directory).output();
-        match output {
-            Ok(output) if output.status.success() => Ok(()),
-            Ok(output) => Err(format!("cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim())),
-            Err(e) => Err(format!("cannot run mount: {e}")),
         }
     }
 }

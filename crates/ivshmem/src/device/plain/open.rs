@@ -65,8 +65,10 @@ impl Request<'_> {
         if let Some(what) = facts.oddity {
             return Err(OpenError::NotMappable { path: self.path.clone(), what });
         }
-        let size = self.make_room(fd, facts, undo)?;
-        self.map(fd, facts, size)
+        let size = self.size(facts)?;
+        let part = self.part(facts, size)?;
+        self.make_room(fd, facts, size, part, undo)?;
+        self.map(fd, facts, part)
     }
 
     fn find_or_create(&self, path: &Path, undo: &mut Undo) -> Result<OwnedFd, OpenError> {
@@ -104,8 +106,8 @@ impl Request<'_> {
         Ok(fd)
     }
 
-    /// Gives the file its size and its space; the size it has then.
-    fn make_room(&self, fd: &OwnedFd, facts: Facts, undo: &mut Undo) -> Result<u64, OpenError> {
+    /// The size that the file has to have.
+    fn size(&self, facts: Facts) -> Result<u64, OpenError> {
         let size = self.options.size.unwrap_or(0).max(facts.len);
         if size == 0 {
             return Err(
@@ -119,44 +121,65 @@ impl Request<'_> {
                 self.bad_size(size, format!("is not a multiple of the huge page size {page}; take {next}"))
             );
         }
-        let (offset, len) = self.window(size)?;
-        if self.options.read_only || facts.system == System::Sysfs {
-            if size > facts.len {
-                let problem = format!("is more than the file's {}, and it cannot grow", facts.len);
-                return Err(self.bad_size(size, problem));
-            }
-        } else if size > facts.len {
-            undo.grown(fd, facts.len).map_err(|e| self.failed("prepare", e))?;
-            file::grow(fd, facts.len, size).map_err(|e| self.no_room(size, e))?;
-        } else if facts.allocated < facts.len {
-            match file::fill_holes(fd, offset, len) {
-                // Then nobody can know whether there is space, and the file is as good as it was.
-                Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => {}
-                result => result.map_err(|e| self.no_room(size, e))?,
-            }
+        if size > facts.len && (self.options.read_only || facts.system == System::Sysfs) {
+            let problem = format!("is more than the file's {}, and it cannot grow", facts.len);
+            return Err(self.bad_size(size, problem));
         }
         Ok(size)
     }
 
-    fn map(&self, fd: &impl AsFd, facts: Facts, size: u64) -> Result<Memory, OpenError> {
-        let options = self.options;
-        let (offset, len) = self.window(size)?;
+    /// The part of the file to map.
+    fn part(&self, facts: Facts, size: u64) -> Result<Part, OpenError> {
+        let (offset, len) = self.options.window.unwrap_or((0, size));
+        if len == 0 || offset.checked_add(len).is_none_or(|end| end > size) {
+            return Err(OpenError::BadWindow { path: self.path.clone(), offset, len, size });
+        }
         let before = offset % facts.page_size;
-        let whole = (before + len).next_multiple_of(facts.page_size);
-        let fits = usize::try_from(whole).ok().filter(|&whole| isize::try_from(whole).is_ok());
-        let too_much = || {
-            let limit = isize::MAX;
-            self.bad_size(
-                len,
-                format!("is more than the address space can take (at most {limit}); map a window"),
-            )
-        };
-        let whole = fits.ok_or_else(too_much)?;
-        let mapping = match Mapping::new(fd, offset - before, whole, options.read_only) {
-            Err(e) if e.kind() == io::ErrorKind::OutOfMemory && facts.system == System::Ordinary => {
-                return Err(too_much());
+        let mapped = (before + len).next_multiple_of(facts.page_size);
+        match isize::try_from(mapped) {
+            Ok(mapped) => Ok(Part { offset, len, before, mapped: mapped.unsigned_abs() }),
+            Err(_) => {
+                let limit = isize::MAX;
+                Err(self.bad_size(
+                    len,
+                    format!("is above what the address space can take, {limit}; map a window"),
+                ))
             }
-            result => result.map_err(|e| self.no_room(size, e))?,
+        }
+    }
+
+    /// Gives the file its size, and space to what will be mapped.
+    fn make_room(
+        &self,
+        fd: &OwnedFd,
+        facts: Facts,
+        size: u64,
+        part: Part,
+        undo: &mut Undo,
+    ) -> Result<(), OpenError> {
+        if size > facts.len {
+            undo.grown(fd, facts.len).map_err(|e| self.failed("prepare", e))?;
+            return file::grow(fd, facts.len, size).map_err(|e| self.no_room(size, e));
+        }
+        if facts.allocated < facts.len && !self.options.read_only && facts.system == System::Ordinary {
+            match file::fill_holes(fd, part.offset, part.len) {
+                // Then nobody can know whether there is space, and the file is as good as it was.
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => {}
+                result => result.map_err(|e| self.no_room(part.len, e))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn map(&self, fd: &impl AsFd, facts: Facts, part: Part) -> Result<Memory, OpenError> {
+        let options = self.options;
+        let mapping = match Mapping::new(fd, part.offset - part.before, part.mapped, options.read_only) {
+            Err(e) if e.kind() == io::ErrorKind::OutOfMemory && facts.system == System::Ordinary => {
+                let problem = "does not fit into the address space that is left; map a window".into();
+                return Err(self.bad_size(part.len, problem));
+            }
+            Err(e) if facts.system == System::Hugetlbfs => return Err(self.no_room(part.len, e)),
+            result => result.map_err(|e| self.failed("map", e))?,
         };
         if options.huge_pages {
             let problem = "this system has no transparent huge pages for such a file; leave out huge_pages";
@@ -165,18 +188,10 @@ impl Request<'_> {
                 .map_err(|_| OpenError::BadOption { path: self.path.clone(), problem })?;
         }
         if options.prefault {
-            mapping.populate().map_err(|e| self.no_room(size, e))?;
+            mapping.populate().map_err(|e| self.no_room(part.len, e))?;
         }
         let memory = Memory::new(Region::new(mapping, CacheMode::Cached));
-        Ok(memory.view(before, len).expect("the window lies in its pages"))
-    }
-
-    fn window(&self, size: u64) -> Result<(u64, u64), OpenError> {
-        let (offset, len) = self.options.window.unwrap_or((0, size));
-        if len == 0 || offset.checked_add(len).is_none_or(|end| end > size) {
-            return Err(OpenError::BadWindow { path: self.path.clone(), offset, len, size });
-        }
-        Ok((offset, len))
+        Ok(memory.view(part.before, part.len).expect("the part lies in its pages"))
     }
 
     fn no_room(&self, size: u64, error: io::Error) -> OpenError {
@@ -211,6 +226,17 @@ impl Request<'_> {
             _ => OpenError::Io { path, doing, source },
         }
     }
+}
+
+/// A part of a file, and the pages around it.
+#[derive(Clone, Copy)]
+struct Part {
+    offset: u64,
+    len: u64,
+    /// Bytes from the start of the first page to the part.
+    before: u64,
+    /// Bytes of all its pages.
+    mapped: usize,
 }
 
 /// What to put back when a later step fails.
