@@ -6,6 +6,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod bare_server;
+pub mod doorbell;
 pub mod memory;
 mod skip;
 

@@ -1,0 +1,102 @@
+//! What every device with interrupts must do.
+
+mod callbacks;
+mod closing;
+mod peers;
+mod waiting;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use ivshmem::PeerId;
+use ivshmem::device::Device;
+
+/// A way to open the device under test and to make others come and go.
+pub trait Fixture: Sync {
+    /// Opens the device under test, with two vectors or more. Called once for each case.
+    fn open(&self) -> Device;
+
+    /// Somebody else at the same region, with two vectors or more: here, or in another machine at the end of a wire.
+    /// Dropping it makes it go.
+    fn other(&self) -> Box<dyn Other>;
+}
+
+/// Somebody else at the same region.
+pub trait Other: Send {
+    /// Its id.
+    fn id(&self) -> PeerId;
+
+    /// Rings the device under test as soon as it knows it.
+    fn ring(&self, peer: PeerId, vector: u16);
+
+    /// Whether it is rung before the deadline.
+    fn wait(&self, vector: u16, deadline: Instant) -> bool;
+}
+
+impl Other for Device {
+    fn id(&self) -> PeerId {
+        self.own_id().unwrap()
+    }
+
+    fn ring(&self, peer: PeerId, vector: u16) {
+        until(|| self.peer(peer).unwrap().is_some_and(|p| p.vectors > vector));
+        Device::ring(self, peer, vector).unwrap();
+    }
+
+    fn wait(&self, vector: u16, deadline: Instant) -> bool {
+        Device::wait(self, vector, Some(deadline)).unwrap()
+    }
+}
+
+/// Runs every case and prints its name.
+///
+/// # Panics
+/// When a case fails, after all of them ran; the text names those that failed.
+pub fn run(fixture: &dyn Fixture) {
+    let failed: Vec<_> = CASES
+        .iter()
+        .filter(|(name, case)| {
+            println!("doorbell: {name}");
+            catch_unwind(AssertUnwindSafe(|| case(fixture))).is_err()
+        })
+        .map(|(name, _)| *name)
+        .collect();
+    assert!(failed.is_empty(), "{} of {} cases failed: {}", failed.len(), CASES.len(), failed.join(", "));
+}
+
+type Case = fn(&dyn Fixture);
+
+const CASES: &[(&str, Case)] = &[
+    ("a device rings itself and others, and is rung", waiting::everyone),
+    ("a ring from before the wait counts, and counts once", waiting::pending),
+    ("a wait ends with its deadline, not before", waiting::deadline),
+    ("an unknown vector or peer is a typed error that names the limit", waiting::unknown),
+    ("after the last of many rings the waiter has everything", waiting::last_ring),
+    ("a vector has one kind of reader and the error names it", waiting::one_reader),
+    ("a callback runs for its vector, after the last ring too", callbacks::runs),
+    ("several callbacks of one vector all run", callbacks::several),
+    ("a callback may register, ring, drop itself and close", callbacks::anything),
+    ("a dropped registration has ended and its function is gone", callbacks::dropped),
+    ("a panicking callback harms nobody else", callbacks::panics),
+    ("an executor has one job at a time and misses nothing", callbacks::executor),
+    ("peers that come and go are told and listed", peers::come_and_go),
+    ("a peer that is gone cannot be rung", peers::gone),
+    ("closing wakes waiters, ends callbacks and may be repeated", closing::wakes),
+    ("everything after closing says Closed", closing::after),
+];
+
+/// A hang is a failure; nothing takes a part of this.
+const HANG: Duration = Duration::from_secs(30);
+
+fn hang() -> Instant {
+    Instant::now() + HANG
+}
+
+/// Until something is so that another thread or machine brings about.
+fn until(condition: impl Fn() -> bool) {
+    let limit = hang();
+    while !condition() {
+        assert!(Instant::now() < limit, "what was waited for did not happen");
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
