@@ -562,3 +562,98 @@ fn nothing_is_missed_after_the_last_of_many_rings() {
     });
     receiver.recv_timeout(HANG).unwrap();
 }
+
+#[test]
+fn sixteen_peers_with_sixty_four_vectors_are_complete_at_once() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let all = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, all).unwrap();
+    let place = Place::new();
+    // A server of a script: sixteen peers are sixteen numbers with eventfds.
+    let server = hostile(&place.socket(), |stream| {
+        begin(&stream, 16);
+        let interrupt = eventfd::create().unwrap();
+        for id in 0..17 {
+            for _ in 0..64 {
+                send(&stream, id, Some(&interrupt)).unwrap();
+            }
+        }
+        std::io::copy(&mut &stream, &mut std::io::sink()).map(drop).unwrap();
+    });
+    let device = ivshmem::doorbell(place.socket()).quiet(HANG).connect().unwrap();
+    assert_eq!(device.vectors(), 64);
+    let peers = device.peers().unwrap();
+    assert_eq!(peers.len(), 16);
+    assert!(peers.iter().all(|peer| peer.vectors == 64));
+    drop(device);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_first_client_is_connected_soon_after_the_greeting_and_far_before_the_timeout() {
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let device = ivshmem::doorbell(place.socket()).timeout(HANG * 1000).connect().unwrap();
+    assert_eq!((device.vectors(), device.peers().unwrap().len()), (2, 0));
+}
+
+#[test]
+fn descriptors_used_up_are_an_error_that_says_what_to_raise() {
+    if let Ok(place) = std::env::var("IVSHMEM_TEST_FEW_DESCRIPTORS") {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let few = rustix::process::Rlimit { current: Some(40), ..limit };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, few).unwrap();
+        let error = ivshmem::doorbell(place).vectors(64).connect().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+        assert!(error.to_string().contains("ulimit -n"), "{error}");
+        return;
+    }
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner { vectors: 64, ..Manner::default() }).unwrap();
+    // In a process of its own: the limit is everybody's.
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "descriptors_used_up_are_an_error_that_says_what_to_raise"])
+        .env("IVSHMEM_TEST_FEW_DESCRIPTORS", place.socket())
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_peer_killed_in_the_middle_is_told_and_its_rings_are_not_lost() {
+    if let Ok(place) = std::env::var("IVSHMEM_TEST_VICTIM") {
+        let device = ivshmem::doorbell(place).vectors(2).connect().unwrap();
+        let first = device.peers().unwrap()[0].id;
+        loop {
+            device.ring(first, 0).unwrap();
+        }
+    }
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
+    let events = events(&device);
+    let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_peer_killed_in_the_middle_is_told_and_its_rings_are_not_lost"])
+        .env("IVSHMEM_TEST_VICTIM", place.socket())
+        .spawn()
+        .unwrap();
+    assert!(device.wait(0, soon()).unwrap());
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    while !matches!(events.recv_timeout(HANG).unwrap(), PeerEvent::Disconnected(_)) {}
+    assert!(device.peers().unwrap().is_empty());
+    device.wait(0, Some(Instant::now() + Duration::from_millis(1))).unwrap();
+    device.ring(device.own_id().unwrap(), 0).unwrap();
+    assert!(device.wait(0, soon()).unwrap());
+}
+
+#[test]
+fn a_plain_file_has_no_interrupts_and_says_so() {
+    let place = Place::new();
+    let device = ivshmem::plain(place.0.path().join("file")).size(4096).open().unwrap();
+    assert!(!device.supports_interrupts());
+    assert_eq!((device.own_id(), device.vectors(), device.is_connected(0)), (None, 0, false));
+    let error = device.ring(0, 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(error.to_string(), "plain memory has no interrupts; connect to a server for them");
+}

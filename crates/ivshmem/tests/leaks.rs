@@ -1,0 +1,65 @@
+//! Descriptors, threads and mappings, counted around many connections. Alone in its process, so that nothing else counts.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+use std::time::{Duration, Instant};
+
+use ivshmem_conformance::bare_server::{BareServer, Manner};
+
+#[derive(Debug, PartialEq, Eq)]
+struct Counts {
+    descriptors: usize,
+    threads: usize,
+    mappings_of_memory: usize,
+}
+
+impl Counts {
+    fn now() -> Self {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        Self {
+            descriptors: std::fs::read_dir("/proc/self/fd").unwrap().count(),
+            threads: std::fs::read_dir("/proc/self/task").unwrap().count(),
+            mappings_of_memory: maps.lines().filter(|line| line.contains("memfd:bare-server")).count(),
+        }
+    }
+}
+
+#[test]
+fn a_thousand_connections_leave_no_descriptor_thread_or_mapping() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("socket");
+    let _server = BareServer::start(&path, Manner::default()).unwrap();
+    let stays = ivshmem::doorbell(&path).vectors(2).connect().unwrap();
+    let before = Counts::now();
+    assert_eq!(before.mappings_of_memory, 1);
+    let mut closed_but_held = Vec::new();
+    for round in 0..1000 {
+        let device = ivshmem::doorbell(&path).vectors(2).reconnect(round % 7 == 0).connect().unwrap();
+        let own = device.own_id().unwrap();
+        let registration = device.on_interrupt(0, |_| {}).unwrap();
+        device.on_peer(|_| {}).unwrap().forget();
+        device.ring(own, 0).unwrap();
+        device.ring(own, 1).unwrap();
+        assert!(device.wait(1, None).unwrap());
+        match round % 4 {
+            0 => device.close(),
+            1 => drop(registration),
+            // A registration that outlives its device keeps nothing of it.
+            2 if round < 100 => closed_but_held.push(registration),
+            _ => registration.forget(),
+        }
+    }
+    for _ in 0..100 {
+        ivshmem::doorbell(place.path().join("nothing")).connect().unwrap_err();
+        // Vectors that do not come: everything received before is given back.
+        ivshmem::doorbell(&path).vectors(3).timeout(Duration::from_millis(1)).connect().unwrap_err();
+    }
+    // The server notices the last end, and a thread that has ended vanishes, in their own time.
+    let limit = Instant::now() + Duration::from_secs(30);
+    while Counts::now() != before && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(Counts::now(), before);
+    drop(closed_but_held);
+    assert!(stays.peers().unwrap().len() <= 1);
+}
