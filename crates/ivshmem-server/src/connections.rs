@@ -123,9 +123,51 @@ impl Connections {
     }
 }
 
-/// What the kernel charges for one message of the protocol, measured once on a socket of our own.
-pub(crate) fn measure_message_cost() -> io::Result<u32> {
-    let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
-    socket::send(ours.as_fd(), &[0; ivshmem::wire::MESSAGE_LEN], None)?;
-    Ok(socket::unread(&ours)?.max(1))
+/// Bytes that the kernel charges for each message until it is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MessageCost(u32);
+
+impl MessageCost {
+    /// Measures it on a socket of our own.
+    pub(crate) fn measure() -> io::Result<Self> {
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+        socket::send(ours.as_fd(), &[0; ivshmem::wire::MESSAGE_LEN], None)?;
+        Ok(Self(socket::unread(&ours)?.max(1)))
+    }
+
+    /// How many messages these bytes are. Rounded, because the kernel reports a read while it still counts one byte of
+    /// what was read.
+    pub(crate) fn messages(self, bytes: u32) -> u32 {
+        (bytes + self.0 / 2) / self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_byte_that_the_kernel_counts_while_it_reports_a_read_is_no_message() {
+        let cost = MessageCost::measure().unwrap();
+        for messages in 0..300 {
+            assert_eq!(cost.messages(messages * cost.0), messages);
+            assert_eq!(cost.messages(messages * cost.0 + 1), messages);
+        }
+    }
+
+    #[test]
+    fn a_client_is_reported_once_when_it_stalls_and_once_when_it_has_caught_up() {
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let who = rustix::net::sockopt::socket_peercred(&socket).unwrap();
+        let mut connection = Newcomer::new(who, 1).unwrap().with(socket.into());
+        let start = Instant::now();
+        assert_eq!(connection.judge(true, start), None);
+        assert!(connection.is_on_probation());
+        assert_eq!(connection.judge(false, start + STALLED), None, "it has read in time");
+        assert_eq!(connection.judge(true, start + STALLED), None);
+        assert_eq!(connection.judge(true, start + 2 * STALLED), Some(Change::Stalled));
+        assert_eq!(connection.judge(true, start + 9 * STALLED), None);
+        assert_eq!(connection.judge(false, start + 9 * STALLED), Some(Change::CaughtUp));
+        assert_eq!(connection.judge(false, start + 9 * STALLED), None);
+    }
 }

@@ -17,7 +17,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SocketFlags, accept_with};
 
 use crate::Error;
-use crate::connections::{Change, Connections, Newcomer, STALLED, measure_message_cost};
+use crate::connections::{Change, Connections, MessageCost, Newcomer, STALLED};
 use crate::listener::Listener;
 use crate::memory::Region;
 use crate::server::Counters;
@@ -33,8 +33,7 @@ pub(crate) struct EventLoop {
     connections: Connections,
     /// Given up for a moment to accept, and refuse, when no descriptor is left.
     reserve: Option<OwnedFd>,
-    /// Bytes that the kernel charges for each message in flight.
-    message_cost: u32,
+    message_cost: MessageCost,
     /// Clients to whom the kernel refused to send for a reason that is not theirs.
     refused_by_kernel: Vec<PeerId>,
     accepting_paused: bool,
@@ -84,7 +83,7 @@ impl EventLoop {
             engine,
             connections: Connections::default(),
             reserve: Some(eventfd::create().map_err(Error::io("creating an eventfd"))?),
-            message_cost: measure_message_cost().map_err(Error::io("measuring a socket"))?,
+            message_cost: MessageCost::measure().map_err(Error::io("measuring a socket"))?,
             refused_by_kernel: Vec::new(),
             accepting_paused: false,
             watching: false,
@@ -150,7 +149,7 @@ impl EventLoop {
         let Some(connection) = self.connections.get(id) else { return };
         // The kernel reports every read of a client that has little left to read.
         if let Ok(bytes) = socket::unread(&connection.socket) {
-            self.engine.unread(id, bytes.div_ceil(self.message_cost));
+            self.engine.unread(id, self.message_cost.messages(bytes));
         }
         self.watching = true;
     }

@@ -16,7 +16,8 @@ use crate::daemon::{Daemon, program};
 fn unprivileged(uid: u32, descriptors: u32, dir: &Path, arguments: &[&str]) -> Command {
     // The build directory may be closed to other users.
     let copy = dir.join("ivshmem-server");
-    fs::copy(program().get_program(), &copy).unwrap();
+    // Not by ourselves: a test in another thread could hold our open copy in its child, "text file busy".
+    assert!(Command::new("cp").arg(program().get_program()).arg(&copy).status().unwrap().success());
     fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
     let limit = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
     let mut command = if geteuid().is_root() {
@@ -108,6 +109,26 @@ fn without_privileges_clients_that_do_not_read_leave_room_for_the_others() {
     let (code, log) = daemon.stop(Signal::TERM);
     assert_eq!(code, Some(0));
     assert!(!log.contains("cannot send"), "the budget keeps below the kernel's limit: {log}");
+}
+
+#[test]
+fn a_newcomer_is_greeted_while_a_crowd_reads_nothing_and_the_budget_is_spent() {
+    raise_own_descriptor_limit();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let socket_argument = socket.to_str().unwrap();
+    let command = unprivileged(65_532, 256, dir.path(), &["-F", "--mode", "666", "-S", socket_argument]);
+    let _daemon = Daemon::start(command, &socket);
+    // From about the fifteenth on, a newcomer has one message on the way at a time, and each must follow on its reading.
+    let mut crowd: Vec<Client> = Vec::new();
+    for before in 0..100 {
+        crowd.push(Client::greeted(&socket, 1));
+        assert_eq!(crowd[before].peers.len(), before);
+    }
+    for client in &mut crowd {
+        let own = client.id;
+        client.read_until_peers_are((0..100).filter(|id| *id != own), 1);
+    }
 }
 
 /// The clients are here, and each holds the eventfds of all.

@@ -223,16 +223,19 @@ impl Engine {
         let now = messages.min(before);
         client.in_flight = now;
         let begins = now < before && client.begin();
-        let waits_for = client.waits_for;
-        let counted = client.has_begun();
-        if waits_for == WaitsFor::Budget {
-            self.budget.unpark(before, id);
-        }
+        let (counted, waits_for) = (client.has_begun(), client.waits_for);
         if begins {
             self.budget.change(0, now);
             self.present.insert(id);
+            // Its greeting comes before the news about it.
+            self.give_turn(id);
             self.give_all_turns();
-        } else if counted {
+            return;
+        }
+        if waits_for == WaitsFor::Budget {
+            self.budget.unpark(before, id);
+        }
+        if counted {
             self.budget.change(before, now);
         }
         if waits_for != WaitsFor::Turn {

@@ -25,7 +25,11 @@ fn a_greeting_is_version_id_memory_then_the_others_then_oneself() {
     engine.unread(b, 0);
     let news = [vector(0, 1, 0), vector(0, 1, 1)];
     let greeting = [vector(1, 0, 0), vector(1, 0, 1), vector(1, 1, 0), vector(1, 1, 1)];
-    assert_eq!(drain(&mut engine), [&news[..], &greeting[..]].concat());
+    assert_eq!(
+        drain(&mut engine),
+        [&greeting[..], &news[..]].concat(),
+        "the greeting before the news about it"
+    );
     engine.disconnect(a);
     assert_eq!(drain(&mut engine), [(1, Outgoing::Gone(a))]);
 }
