@@ -129,7 +129,28 @@ impl Device {
         self.bell()?.raw_interrupt(vector)
     }
 
-    pub(crate) fn bell(&self) -> Result<&Doorbell, DoorbellError> {
+    /// The vector, to be waited for by tasks of the tokio runtime this is called in.
+    ///
+    /// # Errors
+    /// When the device has no such vector, or callbacks or a raw interrupt have it, or the device is closed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime that has I/O enabled.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub fn async_interrupt(&self, vector: u16) -> Result<crate::doorbell::AsyncInterrupt, DoorbellError> {
+        crate::doorbell::AsyncInterrupt::new(self.bell()?, vector)
+    }
+
+    /// What happens among the peers from now on, to be awaited in any runtime.
+    ///
+    /// # Errors
+    /// [`DoorbellError::Closed`] after closing.
+    #[cfg(all(target_os = "linux", feature = "tokio"))]
+    pub fn peer_events(&self) -> Result<crate::doorbell::PeerEvents, DoorbellError> {
+        crate::doorbell::PeerEvents::new(self.bell()?)
+    }
+
+    fn bell(&self) -> Result<&Doorbell, DoorbellError> {
         self.doorbell.as_ref().ok_or(DoorbellError::Unsupported { device: self.kind.name() })
     }
 }

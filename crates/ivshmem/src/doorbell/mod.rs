@@ -9,6 +9,8 @@
 
 #[cfg(not(target_os = "linux"))]
 mod absent;
+#[cfg(all(target_os = "linux", feature = "tokio"))]
+mod asynchronous;
 #[cfg(target_os = "linux")]
 mod callbacks;
 #[cfg(target_os = "linux")]
@@ -35,6 +37,8 @@ mod wait;
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) use absent::Doorbell;
+#[cfg(all(target_os = "linux", feature = "tokio"))]
+pub use asynchronous::{AsyncInterrupt, PeerEvents};
 #[cfg(target_os = "linux")]
 pub(crate) use connection::{Greeting, Patience};
 #[cfg(target_os = "linux")]

@@ -45,4 +45,9 @@ pub enum PeerEvent {
     /// A server at the same path offers other memory, so this device does not connect to it. Its memory stays usable;
     /// open a new device to use the other.
     MemoryReplaced,
+    /// More happened than is kept for a slow reader of a stream: read the peers anew. Callbacks never miss any.
+    Missed {
+        /// How many events are lost.
+        events: u64,
+    },
 }

@@ -1,0 +1,135 @@
+//! Waiting for interrupts and peers as a task of a tokio runtime.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::session::Session;
+use super::shared::Shared;
+use super::wait::take;
+use super::{Doorbell, DoorbellError, PeerEvent, Reader, Registration};
+
+/// One vector of a device, waited for by tasks. While it exists, threads may wait for the vector as well, callbacks may
+/// not.
+pub struct AsyncInterrupt {
+    vector: u16,
+    shared: Arc<Shared>,
+    watched: Watched,
+}
+
+impl AsyncInterrupt {
+    pub(crate) fn new(doorbell: &Doorbell, vector: u16) -> Result<Self, DoorbellError> {
+        let shared = Arc::clone(doorbell.shared());
+        let session = shared.vector(vector)?.1;
+        let watched = Watched::new(&session, vector)?;
+        shared.claim(vector).take(vector, Reader::Waiters)?;
+        Ok(Self { vector, shared, watched })
+    }
+
+    /// Waits until the vector is rung. A ring from before the call counts.
+    ///
+    /// Cancel safe: an interrupt is taken only by the call that returns it.
+    ///
+    /// # Errors
+    /// [`DoorbellError::Closed`] when the device is closed, also while this waits.
+    pub async fn wait(&mut self) -> Result<(), DoorbellError> {
+        loop {
+            if self.watched.rung().await? {
+                return Ok(());
+            }
+            let session = self.shared.session()?;
+            self.watched = Watched::new(&session, self.vector)?;
+        }
+    }
+}
+
+impl Drop for AsyncInterrupt {
+    fn drop(&mut self) {
+        self.shared.claim(self.vector).give_back();
+    }
+}
+
+impl fmt::Debug for AsyncInterrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncInterrupt").field("vector", &self.vector).finish_non_exhaustive()
+    }
+}
+
+/// What happens among the peers, in order. Made by [`Device::peer_events`](crate::device::Device::peer_events).
+#[derive(Debug)]
+pub struct PeerEvents {
+    events: broadcast::Receiver<PeerEvent>,
+    _registration: Registration,
+}
+
+impl PeerEvents {
+    pub(crate) fn new(doorbell: &Doorbell) -> Result<Self, DoorbellError> {
+        let (sender, events) = broadcast::channel(EVENTS);
+        // Without a receiver it is about to be dropped.
+        let function = Box::new(move |event: &PeerEvent| _ = sender.send(event.clone()));
+        Ok(Self { events, _registration: doorbell.on_peer(function)? })
+    }
+
+    /// Waits for the next event; [`PeerEvent::Missed`] when more happened than is kept for a slow reader. Cancel safe.
+    ///
+    /// # Errors
+    /// [`DoorbellError::Closed`] when the device is closed and all events from before were read.
+    pub async fn next(&mut self) -> Result<PeerEvent, DoorbellError> {
+        match self.events.recv().await {
+            Ok(event) => Ok(event),
+            Err(RecvError::Lagged(events)) => Ok(PeerEvent::Missed { events }),
+            Err(RecvError::Closed) => Err(DoorbellError::Closed),
+        }
+    }
+}
+
+/// Events kept for a reader that is slow; a server may send any number of them.
+const EVENTS: usize = 1024;
+
+/// One session's vector, known to the runtime. The descriptors are copies, since a runtime knows each only once.
+struct Watched {
+    interrupt: AsyncFd<OwnedFd>,
+    over: AsyncFd<OwnedFd>,
+}
+
+impl Watched {
+    fn new(session: &Session, vector: u16) -> Result<Self, DoorbellError> {
+        let known = |fd: BorrowedFd<'_>| -> io::Result<_> {
+            let copy = fd.try_clone_to_owned()?;
+            AsyncFd::register_with_interest(copy, Interest::READABLE).map_err(io::Error::from)
+        };
+        let failed = |source| DoorbellError::Io { doing: "make a vector known to the runtime", source };
+        Ok(Self {
+            interrupt: known(session.own(vector)?).map_err(failed)?,
+            over: known(session.over()).map_err(failed)?,
+        })
+    }
+
+    /// True when an interrupt was taken, false when the session is over.
+    async fn rung(&mut self) -> Result<bool, DoorbellError> {
+        let failed = |source| DoorbellError::Io { doing: "wait for an interrupt", source };
+        poll_fn(|context| {
+            if let Poll::Ready(ready) = self.over.poll_read_ready(context) {
+                return Poll::Ready(ready.map(|_| false).map_err(failed));
+            }
+            loop {
+                let mut ready = match self.interrupt.poll_read_ready(context) {
+                    Poll::Ready(ready) => ready.map_err(failed)?,
+                    Poll::Pending => return Poll::Pending,
+                };
+                if take(self.interrupt.as_fd())? {
+                    return Poll::Ready(Ok(true));
+                }
+                ready.clear_ready();
+            }
+        })
+        .await
+    }
+}
