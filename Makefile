@@ -2,7 +2,7 @@
 # A line "name: ## text" is what `make help` prints.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint doc fuzz audit clean
+.PHONY: help build demo test lint doc bench fuzz audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ lint: ## the checks without the tests: format, clippy, rustdoc, dependencies, ro
 
 doc: ## the library's reference in target/doc
 	cargo doc --locked --workspace --no-deps
+
+bench: ## measure against bare baselines of the same run; fails when a goal is not met
+	@scripts/install build
+	@scripts/bench
 
 fuzz: ## fuzz both ends of the protocol, 10 minutes each (SECONDS_EACH=n changes that)
 	@scripts/install test
