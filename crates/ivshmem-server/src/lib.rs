@@ -33,3 +33,9 @@ pub use error::Error;
 pub use memory::Backing;
 pub use server::{Server, Status};
 pub use size::{InvalidSize, MAX_SIZE, MIN_SIZE, parse_size};
+
+// The samples in these documents compile, and run where they can.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../../../docs/server.md")]
+struct Documents;
