@@ -2,12 +2,10 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -15,6 +13,7 @@ use super::session::Session;
 use super::shared::Shared;
 use super::wait::take;
 use super::{Doorbell, DoorbellError, PeerEvent, Reader, Registration};
+use crate::sys::linux::runtime;
 
 /// One vector of a device, waited for by tasks. While it exists, threads may wait for the vector as well, callbacks may
 /// not.
@@ -101,10 +100,7 @@ struct Watched {
 
 impl Watched {
     fn new(session: &Session, vector: u16) -> Result<Self, DoorbellError> {
-        let known = |fd: BorrowedFd<'_>| -> io::Result<_> {
-            let copy = fd.try_clone_to_owned()?;
-            AsyncFd::register_with_interest(copy, Interest::READABLE).map_err(io::Error::from)
-        };
+        let known = |fd: BorrowedFd<'_>| runtime::watch(fd.try_clone_to_owned()?);
         let failed = |source| DoorbellError::Io { doing: "make a vector known to the runtime", source };
         Ok(Self {
             interrupt: known(session.own(vector)?).map_err(failed)?,

@@ -5,4 +5,6 @@ pub mod eventfd;
 pub mod file;
 mod ioctl;
 pub mod mapping;
+#[cfg(feature = "tokio")]
+pub mod runtime;
 pub mod socket;
