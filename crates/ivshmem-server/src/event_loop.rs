@@ -22,6 +22,7 @@ use crate::listener::Listener;
 use crate::memory::Region;
 use crate::server::Counters;
 use crate::throttle::Throttle;
+use crate::turned_away::TurnedAway;
 
 #[derive(Debug)]
 pub(crate) struct EventLoop {
@@ -31,6 +32,7 @@ pub(crate) struct EventLoop {
     vectors: u16,
     engine: Engine,
     connections: Connections,
+    turned_away: TurnedAway,
     /// Given up for a moment to accept, and refuse, when no descriptor is left.
     reserve: Option<OwnedFd>,
     message_cost: MessageCost,
@@ -61,6 +63,8 @@ const RETRY: Duration = Duration::from_millis(10);
 /// How often to look for clients that have stopped reading, while there may be any.
 const CHECK: Duration = Duration::from_secs(1);
 
+/// Tokens below are the ids of clients.
+const FIRST_TURNED_AWAY: u64 = 1 << 16;
 const LISTENER: u64 = u64::MAX;
 const STOP: u64 = u64::MAX - 1;
 
@@ -82,6 +86,7 @@ impl EventLoop {
             vectors,
             engine,
             connections: Connections::default(),
+            turned_away: TurnedAway::new(FIRST_TURNED_AWAY),
             reserve: Some(eventfd::create().map_err(Error::io("creating an eventfd"))?),
             message_cost: MessageCost::measure().map_err(Error::io("measuring a socket"))?,
             refused_by_kernel: Vec::new(),
@@ -114,6 +119,7 @@ impl EventLoop {
                         return Ok(());
                     }
                     LISTENER => somebody_connects = true,
+                    token @ FIRST_TURNED_AWAY.. => self.turned_away.event(token, event.flags),
                     id => self.client_event(id, event.flags),
                 }
             }
@@ -174,11 +180,14 @@ impl EventLoop {
                     let Some(reserve) = self.reserve.take() else { return self.pause_accepting(error) };
                     drop(reserve);
                     let accepted = accept_with(&self.listener, flags);
-                    if let Ok(socket) = &accepted {
+                    if let Ok(socket) = accepted {
                         self.refuse(socket, Refusal::OutOfDescriptors);
                     }
-                    drop(accepted);
                     self.reserve = eventfd::create().ok();
+                    if self.reserve.is_none() {
+                        self.turned_away.close_oldest();
+                        self.reserve = eventfd::create().ok();
+                    }
                 }
             }
         }
@@ -194,7 +203,7 @@ impl EventLoop {
                 self.connections.insert(id, connection.with(socket));
                 self.watching = true;
             }
-            Err(refusal) => self.refuse(&socket, refusal),
+            Err(refusal) => self.refuse(socket, refusal),
         }
     }
 
@@ -216,23 +225,24 @@ impl EventLoop {
     }
 
     /// Says why by the version message; a fresh socket always has room for it. QEMU prints it and exits.
-    fn refuse(&mut self, socket: &OwnedFd, refusal: Refusal) {
+    fn refuse(&mut self, socket: OwnedFd, refusal: Refusal) {
         self.counters.refused();
         let version = refusal.version();
         let told = socket::send(socket.as_fd(), &version.to_le_bytes(), None);
         if self.log.refusals.admits(Instant::now()) {
-            let who = socket_peercred(socket).ok();
+            let who = socket_peercred(&socket).ok();
             let (pid, uid) = (who.map(|w| w.pid.as_raw_nonzero().get()), who.map(|w| w.uid.as_raw()));
             let (clients, free_ids) = (self.engine.connected(), self.engine.free_ids());
             tracing::warn!(version, pid, uid, clients, free_ids, ?told, "client refused: {refusal}");
         }
+        self.turned_away.keep(self.epoll.as_fd(), socket);
     }
 
     /// QEMU spins for ever on a connection that ends before its first messages, so nobody is left without a word.
     fn refuse_those_who_wait(&mut self) {
         self.listener.remove_name();
         while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-            self.refuse(&socket, Refusal::Stopping);
+            self.refuse(socket, Refusal::Stopping);
         }
     }
 

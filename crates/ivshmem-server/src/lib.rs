@@ -27,6 +27,7 @@ mod memory;
 mod server;
 mod size;
 mod throttle;
+mod turned_away;
 
 pub use builder::{Builder, Listening};
 pub use error::Error;
