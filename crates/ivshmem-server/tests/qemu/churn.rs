@@ -10,7 +10,7 @@ use crate::client::{Client, agree, read_until};
 use crate::daemon::{Daemon, open_dir};
 use crate::descriptors::count;
 use crate::machine::{QEMU, Qemu};
-use crate::process::{Nobody, all_here};
+use crate::process::{Nobody, all_here, eventually};
 
 #[test]
 fn ten_thousand_that_connect_and_close_cost_nobody_anything() {
@@ -41,6 +41,20 @@ fn ten_thousand_that_connect_and_close_cost_nobody_anything() {
     clients.pop();
     agree(&mut clients, 3);
     assert_eq!(count(server.process.id()), descriptors, "a connection that ended left a descriptor behind");
+}
+
+#[test]
+fn ids_start_again_at_the_lowest_when_nobody_lives_who_knows_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Daemon::start(dir.path(), &[]);
+    let descriptors = count(server.process.id());
+    for _ in 0..100 {
+        let mut pair: Vec<_> = (0..2).map(|_| Client::connect(&server.socket, 1).greeted()).collect();
+        let census = agree(&mut pair, 2);
+        assert_eq!(census.keys().copied().collect::<Vec<_>>(), [0, 1]);
+        drop(pair);
+        eventually("the server has noticed the end of both", || count(server.process.id()) == descriptors);
+    }
 }
 
 #[test]

@@ -22,12 +22,11 @@ impl Daemon {
         Self::launch_program(Path::new(env!("CARGO_BIN_EXE_ivshmem-server")), dir, args)
     }
 
-    /// As another user with a limit of descriptors. The program is copied to `dir`: that user may have no way to the
-    /// place where it was built.
-    pub(crate) fn launch_as(user: Nobody, limit: u32, dir: &Path, args: &[&str]) -> Launch {
+    /// As another user. The program is copied to `dir`: that user may have no way to the place where it was built.
+    pub(crate) fn launch_as(user: Nobody, dir: &Path, args: &[&str]) -> Launch {
         let program = dir.join("ivshmem-server");
         std::fs::copy(env!("CARGO_BIN_EXE_ivshmem-server"), &program).unwrap();
-        Self::launch_program(&program, dir, args).run_as(user).descriptors(limit)
+        Self::launch_program(&program, dir, args).run_as(user)
     }
 
     /// Starts with `args` and waits until it listens.

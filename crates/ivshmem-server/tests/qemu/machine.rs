@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -45,14 +46,19 @@ impl Qemu {
 
     /// Starts what `launch` or `bare` described and waits for its monitor.
     pub(crate) fn start(launch: Launch, dir: &Path, name: &str) -> Self {
-        let mut qemu = Self {
+        let mut qemu = Self::start_at_risk(launch, dir, name);
+        qemu.assert_alive();
+        qemu
+    }
+
+    /// Starts what `launch` or `bare` described, which may end at once.
+    pub(crate) fn start_at_risk(launch: Launch, dir: &Path, name: &str) -> Self {
+        Self {
             process: launch.start(),
             monitor: None,
             monitor_path: monitor_path(dir, name),
             internal: BTreeSet::new(),
-        };
-        qemu.assert_alive();
-        qemu
+        }
     }
 
     /// Starts one as this user and waits for its monitor.
@@ -73,22 +79,45 @@ impl Qemu {
 
     /// One command of QEMU's machine protocol and its answer; events are passed over.
     pub(crate) fn execute(&mut self, command: &Value) -> Value {
+        self.execute_unless_ended(command).unwrap_or_else(|status| {
+            panic!("no answer to {command} but {status}; QEMU printed:\n{}", self.process.log())
+        })
+    }
+
+    /// Like `execute`; how it ended when it has ended instead of answering. A QEMU that does neither is stuck.
+    pub(crate) fn execute_unless_ended(&mut self, command: &Value) -> Result<Value, ExitStatus> {
         let mut monitor = match self.monitor.take() {
             Some(monitor) => monitor,
-            None => self.open_monitor(),
+            None => self.open_monitor()?,
         };
-        writeln!(monitor.get_mut(), "{command}").unwrap();
+        self.say(&mut monitor, command)?;
         loop {
-            let line = self.line(&mut monitor, command);
+            let line = self.hear(&mut monitor)?;
             if line.get("event").is_none() {
                 self.monitor = Some(monitor);
-                return line;
+                return Ok(line);
             }
         }
     }
 
-    /// Remembers the eventfds that QEMU holds beyond those of `census`: they are its own, and no more may come.
+    /// Gives it the device while it runs. The answer tells of success by `return` and of failure by `error`.
+    pub(crate) fn plug(&mut self, server: &Path, vectors: u16) -> Value {
+        let address = json!({"type": "unix", "data": {"path": server}});
+        let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
+        let chardev = json!({"id": "server", "backend": backend});
+        let added = self.execute(&json!({"execute": "chardev-add", "arguments": chardev}));
+        assert!(added.get("return").is_some(), "{added}");
+        let device =
+            json!({"driver": "ivshmem-doorbell", "id": "shm", "chardev": "server", "vectors": vectors});
+        self.execute(&json!({"execute": "device_add", "arguments": device}))
+    }
+
+    /// Waits until it holds each eventfd of `census`. What it holds beyond is its own, and no more may come.
     pub(crate) fn note_internal(&mut self, census: &Census) {
+        eventually("QEMU holds each eventfd of its own and of the others", || {
+            self.process.assert_alive();
+            eventfds_in(census).is_subset(&eventfds(self.process.id()))
+        });
         self.internal = &eventfds(self.process.id()) - &eventfds_in(census);
     }
 
@@ -131,34 +160,33 @@ impl Qemu {
         self.process.signal(Signal::CONT);
     }
 
-    fn open_monitor(&mut self) -> BufReader<UnixStream> {
+    fn open_monitor(&mut self) -> Result<BufReader<UnixStream>, ExitStatus> {
         let mut stream = None;
-        eventually("QEMU opens its monitor", || {
-            self.process.assert_alive();
+        eventually("QEMU opens its monitor or ends", || {
             stream = UnixStream::connect(&self.monitor_path).ok();
-            stream.is_some()
+            stream.is_some() || self.process.ended().is_some()
         });
-        let stream = stream.expect("connected");
+        let Some(stream) = stream else { return Err(self.process.end()) };
         stream.set_read_timeout(Some(HANG_LIMIT)).unwrap();
         let mut monitor = BufReader::new(stream);
-        let hello = json!({"execute": "qmp_capabilities"});
-        self.line(&mut monitor, &hello);
-        writeln!(monitor.get_mut(), "{hello}").unwrap();
-        self.line(&mut monitor, &hello);
-        monitor
+        self.hear(&mut monitor)?;
+        self.say(&mut monitor, &json!({"execute": "qmp_capabilities"}))?;
+        self.hear(&mut monitor)?;
+        Ok(monitor)
     }
 
-    fn line(&mut self, monitor: &mut BufReader<UnixStream>, command: &Value) -> Value {
+    fn say(&mut self, monitor: &mut BufReader<UnixStream>, command: &Value) -> Result<(), ExitStatus> {
+        // A monitor that is closed is the end of the process.
+        writeln!(monitor.get_mut(), "{command}").map_err(|_| self.process.end())
+    }
+
+    fn hear(&mut self, monitor: &mut BufReader<UnixStream>) -> Result<Value, ExitStatus> {
         let mut line = String::new();
         match monitor.read_line(&mut line) {
-            Ok(n) if n > 0 => serde_json::from_str(&line).unwrap(),
-            outcome => {
-                let ended = self.process.ended();
-                panic!(
-                    "no answer to {command}: {outcome:?}, {ended:?}; QEMU printed:\n{}",
-                    self.process.log()
-                )
-            }
+            Ok(n) if n > 0 => Ok(serde_json::from_str(&line).unwrap()),
+            Ok(_) => Err(self.process.end()),
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => Err(self.process.end()),
+            Err(e) => panic!("QEMU's monitor is stuck: {e}; it printed:\n{}", self.process.log()),
         }
     }
 }

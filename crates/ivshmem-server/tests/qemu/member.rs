@@ -1,17 +1,24 @@
-//! A client that is a process of its own, to be stopped by a signal or to be another user.
+//! Processes that a test needs beside itself, to be stopped by a signal or to be another user.
 //!
-//! The process is this test program once more, running the one "test" below.
+//! Each is this test program once more, running only one of the "tests" below. Run as tests they have nothing to do.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+
+use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::socket::{Sent, send};
 
 use crate::client::{Census, Client, eventfds_in, read_until};
 use crate::descriptors::eventfds;
-use crate::process::{Launch, Process};
+use crate::process::{Launch, Nobody, Process, eventually};
 
 const SOCKET: &str = "IVSHMEM_TEST_SOCKET";
 const VECTORS: &str = "IVSHMEM_TEST_VECTORS";
+const HOG: &str = "IVSHMEM_TEST_HOG";
+const FULL: &str = "no descriptor more";
 
 /// The process of a client that keeps its eventfds and prints the id of every peer that is announced to it.
 #[derive(Debug)]
@@ -40,9 +47,47 @@ impl Member {
     }
 }
 
+/// A process of `user` that holds as many descriptors in flight as the kernel lets a user have with this limit.
+pub(crate) fn hog_descriptors_in_flight(user: Nobody, dir: &Path, limit: u32) -> Process {
+    let program = dir.join("hog");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let args = ["--exact", "member::hog_process", "--nocapture"];
+    let launch =
+        Launch::new(&program, args, dir.join("hog.log")).run_as(user).descriptors(limit).env(HOG, "1");
+    let mut hog = launch.start();
+    eventually("the kernel takes no more of its descriptors", || {
+        hog.assert_alive();
+        hog.log().contains(FULL)
+    });
+    hog
+}
+
+#[test]
+fn hog_process() {
+    if std::env::var_os(HOG).is_none() {
+        return;
+    }
+    let gift = eventfd::create().unwrap();
+    let mut pairs = Vec::new();
+    // One socket takes a few hundred messages; the kernel's limit for the user comes after some sockets.
+    loop {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        match std::iter::repeat_with(|| send(ours.as_fd(), &[0], Some(gift.as_fd())).unwrap())
+            .find(|sent| !matches!(sent, Sent::Bytes(_)))
+        {
+            Some(Sent::WouldBlock) => pairs.push((ours, theirs)),
+            Some(Sent::TooManyInFlight) => break pairs.push((ours, theirs)),
+            other => panic!("{other:?}"),
+        }
+    }
+    println!("{FULL}");
+    loop {
+        std::thread::park();
+    }
+}
+
 #[test]
 fn member_process() {
-    // Run as one of the tests there is nothing to do.
     let Some(socket) = std::env::var_os(SOCKET) else { return };
     let vectors = std::env::var(VECTORS).unwrap().parse().unwrap();
     let mut member = [Client::connect(Path::new(&socket), vectors).keeping_eventfds()];

@@ -122,6 +122,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("{} had printed:\n{}", self.log.display(), self.log());
+        }
         // A stopped process is killed as well; one that has ended gives an error, and then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();

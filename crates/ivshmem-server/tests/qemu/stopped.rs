@@ -79,3 +79,20 @@ fn a_client_and_a_qemu_stopped_for_a_minute_catch_up_and_delay_nobody() {
     // A socket takes some 278 messages, and each peer is as many as it has vectors and one more.
     assert!(heard < 100, "{heard} dead peers were announced");
 }
+
+#[test]
+fn a_server_that_is_itself_stopped_and_continued_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Daemon::start(dir.path(), &["-n", "16"]);
+    let mut clients = Vec::new();
+    // Each stop interrupts whatever system call it waits in.
+    for n in 1..=15 {
+        clients.push(Client::connect(&server.socket, 16));
+        for _ in 0..20 {
+            server.process.signal(Signal::STOP);
+            server.process.signal(Signal::CONT);
+        }
+        agree(&mut clients, n);
+    }
+    server.process.assert_alive();
+}
