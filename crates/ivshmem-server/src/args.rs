@@ -57,6 +57,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
     mode: u32,
 
+    /// Owner and group of these, as numbers; those of this process without it
+    #[arg(long, value_name = "UID:GID", value_parser = owner)]
+    owner: Option<(u32, u32)>,
+
     /// Take all of the memory from the host at once; always so for -m and -M
     #[arg(long)]
     prealloc: bool,
@@ -85,13 +89,17 @@ impl Args {
             (None, Some(name)) => Backing::Named(Path::new("/dev/shm").join(name)),
             (Some(dir), Some(name)) => Backing::Named(dir.join(name)),
         };
-        Server::builder(&self.socket)
+        let builder = Server::builder(&self.socket)
             .size(self.size)
             .vectors(self.vectors)
             .backing(backing)
             .prealloc(self.prealloc)
             .max_clients(self.max_clients)
-            .mode(self.mode)
+            .mode(self.mode);
+        match self.owner {
+            Some((uid, gid)) => builder.owner(uid, gid),
+            None => builder,
+        }
     }
 
     pub(crate) fn pid_file(&self) -> Option<&Path> {
@@ -112,4 +120,9 @@ fn object_name(text: &str) -> Result<String, String> {
 fn octal(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| "permissions are octal, 0 to 777, like 660".to_owned())
+}
+
+fn owner(text: &str) -> Result<(u32, u32), String> {
+    let ids = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+    ids.ok_or_else(|| "two numbers, like 64055:108; id -u NAME and id -g NAME tell them".to_owned())
 }

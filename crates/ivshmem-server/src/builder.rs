@@ -24,7 +24,14 @@ pub struct Builder {
     backing: Backing,
     prealloc: bool,
     max_clients: u32,
-    mode: u32,
+    access: Access,
+}
+
+/// Who may use what the server creates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    pub(crate) mode: u32,
+    pub(crate) owner: Option<(u32, u32)>,
 }
 
 impl Builder {
@@ -36,7 +43,7 @@ impl Builder {
             backing: Backing::default(),
             prealloc: false,
             max_clients: MAX_PEERS,
-            mode: 0o600,
+            access: Access { mode: 0o600, owner: None },
         }
     }
 
@@ -75,7 +82,14 @@ impl Builder {
     /// Permissions of the socket, and of a named object that is created; 0o600 unless said otherwise. Who may write to
     /// the socket may connect.
     pub fn mode(mut self, mode: u32) -> Self {
-        self.mode = mode & 0o777;
+        self.access.mode = mode & 0o777;
+        self
+    }
+
+    /// Owner and group of the socket, and of a named object that is created; those of this process unless said
+    /// otherwise. Usually only root may give files away.
+    pub fn owner(mut self, uid: u32, gid: u32) -> Self {
+        self.access.owner = Some((uid, gid));
         self
     }
 
@@ -94,13 +108,13 @@ impl Builder {
         if size != self.size {
             tracing::warn!("{} bytes rounded up to {size}: QEMU takes powers of two from 4096 on", self.size);
         }
-        let region = Region::open(&self.backing, size, self.prealloc, self.mode)?;
+        let region = Region::open(&self.backing, size, self.prealloc, self.access)?;
         let counters = Arc::new(Counters::default());
         let limits = Limits { vectors, clients: self.max_clients, in_flight: in_flight_budget() };
         let engine = Engine::new(limits);
         counters.update(&engine);
         // Last of all: from here on there may be clients, which must not be left without an answer.
-        let listener = Listener::bind(&self.path, self.mode)?;
+        let listener = Listener::bind(&self.path, self.access)?;
         let event_loop = EventLoop::new(listener, region, vectors, engine, Arc::clone(&counters))?;
         Ok(Listening { path: self.path, size, vectors, counters, event_loop })
     }

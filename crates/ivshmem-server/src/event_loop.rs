@@ -114,10 +114,7 @@ impl EventLoop {
             let mut somebody_connects = false;
             for event in events.drain(..) {
                 match event.data.u64() {
-                    STOP => {
-                        self.refuse_those_who_wait();
-                        return Ok(());
-                    }
+                    STOP => return Ok(()),
                     LISTENER => somebody_connects = true,
                     token @ FIRST_TURNED_AWAY.. => self.turned_away.event(token, event.flags),
                     id => self.client_event(id, event.flags),
@@ -238,14 +235,6 @@ impl EventLoop {
         self.turned_away.keep(self.epoll.as_fd(), socket);
     }
 
-    /// QEMU spins for ever on a connection that ends before its first messages, so nobody is left without a word.
-    fn refuse_those_who_wait(&mut self) {
-        self.listener.remove_name();
-        while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-            self.refuse(socket, Refusal::Stopping);
-        }
-    }
-
     fn pause_accepting(&mut self, error: Errno) {
         if self.log.kernel.admits(Instant::now()) {
             tracing::warn!("cannot accept, trying again: {error}");
@@ -272,7 +261,7 @@ impl EventLoop {
         for _ in 0..SENDS_PER_ROUND {
             let Some((id, message)) = self.engine.next_message() else { return false };
             match self.send(id, message) {
-                Ok(Sent::Bytes(MESSAGE_LEN)) => self.engine.sent(id, message),
+                Ok(Sent::Bytes(MESSAGE_LEN)) => self.sent(id, message),
                 Ok(Sent::WouldBlock) => self.engine.socket_full(id),
                 Ok(Sent::Closed) => self.client_left(id),
                 Ok(Sent::Bytes(cut)) => {
@@ -297,6 +286,16 @@ impl EventLoop {
             _ => None,
         };
         socket::send(connection.socket.as_fd(), &message.value().to_le_bytes(), fd)
+    }
+
+    fn sent(&mut self, id: PeerId, message: Outgoing) {
+        self.engine.sent(id, message);
+        if let Outgoing::Vector { peer, index } = message
+            && peer == id
+            && index + 1 == self.vectors
+        {
+            tracing::debug!(client = %id, peers = self.engine.connected() - 1, "client greeted");
+        }
     }
 
     /// Other processes of this user may have used up what the kernel allows. Nothing is lost: the client waits.
@@ -329,6 +328,16 @@ impl EventLoop {
                 None => {}
             }
             self.watching |= connection.is_on_probation();
+        }
+    }
+}
+
+impl Drop for EventLoop {
+    /// QEMU spins for ever on a connection that ends before its first messages, so nobody is left without a word.
+    fn drop(&mut self) {
+        self.listener.remove_name();
+        while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            self.refuse(socket, Refusal::Stopping);
         }
     }
 }

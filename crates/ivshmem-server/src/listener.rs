@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use rustix::net::{
 };
 
 use crate::Error;
+use crate::builder::Access;
 use crate::memory::remove_if_same;
 
 /// A listening socket, removed on drop.
@@ -36,7 +37,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const MAX_PATH: usize = 107;
 
 impl Listener {
-    pub(crate) fn bind(path: &Path, mode: u32) -> Result<Self, Error> {
+    pub(crate) fn bind(path: &Path, access: Access) -> Result<Self, Error> {
         let length = path.as_os_str().len();
         if length > MAX_PATH {
             return Err(Error::PathTooLong { path: path.to_owned(), length });
@@ -57,7 +58,11 @@ impl Listener {
         let metadata = fs::symlink_metadata(path).map_err(Error::io(listening()))?;
         let listener = Self { fd, path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() };
         // Nobody can connect before listen, so there is no moment at which the umask decides.
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io(listening()))?;
+        if let Some((uid, gid)) = access.owner {
+            let giving = format!("giving {} to user {uid}, group {gid}", path.display());
+            lchown(path, Some(uid), Some(gid)).map_err(Error::io(giving))?;
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(Error::io(listening()))?;
         listen(&listener.fd, BACKLOG).map_err(Error::io(listening()))?;
         Ok(listener)
     }

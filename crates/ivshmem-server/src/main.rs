@@ -44,8 +44,8 @@ fn serve(args: &Args) -> Result<(), Error> {
     raise_descriptor_limit();
     // Before anything is created that a signal would leave behind.
     let stop = signals().map_err(|source| Error::Io { doing: "waiting for signals".to_owned(), source })?;
-    let listening = args.builder().listen()?;
     let _pid_file = args.pid_file().map(PidFile::create).transpose()?;
+    let listening = args.builder().listen()?;
     tracing::info!(
         socket = %listening.path().display(),
         bytes = listening.size(),

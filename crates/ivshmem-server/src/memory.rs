@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, fallocate,
-    fcntl_add_seals, flock, fstat, fstatfs, fstatvfs, ftruncate, memfd_create, open, statat,
+    fchmod, fcntl_add_seals, flock, fstat, fstatfs, fstatvfs, ftruncate, memfd_create, open, statat,
 };
 use rustix::io::Errno;
 
 use crate::Error;
+use crate::builder::Access;
 
 /// Where the shared memory comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,17 +50,20 @@ struct Created {
 }
 
 impl Region {
-    pub(crate) fn open(backing: &Backing, size: u64, prealloc: bool, mode: u32) -> Result<Self, Error> {
+    pub(crate) fn open(backing: &Backing, size: u64, prealloc: bool, access: Access) -> Result<Self, Error> {
         match backing {
             Backing::Sealed => Self::sealed(size, prealloc),
-            Backing::Named(path) => Self::named(path, size, mode),
+            Backing::Named(path) => Self::named(path, size, access),
             Backing::Unnamed(dir) => Self::unnamed(dir, size),
         }
     }
 
     fn sealed(size: u64, prealloc: bool) -> Result<Self, Error> {
         let doing = || format!("creating {size} bytes of shared memory");
-        let fd = memfd_create("ivshmem", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let fd = memfd_create("ivshmem", flags | MemfdFlags::NOEXEC_SEAL)
+            // Before Linux 6.3 memory could not be sealed against execution.
+            .or_else(|_| memfd_create("ivshmem", flags))
             .map_err(Error::io(doing()))?;
         ftruncate(&fd, size).map_err(Error::io(doing()))?;
         if prealloc {
@@ -75,9 +79,9 @@ impl Region {
         Ok(Self { fd, _lock: None, created: None })
     }
 
-    fn named(path: &Path, size: u64, mode: u32) -> Result<Self, Error> {
+    fn named(path: &Path, size: u64, access: Access) -> Result<Self, Error> {
         loop {
-            let (fd, is_new) = open_or_create(path, mode)?;
+            let (fd, is_new) = open_or_create(path, access)?;
             let lock = lock(&fd, path)?;
             let stat = fstat(&fd).map_err(Error::io(format!("examining {}", path.display())))?;
             // A server that stopped just now may have removed the file between our opening and our locking it.
@@ -131,14 +135,18 @@ pub(crate) fn remove_if_same(path: &Path, device: u64, inode: u64) {
 }
 
 /// The open file, and whether it was created just now.
-fn open_or_create(path: &Path, mode: u32) -> Result<(OwnedFd, bool), Error> {
+fn open_or_create(path: &Path, access: Access) -> Result<(OwnedFd, bool), Error> {
     let opening = || format!("opening {}", path.display());
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     loop {
         match open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::empty()) {
             Ok(fd) => {
                 // Whatever the umask says.
-                rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)).map_err(Error::io(opening()))?;
+                fchmod(&fd, Mode::from_raw_mode(access.mode)).map_err(Error::io(opening()))?;
+                if let Some((uid, gid)) = access.owner {
+                    let giving = format!("giving {} to user {uid}, group {gid}", path.display());
+                    std::os::unix::fs::fchown(&fd, Some(uid), Some(gid)).map_err(Error::io(giving))?;
+                }
                 return Ok((fd, true));
             }
             Err(Errno::EXIST) => {}

@@ -197,6 +197,19 @@ fn signals_that_ask_to_stop_end_it_with_success_and_leave_nothing() {
 }
 
 #[test]
+fn v_tells_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    for (arguments, detail) in [(&[][..], false), (&["-v"], true), (&["--verbose"], true)] {
+        let daemon = foreground(arguments, &socket);
+        Client::greeted(&socket, 1);
+        let (_, log) = daemon.stop(Signal::TERM);
+        assert!(log.contains("listening") && log.contains("client connected"), "{log}");
+        assert_eq!(log.contains("client greeted"), detail, "{log}");
+    }
+}
+
+#[test]
 fn after_kill_9_it_starts_again_on_the_same_names() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let socket = dir.path().join("s");

@@ -1,11 +1,11 @@
 //! The socket's name: taken over from the dead, left to the living, and to whatever is no socket.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use ivshmem::ErrorKind;
-use ivshmem_server::Server;
+use ivshmem_server::{Backing, Server};
 
 use crate::client::Client;
 
@@ -82,6 +82,24 @@ fn the_socket_has_the_permissions_asked_for_whatever_the_umask() {
         let metadata = fs::metadata(&path).unwrap();
         assert!(metadata.file_type().is_socket());
         assert_eq!(metadata.permissions().mode() & 0o777, mode);
+    }
+}
+
+#[test]
+fn socket_and_object_belong_to_the_owner_asked_for() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let (path, object) = (dir.path().join("socket"), dir.path().join("object"));
+    let builder = || Server::builder(&path).backing(Backing::Named(object.clone()));
+    if !rustix::process::geteuid().is_root() {
+        let error = builder().owner(65_531, 65_532).start().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        assert!(!path.exists() && !object.exists(), "nothing half done");
+        return;
+    }
+    let _server = builder().owner(65_531, 65_532).start().unwrap();
+    for file in [&path, &object] {
+        let metadata = fs::metadata(file).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (65_531, 65_532));
     }
 }
 
