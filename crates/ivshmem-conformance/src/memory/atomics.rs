@@ -16,7 +16,7 @@ const ALL: [Ordering; 5] = [Relaxed, Acquire, Release, AcqRel, SeqCst];
 
 /// Whether an atomic access of this size works at any address.
 fn unaligned(len: u64) -> bool {
-    cfg!(not(miri)) && (cfg!(target_arch = "x86_64") || cfg!(target_arch = "x86") && len < 8)
+    cfg!(not(any(miri, portable))) && (cfg!(target_arch = "x86_64") || cfg!(target_arch = "x86") && len < 8)
 }
 
 fn possible(memory: &Memory, offset: u64, len: u64) -> bool {

@@ -5,7 +5,7 @@ use std::ops::{BitAnd, BitOr, BitXor, Not};
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::memory::narrow;
-use super::raw::{RawWord, fence, wide};
+use super::raw::{self, RawWord};
 use super::{CacheMode, Memory, MemoryError, Word};
 
 /// An integer of 8 to 64 bits, signed or not: what an atomic access moves.
@@ -207,7 +207,7 @@ impl Memory {
 
     /// Whether this processor can do [`compare_exchange_128`](Self::compare_exchange_128): nearly all x86-64 can.
     pub fn supports_128bit_compare_exchange() -> bool {
-        wide::is_supported()
+        raw::supports_128bit_compare_exchange()
     }
 
     /// Writes 16 bytes if they are `current`, sequentially consistent, in the processor's byte order. Gives what was
@@ -225,21 +225,15 @@ impl Memory {
         if !at.addr().is_multiple_of(16) {
             return Err(MemoryError::Misaligned { offset, align: 16 });
         }
-        if !wide::is_supported() {
-            return Err(MemoryError::No128Bit);
-        }
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
         // SAFETY: checked.
-        let old = unsafe { wide::compare_exchange(at, current, new) };
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-        let old = new;
+        let old = unsafe { raw::compare_exchange_128(at, current, new) }.ok_or(MemoryError::No128Bit)?;
         Ok(if old == current { Ok(old) } else { Err(old) })
     }
 
     /// Orders every access before it with every access after it, in every cache mode. On write-combined memory it
     /// sends plain writes on their way.
     pub fn fence(&self) {
-        fence();
+        raw::fence();
     }
 
     fn modify<T: AtomicWord>(

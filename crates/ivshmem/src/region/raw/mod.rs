@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 /// The accesses by means of the standard library's atomics, as methods of `RawWord`. Whoever calls them has checked
 /// the alignment and the ordering.
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", not(any(miri, portable)))))]
 macro_rules! std_atomics {
     ($atomic:ty) => {
         const ALIGN: usize = size_of::<Self>();
@@ -60,21 +60,25 @@ macro_rules! std_atomics {
     };
 }
 
-#[cfg(not(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri))))]
-mod portable;
-#[cfg(not(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri))))]
-pub(super) use portable::{copy_in, copy_out, copy_shared, fence, fill};
+// The cfg `portable` forces the general way where there is a better one, to test it.
+#[cfg(not(all(
+    any(target_arch = "x86", target_arch = "x86_64"),
+    target_feature = "sse2",
+    not(any(miri, portable))
+)))]
+#[path = "portable.rs"]
+mod processor;
+#[cfg(all(
+    any(target_arch = "x86", target_arch = "x86_64"),
+    target_feature = "sse2",
+    not(any(miri, portable))
+))]
+#[path = "x86/mod.rs"]
+mod processor;
 
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri)))]
-mod libc_copy;
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri)))]
-mod x86;
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri)))]
-pub(super) use libc_copy::{copy_shared, fill};
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), target_feature = "sse2", not(miri)))]
-pub(super) use {libc_copy::copy_disjoint as copy_in, libc_copy::copy_disjoint as copy_out, x86::fence};
-
-pub(super) mod wide;
+pub(super) use processor::{
+    compare_exchange_128, copy_in, copy_out, copy_shared, fence, fill, supports_128bit_compare_exchange,
+};
 
 /// An unsigned integer as one access moves it.
 ///

@@ -17,7 +17,9 @@ pub(in super::super) unsafe fn copy_out(from: *const u8, to: *mut u8, len: usize
     let (head, steps) = split(from, len);
     for i in 0..head {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { to.wrapping_add(i).write(u8::read(from, i)) };
+        let byte = unsafe { u8::read(from, i) };
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { to.wrapping_add(i).write(byte) };
     }
     for i in (head..head + steps).step_by(STEP) {
         // SAFETY: as above, and aligned by split().
@@ -27,7 +29,9 @@ pub(in super::super) unsafe fn copy_out(from: *const u8, to: *mut u8, len: usize
     }
     for i in head + steps..len {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { to.wrapping_add(i).write(u8::read(from, i)) };
+        let byte = unsafe { u8::read(from, i) };
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { to.wrapping_add(i).write(byte) };
     }
 }
 
@@ -39,7 +43,9 @@ pub(in super::super) unsafe fn copy_in(from: *const u8, to: *mut u8, len: usize)
     let (head, steps) = split(to, len);
     for i in 0..head {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { u8::write(to.wrapping_add(i), from.wrapping_add(i).read()) };
+        let byte = unsafe { from.wrapping_add(i).read() };
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { u8::write(to.wrapping_add(i), byte) };
     }
     for i in (head..head + steps).step_by(STEP) {
         // SAFETY: as above; private memory may be unaligned.
@@ -49,7 +55,9 @@ pub(in super::super) unsafe fn copy_in(from: *const u8, to: *mut u8, len: usize)
     }
     for i in head + steps..len {
         // SAFETY: below `len`, as the caller promises.
-        unsafe { u8::write(to.wrapping_add(i), from.wrapping_add(i).read()) };
+        let byte = unsafe { from.wrapping_add(i).read() };
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { u8::write(to.wrapping_add(i), byte) };
     }
 }
 
@@ -63,7 +71,9 @@ pub(in super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: us
     for i in 0..len {
         let i = if ascending { i } else { len - 1 - i };
         // SAFETY: below `len`, as the caller promises.
-        unsafe { u8::write(to.wrapping_add(i), u8::read(from, i)) };
+        let byte = unsafe { u8::read(from, i) };
+        // SAFETY: below `len`, as the caller promises.
+        unsafe { u8::write(to.wrapping_add(i), byte) };
     }
 }
 
@@ -81,6 +91,23 @@ pub(in super::super) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
 /// Orders every access before it with every access after it.
 pub(in super::super) fn fence() {
     std::sync::atomic::fence(Ordering::SeqCst);
+}
+
+/// Whether this processor can exchange 16 bytes: what Rust offers is a lock of this process, which binds nobody else.
+pub(in super::super) fn supports_128bit_compare_exchange() -> bool {
+    false
+}
+
+/// Nothing is exchanged.
+///
+/// # Safety
+/// There is nothing to keep.
+pub(in super::super) unsafe fn compare_exchange_128(
+    _at: *mut u8,
+    _current: u128,
+    _new: u128,
+) -> Option<u128> {
+    None
 }
 
 /// Bytes before the first aligned word, and bytes in whole words after those.

@@ -13,7 +13,7 @@ use std::arch::asm;
 /// # Safety
 /// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
 #[inline]
-pub(in super::super) unsafe fn copy_disjoint(from: *const u8, to: *mut u8, len: usize) {
+pub(in super::super::super) unsafe fn copy_disjoint(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: as the caller promises.
     unsafe { call(memcpy as *const (), to, from.addr(), len) };
 }
@@ -23,7 +23,7 @@ pub(in super::super) unsafe fn copy_disjoint(from: *const u8, to: *mut u8, len: 
 /// # Safety
 /// `from` is valid for reads and `to` for writes of `len` bytes.
 #[inline]
-pub(in super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
+pub(in super::super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: as the caller promises.
     unsafe { call(memmove as *const (), to, from.addr(), len) };
 }
@@ -33,7 +33,7 @@ pub(in super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: us
 /// # Safety
 /// `to` is valid for writes of `len` bytes.
 #[inline]
-pub(in super::super) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
+pub(in super::super::super) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     // SAFETY: as the caller promises.
     unsafe { call(memset as *const (), to, usize::from(byte), len) };
 }

@@ -1,10 +1,18 @@
 // UNSAFETY: every access to a shared word ends here, as one instruction.
 #![expect(unsafe_code, reason = "inline assembly on checked addresses")]
 
+mod copy;
+#[cfg(target_arch = "x86_64")]
+mod wide;
+
 use std::arch::asm;
 #[cfg(target_arch = "x86")]
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+
+pub(in super::super) use copy::{copy_disjoint as copy_in, copy_disjoint as copy_out, copy_shared, fill};
+#[cfg(target_arch = "x86_64")]
+pub(in super::super) use wide::{compare_exchange_128, supports_128bit_compare_exchange};
 
 use super::RawWord;
 
@@ -192,4 +200,23 @@ impl RawWord for u64 {
             );
         }
     }
+}
+
+/// Whether this processor can exchange 16 bytes: none does in 32-bit programs.
+#[cfg(target_arch = "x86")]
+pub(in super::super) fn supports_128bit_compare_exchange() -> bool {
+    false
+}
+
+/// Nothing is exchanged.
+///
+/// # Safety
+/// There is nothing to keep.
+#[cfg(target_arch = "x86")]
+pub(in super::super) unsafe fn compare_exchange_128(
+    _at: *mut u8,
+    _current: u128,
+    _new: u128,
+) -> Option<u128> {
+    None
 }
