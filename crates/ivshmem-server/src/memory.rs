@@ -183,7 +183,7 @@ fn lock(fd: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
 fn allocate(fd: &OwnedFd, path: &Path, size: u64) -> Result<(), Error> {
     let doing = || format!("taking {size} bytes for {}", path.display());
     let filesystem = fstatfs(fd).map_err(Error::io(doing()))?;
-    if filesystem.f_type == HUGETLBFS_MAGIC {
+    if i128::from(filesystem.f_type) & 0xffff_ffff == HUGETLBFS_MAGIC {
         let page = u64::try_from(filesystem.f_bsize).unwrap_or(0);
         if page == 0 || !size.is_multiple_of(page) {
             return Err(Error::HugePage { path: path.to_owned(), page, size });
@@ -204,8 +204,8 @@ fn allocate(fd: &OwnedFd, path: &Path, size: u64) -> Result<(), Error> {
     }
 }
 
-/// HUGETLBFS_MAGIC of linux/magic.h, in the type that fstatfs has.
-const HUGETLBFS_MAGIC: rustix::fs::FsWord = 0x9584_58f6;
+/// HUGETLBFS_MAGIC of linux/magic.h: 32 bits, in a field whose width and sign differ between machines.
+const HUGETLBFS_MAGIC: i128 = 0x9584_58f6;
 
 /// Bytes that the host can give without pushing anything out to swap.
 fn available_memory() -> Result<u64, Error> {
