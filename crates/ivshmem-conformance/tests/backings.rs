@@ -82,7 +82,7 @@ mod linux {
             assert!(text.contains(&format!("huge page size {HUGE_PAGE}; take {next}")), "{text}");
             assert!(!path.exists());
         }
-        let error = ivshmem::plain(&path).size(HUGE_PAGE << 20).open().unwrap_err();
+        let error = ivshmem::plain(&path).size(8 * HUGE_PAGE).open().unwrap_err();
         assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
         assert!(!path.exists());
         // A small part of a huge page is mapped with all of the page, and given back with all of it.
