@@ -73,7 +73,8 @@ fn a_qemu_takes_the_device_while_it_runs_and_its_monitor_answers() {
     let mut clients = [Client::connect(&server.socket, 2).greeted()];
     let mut qemu = Qemu::start(Qemu::bare(dir.path(), "qemu", &[]), dir.path(), "qemu");
 
-    let plugged = qemu.plug(&server.socket, 2);
+    qemu.add_chardev(&server.socket);
+    let plugged = qemu.plug(2);
     assert!(plugged.get("return").is_some(), "{plugged}");
 
     let census = agree(&mut clients, 2);

@@ -45,7 +45,11 @@ fn a_qemu_whose_hot_plug_is_refused_says_why_and_its_monitor_answers() {
     let server = Daemon::start(dir.path(), &["--max-clients", "1"]);
     let _only = Client::connect(&server.socket, 1).greeted();
     let mut qemu = Qemu::start(Qemu::bare(dir.path(), "qemu", &[]), dir.path(), "qemu");
-    let answer = qemu.plug(&server.socket, 1);
+    qemu.add_chardev(&server.socket);
+    // Were the connection closed now, QEMU's main loop would forget what it has not read, and `plug` never return.
+    eventually("it is refused", || server.process.log().contains("refused"));
+    (0..3).for_each(|_| qemu.assert_alive());
+    let answer = qemu.plug(1);
     let text = answer["error"]["desc"].as_str().unwrap_or_default();
     assert!(text.contains("server sent version -2, expecting 0"), "{answer}");
     qemu.assert_alive();

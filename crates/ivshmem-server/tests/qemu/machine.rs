@@ -100,13 +100,17 @@ impl Qemu {
         }
     }
 
-    /// Gives it the device while it runs. The answer tells of success by `return` and of failure by `error`.
-    pub(crate) fn plug(&mut self, server: &Path, vectors: u16) -> Value {
+    /// Connects it to the server while it runs. Only `plug` reads.
+    pub(crate) fn add_chardev(&mut self, server: &Path) {
         let address = json!({"type": "unix", "data": {"path": server}});
         let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
         let chardev = json!({"id": "server", "backend": backend});
         let added = self.execute(&json!({"execute": "chardev-add", "arguments": chardev}));
         assert!(added.get("return").is_some(), "{added}");
+    }
+
+    /// Gives it the device while it runs. The answer tells of success by `return` and of failure by `error`.
+    pub(crate) fn plug(&mut self, vectors: u16) -> Value {
         let device =
             json!({"driver": "ivshmem-doorbell", "id": "shm", "chardev": "server", "vectors": vectors});
         self.execute(&json!({"execute": "device_add", "arguments": device}))
