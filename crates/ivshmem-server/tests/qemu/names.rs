@@ -19,15 +19,21 @@ const IN_USE: Option<i32> = Some(3);
 
 #[test]
 fn no_client_can_change_the_size_of_the_memory() {
+    if !all_here(&[QEMU]) {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let server = Daemon::start(dir.path(), &["-l", "1M"]);
+    let mut qemu = Qemu::connect(dir.path(), "qemu", &server.socket, 1);
     let client = Client::connect(&server.socket, 1).greeted();
     let memory = File::from(client.memory().try_clone().unwrap());
     for size in [0, 4096, (1 << 20) - 1, (1 << 20) + 4096, 1 << 30] {
         let error = memory.set_len(size).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "to {size}: {error}");
     }
-    assert_eq!(memory.metadata().unwrap().len(), 1 << 20);
+    memory.write_all_at(b"all there", (1 << 20) - 9).unwrap();
+    assert_eq!(qemu.read_region(&memory, (1 << 20) - 9, 9), b"all there");
+    qemu.assert_alive();
 }
 
 #[test]
