@@ -11,6 +11,7 @@ use ivshmem_server::{Builder, Server};
 use tempfile::TempDir;
 
 use crate::client::{Client, eventually};
+use crate::limits::raise_own_descriptor_limit;
 
 fn new() -> (TempDir, Builder) {
     let dir = tempfile::tempdir().unwrap();
@@ -80,6 +81,47 @@ fn a_client_that_stops_reading_is_brought_up_to_date_and_delays_nobody() {
         let own = client.id;
         client.read_until_peers_are(ids.iter().copied().filter(|id| *id != own).chain([0]), VECTORS);
     }
+}
+
+#[test]
+fn whatever_clients_do_those_who_read_to_the_end_know_the_truth() {
+    const VECTORS: usize = 5;
+    raise_own_descriptor_limit();
+    let (_dir, builder) = new();
+    let server = builder.vectors(5).start().unwrap();
+    let mut clients: Vec<Client> = Vec::new();
+    // A fixed sequence of numbers; what the server does between two of them differs from run to run.
+    let mut state = 1_u64;
+    let mut number = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for _ in 0..20_000 {
+        match number(20) {
+            0 if clients.len() < 40 => clients.push(Client::connect(server.path())),
+            1 if !clients.is_empty() => drop(clients.swap_remove(number(clients.len()))),
+            // Some read much more often than others, and some hardly ever.
+            _ if !clients.is_empty() => {
+                let picked = number(clients.len());
+                let reader = number(picked + 1);
+                for _ in 0..number(30) {
+                    if clients[reader].has_news() {
+                        clients[reader].read_one();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    for client in &mut clients {
+        client.read_until(|client| client.own.len() == VECTORS);
+    }
+    let ids: Vec<_> = clients.iter().map(|client| client.id).collect();
+    for client in &mut clients {
+        let own = client.id;
+        client.read_until_peers_are(ids.iter().copied().filter(|id| *id != own), VECTORS);
+    }
+    eventually("everything is read", || server.status().in_flight == 0);
 }
 
 #[test]

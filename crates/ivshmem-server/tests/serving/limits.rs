@@ -181,7 +181,7 @@ fn the_log_tells_who_has_stopped_reading_and_who_has_caught_up() {
 }
 
 /// The clients are here, and each holds the eventfds of all.
-fn raise_own_descriptor_limit() {
+pub(crate) fn raise_own_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
 }
