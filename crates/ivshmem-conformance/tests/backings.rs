@@ -8,7 +8,7 @@ use ivshmem_conformance::memory::{Fixture, run};
 mod huge_pages;
 
 #[test]
-fn heap() {
+fn memory_on_the_heap_conforms() {
     run(&Heap);
 }
 
@@ -37,33 +37,33 @@ mod linux {
     use super::huge_pages::{HUGE_PAGE, HugePages};
 
     #[test]
-    fn memfd() {
+    fn a_memfd_conforms() {
         run(&Memfd(memfd_create("conformance", MemfdFlags::CLOEXEC).unwrap()));
     }
 
     #[test]
-    fn file_in_dev_shm() {
+    fn a_file_in_dev_shm_conforms() {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
         run(&File { path: directory.path().join("memory"), size: 200_001 });
     }
 
     #[test]
-    fn regular_file() {
+    fn a_regular_file_conforms() {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         run(&File { path: directory.path().join("memory"), size: 200_001 });
     }
 
     #[test]
-    fn window_at_an_odd_offset() {
+    fn a_window_at_an_odd_offset_conforms() {
         let directory = tempfile::tempdir().unwrap();
         run(&Window(directory.path().join("memory")));
     }
 
     #[test]
-    fn hugetlbfs() {
+    fn a_file_on_hugetlbfs_conforms() {
         match HugePages::mount() {
             Ok(pages) => run(&File { path: pages.path().join("memory"), size: HUGE_PAGE }),
-            Err(reason) => skip("hugetlbfs", &reason),
+            Err(reason) => skip("a_file_on_hugetlbfs_conforms", &reason),
         }
     }
 

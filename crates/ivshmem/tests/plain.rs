@@ -115,6 +115,26 @@ fn what_is_no_file_is_refused_by_its_name() {
 }
 
 #[test]
+fn files_of_sysfs_are_never_grown_nor_written_to() {
+    let path = PathBuf::from("/sys/kernel/uevent_seqnum");
+    let before = fs::read(&path).unwrap();
+    refused(
+        ivshmem::plain(&path).read_only().size(8192),
+        ErrorKind::InvalidArgument,
+        &["file's 4096", "cannot grow"],
+    );
+    refused(ivshmem::plain(&path).read_only(), ErrorKind::InvalidArgument, &["maps no files"]);
+    let writable = PathBuf::from("/sys/kernel/mm/ksm/sleep_millisecs");
+    if OpenOptions::new().write(true).open(&writable).is_ok() {
+        let value = fs::read(&writable).unwrap();
+        refused(ivshmem::plain(&writable).size(8192), ErrorKind::InvalidArgument, &["cannot grow"]);
+        refused(ivshmem::plain(&writable), ErrorKind::InvalidArgument, &["maps no files"]);
+        assert_eq!(fs::read(&writable).unwrap(), value);
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn paths_that_lead_nowhere_are_told_apart() {
     let (directory, path) = place();
     symlink(directory.path().join("gone"), &path).unwrap();
@@ -221,6 +241,15 @@ fn a_descriptor_is_enough() {
         ErrorKind::InvalidArgument,
         &["8193", "sealed"],
     );
+    let sealed = memfd_create("sealed", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    ftruncate(&sealed, 4096).unwrap();
+    fcntl_add_seals(&sealed, SealFlags::WRITE).unwrap();
+    refused(
+        ivshmem::plain_fd(sealed.try_clone().unwrap()),
+        ErrorKind::PermissionDenied,
+        &["no permission to map"],
+    );
+    assert_eq!(ivshmem::plain_fd(sealed).read_only().open().unwrap().memory().len(), 4096);
     refused(ivshmem::plain_fd(fd).size(8).create_new(), ErrorKind::InvalidArgument, &["needs a path"]);
     let pipe: OwnedFd = std::io::pipe().unwrap().0.into();
     refused(ivshmem::plain_fd(pipe).size(8), ErrorKind::InvalidArgument, &["the descriptor is a pipe"]);

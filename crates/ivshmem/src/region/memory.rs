@@ -361,3 +361,68 @@ const SEARCH_CHUNK: usize = 64 * 1024;
 pub(super) fn narrow(bytes: u64) -> usize {
     bytes as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+    use super::*;
+    use crate::ErrorKind;
+    use crate::region::pages::Pages;
+
+    /// Memory whose storage is full.
+    struct Full(Heap);
+
+    // SAFETY: as Heap.
+    unsafe impl Pages for Full {
+        fn start(&self) -> NonNull<u8> {
+            self.0.start()
+        }
+
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn is_read_only(&self) -> bool {
+            false
+        }
+
+        fn sync(&self, offset: usize, len: usize) -> io::Result<()> {
+            assert_eq!((offset, len), (103, 7), "a view's offset counts from the start of the pages");
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    #[test]
+    fn a_sync_that_fails_says_what_was_not_stored() {
+        let memory = Memory::new(Region::new(Full(Heap::new(200).unwrap()), CacheMode::Cached));
+        let error = memory.view(100, 50).unwrap().sync(3, 7).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace);
+        assert!(error.to_string().contains("7 bytes at offset 3"), "{error}");
+    }
+
+    #[test]
+    fn every_store_arrives_in_every_cache_mode() {
+        for mode in [CacheMode::Cached, CacheMode::WriteCombined, CacheMode::Uncached] {
+            let memory = Memory::new(Region::new(Heap::new(64).unwrap(), mode));
+            assert_eq!(memory.view(8, 8).unwrap().cache_mode(), mode);
+            for order in [Relaxed, Release, SeqCst] {
+                memory.store(8, 0_u64, Relaxed).unwrap();
+                memory.store(8, u64::MAX, order).unwrap();
+                assert_eq!(memory.load::<u64>(8, Acquire).unwrap(), u64::MAX);
+                memory.fence();
+            }
+        }
+    }
+
+    #[test]
+    fn a_heap_that_nobody_can_have_is_an_error_with_its_size() {
+        for size in [u64::MAX, 1 << 63, 1 << 60] {
+            let error = Memory::heap(size).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoSpace);
+            assert!(error.to_string().contains(&size.to_string()), "{error}");
+        }
+        assert!(Memory::heap(0).unwrap().is_empty());
+    }
+}

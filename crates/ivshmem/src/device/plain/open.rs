@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -219,6 +220,9 @@ impl Request<'_> {
             Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => OpenError::Denied { path, doing },
             Some(Errno::EXIST) => OpenError::Exists { path },
             Some(Errno::ISDIR) => OpenError::NotMappable { path, what: "a directory" },
+            Some(Errno::NODEV) => {
+                OpenError::NotMappable { path, what: "in a file system that maps no files" }
+            }
             Some(Errno::NXIO) => OpenError::NotMappable { path, what: "a socket" },
             Some(Errno::NOSPC | Errno::DQUOT) => {
                 OpenError::NoSpace { path, size: self.options.size.unwrap_or(0) }
@@ -242,15 +246,13 @@ struct Part {
 /// What to put back when a later step fails.
 #[derive(Default)]
 struct Undo {
-    created: Option<(PathBuf, OwnedFd)>,
+    created: Option<(PathBuf, (u64, u64))>,
     grown: Option<(OwnedFd, u64)>,
 }
 
 impl Undo {
     fn created(&mut self, path: &Path, fd: &OwnedFd) {
-        if let Ok(fd) = fd.try_clone() {
-            self.created = Some((path.to_path_buf(), fd));
-        }
+        self.created = file::facts(fd).ok().map(|facts| (path.to_path_buf(), facts.identity));
     }
 
     fn grown(&mut self, fd: &OwnedFd, len: u64) -> io::Result<()> {
@@ -270,11 +272,9 @@ impl Drop for Undo {
         if let Some((fd, len)) = &self.grown {
             let _ = file::shorten(fd, *len);
         }
-        if let Some((path, fd)) = &self.created {
-            let ours = file::facts(fd).map(|facts| facts.identity);
-            let there =
-                file::open(path, Access::Read).and_then(|fd| file::facts(&fd)).map(|facts| facts.identity);
-            if matches!((ours, there), (Ok(ours), Ok(there)) if ours == there) {
+        if let Some((path, ours)) = &self.created {
+            // What somebody else has put there meanwhile is not ours to remove.
+            if std::fs::symlink_metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == *ours) {
                 let _ = std::fs::remove_file(path);
             }
         }
