@@ -12,8 +12,6 @@ mod sync {
     pub(super) use loom::thread::{ThreadId, current};
 }
 
-use std::sync::Arc as StdArc;
-
 use callbacks::{Callback, Callbacks, Closed, Job};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use loom::sync::{Arc, Condvar, Mutex};
@@ -174,7 +172,7 @@ fn close_against_dispatch_and_a_callback_that_closes_removes_and_adds() {
 }
 
 /// Jobs that wait for the test's own thread, as in an executor with one thread.
-type Queue = StdArc<std::sync::Mutex<Vec<Job>>>;
+type Queue = Arc<Mutex<Vec<Job>>>;
 
 #[test]
 fn an_executors_callback_is_queued_once_and_runs_after_the_last_ring() {
@@ -182,7 +180,7 @@ fn an_executors_callback_is_queued_once_and_runs_after_the_last_ring() {
         let device = Device::new();
         let (written, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let queue = Queue::default();
-        let (w, s, q) = (Arc::clone(&written), Arc::clone(&seen), StdArc::clone(&queue));
+        let (w, s, q) = (Arc::clone(&written), Arc::clone(&seen), Arc::clone(&queue));
         let executor = Box::new(move |job: Job| {
             let mut queue = q.lock().unwrap();
             queue.push(job);
