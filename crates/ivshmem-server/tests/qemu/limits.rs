@@ -79,7 +79,7 @@ fn a_server_that_stops_while_qemus_start_leaves_none_of_them_spinning() {
     }
     let query = json!({"execute": "query-status"});
     let mut lived = 0;
-    for delay in (0..8).map(|n| Duration::from_millis(5 * n)) {
+    for delay in (0..8).map(|n| Duration::from_millis(15 * n)) {
         let dir = tempfile::tempdir().unwrap();
         let server = Daemon::start(dir.path(), &["-n", "64"]);
         let mut qemus: Vec<_> = ["a", "b", "c"]
