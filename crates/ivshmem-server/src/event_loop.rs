@@ -39,6 +39,8 @@ pub(crate) struct EventLoop {
     /// Clients to whom the kernel refused to send for a reason that is not theirs.
     refused_by_kernel: Vec<PeerId>,
     accepting_paused: bool,
+    /// When to ask the kernel again for what it refused.
+    next_try: Instant,
     /// Somebody may have fallen behind since the last check.
     watching: bool,
     next_check: Instant,
@@ -91,6 +93,7 @@ impl EventLoop {
             message_cost: MessageCost::measure().map_err(Error::io("measuring a socket"))?,
             refused_by_kernel: Vec::new(),
             accepting_paused: false,
+            next_try: Instant::now(),
             watching: false,
             next_check: Instant::now(),
             counters,
@@ -135,7 +138,7 @@ impl EventLoop {
         if more_to_send {
             Some(Duration::ZERO)
         } else if self.accepting_paused || !self.refused_by_kernel.is_empty() {
-            Some(RETRY)
+            Some(self.next_try.saturating_duration_since(Instant::now()))
         } else if self.watching {
             Some(self.next_check.saturating_duration_since(Instant::now()))
         } else {
@@ -149,8 +152,15 @@ impl EventLoop {
             self.client_left(id);
             return;
         }
+        // A send that the kernel refuses makes the socket report room. To believe that would be to ask without a pause.
+        if !self.refused_by_kernel.contains(&id) {
+            self.look_what_is_read(id);
+        }
+    }
+
+    /// The kernel reports every read of a client that has little left to read.
+    fn look_what_is_read(&mut self, id: PeerId) {
         let Some(connection) = self.connections.get(id) else { return };
-        // The kernel reports every read of a client that has little left to read.
         if let Ok(bytes) = socket::unread(&connection.socket) {
             self.engine.unread(id, self.message_cost.messages(bytes));
         }
@@ -241,11 +251,16 @@ impl EventLoop {
         }
         if epoll::delete(&self.epoll, &self.listener).is_ok() {
             self.accepting_paused = true;
+            self.next_try = Instant::now() + RETRY;
         }
     }
 
     fn retry_what_the_kernel_refused(&mut self) {
+        if Instant::now() < self.next_try {
+            return;
+        }
         for id in std::mem::take(&mut self.refused_by_kernel) {
+            self.look_what_is_read(id);
             self.engine.retry(id);
         }
         if self.accepting_paused {
@@ -301,6 +316,9 @@ impl EventLoop {
     /// Other processes of this user may have used up what the kernel allows. Nothing is lost: the client waits.
     fn kernel_refused(&mut self, id: PeerId, why: &dyn std::fmt::Display) {
         self.engine.socket_full(id);
+        if self.refused_by_kernel.is_empty() {
+            self.next_try = Instant::now() + RETRY;
+        }
         self.refused_by_kernel.push(id);
         if self.log.kernel.admits(Instant::now()) {
             tracing::warn!(client = %id, "cannot send, trying again: {why}");
