@@ -219,6 +219,11 @@ fn a_kernel_that_takes_no_more_descriptors_of_the_user_delays_clients_and_costs_
         let last = clients.len() - 1;
         read_until("version and id", &mut clients[last..], |c| c[0].messages() == 2);
     }
+    // And it waits between its tries, instead of taking a processor for itself.
+    let before = server.process.processor_time();
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = server.process.processor_time() - before;
+    assert!(spent < Duration::from_millis(300), "{spent:?} of processor time in a second");
     server.process.assert_alive();
 
     drop(hog);
