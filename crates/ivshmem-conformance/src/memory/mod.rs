@@ -6,7 +6,11 @@ mod bulk;
 mod closing;
 mod words;
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use ivshmem::region::Memory;
 
@@ -29,6 +33,7 @@ pub fn run(fixture: &dyn Fixture) {
         .iter()
         .filter(|(name, case)| {
             println!("memory: {name}");
+            let _watch = Watchdog::new(name);
             catch_unwind(AssertUnwindSafe(|| case(fixture))).is_err()
         })
         .map(|(name, _)| *name)
@@ -37,6 +42,27 @@ pub fn run(fixture: &dyn Fixture) {
 }
 
 type Case = fn(&dyn Fixture);
+
+/// Ends the process when a case hangs: a thread that was never woken cannot be ended by anything less.
+struct Watchdog(
+    #[expect(dead_code, reason = "its drop is the sign that the case has ended")] mpsc::Sender<()>,
+);
+
+impl Watchdog {
+    const LIMIT: Duration = Duration::from_secs(300);
+
+    fn new(name: &'static str) -> Self {
+        let (sender, receiver) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            if receiver.recv_timeout(Self::LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // Not eprintln: the test harness would keep it for the end of a test that has none.
+                let _ = writeln!(std::io::stderr(), "memory: hangs for {:?}: {name}", Self::LIMIT);
+                std::process::exit(101);
+            }
+        });
+        Self(sender)
+    }
+}
 
 const CASES: &[(&str, Case)] = &[
     ("every access inside is done, at both ends", bounds::inside),
