@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{
-    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64,
+    AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64,
 };
 use std::thread;
 
@@ -154,6 +154,30 @@ pub(super) fn threads(fixture: &dyn Fixture) {
         });
         let expected = u64::from(rounds) * 2 * (1 << 32 | 2);
         assert_eq!(memory.read_word::<u64>(offset).unwrap(), expected, "at {offset}");
+    }
+}
+
+pub(super) fn whole(fixture: &dyn Fixture) {
+    let memory = fixture.open();
+    let rounds = if cfg!(miri) { 20 } else { 20_000 };
+    for offset in [64, 67, 125, 61, 4093] {
+        if offset + 8 > memory.len() || !possible(&memory, offset, 8) {
+            continue;
+        }
+        memory.write_word(offset, 0_u64).unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for i in 0..rounds {
+                    memory.store(offset, if i % 2 == 0 { u64::MAX } else { 0 }, Relaxed).unwrap();
+                }
+                done.store(true, Release);
+            });
+            while !done.load(Acquire) {
+                let seen = memory.load::<u64>(offset, Relaxed).unwrap();
+                assert!(seen == 0 || seen == u64::MAX, "torn at {offset}: {seen:x}");
+            }
+        });
     }
 }
 

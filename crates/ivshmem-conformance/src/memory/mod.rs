@@ -81,6 +81,7 @@ const CASES: &[(&str, Case)] = &[
     ("atomics compute as the standard library's do, at any alignment", atomics::arithmetic),
     ("senseless orderings are refused", atomics::orderings),
     ("atomics of several threads add up, also across cache lines", atomics::threads),
+    ("an atomic access is never seen in parts, also across cache lines", atomics::whole),
     ("what is published is seen whole", atomics::publish),
     ("128 bits are exchanged when aligned and supported", atomics::wide),
     ("spin ends with the value, the timeout or the closing", closing::spin),
