@@ -249,6 +249,8 @@ fn a_descriptor_is_enough() {
         ErrorKind::PermissionDenied,
         &["no permission to map"],
     );
+    // It may grow, and then it cannot be mapped: so it must not have grown.
+    refused(ivshmem::plain_fd(sealed.try_clone().unwrap()).size(8192), ErrorKind::PermissionDenied, &[]);
     assert_eq!(ivshmem::plain_fd(sealed).read_only().open().unwrap().memory().len(), 4096);
     refused(ivshmem::plain_fd(fd).size(8).create_new(), ErrorKind::InvalidArgument, &["needs a path"]);
     let pipe: OwnedFd = std::io::pipe().unwrap().0.into();
