@@ -79,7 +79,7 @@ fn a_server_that_stops_while_qemus_start_leaves_none_of_them_spinning() {
     }
     let query = json!({"execute": "query-status"});
     let mut lived = 0;
-    for delay in (0..8).map(|n| Duration::from_millis(15 * n)) {
+    for connected in [0, 1, 2, 3, 0, 1, 2, 3] {
         let dir = tempfile::tempdir().unwrap();
         let server = Daemon::start(dir.path(), &["-n", "64"]);
         let mut qemus: Vec<_> = ["a", "b", "c"]
@@ -88,7 +88,10 @@ fn a_server_that_stops_while_qemus_start_leaves_none_of_them_spinning() {
                 Qemu::start_at_risk(launch, dir.path(), name)
             })
             .into();
-        std::thread::sleep(delay);
+        // Their greetings are on the way then, 64 vectors each and those of the others.
+        eventually("so many are connected", || {
+            server.process.log().matches("client connected").count() >= connected
+        });
         assert!(server.terminate().success());
         for qemu in &mut qemus {
             match qemu.execute_unless_ended(&query) {
