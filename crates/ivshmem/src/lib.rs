@@ -2,6 +2,8 @@
 //!
 //! One region of memory, seen by several virtual machines and by processes on the host, and a way to
 //! interrupt each other: QEMU calls it ivshmem. This crate opens such a region from either side.
+//!
+//! The feature `tokio`, off by default, adds waiting for interrupts and peers as tasks of a tokio runtime.
 
 // Data flows one way. wire, sys and layout know nobody; region may use sys; doorbell may use sys and wire;
 // device composes all of them. A room never uses a later one.

@@ -1,4 +1,5 @@
-//! The doorbell client over a real socket, beside a server like QEMU's and beside hostile ones.
+//! The doorbell client over a real socket, beside a server like QEMU's and beside hostile ones. What every device with
+//! interrupts must do is in the conformance suite.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
@@ -278,72 +279,6 @@ fn one_kind_of_reader_at_a_time_and_the_error_names_the_other() {
 }
 
 #[test]
-fn a_pending_ring_meets_a_reader_that_comes_later() {
-    let place = Place::new();
-    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
-    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
-    device.ring(device.own_id().unwrap(), 0).unwrap();
-    let (sender, receiver) = mpsc::channel();
-    let _registration = device.on_interrupt(0, move |_| sender.send(()).unwrap()).unwrap();
-    receiver.recv_timeout(HANG).unwrap();
-}
-
-#[test]
-fn a_panicking_callback_harms_nobody_else() {
-    let place = Place::new();
-    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
-    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
-    let own = device.own_id().unwrap();
-    let (sender, receiver) = mpsc::channel();
-    let also = sender.clone();
-    let _bad = device
-        .on_interrupt(0, move |_| {
-            also.send("bad").unwrap();
-            panic!("a callback that panics, as the test wants");
-        })
-        .unwrap();
-    let _good = device.on_interrupt(1, move |_| sender.send("good").unwrap()).unwrap();
-    for (vector, expected) in [(0, "bad"), (1, "good"), (0, "bad"), (1, "good")] {
-        device.ring(own, vector).unwrap();
-        assert_eq!(receiver.recv_timeout(HANG).unwrap(), expected);
-    }
-}
-
-#[test]
-fn a_callback_may_close_drop_itself_register_and_ring() {
-    let place = Place::new();
-    let _server = BareServer::start(&place.socket(), Manner { vectors: 3, ..Manner::default() }).unwrap();
-    let device = Arc::new(ivshmem::doorbell(place.socket()).vectors(3).connect().unwrap());
-    let own = device.own_id().unwrap();
-    let (sender, receiver) = mpsc::channel();
-    let (hand_over, own_registration) = mpsc::channel();
-    let inside = Arc::clone(&device);
-    let registration = device
-        .on_interrupt(0, move |_| {
-            drop(own_registration.recv().unwrap());
-            let closer = Arc::clone(&inside);
-            let sender = sender.clone();
-            inside
-                .on_interrupt(1, move |_| {
-                    closer.close();
-                    closer.close();
-                    sender.send(closer.ring(own, 2).unwrap_err().kind()).unwrap();
-                })
-                .unwrap()
-                .forget();
-            inside.ring(own, 1).unwrap();
-        })
-        .unwrap();
-    hand_over.send(registration).unwrap();
-    device.ring(own, 0).unwrap();
-    assert_eq!(receiver.recv_timeout(HANG).unwrap(), ErrorKind::Closed);
-    device.close();
-    assert!(device.is_closed() && device.memory().is_closed());
-    assert_eq!(device.peers().unwrap_err().kind(), ErrorKind::Closed);
-    assert_eq!(device.on_interrupt(0, |_| {}).unwrap_err().kind(), ErrorKind::Closed);
-}
-
-#[test]
 fn the_last_handle_may_be_dropped_inside_a_callback() {
     let place = Place::new();
     let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
@@ -359,48 +294,6 @@ fn the_last_handle_may_be_dropped_inside_a_callback() {
     device.ring(own, 0).unwrap();
     hand_over.send(device).unwrap();
     receiver.recv_timeout(HANG).unwrap();
-}
-
-#[test]
-fn dropping_a_registration_waits_for_the_run_that_has_begun() {
-    let place = Place::new();
-    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
-    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
-    let (begun, has_begun) = mpsc::channel();
-    let ended = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&ended);
-    let registration = device
-        .on_interrupt(0, move |_| {
-            begun.send(()).unwrap();
-            std::thread::sleep(Duration::from_millis(50));
-            count.fetch_add(1, Ordering::SeqCst);
-        })
-        .unwrap();
-    device.ring(device.own_id().unwrap(), 0).unwrap();
-    has_begun.recv_timeout(HANG).unwrap();
-    drop(registration);
-    assert_eq!(ended.load(Ordering::SeqCst), 1);
-    assert_eq!(Arc::strong_count(&ended), 1, "the function is gone with its registration");
-}
-
-#[test]
-fn closing_wakes_every_waiter() {
-    let place = Place::new();
-    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
-    let device = ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap();
-    std::thread::scope(|scope| {
-        let waiters: Vec<_> = (0..4)
-            .map(|n| {
-                let device = &device;
-                scope.spawn(move || device.wait(n % 2, None))
-            })
-            .collect();
-        std::thread::sleep(Duration::from_millis(20));
-        device.close();
-        for waiter in waiters {
-            assert_eq!(waiter.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
-        }
-    });
 }
 
 #[test]

@@ -11,12 +11,6 @@ pub struct Peer {
     pub vectors: u16,
 }
 
-impl Peer {
-    pub(crate) fn new(id: PeerId, vectors: u16) -> Self {
-        Self { id, vectors }
-    }
-}
-
 /// What changed among the peers, or between this device and its server.
 ///
 /// Changes that arrive together are told together: a peer with eight vectors is one event.

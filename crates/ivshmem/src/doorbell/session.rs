@@ -62,14 +62,14 @@ impl Session {
     /// Everyone but this device, by ascending id.
     pub(crate) fn peers(&self) -> Vec<Peer> {
         let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<_> = peers.iter().map(|(id, fds)| Peer::new(*id, count(fds))).collect();
+        let mut list: Vec<_> = peers.iter().map(|(id, fds)| Peer { id: *id, vectors: count(fds) }).collect();
         list.sort_by_key(|peer| peer.id);
         list
     }
 
     pub(crate) fn peer(&self, id: PeerId) -> Option<Peer> {
         let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
-        peers.get(&id).map(|fds| Peer::new(id, count(fds)))
+        peers.get(&id).map(|fds| Peer { id, vectors: count(fds) })
     }
 
     /// Takes over what the server told after its greeting began. `None` for what changes nobody.
@@ -87,7 +87,7 @@ impl Session {
                 let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
                 let fds = peers.entry(peer).or_default();
                 fds.push(Arc::new(fd));
-                let changed = Peer::new(peer, count(fds));
+                let changed = Peer { id: peer, vectors: count(fds) };
                 Some(if vector == 0 {
                     PeerEvent::Connected(changed)
                 } else {
