@@ -13,7 +13,7 @@ pub(super) struct Budget {
     /// Messages sent and not yet read, as far as is known: never less than the truth.
     in_flight: u32,
     /// Who has to wait until others have read, the one with the fewest messages in flight first.
-    parked: BTreeSet<(u32, PeerId)>,
+    pub(super) parked: BTreeSet<(u32, PeerId)>,
 }
 
 impl Budget {

@@ -186,6 +186,9 @@ impl World {
             client.heard_of.insert(peer);
         }
         self.engine.sent(id, message);
+        for (own, parked) in &self.engine.budget.parked {
+            assert_eq!(self.engine.in_flight_to(*parked), *own, "who waits is there, with its own number");
+        }
         let begun: Vec<_> = self.clients.values().filter(|client| client.begun).collect();
         let in_flight: usize = begun.iter().map(|client| client.unread.len()).sum();
         assert_eq!(usize::try_from(self.engine.in_flight()).unwrap(), in_flight);
@@ -223,6 +226,7 @@ impl World {
             assert!(self.engine.is_greeted(*id) && !self.engine.is_behind(*id));
             assert_eq!(self.engine.in_flight_to(*id), 0);
         }
+        assert!(self.engine.budget.parked.is_empty(), "nobody waits");
         for id in all.keys() {
             self.engine.disconnect(*id);
         }

@@ -66,3 +66,19 @@ fn more_clients_than_the_limit_are_refused_and_the_next_one_is_let_in_when_one_l
     engine.disconnect(first);
     assert_eq!((engine.connected(), engine.connect(0)), (1, Ok(first)));
 }
+
+#[test]
+fn who_waits_for_the_budget_goes_on_when_another_client_leaves() {
+    let mut engine = Engine::new(Limits { vectors: 8, clients: 10, in_flight: 8 });
+    let clients: Vec<_> = (0..2).map(|_| engine.connect(0).unwrap()).collect();
+    drain(&mut engine);
+    for id in &clients {
+        engine.unread(*id, 0);
+        drain(&mut engine);
+    }
+    let before = engine.in_flight_to(clients[1]);
+    assert!(before > 0 && engine.is_behind(clients[1]));
+    engine.disconnect(clients[0]);
+    drain(&mut engine);
+    assert!(engine.in_flight_to(clients[1]) > before, "though it has read nothing itself");
+}
