@@ -254,7 +254,7 @@ fn merge(changes: &mut Vec<PeerEvent>, change: Option<PeerEvent>) {
 const MESSAGES_PER_STEP: usize = 2048;
 
 /// So many times longer is a server given when vectors are plainly missing.
-const INTERRUPTED: u32 = 20;
+const INTERRUPTED: u32 = 200;
 
 /// What stands for a timeout that no clock can express.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

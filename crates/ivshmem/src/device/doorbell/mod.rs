@@ -38,7 +38,8 @@ impl Doorbell {
     }
 
     /// How long a server must keep silent, once the memory has come, for its greeting to be over; 5 milliseconds
-    /// without. 20 times as long while this device has no vector at all, or fewer than some peer.
+    /// without. 200 times as long while this device has no vector at all, or fewer than some peer: a busy server may
+    /// pause in the middle, and [`vectors(0)`](Self::vectors) is for one that gives none.
     ///
     /// Nothing in the protocol marks that end. The wait is only for the first client and for one with fewer vectors
     /// than some peer: with as many the greeting is over at once. Vectors that come later are not lost, they are growth.
