@@ -9,11 +9,12 @@ const AFTER_HELP: &str = "\
 Targets:
   plain:PATH             a file that is shared memory, as in plain:/dev/shm/x; it must exist
   plain:PATH?size=SIZE   the same, created or grown to SIZE
+  plain:PATH?readonly    the same, for those who may only read it
   doorbell:SOCKET        the memory of a server, and interrupts; as in doorbell:/run/ivshmem.sock
 
 Offsets, lengths and sizes are bytes: 4096, 0x1000 or 4K; K, M, G and T are powers of 1024.
 
-Exit status: 0 done; 1 failed; 2 wrong arguments; 3 the time of `listen --timeout` is over.";
+Exit status: 0 done; 1 failed; 2 wrong arguments; 3 `listen --timeout` ended before --count interrupts came.";
 
 /// Share memory and interrupts with QEMU virtual machines.
 #[derive(Parser, Debug)]
@@ -26,10 +27,13 @@ pub(crate) struct Args {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
     /// Run a server: virtual machines and programs that connect to its socket share one memory
+    ///
+    /// It stays in the foreground and ends with Ctrl-C. The daemon ivshmem-server has more options: a named memory, who
+    /// may connect, the background.
     Serve {
         /// The Unix socket to listen on
         socket: PathBuf,
-        /// Size of the shared memory, a power of two from 4K
+        /// Size of the shared memory, 4K to 1T, rounded up to a power of two
         #[arg(long, value_parser = bytes, default_value = "4M")]
         size: u64,
         /// Interrupt vectors of each client, 1 to 256
@@ -82,7 +86,7 @@ pub(crate) enum Verb {
         /// End after so many interrupts
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
-        /// End after so many seconds, with exit status 3
+        /// End after so many seconds; with --count and too few interrupts that is exit status 3
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         timeout: Option<Duration>,
         /// One JSON object a line instead of text

@@ -1,4 +1,4 @@
-//! `serve`: a server in the foreground, and what to type next.
+//! `serve`: a server in the foreground, what to type next, and a log on standard error.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -14,6 +14,8 @@ use crate::Failure;
 pub(crate) fn serve(socket: &Path, size: u64, vectors: u16, out: &mut impl Write) -> Result<(), Failure> {
     let stop = signals().map_err(Failure::Signals)?;
     raise_descriptor_limit();
+    // Who comes, goes or stops reading, and that a size was rounded up.
+    tracing_subscriber::fmt().with_target(false).with_writer(io::stderr).init();
     let listening = Server::builder(socket).size(size).vectors(vectors.into()).listen()?;
     let path = listening.path().display();
     write!(

@@ -53,16 +53,30 @@ impl Drop for Listener {
 }
 
 #[test]
-fn a_ring_is_heard_on_its_vector_and_the_count_ends_listening() {
+fn a_ring_is_heard_on_its_vector() {
     let server = Served::start(&["--vectors", "3"]);
-    let mut listener = Listener::start(&server.target(), &["--count", "2"]);
+    let mut listener = Listener::start(&server.target(), &[]);
     let first = listener.line();
     assert!(first.ends_with("on vectors 0, 1, 2"), "{first}");
     let id = first.split_whitespace().nth(3).unwrap();
     good(&run(&["ring", &server.target(), id, "2"]));
     assert_eq!(listener.line_with("interrupt"), "interrupt on vector 2");
     good(&run(&["ring", &server.target(), id, "0", "--count", "5"]));
-    assert_eq!(listener.line_with("interrupt"), "interrupt on vector 0");
+    // An interrupt may be told twice, so another line about vector 2 can stand before it.
+    listener.line_with("interrupt on vector 0");
+}
+
+#[test]
+fn the_count_of_interrupts_ends_listening() {
+    let server = Served::start(&[]);
+    let mut listener = Listener::start(&server.target(), &["--count", "2"]);
+    let first = listener.line();
+    let id = first.split_whitespace().nth(3).unwrap();
+    good(&run(&["ring", &server.target(), id, "0"]));
+    listener.line_with("interrupt on vector 0");
+    // The first may have been told twice, and then there is nobody left to ring.
+    run(&["ring", &server.target(), id, "0"]);
+    listener.line_with("interrupt on vector 0");
     assert_eq!(listener.child.wait().unwrap().code(), Some(0));
 }
 

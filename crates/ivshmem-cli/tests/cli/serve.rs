@@ -26,6 +26,7 @@ impl Served {
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
@@ -96,6 +97,17 @@ fn a_socket_in_use_is_refused_and_the_first_server_lives_on() {
     let text = bad(&run(&["serve", socket.to_str().unwrap()]), 1);
     assert!(text.contains("another server"), "{text}");
     good(&run(&["info", &server.target()]));
+}
+
+#[test]
+fn a_size_that_is_rounded_up_is_said_and_who_comes_is_logged() {
+    let mut server = Served::start(&["--size", "3M"]);
+    assert!(server.greeting.contains("4194304 bytes"), "{}", server.greeting);
+    good(&run(&["info", &server.target()]));
+    kill_process(Pid::from_child(&server.child), Signal::TERM).unwrap();
+    let mut log = String::new();
+    server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("3145728 bytes rounded up to 4194304") && log.contains("connected"), "{log}");
 }
 
 #[test]
