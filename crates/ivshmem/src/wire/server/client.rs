@@ -64,10 +64,6 @@ impl Client {
         }
     }
 
-    pub(super) fn id(&self) -> PeerId {
-        self.id
-    }
-
     /// Whether it has read something, so that it is a peer for the others.
     pub(super) fn has_begun(&self) -> bool {
         matches!(self.stage, Stage::Peers { .. } | Stage::Own(_) | Stage::Settled)

@@ -297,10 +297,12 @@ impl Engine {
 
     /// There is news: everyone who knew everything gets a turn.
     fn give_all_turns(&mut self) {
-        for client in self.clients.iter_mut().flatten() {
-            if client.waits_for == WaitsFor::News && client.has_begun() {
+        // By the set: the list is as long as the highest id, which burnt ids can make much more than there are clients.
+        for id in self.present.iter() {
+            let client = self.clients[usize::from(id.0)].as_mut().expect("who is present is connected");
+            if client.waits_for == WaitsFor::News {
                 client.waits_for = WaitsFor::Turn;
-                self.queue.push_back(client.id());
+                self.queue.push_back(id);
             }
         }
     }
