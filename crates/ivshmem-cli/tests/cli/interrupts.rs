@@ -62,8 +62,7 @@ fn a_ring_is_heard_on_its_vector() {
     good(&run(&["ring", &server.target(), id, "2"]));
     assert_eq!(listener.line_with("interrupt"), "interrupt on vector 2");
     good(&run(&["ring", &server.target(), id, "0", "--count", "5"]));
-    // An interrupt may be told twice, so another line about vector 2 can stand before it.
-    listener.line_with("interrupt on vector 0");
+    assert_eq!(listener.line_with("interrupt"), "interrupt on vector 0");
 }
 
 #[test]
@@ -74,8 +73,8 @@ fn the_count_of_interrupts_ends_listening() {
     let id = first.split_whitespace().nth(3).unwrap();
     good(&run(&["ring", &server.target(), id, "0"]));
     listener.line_with("interrupt on vector 0");
-    // The first may have been told twice, and then there is nobody left to ring.
-    run(&["ring", &server.target(), id, "0"]);
+    // One ring each time: of several at once, the first may end the listener before the others come.
+    good(&run(&["ring", &server.target(), id, "0"]));
     listener.line_with("interrupt on vector 0");
     assert_eq!(listener.child.wait().unwrap().code(), Some(0));
 }
@@ -148,7 +147,14 @@ fn a_reader_that_has_seen_enough_ends_listening() {
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     lines.read_line(&mut String::new()).unwrap();
     drop(lines);
-    // The line about this newcomer cannot be written any more.
-    good(&run(&["info", &server.target()]));
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    // The line about a newcomer cannot be written any more. Several tries, because a process that another test is just
+    // starting holds a copy of the pipe's other end for a moment.
+    for _ in 0..1000 {
+        good(&run(&["info", &server.target()]));
+        if let Some(status) = child.try_wait().unwrap() {
+            return assert_eq!(status.code(), Some(0));
+        }
+    }
+    let _ = child.kill();
+    panic!("it goes on listening, though nobody reads");
 }
