@@ -4,8 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use ivshmem_server::Server;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use ivshmem_server::{Server, raise_descriptor_limit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
@@ -13,7 +12,8 @@ use crate::Failure;
 
 pub(crate) fn serve(socket: &Path, size: u64, vectors: u16, out: &mut impl Write) -> Result<(), Failure> {
     let stop = signals().map_err(Failure::Signals)?;
-    raise_descriptor_limit();
+    // When it cannot be raised, fewer clients fit.
+    let _ = raise_descriptor_limit();
     // Who comes, goes or stops reading, and that a size was rounded up.
     tracing_subscriber::fmt().with_target(false).with_writer(io::stderr).init();
     let listening = Server::builder(socket).size(size).vectors(vectors.into()).listen()?;
@@ -39,10 +39,4 @@ fn signals() -> io::Result<UnixStream> {
         pipe::register(signal, wake.try_clone()?)?;
     }
     Ok(stop)
-}
-
-/// Each client costs a descriptor and one for each of its vectors. When it cannot be raised, fewer clients fit.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

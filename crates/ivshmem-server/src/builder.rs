@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ivshmem::wire::server::{Engine, Limits};
 use ivshmem::wire::{MAX_PEERS, MAX_VECTORS};
-use rustix::process::{Resource, getrlimit};
 
+use crate::descriptors::in_flight_budget;
 use crate::event_loop::EventLoop;
 use crate::listener::Listener;
 use crate::memory::Region;
@@ -73,7 +73,7 @@ impl Builder {
     }
 
     /// Clients at the same time, 1 to 65,536. Descriptors usually set a lower limit: each client takes one and as many
-    /// as it has vectors.
+    /// as it has vectors. See [`raise_descriptor_limit`](crate::raise_descriptor_limit).
     pub fn max_clients(mut self, clients: u32) -> Self {
         self.max_clients = clients;
         self
@@ -166,16 +166,3 @@ impl Listening {
         Arc::clone(&self.counters)
     }
 }
-
-/// How many messages may be sent and not yet read, all clients together.
-///
-/// Each may hold a descriptor, and without privileges the kernel lets one user have as many descriptors on the way as a
-/// process may have open. Half of that leaves the other half for every client's first message beyond the budget and for
-/// other processes of the same user. A message takes some 768 bytes of kernel memory.
-fn in_flight_budget() -> u32 {
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 2;
-    u32::try_from(descriptors.min(MAX_IN_FLIGHT)).expect("cut to fit")
-}
-
-/// Messages for 48 MiB of kernel memory.
-const MAX_IN_FLIGHT: u64 = 65_536;

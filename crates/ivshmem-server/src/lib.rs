@@ -17,9 +17,13 @@
 //!
 //! One thread serves all clients and never waits for any of them: a client that does not read is brought up to date
 //! when it reads again, and delays nobody meanwhile. The protocol itself is [`ivshmem::wire::server`].
+//!
+//! Each client takes a descriptor and one for each of its vectors: a program that serves many calls
+//! [`raise_descriptor_limit`] first.
 
 mod builder;
 mod connections;
+mod descriptors;
 mod error;
 mod event_loop;
 mod listener;
@@ -30,6 +34,7 @@ mod throttle;
 mod turned_away;
 
 pub use builder::{Builder, Listening};
+pub use descriptors::raise_descriptor_limit;
 pub use error::Error;
 pub use memory::Backing;
 pub use server::{Server, Status};

@@ -9,8 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ivshmem::ErrorKind;
-use ivshmem_server::Error;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use ivshmem_server::{Error, raise_descriptor_limit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use tracing::level_filters::LevelFilter;
@@ -41,7 +40,9 @@ fn serve(args: &Args) -> Result<(), Error> {
         background::leave_terminal()?;
     }
     start_log(args)?;
-    raise_descriptor_limit();
+    if let Err(error) = raise_descriptor_limit() {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
     // Before anything is created that a signal would leave behind.
     let stop = signals().map_err(|source| Error::Io { doing: "waiting for signals".to_owned(), source })?;
     let _pid_file = args.pid_file().map(PidFile::create).transpose()?;
@@ -82,12 +83,4 @@ fn start_log(args: &Args) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Clients cost descriptors, and what the user set as soft limit is meant for programs that use select.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!("cannot raise the limit of descriptors from {:?}: {error}", limit.current);
-    }
 }

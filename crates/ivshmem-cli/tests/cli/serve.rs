@@ -1,8 +1,9 @@
 //! `serve`: a server in the foreground.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -19,8 +20,12 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(options: &[&str]) -> Self {
+        Self::start_by(ivshmem(), options)
+    }
+
+    fn start_by(mut command: Command, options: &[&str]) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut child = ivshmem()
+        let mut child = command
             .arg("serve")
             .arg(dir.path().join("s.sock"))
             .args(options)
@@ -108,6 +113,16 @@ fn a_size_that_is_rounded_up_is_said_and_who_comes_is_logged() {
     let mut log = String::new();
     server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(log.contains("3145728 bytes rounded up to 4194304") && log.contains("connected"), "{log}");
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_to_the_hard_one() {
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=100:200", env!("CARGO_BIN_EXE_ivshmem")]);
+    let server = Served::start_by(command, &[]);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(line.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["200", "200"]);
 }
 
 #[test]

@@ -210,6 +210,18 @@ fn v_tells_more() {
 }
 
 #[test]
+fn it_raises_its_limit_of_open_files_to_the_hard_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=100:200", env!("CARGO_BIN_EXE_ivshmem-server"), "-F", "-S"]).arg(&socket);
+    let daemon = Daemon::start(command, &socket);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.child.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(line.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["200", "200"]);
+}
+
+#[test]
 fn after_kill_9_it_starts_again_on_the_same_names() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let socket = dir.path().join("s");
