@@ -42,6 +42,7 @@ pub(crate) enum Verb {
     },
     /// Show what a target is: its size, and for a doorbell its id, its vectors and the peers
     Info {
+        /// plain:PATH or doorbell:SOCKET; `ivshmem --help` explains targets
         target: String,
         /// One JSON object instead of text
         #[arg(long)]
@@ -49,6 +50,7 @@ pub(crate) enum Verb {
     },
     /// Copy memory to standard output
     Read {
+        /// plain:PATH or doorbell:SOCKET; `ivshmem --help` explains targets
         target: String,
         /// First byte
         #[arg(value_parser = bytes, default_value = "0")]
@@ -62,6 +64,7 @@ pub(crate) enum Verb {
     },
     /// Copy standard input to memory
     Write {
+        /// plain:PATH or doorbell:SOCKET; `ivshmem --help` explains targets
         target: String,
         /// First byte
         #[arg(value_parser = bytes, default_value = "0")]
@@ -69,6 +72,7 @@ pub(crate) enum Verb {
     },
     /// Interrupt a peer
     Ring {
+        /// plain:PATH or doorbell:SOCKET; `ivshmem --help` explains targets
         target: String,
         /// The peer's id, as `info` shows it
         peer: u16,
@@ -80,6 +84,7 @@ pub(crate) enum Verb {
     },
     /// Print each interrupt, and the peers that come and go
     Listen {
+        /// plain:PATH or doorbell:SOCKET; `ivshmem --help` explains targets
         target: String,
         /// Vectors to listen on [default: all]
         vectors: Vec<u16>,

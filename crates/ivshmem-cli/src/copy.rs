@@ -19,7 +19,9 @@ pub(crate) fn read(
     hex: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let length = length.unwrap_or(memory.len().saturating_sub(offset));
+    let size = memory.len();
+    let room = size.checked_sub(offset).ok_or(Failure::Outside { offset, size })?;
+    let length = length.unwrap_or(room);
     // The whole range is checked before the first byte goes out.
     let part = memory.view(offset, length)?;
     let mut piece = vec![0; piece_len(length)];

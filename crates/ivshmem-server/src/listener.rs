@@ -122,7 +122,7 @@ fn lock_directory(path: &Path) -> Result<OwnedFd, Error> {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    let locking = || format!("opening the directory {}", dir.display());
+    let locking = || format!("opening the socket's directory {}", dir.display());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = open(dir, flags, Mode::empty()).map_err(Error::io(locking()))?;
     // Not for ever: anybody who may read the directory may hold its lock.

@@ -17,7 +17,10 @@ impl PidFile {
     /// Creates it, or takes over one that a dead server left. A link, or a file that holds anything but a process id,
     /// is left alone.
     pub(crate) fn create(path: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Io { doing: format!("writing the pid file {}", path.display()), source };
+        let failed = |source| Error::Io {
+            doing: format!("writing the pid file {} (-p chooses another, -F needs none)", path.display()),
+            source,
+        };
         loop {
             let file = File::options()
                 .read(true)

@@ -63,10 +63,12 @@ pub fn doorbell(path: impl AsRef<Path>) -> device::Doorbell {
     device::doorbell(path.as_ref())
 }
 
-/// Opens what one string names: `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:ADDRESS`, `windows:NUMBER`
-/// or `auto`. For command lines and configuration files.
+/// Opens what one string names: `plain:PATH`, `plain:PATH?size=64M` or `doorbell:PATH`. For command lines and
+/// configuration files. `pci:ADDRESS`, `windows:NUMBER` and `auto` are for devices inside guests and give
+/// `Unsupported` as yet.
 ///
-/// A plain target takes the options `size=BYTES`, with K, M or G behind the number, and `readonly`, joined by `&`.
+/// A plain target takes the options `size=BYTES`, decimal or 0x..., with K, M, G or T behind the number, and `readonly`,
+/// joined by `&`.
 ///
 /// # Errors
 /// [`OpenError`](device::OpenError): of the kind `InvalidArgument` when the string names nothing, otherwise what

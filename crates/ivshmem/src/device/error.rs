@@ -10,7 +10,7 @@ use crate::wire::MAX_VECTORS;
 #[non_exhaustive]
 pub enum OpenError {
     /// The file does not exist, and no size was given to create it.
-    #[error("{} does not exist; give a size to create it", .path.display())]
+    #[error("{} does not exist; give a size to create it, as in plain:PATH?size=64M", .path.display())]
     Missing {
         /// The file.
         path: PathBuf,
@@ -143,7 +143,7 @@ pub enum OpenError {
     },
     /// The string names no device.
     #[error(
-        "cannot open {target:?}: {problem}; targets are plain:PATH, plain:PATH?size=64M, doorbell:PATH, pci:ADDRESS, windows:NUMBER, auto"
+        "cannot open {target:?}: {problem}; targets are plain:PATH, plain:PATH?size=64M and doorbell:PATH"
     )]
     BadTarget {
         /// The string.
@@ -152,7 +152,7 @@ pub enum OpenError {
         problem: String,
     },
     /// This kind of device does not exist on this system.
-    #[error("{what} does not exist on this system")]
+    #[error("{what} is not supported on this system")]
     Unsupported {
         /// What was asked for.
         what: &'static str,

@@ -46,8 +46,11 @@ impl Device {
         matches!(self.peer(id), Ok(Some(_)))
     }
 
-    /// Raises an interrupt at a peer, or at this device itself when `peer` is its own id. Never blocks; an interrupt
-    /// that is pending already is a success.
+    /// Raises an interrupt at a peer, or at this device itself when `peer` is its own id. An interrupt that
+    /// is pending already is a success.
+    ///
+    /// Does not block, unless a hostile peer makes the eventfd blocking and fills it in this very moment: that can hold
+    /// up the calling thread, and nobody else.
     ///
     /// # Errors
     /// When nobody has this id, or the peer has no such vector, or the device is closed.

@@ -9,8 +9,8 @@ pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
         Some(("plain", rest)) => open_plain(rest).map_err(bad)?.open(),
         Some(("doorbell", "")) => Err(bad("the path is missing".to_string())),
         Some(("doorbell", path)) => doorbell::doorbell(Path::new(path)).connect(),
-        Some(("pci" | "windows", _)) => Err(OpenError::Unsupported { what: "opening devices of guests" }),
-        _ if target == "auto" => Err(OpenError::Unsupported { what: "finding devices of guests" }),
+        Some(("pci" | "windows", _)) => Err(OpenError::Unsupported { what: "opening a device of a guest" }),
+        _ if target == "auto" => Err(OpenError::Unsupported { what: "finding devices of a guest" }),
         _ => Err(bad(advice(target))),
     }
 }
@@ -31,21 +31,24 @@ fn open_plain(rest: &str) -> Result<plain::Plain, String> {
     Ok(plain)
 }
 
-/// Bytes, with a power of 1024 behind.
+/// Bytes, decimal or hexadecimal, with a power of 1024 behind.
 fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G']);
+    let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']);
     let shift = match &text[digits.len()..] {
         "" => 0,
         "k" | "K" => 10,
         "m" | "M" => 20,
         "g" | "G" => 30,
-        _ => return Err(format!("{text:?} is no size; write a number, or one with K, M or G behind")),
+        "t" | "T" => 40,
+        _ => return Err(format!("{text:?} is no size; write a number, or one with K, M, G or T behind")),
     };
-    let plain_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    let bytes = if plain_digits { digits.parse::<u64>().ok() } else { None };
+    let (digits, radix) = digits.strip_prefix("0x").map_or((digits, 10), |digits| (digits, 16));
+    // The standard library would take a sign.
+    let only_digits = digits.chars().all(|c| c.is_digit(radix));
+    let bytes = if only_digits { u64::from_str_radix(digits, radix).ok() } else { None };
     match bytes.and_then(|bytes| bytes.checked_mul(1 << shift)) {
         Some(0) | None => {
-            Err(format!("{text:?} is no size; write 1 to 2^63, or a number with K, M or G behind"))
+            Err(format!("{text:?} is no size; write 1 to 2^63, or a number with K, M, G or T behind"))
         }
         Some(bytes) => Ok(bytes),
     }
@@ -56,6 +59,9 @@ fn advice(target: &str) -> String {
     let Ok(facts) = Path::new(target).metadata() else {
         return "it begins with none of the forms below".to_string();
     };
+    if facts.is_dir() {
+        return "it is a directory".to_string();
+    }
     let scheme = if facts.is_file() { "plain" } else { "doorbell" };
     format!("it is a path; write {scheme}:{target}")
 }
@@ -67,11 +73,22 @@ mod tests {
 
     #[test]
     fn sizes_have_suffixes_and_limits() {
-        let good = [("1", 1), ("64", 64), ("4k", 4096), ("3M", 3 << 20), ("2G", 2 << 30)];
+        let good = [
+            ("1", 1),
+            ("64", 64),
+            ("4k", 4096),
+            ("3M", 3 << 20),
+            ("2G", 2 << 30),
+            ("1T", 1 << 40),
+            ("0x1000", 4096),
+            ("0x10K", 16 << 10),
+        ];
         for (text, bytes) in good {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "0", "0K", "-1", "+1", "1Z", "1KK", "K", "0x10", "1 M", "18446744073709551615G"] {
+        for text in
+            ["", "0", "0K", "-1", "+1", "1Z", "1KK", "K", "0x", "0x+1", "0xg", "1 M", "18446744073709551615G"]
+        {
             assert!(size(text).is_err(), "{text}");
         }
     }
@@ -100,6 +117,7 @@ mod tests {
             ("doorbell:".into(), "the path is missing".into()),
             ("plain:/x?size=1Z".into(), "no size".into()),
             ("plain:/x?colour=red".into(), "no option".into()),
+            (directory.path().display().to_string(), "it is a directory".into()),
             ("nonsense".into(), "plain:PATH".into()),
             ("".into(), "doorbell:PATH".into()),
         ];

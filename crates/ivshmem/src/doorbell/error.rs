@@ -21,7 +21,7 @@ pub enum DoorbellError {
         device: &'static str,
     },
     /// Nobody has this id now.
-    #[error("no peer {peer} is connected; peers() lists those who are")]
+    #[error("no peer {peer} is connected; peers(), or `ivshmem info`, lists those who are")]
     UnknownPeer {
         /// The id that was asked for.
         peer: PeerId,
