@@ -42,3 +42,58 @@ pub enum ErrorKind {
     /// Any other failure of the operating system.
     Io,
 }
+
+impl ErrorKind {
+    /// Every kind, for programs and bindings that translate them.
+    pub const ALL: &[Self] = &[
+        Self::NotFound,
+        Self::PermissionDenied,
+        Self::AlreadyExists,
+        Self::InvalidArgument,
+        Self::OutOfBounds,
+        Self::Misaligned,
+        Self::Closed,
+        Self::ReadOnly,
+        Self::Unsupported,
+        Self::NoSpace,
+        Self::Busy,
+        Self::UnknownPeer,
+        Self::UnknownVector,
+        Self::Refused,
+        Self::Protocol,
+        Self::ServerGone,
+        Self::TimedOut,
+        Self::Io,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_all_kinds_is_complete() {
+        // Whoever adds a kind comes here: the list and the count below need it, too.
+        let number = |kind| match kind {
+            ErrorKind::NotFound => 0,
+            ErrorKind::PermissionDenied => 1,
+            ErrorKind::AlreadyExists => 2,
+            ErrorKind::InvalidArgument => 3,
+            ErrorKind::OutOfBounds => 4,
+            ErrorKind::Misaligned => 5,
+            ErrorKind::Closed => 6,
+            ErrorKind::ReadOnly => 7,
+            ErrorKind::Unsupported => 8,
+            ErrorKind::NoSpace => 9,
+            ErrorKind::Busy => 10,
+            ErrorKind::UnknownPeer => 11,
+            ErrorKind::UnknownVector => 12,
+            ErrorKind::Refused => 13,
+            ErrorKind::Protocol => 14,
+            ErrorKind::ServerGone => 15,
+            ErrorKind::TimedOut => 16,
+            ErrorKind::Io => 17,
+        };
+        assert!(ErrorKind::ALL.iter().map(|kind| number(*kind)).eq(0..18));
+    }
+}

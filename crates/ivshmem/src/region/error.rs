@@ -58,6 +58,12 @@ pub enum MemoryError {
         /// What the system said.
         source: io::Error,
     },
+    /// The shared pages could not be replaced; they go when the last view does.
+    #[error("cannot give shared pages back before the last view is dropped")]
+    Detach {
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 impl MemoryError {
@@ -72,7 +78,7 @@ impl MemoryError {
             Self::No128Bit => ErrorKind::Unsupported,
             Self::NoMemory { .. } => ErrorKind::NoSpace,
             Self::Sync { source, .. } if source.kind() == io::ErrorKind::StorageFull => ErrorKind::NoSpace,
-            Self::Sync { .. } => ErrorKind::Io,
+            Self::Sync { .. } | Self::Detach { .. } => ErrorKind::Io,
         }
     }
 }

@@ -113,6 +113,20 @@ impl Memory {
         self.region.close();
     }
 
+    /// Closes the region, and puts private zeroes in the place of the shared pages.
+    ///
+    /// Whoever still goes through [`as_ptr`](Self::as_ptr) does not fault: it reads zeroes, and what it writes reaches
+    /// nobody. The addresses stay taken until the last view is dropped. For callers, such as a Java virtual machine,
+    /// whose running accesses nobody can wait for.
+    ///
+    /// # Errors
+    /// [`MemoryError::Detach`] when the system has no room for the change. The region is closed then, too; the shared
+    /// pages stay until the last view is dropped.
+    pub fn detach(&self) -> Result<(), MemoryError> {
+        self.close();
+        self.region.pages().detach().map_err(|source| MemoryError::Detach { source })
+    }
+
     /// Whether the region was closed, through any view.
     pub fn is_closed(&self) -> bool {
         self.region.gate() == 0

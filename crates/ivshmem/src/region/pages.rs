@@ -23,6 +23,11 @@ pub(crate) unsafe trait Pages: Send + Sync {
     fn sync(&self, _offset: usize, _len: usize) -> io::Result<()> {
         Ok(())
     }
+
+    /// Lets go of shared memory while the addresses stay valid; pages that nobody else sees may stay.
+    fn detach(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The owner of pages, common to all views of them.
@@ -92,5 +97,9 @@ unsafe impl Pages for crate::sys::linux::mapping::Mapping {
 
     fn sync(&self, offset: usize, len: usize) -> io::Result<()> {
         self.sync(offset, len)
+    }
+
+    fn detach(&self) -> io::Result<()> {
+        self.detach()
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::ptr::{NonNull, null_mut};
 
-use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags, madvise, mmap, msync, munmap};
+use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags, madvise, mmap, mmap_anonymous, msync, munmap};
 
 /// An owned shared mapping, unmapped on drop.
 #[derive(Debug)]
@@ -65,6 +65,17 @@ impl Mapping {
         Ok(unsafe { msync(start.as_ptr().cast(), len + before, MsyncFlags::SYNC) }?)
     }
 
+    /// Replaces the pages where they are by private ones full of zeroes and gives the shared ones back.
+    ///
+    /// Addresses stay valid: an access that runs meanwhile meets the old page or the new one.
+    pub fn detach(&self) -> io::Result<()> {
+        let access = if self.read_only { ProtFlags::READ } else { ProtFlags::READ | ProtFlags::WRITE };
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: the place is our own mapping, of which no reference exists, and it stays mapped with the same access.
+        unsafe { mmap_anonymous(self.start.as_ptr().cast(), self.len, access, flags) }?;
+        Ok(())
+    }
+
     fn advise(&self, advice: Advice) -> io::Result<()> {
         // SAFETY: none of the advice given here changes what the bytes are.
         Ok(unsafe { madvise(self.start.as_ptr().cast(), self.len, advice) }?)
@@ -76,5 +87,34 @@ impl Drop for Mapping {
         // SAFETY: mapped in new() with this length; views keep the owner, so none is left.
         let result = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
         debug_assert!(result.is_ok(), "munmap of a mapping of our own: {result:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detached_mapping_reads_zeroes_and_writes_reach_nobody() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(8192).unwrap();
+        let (one, two) =
+            (Mapping::new(&file, 0, 8192, false).unwrap(), Mapping::new(&file, 0, 8192, false).unwrap());
+        let (here, there) = (one.start().as_ptr(), two.start().as_ptr());
+        // SAFETY: inside a mapping that lives.
+        unsafe { here.write_volatile(7) };
+        // SAFETY: as above.
+        assert_eq!(unsafe { there.read_volatile() }, 7);
+        one.detach().unwrap();
+        // The file has no byte left: the pages of a mapping of it would fault.
+        file.set_len(0).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { here.read_volatile() }, 0);
+        // SAFETY: as above.
+        unsafe { here.write_volatile(9) };
+        file.set_len(8192).unwrap();
+        // SAFETY: as above.
+        assert_eq!(unsafe { there.read_volatile() }, 0);
+        one.detach().unwrap();
     }
 }
