@@ -1,0 +1,208 @@
+//! Devices: opening and closing, who is there, ringing, and waiting to be rung.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ivshmem::device::Device;
+use ivshmem::doorbell::{DoorbellError, Registration};
+use jni::objects::{JClass, JIntArray, JString};
+use jni::sys::{jboolean, jint, jlong};
+use jni::{Env, NativeMethod, native_method};
+
+use crate::error::{BridgeError, Throw};
+use crate::handles::Handles;
+use crate::memory::MEMORIES;
+use crate::peer_news::PeerNews;
+
+/// The devices that Java has opened and not yet freed.
+pub(crate) static DEVICES: Handles<Opened> = Handles::new("device");
+
+/// A device, and the news about its peers for the thread of Java's that asks for them.
+pub(crate) struct Opened {
+    device: Device,
+    news: Arc<PeerNews>,
+    _listening: Option<Registration>,
+}
+
+pub(crate) const METHODS: &[NativeMethod] = &[
+    native_method! { static fn open_plain(path: JString, size: jlong) -> jlong, error_policy = Throw },
+    native_method! { static fn connect(path: JString, timeout_millis: jlong) -> jlong, error_policy = Throw },
+    native_method! { static fn open(target: JString) -> jlong, error_policy = Throw },
+    native_method! { static fn device_memory(device: jlong) -> jlong, error_policy = Throw },
+    native_method! { static fn device_supports_interrupts(device: jlong) -> jboolean, error_policy = Throw },
+    native_method! { static fn device_own_id(device: jlong) -> jint, error_policy = Throw },
+    native_method! { static fn device_vectors(device: jlong) -> jint, error_policy = Throw },
+    native_method! { static fn device_peers(device: jlong) -> [jint], error_policy = Throw },
+    native_method! { static fn device_peer_vectors(device: jlong, peer: jint) -> jint, error_policy = Throw },
+    native_method! { static fn device_ring(device: jlong, peer: jint, vector: jint), error_policy = Throw },
+    native_method! { static fn device_wait(device: jlong, vector: jint) -> jboolean, error_policy = Throw },
+    native_method! { static fn device_peer_news(device: jlong) -> [jint], error_policy = Throw },
+    native_method! { static fn device_peers_again(device: jlong), error_policy = Throw },
+    native_method! { static fn device_close(device: jlong), error_policy = Throw },
+    native_method! { static fn device_free(device: jlong), error_policy = Throw },
+];
+
+/// A negative size stands for none.
+fn open_plain<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+    path: JString<'local>,
+    size: jlong,
+) -> Result<jlong, BridgeError> {
+    let plain = ivshmem::plain(path.try_to_string(env)?);
+    give(match u64::try_from(size) {
+        Ok(size) => plain.size(size).open()?,
+        Err(_) => plain.open()?,
+    })
+}
+
+fn connect<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+    path: JString<'local>,
+    timeout_millis: jlong,
+) -> Result<jlong, BridgeError> {
+    let timeout = Duration::from_millis(u64::try_from(timeout_millis).unwrap_or(0));
+    give(ivshmem::doorbell(path.try_to_string(env)?).timeout(timeout).connect()?)
+}
+
+fn open<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+    target: JString<'local>,
+) -> Result<jlong, BridgeError> {
+    give(ivshmem::open(&target.try_to_string(env)?)?)
+}
+
+fn give(device: Device) -> Result<jlong, BridgeError> {
+    let news = Arc::new(PeerNews::new());
+    let listener = Arc::clone(&news);
+    let listening = match device.supports_interrupts() {
+        true => Some(device.on_peer(move |event| listener.tell(event))?),
+        false => None,
+    };
+    Ok(DEVICES.give(Opened { device, news, _listening: listening }))
+}
+
+/// A handle of its own for the memory, which outlives the device's.
+fn device_memory<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+) -> Result<jlong, BridgeError> {
+    Ok(MEMORIES.give(DEVICES.find(device)?.device.memory().clone()))
+}
+
+fn device_supports_interrupts<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+) -> Result<jboolean, BridgeError> {
+    Ok(DEVICES.find(device)?.device.supports_interrupts())
+}
+
+/// -1 for a device that has none.
+fn device_own_id<'local>(_: &mut Env<'local>, _: JClass<'local>, device: jlong) -> Result<jint, BridgeError> {
+    Ok(DEVICES.find(device)?.device.own_id().map_or(-1, |id| id.0.into()))
+}
+
+fn device_vectors<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+) -> Result<jint, BridgeError> {
+    Ok(DEVICES.find(device)?.device.vectors().into())
+}
+
+fn device_peers<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+) -> Result<JIntArray<'local>, BridgeError> {
+    let peers = DEVICES.find(device)?.device.peers()?;
+    let ids: Vec<jint> = peers.iter().map(|peer| peer.id.0.into()).collect();
+    ints(env, &ids)
+}
+
+/// -1 when nobody has this id.
+fn device_peer_vectors<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+    peer: jint,
+) -> Result<jint, BridgeError> {
+    let Ok(peer) = u16::try_from(peer) else { return Ok(-1) };
+    let peer = DEVICES.find(device)?.device.peer(peer)?;
+    Ok(peer.map_or(-1, |peer| peer.vectors.into()))
+}
+
+fn device_ring<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+    peer: jint,
+    vector: jint,
+) -> Result<(), BridgeError> {
+    let peer = u16::try_from(peer).map_err(|_| BridgeError::UnknownPeer(peer))?;
+    let vector = u16::try_from(vector).map_err(|_| BridgeError::UnknownVector(vector))?;
+    Ok(DEVICES.find(device)?.device.ring(peer, vector)?)
+}
+
+/// True when the vector was rung, false once the device is closed.
+fn device_wait<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+    vector: jint,
+) -> Result<jboolean, BridgeError> {
+    let vector = u16::try_from(vector).map_err(|_| BridgeError::UnknownVector(vector))?;
+    let Ok(opened) = DEVICES.find(device) else { return Ok(false) };
+    match opened.device.wait(vector, None) {
+        Err(DoorbellError::Closed) => Ok(false),
+        rung => Ok(rung?),
+    }
+}
+
+/// Waits for news and gives the peer, 1 if it has left, and its vectors or -1. An empty array once closed.
+fn device_peer_news<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+) -> Result<JIntArray<'local>, BridgeError> {
+    let Ok(news) = DEVICES.with(device, |opened| Ok(Arc::clone(&opened.news))) else { return ints(env, &[]) };
+    match news.next()? {
+        Some(news) => {
+            let vectors = news.vectors.map_or(-1, jint::from);
+            ints(env, &[news.peer.0.into(), news.left.into(), vectors])
+        }
+        None => ints(env, &[]),
+    }
+}
+
+fn device_peers_again<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+) -> Result<(), BridgeError> {
+    let opened = DEVICES.find(device)?;
+    Ok(opened.news.tell_all(|| opened.device.peers())?)
+}
+
+/// Wakes all who wait.
+fn device_close<'local>(_: &mut Env<'local>, _: JClass<'local>, device: jlong) -> Result<(), BridgeError> {
+    let opened = DEVICES.find(device)?;
+    opened.news.close();
+    opened.device.close();
+    Ok(())
+}
+
+fn device_free<'local>(_: &mut Env<'local>, _: JClass<'local>, device: jlong) -> Result<(), BridgeError> {
+    DEVICES.free(device);
+    Ok(())
+}
+
+fn ints<'local>(env: &mut Env<'local>, values: &[jint]) -> Result<JIntArray<'local>, BridgeError> {
+    let array = env.new_int_array(values.len())?;
+    array.set_region(env, 0, values)?;
+    Ok(array)
+}

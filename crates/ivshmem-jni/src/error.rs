@@ -1,0 +1,113 @@
+use std::any::Any;
+use std::error::Error;
+
+use ivshmem::ErrorKind;
+use ivshmem::device::OpenError;
+use ivshmem::doorbell::{ConnectionError, DoorbellError};
+use ivshmem::region::MemoryError;
+use jni::errors::ErrorPolicy;
+use jni::objects::{JThrowable, JValue};
+use jni::{Env, jni_sig, jni_str};
+
+/// Whatever can go wrong on the way of a call from Java to the library and back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BridgeError {
+    #[error("the {0} is closed")]
+    NoSuchHandle(&'static str),
+    #[error("{0}")]
+    Argument(String),
+    #[error("no peer has the id {0}: ids are 0 to 65535")]
+    UnknownPeer(i32),
+    #[error("nobody has a vector {0}: vectors are 0 to 255")]
+    UnknownVector(i32),
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Doorbell(#[from] DoorbellError),
+    #[error("the server is gone; memory and the peers known so far go on working")]
+    ServerGone(#[from] ConnectionError),
+    #[error(transparent)]
+    Server(#[from] ivshmem_server::Error),
+    #[error(transparent)]
+    Jni(#[from] jni::errors::Error),
+}
+
+impl BridgeError {
+    /// What Java decides by: the name of an [`ErrorKind`], or `Argument` for a mistake in the call itself.
+    fn kind(&self) -> String {
+        let kind = match self {
+            Self::Argument(_) | Self::Open(OpenError::BadTarget { .. }) => return "Argument".to_string(),
+            Self::NoSuchHandle(_) => ErrorKind::Closed,
+            Self::UnknownPeer(_) => ErrorKind::UnknownPeer,
+            Self::UnknownVector(_) => ErrorKind::UnknownVector,
+            Self::Memory(error) => error.kind(),
+            Self::Open(error) => error.kind(),
+            Self::Doorbell(error) => error.kind(),
+            Self::ServerGone(_) => ErrorKind::ServerGone,
+            Self::Server(error) => error.kind(),
+            Self::Jni(_) => ErrorKind::Io,
+        };
+        format!("{kind:?}")
+    }
+
+    /// The text of the error and of its causes.
+    fn text(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// The one place where failures become Java exceptions. Which class an error gets, Java decides by its kind.
+pub(crate) struct Throw;
+
+impl<T: Default> ErrorPolicy<T, BridgeError> for Throw {
+    type Captures<'frame: 'call, 'call> = ();
+
+    fn on_error<'frame: 'call, 'call>(
+        env: &mut Env<'frame>,
+        (): &mut (),
+        error: BridgeError,
+    ) -> jni::errors::Result<T> {
+        // An exception that is on its way already says more.
+        if !env.exception_check() {
+            throw(env, &error.kind(), &error.text())?;
+        }
+        Ok(T::default())
+    }
+
+    fn on_panic<'frame: 'call, 'call>(
+        env: &mut Env<'frame>,
+        (): &mut (),
+        payload: Box<dyn Any + Send>,
+    ) -> jni::errors::Result<T> {
+        let text =
+            payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+        throw(env, "Panic", text.unwrap_or("it gave no reason"))?;
+        Ok(T::default())
+    }
+}
+
+fn throw(env: &mut Env<'_>, kind: &str, text: &str) -> jni::errors::Result<()> {
+    // Found by the class loader of the native method that is being called, so by our own.
+    let class = env.find_class(jni_str!("io/github/alexanderschuetz97/ivshmem4j/internal/NativeFailure"))?;
+    let (kind, text) = (env.new_string(kind)?, env.new_string(text)?);
+    let exception = env.call_static_method(
+        class,
+        jni_str!("exception"),
+        jni_sig!((java.lang.String, java.lang.String) -> java.lang.RuntimeException),
+        &[JValue::Object(&kind), JValue::Object(&text)],
+    )?;
+    let exception = env.cast_local::<JThrowable>(exception.l()?)?;
+    match env.throw(exception) {
+        // That is how a success looks: an exception is on its way.
+        Err(jni::errors::Error::JavaException) => Ok(()),
+        other => other,
+    }
+}

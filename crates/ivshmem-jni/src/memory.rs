@@ -1,0 +1,179 @@
+//! Mapped memory: its address for Java's own accesses, and the accesses that Java cannot do itself.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use ivshmem::region::Memory;
+use jni::objects::{JByteArray, JClass};
+use jni::sys::{jboolean, jbyte, jint, jlong, jshort};
+use jni::{Env, NativeMethod, native_method};
+
+use crate::error::{BridgeError, Throw};
+use crate::handles::Handles;
+
+/// The memory of every device that Java has opened, and of closed ones until nobody can reach their address any more.
+pub(crate) static MEMORIES: Handles<Memory> = Handles::new("memory");
+
+pub(crate) const METHODS: &[&[NativeMethod]] = &[
+    &[
+        native_method! { static fn memory_address(memory: jlong) -> jlong, error_policy = Throw },
+        native_method! { static fn memory_size(memory: jlong) -> jlong, error_policy = Throw },
+        native_method! { static fn memory_is_writeable(memory: jlong) -> jboolean, error_policy = Throw },
+        native_method! { static fn memory_close(memory: jlong), error_policy = Throw },
+        native_method! { static fn memory_free(memory: jlong), error_policy = Throw },
+        native_method! { static fn memory_sync(memory: jlong, offset: jlong, length: jlong), error_policy = Throw },
+        native_method! {
+            static fn compare_and_set_16(memory: jlong, offset: jlong, data: [jbyte]) -> jboolean,
+            name = "compareAndSet16",
+            error_policy = Throw,
+        },
+        native_method! {
+            static fn supports_16() -> jboolean,
+            name = "supports16ByteCompareAndSet",
+            error_policy = Throw,
+        },
+    ],
+    bytes::METHODS,
+    shorts::METHODS,
+    ints::METHODS,
+    longs::METHODS,
+];
+
+fn memory_address<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    memory: jlong,
+) -> Result<jlong, BridgeError> {
+    let address = MEMORIES.with(memory, |memory| Ok(memory.as_ptr().addr()))?;
+    Ok(jlong::try_from(address).expect("addresses of programs are in the lower half"))
+}
+
+fn memory_size<'local>(_: &mut Env<'local>, _: JClass<'local>, memory: jlong) -> Result<jlong, BridgeError> {
+    let size = MEMORIES.with(memory, |memory| Ok(memory.len()))?;
+    Ok(jlong::try_from(size).expect("a mapping has at most isize::MAX bytes"))
+}
+
+fn memory_is_writeable<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    memory: jlong,
+) -> Result<jboolean, BridgeError> {
+    MEMORIES.with(memory, |memory| Ok(!memory.is_read_only()))
+}
+
+/// From here on accesses by address, which Java does, read zeroes and write to nobody.
+fn memory_close<'local>(_: &mut Env<'local>, _: JClass<'local>, memory: jlong) -> Result<(), BridgeError> {
+    Ok(MEMORIES.find(memory)?.detach()?)
+}
+
+/// From here on the address means nothing.
+fn memory_free<'local>(_: &mut Env<'local>, _: JClass<'local>, memory: jlong) -> Result<(), BridgeError> {
+    MEMORIES.free(memory);
+    Ok(())
+}
+
+fn memory_sync<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    memory: jlong,
+    offset: jlong,
+    length: jlong,
+) -> Result<(), BridgeError> {
+    let memory = MEMORIES.find(memory)?;
+    Ok(memory.sync(unsigned(offset)?, unsigned(length)?)?)
+}
+
+fn compare_and_set_16<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+    memory: jlong,
+    offset: jlong,
+    data: JByteArray<'local>,
+) -> Result<jboolean, BridgeError> {
+    let length = data.len(env)?;
+    if length != 32 {
+        let text = format!("16 expected bytes and 16 new ones are needed, {length} were given");
+        return Err(BridgeError::Argument(text));
+    }
+    let (mut expected, mut new) = ([0; 16], [0; 16]);
+    data.get_region(env, 0, &mut expected)?;
+    data.get_region(env, 16, &mut new)?;
+    let [expected, new] = [expected, new].map(|bytes| u128::from_ne_bytes(bytes.map(jbyte::cast_unsigned)));
+    let offset = unsigned(offset)?;
+    MEMORIES.with(memory, |memory| Ok(memory.compare_exchange_128(offset, expected, new)?.is_ok()))
+}
+
+fn supports_16<'local>(_: &mut Env<'local>, _: JClass<'local>) -> Result<jboolean, BridgeError> {
+    Ok(Memory::supports_128bit_compare_exchange())
+}
+
+/// The atomic operations on one type of Java, each an overload of one name.
+macro_rules! atomics {
+    ($($module:ident: $type:ident;)*) => {$(
+        mod $module {
+            use super::*;
+
+            pub(super) const METHODS: &[NativeMethod] = &[
+                native_method! {
+                    static fn get_and_add(memory: jlong, offset: jlong, delta: $type) -> $type,
+                    error_policy = Throw,
+                },
+                native_method! {
+                    static fn get_and_set(memory: jlong, offset: jlong, value: $type) -> $type,
+                    error_policy = Throw,
+                },
+                native_method! {
+                    static fn compare_and_set(memory: jlong, offset: jlong, expect: $type, update: $type) -> jboolean,
+                    error_policy = Throw,
+                },
+            ];
+
+            fn get_and_add<'local>(
+                _: &mut Env<'local>,
+                _: JClass<'local>,
+                memory: jlong,
+                offset: jlong,
+                delta: $type,
+            ) -> Result<$type, BridgeError> {
+                let offset = unsigned(offset)?;
+                MEMORIES.with(memory, |memory| Ok(memory.fetch_add(offset, delta, SeqCst)?))
+            }
+
+            fn get_and_set<'local>(
+                _: &mut Env<'local>,
+                _: JClass<'local>,
+                memory: jlong,
+                offset: jlong,
+                value: $type,
+            ) -> Result<$type, BridgeError> {
+                let offset = unsigned(offset)?;
+                MEMORIES.with(memory, |memory| Ok(memory.swap(offset, value, SeqCst)?))
+            }
+
+            fn compare_and_set<'local>(
+                _: &mut Env<'local>,
+                _: JClass<'local>,
+                memory: jlong,
+                offset: jlong,
+                expect: $type,
+                update: $type,
+            ) -> Result<jboolean, BridgeError> {
+                let offset = unsigned(offset)?;
+                MEMORIES.with(memory, |memory| {
+                    Ok(memory.compare_exchange(offset, expect, update, SeqCst, SeqCst)?.is_ok())
+                })
+            }
+        }
+    )*};
+}
+atomics! {
+    bytes: jbyte;
+    shorts: jshort;
+    ints: jint;
+    longs: jlong;
+}
+
+/// Java has no unsigned numbers; a negative offset or length is outside of every memory.
+fn unsigned(number: jlong) -> Result<u64, BridgeError> {
+    u64::try_from(number)
+        .map_err(|_| BridgeError::Argument(format!("{number} is no offset and no length: it is negative")))
+}
