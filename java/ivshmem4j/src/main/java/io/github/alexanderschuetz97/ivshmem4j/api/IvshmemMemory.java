@@ -1,0 +1,178 @@
+package io.github.alexanderschuetz97.ivshmem4j.api;
+
+import java.util.Collection;
+
+/**
+ * A device: shared memory and, where the device has them, interrupts and peers.
+ *
+ * <p>What a device lacks it says: the matching {@code hasX}, {@code knowsX} or {@code supportsX} is false, and the
+ * methods behind it throw {@link UnsupportedOperationException}. Memory without a doorbell
+ * ({@link Ivshmem#plain(String)}) lacks all of them; there, registering and removing routines and listeners does
+ * nothing.
+ *
+ * <p>All methods may be called from any thread, callbacks included. After {@link #close()} all but {@link #close()},
+ * {@link #isClosed()}, {@link #getMemory()} and the removing of routines and listeners throw
+ * {@link IllegalStateException}.
+ */
+public interface IvshmemMemory extends AutoCloseable {
+
+    /**
+     * The memory of the device. Closing it closes the device.
+     *
+     * @return always the same object, also after closing
+     */
+    NativeMemory getMemory();
+
+    /**
+     * Whether this device has an id that others can send interrupts to.
+     *
+     * @return true if {@link #getOwnPeerID()} works
+     * @throws IllegalStateException if the device is closed
+     */
+    boolean hasOwnPeerID();
+
+    /**
+     * The id that others send interrupts to.
+     *
+     * @return 0 to 65535
+     * @throws UnsupportedOperationException if there is none
+     * @throws IllegalStateException if the device is closed
+     */
+    int getOwnPeerID();
+
+    /**
+     * Whether this device is told who else is connected. Devices inside virtual machines are not.
+     *
+     * @return true if {@link #getPeers()} and {@link #isOtherPeerConnected(int)} work
+     * @throws IllegalStateException if the device is closed
+     */
+    boolean knowsOtherPeers();
+
+    /**
+     * Whether a peer is connected now, as far as the server has told.
+     *
+     * @param peer id of the peer, any value
+     * @return true if it is; false for the own id
+     * @throws UnsupportedOperationException if that is not known
+     * @throws IllegalStateException if the device is closed
+     */
+    boolean isOtherPeerConnected(int peer);
+
+    /**
+     * The peers that are connected now, without this one.
+     *
+     * @return a copy: their ids in ascending order
+     * @throws UnsupportedOperationException if that is not known
+     * @throws IllegalStateException if the device is closed
+     */
+    Collection<Integer> getPeers();
+
+    /**
+     * Whether this device is told how many vectors its peers have.
+     *
+     * @return true if {@link #getVectors(int)} works
+     * @throws IllegalStateException if the device is closed
+     */
+    boolean knowsOtherPeerVectors();
+
+    /**
+     * The number of vectors that a peer is known to have so far.
+     *
+     * @param peer id of the peer; the own one is allowed
+     * @return number of vectors: valid ones are 0 to that number minus 1
+     * @throws IvshmemException with the code {@code UNKNOWN_PEER} if no such peer is connected
+     * @throws UnsupportedOperationException if that is not known
+     * @throws IllegalStateException if the device is closed
+     */
+    int getVectors(int peer);
+
+    /**
+     * The number of vectors on which this device can be called.
+     *
+     * @return number of vectors: valid ones are 0 to that number minus 1; 0 if this device has no interrupts
+     * @throws IllegalStateException if the device is closed
+     */
+    int getOwnVectors();
+
+    /**
+     * Whether this device has a vector.
+     *
+     * @param vector any number
+     * @return true from 0 to {@link #getOwnVectors()} minus 1
+     * @throws IllegalStateException if the device is closed
+     */
+    boolean isVectorValid(int vector);
+
+    /**
+     * Closes the memory, stops all calls and leaves the server. Returns at once: it waits neither for accesses nor for
+     * callbacks that run at that moment. A second call does nothing.
+     */
+    @Override
+    void close();
+
+    /**
+     * Whether the device was closed.
+     *
+     * @return true after {@link #close()}, here or of {@link #getMemory()}
+     */
+    boolean isClosed();
+
+    /**
+     * Whether the device can send or receive interrupts.
+     *
+     * @return true if it can
+     * @throws IllegalStateException if the device is closed
+     */
+    boolean supportsInterrupts();
+
+    /**
+     * Sends an interrupt. Returns at once; interrupts that the peer has not noticed yet are merged into one.
+     *
+     * @param peer id of the peer; the own one is allowed
+     * @param vector number of the vector, from 0
+     * @throws IvshmemException with the code {@code UNKNOWN_PEER} or {@code UNKNOWN_VECTOR} if the peer is not connected
+     *     or has no such vector: it may have left just now
+     * @throws UnsupportedOperationException if this device has no interrupts
+     * @throws IllegalStateException if the device is closed
+     * @throws IvshmemException if the operating system fails to send it
+     */
+    void sendInterrupt(int peer, int vector);
+
+    /**
+     * Has a routine called for the interrupts of a vector. A routine is registered once for a vector, however often
+     * this is called; several routines may share a vector, and one routine several vectors.
+     *
+     * @param vector number of an own vector, from 0
+     * @param isr the routine; not null
+     * @throws IvshmemException with the code {@code UNKNOWN_VECTOR} if this device has no such vector
+     * @throws NullPointerException if the routine is null
+     * @throws IllegalStateException if the device is closed
+     */
+    void registerInterruptServiceRoutine(int vector, InterruptServiceRoutine isr);
+
+    /**
+     * Has a routine not called any more for a vector. A call that runs at that moment comes to its end. Does nothing if
+     * it is not registered, or after closing.
+     *
+     * @param vector number of the vector
+     * @param isr the routine
+     */
+    void removeInterruptServiceRoutine(int vector, InterruptServiceRoutine isr);
+
+    /**
+     * Has a listener called when peers come and go, and at once for each peer that is connected.
+     *
+     * @param listener the listener; not null
+     * @throws NullPointerException if the listener is null
+     * @throws IllegalStateException if the device is closed
+     */
+    void registerPeerConnectionListener(PeerConnectionListener listener);
+
+    /**
+     * Has a listener not called any more. A call that runs at that moment comes to its end. Does nothing if it is not
+     * registered, or after closing.
+     *
+     * @param listener the listener
+     */
+    void removePeerConnectionListener(PeerConnectionListener listener);
+}

@@ -1,0 +1,285 @@
+package io.github.alexanderschuetz97.ivshmem4j.api;
+
+import java.io.SyncFailedException;
+import java.nio.ByteBuffer;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+
+/**
+ * Memory that other programs, in other virtual machines or on the host, read and write at the same time.
+ *
+ * <h2>Rules of all methods</h2>
+ * <ul>
+ *   <li>Offsets and lengths are {@code long}, in bytes, from 0 to {@link #size()}. Any alignment will do.
+ *   <li>Numbers of several bytes are in the processor's byte order, unless the name says {@code LE} (lowest byte first)
+ *       or {@code BE} (highest byte first).
+ *   <li>Every method may be called from any thread, at any time, {@link #close()} included.
+ *   <li>{@link IllegalArgumentException}: a byte of the access would be outside the memory, an offset or a length is
+ *       negative, or outside the array. An access of length 0 needs an offset inside the memory, too. Nothing was
+ *       read or written then.
+ *   <li>{@link IllegalStateException}: the memory is closed.
+ *   <li>{@link UnsupportedOperationException}: a write to memory that was opened for reading only.
+ *   <li>{@link IvshmemException}: the file behind the memory was made shorter by somebody else, and the JVM noticed
+ *       in time. See <em>Truncated files</em>.
+ *   <li>{@link NullPointerException}: an array, a buffer or a time unit is null.
+ * </ul>
+ *
+ * <h2>Which methods see other writers</h2>
+ * <table>
+ *   <caption>Kinds of access</caption>
+ *   <tr><th>methods</th><th>kind</th><th>meaning</th></tr>
+ *   <tr><td>{@code read}, {@code write}, {@code set}, {@code zero}, {@code indexOf} and their kin</td><td>plain</td>
+ *       <td>Fastest. The JIT compiler may merge, move or repeat them, so a loop that waits with them may wait for ever.
+ *       Beside a writer, an access of several bytes may see a mixture of old and new bytes.</td></tr>
+ *   <tr><td>{@code readXxxAcquire}, {@code writeXxxRelease}</td><td>ordered</td>
+ *       <td>Whole, and sure to see another writer. What was written before a release is seen by whoever reads its
+ *       value with an acquire.</td></tr>
+ *   <tr><td>{@code readXxxVolatile}, {@code writeXxxVolatile}</td><td>ordered</td>
+ *       <td>As above, and all of them happen in one order that everybody agrees on.</td></tr>
+ *   <tr><td>{@code getAndAdd}, {@code getAndSet}, {@code compareAndSet}, {@code spin}, {@code spinAndSet}</td>
+ *       <td>ordered</td><td>As volatile; read and write are one step for everybody.</td></tr>
+ * </table>
+ * <p>To publish: write the bytes plainly, then a number with release. To receive: read that number with acquire, then
+ * the bytes plainly. Java here pairs with the atomics of any other language there.
+ *
+ * <p>An ordered access that is not aligned to its size is done by the native library: it costs a call, and where it
+ * crosses a cache line it stops the bus of the whole machine for a moment. Reading that way needs memory that can be
+ * written. The same call, without the bus, is the price of every atomic operation on {@code byte} and {@code short}.
+ *
+ * <h2>Closing</h2>
+ * <p>{@link #close()} closes the device as well. It never waits for an access: one that runs at the same moment
+ * finishes, though it may read zeroes, and what it writes may reach nobody. Every later one throws; a thread that does
+ * nothing but plain accesses in a loop may notice the end a little later, and until then they do no harm.
+ *
+ * <h2>Truncated files</h2>
+ * <p>When another process makes the mapped file shorter, its lost pages cannot be read or written any more. Plain
+ * accesses and ordered reads throw {@link IvshmemException} then, from Java 22 on, if the JVM notices in time. Compiled
+ * code may notice late, and older JVMs always do: they throw an {@link InternalError} from some later point of the
+ * thread, and until then what was read is not there. Ordered writes, atomic operations, and ordered reads that are not
+ * aligned may end the process, with any JVM: they meet code of the JVM that cannot come back from it. The memory of an
+ * {@code ivshmem-server} can be sealed against all this; named files cannot.
+ */
+public interface NativeMemory extends NumberAccess, OrderedAccess, AutoCloseable {
+
+    /**
+     * Closes the memory and the device that it belongs to, and wakes the threads that are inside {@code spin}.
+     * A second call does nothing.
+     */
+    @Override
+    void close();
+
+    /**
+     * Whether the memory is open.
+     *
+     * @return false once it was closed
+     */
+    boolean isValid();
+
+    /**
+     * Whether one byte can be accessed.
+     *
+     * @param off offset in bytes, any value
+     * @return true if the memory is open and has this byte
+     */
+    boolean isValid(long off);
+
+    /**
+     * Whether a number of bytes can be accessed.
+     *
+     * @param off offset of the first byte, any value
+     * @param len number of bytes, any value
+     * @return true if the memory is open, {@code off} is inside it, and {@code len} is not negative and does not reach
+     *     over the end
+     */
+    boolean isValid(long off, long len);
+
+    /**
+     * Whether the memory can be read now.
+     *
+     * @return true while it is open
+     */
+    boolean isReadable();
+
+    /**
+     * Whether the memory can be written now.
+     *
+     * @return true while it is open, unless it was opened for reading only
+     */
+    boolean isWriteable();
+
+    /**
+     * The size of the memory. It never changes, and can be asked for after closing.
+     *
+     * @return bytes
+     */
+    long size();
+
+    /**
+     * The address of the first byte in this process, for calls into foreign code.
+     *
+     * <p>Whoever goes through it does without every check of this class. It is good until the memory is closed.
+     *
+     * @return an address
+     * @throws IllegalStateException if the memory is closed
+     */
+    long getNativePointer();
+
+    /**
+     * The address of a byte in this process, for calls into foreign code; see {@link #getNativePointer()}.
+     *
+     * @param off offset in bytes
+     * @return an address
+     * @throws IllegalArgumentException if the memory has no such byte
+     * @throws IllegalStateException if the memory is closed
+     */
+    long getNativePointer(long off);
+
+    /**
+     * The reading half of a lock that is the program's own: it holds in this process only, and no method of this class
+     * takes it or waits for it, {@link #close()} neither.
+     *
+     * @return always the same lock, also after closing
+     */
+    ReentrantReadWriteLock.ReadLock readLock();
+
+    /**
+     * The writing half of the lock of {@link #readLock()}.
+     *
+     * @return always the same lock, also after closing
+     */
+    ReentrantReadWriteLock.WriteLock writeLock();
+
+    /**
+     * Waits until the bytes are in the storage of the file behind the memory. Other views of the file see every write
+     * without this; memory that has no storage, such as a file in {@code /dev/shm}, has nothing to wait for.
+     *
+     * @param off offset of the first byte
+     * @param len number of bytes
+     * @param invalidate has no effect: a shared mapping has no copies that could be old
+     * @throws SyncFailedException if the operating system fails to write
+     * @throws IllegalArgumentException if the bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    void sync(long off, long len, boolean invalidate) throws SyncFailedException;
+
+    /**
+     * Sets bytes to one value. Plain.
+     *
+     * @param off offset of the first byte
+     * @param value the value of each byte
+     * @param len number of bytes; 0 does nothing
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    void set(long off, byte value, long len);
+
+    /**
+     * Sets the whole memory to 0. Plain.
+     *
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void zero() {
+        set(0, (byte) 0, size());
+    }
+
+    /**
+     * Where a sequence of bytes occurs first. Plain: the answer is true of a copy, as others may write meanwhile.
+     *
+     * @param off offset to start at
+     * @param len number of bytes to look through
+     * @param needle what to look for; an empty one is found at {@code off}
+     * @return offset of its first byte from the start of the memory, or -1 if it does not lie wholly inside those bytes
+     * @throws IllegalArgumentException if the bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    long indexOf(long off, long len, byte[] needle);
+
+    /**
+     * Where a byte occurs first. Plain.
+     *
+     * @param off offset to start at
+     * @param len number of bytes to look through
+     * @param value what to look for
+     * @return its offset from the start of the memory, or -1 if it is not there
+     * @throws IllegalArgumentException if the bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default long indexOf(final long off, final long len, final byte value) {
+        return indexOf(off, len, new byte[] {value});
+    }
+
+    /**
+     * Writes a part of an array. Plain.
+     *
+     * @param off offset of the first byte in the memory
+     * @param buffer the array to take from
+     * @param bufferOff index of the first byte in the array
+     * @param len number of bytes; 0 does nothing
+     * @throws IllegalArgumentException if the bytes are not inside the memory or not inside the array; nothing is
+     *     written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    void write(long off, byte[] buffer, int bufferOff, int len);
+
+    /**
+     * Writes an array. Plain.
+     *
+     * @param off offset of the first byte in the memory
+     * @param buffer the array to take from
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void write(final long off, final byte[] buffer) {
+        write(off, buffer, 0, buffer.length);
+    }
+
+    /**
+     * Writes what remains in a buffer, and moves the buffer's position to its limit. Plain. A direct buffer of another
+     * memory may be given, too; the parts may overlap only if both are at the same addresses.
+     *
+     * @param off offset of the first byte in the memory
+     * @param source the buffer to take from, with its position and limit
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written, the position stays
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    void write(long off, ByteBuffer source);
+
+    /**
+     * Reads into a part of an array. Plain.
+     *
+     * @param off offset of the first byte in the memory
+     * @param buffer the array to fill
+     * @param bufferOff index of the first byte in the array
+     * @param len number of bytes; 0 does nothing
+     * @throws IllegalArgumentException if the bytes are not inside the memory or not inside the array; nothing is read
+     * @throws IllegalStateException if the memory is closed
+     */
+    void read(long off, byte[] buffer, int bufferOff, int len);
+
+    /**
+     * Fills an array. Plain.
+     *
+     * @param off offset of the first byte in the memory
+     * @param buffer the array to fill
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is read
+     * @throws IllegalStateException if the memory is closed
+     */
+    default void read(final long off, final byte[] buffer) {
+        read(off, buffer, 0, buffer.length);
+    }
+
+    /**
+     * Fills what remains of a buffer, and moves the buffer's position to its limit. Plain.
+     *
+     * @param off offset of the first byte in the memory
+     * @param target the buffer to fill, with its position and limit
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is read, the position stays
+     * @throws IllegalStateException if the memory is closed
+     * @throws java.nio.ReadOnlyBufferException if the buffer cannot be written
+     */
+    void read(long off, ByteBuffer target);
+}

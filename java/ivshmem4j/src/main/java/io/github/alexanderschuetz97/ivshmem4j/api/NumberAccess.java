@@ -1,0 +1,588 @@
+package io.github.alexanderschuetz97.ivshmem4j.api;
+
+import java.nio.ByteOrder;
+
+/**
+ * Numbers in memory, read and written plainly: the part of {@link NativeMemory}, with its rules, that moves one number.
+ *
+ * <p>Offsets are in bytes; any alignment will do. All methods may be called from any thread.
+ */
+public interface NumberAccess {
+
+    /**
+     * Writes a byte: 1 byte. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    void write(long off, byte value);
+
+    /**
+     * Writes a short: 2 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    void write(long off, short value);
+
+    /**
+     * Writes an int: 4 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    void write(long off, int value);
+
+    /**
+     * Writes a long: 8 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    void write(long off, long value);
+
+    /**
+     * Writes a float: 4 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    void write(long off, float value);
+
+    /**
+     * Writes a double: 8 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    void write(long off, double value);
+
+    /**
+     * Reads a byte. Plain.
+     *
+     * @param off offset in bytes
+     * @return -128 to 127
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    byte read(long off);
+
+    /**
+     * Reads a byte without sign. Plain.
+     *
+     * @param off offset in bytes
+     * @return 0 to 255
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default int readUnsignedByte(final long off) {
+        return read(off) & 0xff;
+    }
+
+    /**
+     * Reads a short: 2 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @return -32768 to 32767
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    short readShort(long off);
+
+    /**
+     * Reads a short without sign: 2 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @return 0 to 65535
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default int readUnsignedShort(final long off) {
+        return readShort(off) & 0xffff;
+    }
+
+    /**
+     * Reads an int: 4 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    int readInt(long off);
+
+    /**
+     * Reads an int without sign: 4 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @return 0 to 4294967295
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default long readUnsignedInt(final long off) {
+        return readInt(off) & 0xffff_ffffL;
+    }
+
+    /**
+     * Reads a long: 8 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    long readLong(long off);
+
+    /**
+     * Reads a float: 4 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    float readFloat(long off);
+
+    /**
+     * Reads a double: 8 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    double readDouble(long off);
+
+    /**
+     * Writes an address: 8 bytes, or 4 in a 32-bit JVM. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the address; a 32-bit JVM writes the lower half
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    void writePointer(long off, long value);
+
+    /**
+     * Reads an address: 8 bytes, or 4 in a 32-bit JVM. Plain.
+     *
+     * @param off offset in bytes
+     * @return the address
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    long readPointer(long off);
+
+    /**
+     * Reads a byte: {@link #read(long)} by its explicit name. Plain.
+     *
+     * @param off offset in bytes
+     * @return -128 to 127
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default byte readByte(final long off) {
+        return read(off);
+    }
+
+    /**
+     * Writes a byte: {@link #write(long, byte)} by its explicit name. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeByte(final long off, final byte value) {
+        write(off, value);
+    }
+
+    /**
+     * Writes a short: {@link #write(long, short)} by its explicit name. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeShort(final long off, final short value) {
+        write(off, value);
+    }
+
+    /**
+     * Writes an int: {@link #write(long, int)} by its explicit name. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeInt(final long off, final int value) {
+        write(off, value);
+    }
+
+    /**
+     * Writes a long: {@link #write(long, long)} by its explicit name. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeLong(final long off, final long value) {
+        write(off, value);
+    }
+
+    /**
+     * Writes a float: {@link #write(long, float)} by its explicit name. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeFloat(final long off, final float value) {
+        write(off, value);
+    }
+
+    /**
+     * Writes a double: {@link #write(long, double)} by its explicit name. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeDouble(final long off, final double value) {
+        write(off, value);
+    }
+
+    /**
+     * Reads a short of 2 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default short readShortLE(final long off) {
+        final short value = readShort(off);
+        return ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN ? value : Short.reverseBytes(value);
+    }
+
+    /**
+     * Reads an int of 4 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default int readIntLE(final long off) {
+        final int value = readInt(off);
+        return ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN ? value : Integer.reverseBytes(value);
+    }
+
+    /**
+     * Reads a long of 8 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default long readLongLE(final long off) {
+        final long value = readLong(off);
+        return ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN ? value : Long.reverseBytes(value);
+    }
+
+    /**
+     * Reads a short without sign of 2 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return 0 to 65535
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default int readUnsignedShortLE(final long off) {
+        return readShortLE(off) & 0xffff;
+    }
+
+    /**
+     * Reads an int without sign of 4 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return 0 to 4294967295
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default long readUnsignedIntLE(final long off) {
+        return readIntLE(off) & 0xffff_ffffL;
+    }
+
+    /**
+     * Reads a float of 4 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default float readFloatLE(final long off) {
+        return Float.intBitsToFloat(readIntLE(off));
+    }
+
+    /**
+     * Reads a double of 8 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default double readDoubleLE(final long off) {
+        return Double.longBitsToDouble(readLongLE(off));
+    }
+
+    /**
+     * Writes a short of 2 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeShortLE(final long off, final short value) {
+        write(off, ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN ? value : Short.reverseBytes(value));
+    }
+
+    /**
+     * Writes an int of 4 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeIntLE(final long off, final int value) {
+        write(off, ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN ? value : Integer.reverseBytes(value));
+    }
+
+    /**
+     * Writes a long of 8 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeLongLE(final long off, final long value) {
+        write(off, ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN ? value : Long.reverseBytes(value));
+    }
+
+    /**
+     * Writes a float of 4 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeFloatLE(final long off, final float value) {
+        writeIntLE(off, Float.floatToRawIntBits(value));
+    }
+
+    /**
+     * Writes a double of 8 bytes, lowest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeDoubleLE(final long off, final double value) {
+        writeLongLE(off, Double.doubleToRawLongBits(value));
+    }
+
+    /**
+     * Reads a short of 2 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default short readShortBE(final long off) {
+        final short value = readShort(off);
+        return ByteOrder.nativeOrder() == ByteOrder.BIG_ENDIAN ? value : Short.reverseBytes(value);
+    }
+
+    /**
+     * Reads an int of 4 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default int readIntBE(final long off) {
+        final int value = readInt(off);
+        return ByteOrder.nativeOrder() == ByteOrder.BIG_ENDIAN ? value : Integer.reverseBytes(value);
+    }
+
+    /**
+     * Reads a long of 8 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default long readLongBE(final long off) {
+        final long value = readLong(off);
+        return ByteOrder.nativeOrder() == ByteOrder.BIG_ENDIAN ? value : Long.reverseBytes(value);
+    }
+
+    /**
+     * Reads a short without sign of 2 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return 0 to 65535
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default int readUnsignedShortBE(final long off) {
+        return readShortBE(off) & 0xffff;
+    }
+
+    /**
+     * Reads an int without sign of 4 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return 0 to 4294967295
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default long readUnsignedIntBE(final long off) {
+        return readIntBE(off) & 0xffff_ffffL;
+    }
+
+    /**
+     * Reads a float of 4 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default float readFloatBE(final long off) {
+        return Float.intBitsToFloat(readIntBE(off));
+    }
+
+    /**
+     * Reads a double of 8 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default double readDoubleBE(final long off) {
+        return Double.longBitsToDouble(readLongBE(off));
+    }
+
+    /**
+     * Writes a short of 2 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeShortBE(final long off, final short value) {
+        write(off, ByteOrder.nativeOrder() == ByteOrder.BIG_ENDIAN ? value : Short.reverseBytes(value));
+    }
+
+    /**
+     * Writes an int of 4 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeIntBE(final long off, final int value) {
+        write(off, ByteOrder.nativeOrder() == ByteOrder.BIG_ENDIAN ? value : Integer.reverseBytes(value));
+    }
+
+    /**
+     * Writes a long of 8 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeLongBE(final long off, final long value) {
+        write(off, ByteOrder.nativeOrder() == ByteOrder.BIG_ENDIAN ? value : Long.reverseBytes(value));
+    }
+
+    /**
+     * Writes a float of 4 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeFloatBE(final long off, final float value) {
+        writeIntBE(off, Float.floatToRawIntBits(value));
+    }
+
+    /**
+     * Writes a double of 8 bytes, highest byte first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeDoubleBE(final long off, final double value) {
+        writeLongBE(off, Double.doubleToRawLongBits(value));
+    }
+}

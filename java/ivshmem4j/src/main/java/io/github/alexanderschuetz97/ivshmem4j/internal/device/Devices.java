@@ -1,0 +1,79 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.device;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
+import io.github.alexanderschuetz97.ivshmem4j.api.WindowsIvshmemPCIDevice;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
+import java.lang.Thread.UncaughtExceptionHandler;
+import java.util.Collection;
+import java.util.Objects;
+import java.util.concurrent.Executor;
+
+/** Opens devices: what {@link io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem} calls. */
+public final class Devices {
+
+    /** The least time that a server is given to greet, in milliseconds: 1.2 took a grace of 0 as well. */
+    private static final long MIN_GRACE = 1000;
+
+    /** Stands for whatever size a file has. */
+    private static final long EXISTING = -1;
+
+    private Devices() {}
+
+    /** Opens a file that exists. */
+    public static IvshmemMemory plain(final String path) {
+        return plain(path, EXISTING);
+    }
+
+    /** Opens or creates a file. */
+    public static IvshmemMemory plain(final String path, final long size, final UncaughtExceptionHandler handler) {
+        if (size < 0) {
+            throw new IllegalArgumentException("a size of " + size + " bytes; a size is 0 or more");
+        }
+        return plain(path, size == 0 ? EXISTING : size);
+    }
+
+    private static IvshmemMemory plain(final String path, final long size) {
+        Objects.requireNonNull(path, "path");
+        NativeLibrary.load();
+        return new PlainMemory(NativeLibrary.openPlain(path, size));
+    }
+
+    /** Connects to a server. */
+    public static IvshmemMemory doorbell(
+        final String path, final long grace, final Executor executor, final UncaughtExceptionHandler handler) {
+        Objects.requireNonNull(path, "path");
+        if (grace < 0) {
+            throw new IllegalArgumentException("a grace of " + grace + " milliseconds; a time is 0 or more");
+        }
+        NativeLibrary.load();
+        return new DoorbellMemory(NativeLibrary.connect(path, Math.max(grace, MIN_GRACE)), executor, handler);
+    }
+
+    /** Opens what a text names. */
+    public static IvshmemMemory open(
+        final String target, final Executor executor, final UncaughtExceptionHandler handler) {
+        Objects.requireNonNull(target, "target");
+        NativeLibrary.load();
+        final long device = NativeLibrary.open(target);
+        return NativeLibrary.deviceSupportsInterrupts(device)
+            ? new DoorbellMemory(device, executor, handler)
+            : new PlainMemory(device);
+    }
+
+    /** Lists the devices of a Windows guest. */
+    public static Collection<WindowsIvshmemPCIDevice> windowsListPCI() {
+        throw notWindows();
+    }
+
+    /** Opens a device of a Windows guest. */
+    public static IvshmemMemory windowsPCI(
+        final WindowsIvshmemPCIDevice device, final Executor executor, final UncaughtExceptionHandler handler) {
+        Objects.requireNonNull(device, "device");
+        throw notWindows();
+    }
+
+    private static UnsupportedOperationException notWindows() {
+        return new UnsupportedOperationException("devices of the Windows driver exist in Windows guests only; this is "
+            + System.getProperty("os.name"));
+    }
+}

@@ -1,0 +1,21 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
+
+/** Looks for bytes in bytes. */
+final class Search {
+
+    private Search() {}
+
+    /** Where {@code needle} begins first in the first {@code len} bytes of {@code bytes}; -1 if it is not there. */
+    static int indexOf(final byte[] bytes, final int len, final byte[] needle) {
+        for (int at = 0; at <= len - needle.length; at++) {
+            int same = 0;
+            while (same < needle.length && bytes[at + same] == needle[same]) {
+                same++;
+            }
+            if (same == needle.length) {
+                return at;
+            }
+        }
+        return -1;
+    }
+}

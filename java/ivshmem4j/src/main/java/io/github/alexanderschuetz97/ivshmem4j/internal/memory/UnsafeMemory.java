@@ -1,0 +1,360 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
+
+import io.github.alexanderschuetz97.ivshmem4j.internal.Cleanup;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
+import java.lang.reflect.Field;
+import java.util.Arrays;
+import sun.misc.Unsafe;
+
+/**
+ * Memory access before Java 22.
+ *
+ * <p>Closing puts zeroed pages in the place of the shared ones and leaves the addresses taken, so an access that has
+ * passed its check never faults. The addresses are given back when this object is unreachable, and every access keeps
+ * it reachable to its end.
+ */
+final class UnsafeMemory extends MappedMemory {
+
+    private static final Unsafe UNSAFE = unsafe();
+    private static final long BYTES = Unsafe.ARRAY_BYTE_BASE_OFFSET;
+    /** Bytes of one copy; between two, the JVM can stop the thread. */
+    private static final long STRIDE = 1 << 20;
+    /** Bytes that are set at a time. */
+    private static final long PATTERN = 1 << 14;
+
+    UnsafeMemory(final Mapping mapping, final Runnable onClose) {
+        super(mapping, onClose);
+        final long handle = mapping.handle;
+        Cleanup.register(this, () -> NativeLibrary.memoryFree(handle));
+    }
+
+    private static Unsafe unsafe() {
+        try {
+            final Field field = Unsafe.class.getDeclaredField("theUnsafe");
+            field.setAccessible(true);
+            return (Unsafe) field.get(null);
+        } catch (final ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
+    @Override
+    void release() {
+        NativeLibrary.memoryClose(mapping.handle);
+    }
+
+    @Override
+    int pointerBytes() {
+        return UNSAFE.addressSize();
+    }
+
+    @Override
+    public void set(final long off, final byte value, final long len) {
+        writable(off, len);
+        // Not by Unsafe.setMemory: on a page that a file has lost, it ends the JVM.
+        final byte[] pattern = new byte[(int) Math.min(len, PATTERN)];
+        Arrays.fill(pattern, value);
+        for (long done = 0; done < len; done += pattern.length) {
+            write(off + done, pattern, 0, (int) Math.min(len - done, pattern.length));
+        }
+    }
+
+    @Override
+    public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer, bufferOff, len);
+        final long to = writable(off, (long) len);
+        try {
+            for (long done = 0; done < len; done += STRIDE) {
+                UNSAFE.copyMemory(buffer, BYTES + bufferOff + done, null, to + done, Math.min(len - done, STRIDE));
+            }
+        } catch (final InternalError e) {
+            throw truncated(e);
+        }
+        keep(this);
+    }
+
+    @Override
+    public void read(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer, bufferOff, len);
+        final long from = readable(off, (long) len);
+        try {
+            for (long done = 0; done < len; done += STRIDE) {
+                UNSAFE.copyMemory(null, from + done, buffer, BYTES + bufferOff + done, Math.min(len - done, STRIDE));
+            }
+        } catch (final InternalError e) {
+            throw truncated(e);
+        }
+        keep(this);
+    }
+
+    @Override
+    public void write(final long off, final byte value) {
+        UNSAFE.putByte(writable(off, 1), value);
+        keep(this);
+    }
+
+    @Override
+    public byte read(final long off) {
+        final byte value = UNSAFE.getByte(readable(off, 1));
+        keep(this);
+        return value;
+    }
+
+    @Override
+    public void write(final long off, final short value) {
+        UNSAFE.putShort(writable(off, 2), value);
+        keep(this);
+    }
+
+    @Override
+    public short readShort(final long off) {
+        final short value = UNSAFE.getShort(readable(off, 2));
+        keep(this);
+        return value;
+    }
+
+    @Override
+    public void write(final long off, final int value) {
+        UNSAFE.putInt(writable(off, 4), value);
+        keep(this);
+    }
+
+    @Override
+    public int readInt(final long off) {
+        final int value = UNSAFE.getInt(readable(off, 4));
+        keep(this);
+        return value;
+    }
+
+    @Override
+    public void write(final long off, final long value) {
+        UNSAFE.putLong(writable(off, 8), value);
+        keep(this);
+    }
+
+    @Override
+    public long readLong(final long off) {
+        final long value = UNSAFE.getLong(readable(off, 8));
+        keep(this);
+        return value;
+    }
+
+    @Override
+    public void write(final long off, final float value) {
+        UNSAFE.putFloat(writable(off, 4), value);
+        keep(this);
+    }
+
+    @Override
+    public float readFloat(final long off) {
+        final float value = UNSAFE.getFloat(readable(off, 4));
+        keep(this);
+        return value;
+    }
+
+    @Override
+    public void write(final long off, final double value) {
+        UNSAFE.putDouble(writable(off, 8), value);
+        keep(this);
+    }
+
+    @Override
+    public double readDouble(final long off) {
+        final double value = UNSAFE.getDouble(readable(off, 8));
+        keep(this);
+        return value;
+    }
+
+    @Override
+    public byte readByteAcquire(final long off) {
+        return readByteVolatile(off);
+    }
+
+    @Override
+    public byte readByteVolatile(final long off) {
+        final byte value = UNSAFE.getByteVolatile(null, readable(off, 1));
+        keep(this);
+        return value;
+    }
+
+    @Override
+    public void writeByteRelease(final long off, final byte value) {
+        final long to = writable(off, 1);
+        UNSAFE.storeFence();
+        UNSAFE.putByte(to, value);
+        keep(this);
+    }
+
+    @Override
+    public void writeByteVolatile(final long off, final byte value) {
+        UNSAFE.putByteVolatile(null, writable(off, 1), value);
+        keep(this);
+    }
+
+    @Override
+    public short readShortAcquire(final long off) {
+        return readShortVolatile(off);
+    }
+
+    @Override
+    public short readShortVolatile(final long off) {
+        if (!isAligned(off, 2)) {
+            return getAndAdd(off, (short) 0);
+        }
+        final short value = UNSAFE.getShortVolatile(null, readable(off, 2));
+        keep(this);
+        return value;
+    }
+
+    @Override
+    public void writeShortRelease(final long off, final short value) {
+        if (!isAligned(off, 2)) {
+            getAndSet(off, value);
+            return;
+        }
+        final long to = writable(off, 2);
+        UNSAFE.storeFence();
+        UNSAFE.putShort(to, value);
+        keep(this);
+    }
+
+    @Override
+    public void writeShortVolatile(final long off, final short value) {
+        if (!isAligned(off, 2)) {
+            getAndSet(off, value);
+            return;
+        }
+        UNSAFE.putShortVolatile(null, writable(off, 2), value);
+        keep(this);
+    }
+
+    @Override
+    public int readIntAcquire(final long off) {
+        return readIntVolatile(off);
+    }
+
+    @Override
+    public int readIntVolatile(final long off) {
+        if (!isAligned(off, 4)) {
+            return unalignedGetAndAdd(off, 0);
+        }
+        final int value = UNSAFE.getIntVolatile(null, readable(off, 4));
+        keep(this);
+        return value;
+    }
+
+    @Override
+    public void writeIntRelease(final long off, final int value) {
+        if (!isAligned(off, 4)) {
+            unalignedGetAndSet(off, value);
+            return;
+        }
+        UNSAFE.putOrderedInt(null, writable(off, 4), value);
+        keep(this);
+    }
+
+    @Override
+    public void writeIntVolatile(final long off, final int value) {
+        if (!isAligned(off, 4)) {
+            unalignedGetAndSet(off, value);
+            return;
+        }
+        UNSAFE.putIntVolatile(null, writable(off, 4), value);
+        keep(this);
+    }
+
+    @Override
+    public long readLongAcquire(final long off) {
+        return readLongVolatile(off);
+    }
+
+    @Override
+    public long readLongVolatile(final long off) {
+        if (!isAligned(off, 8)) {
+            return unalignedGetAndAdd(off, 0L);
+        }
+        final long value = UNSAFE.getLongVolatile(null, readable(off, 8));
+        keep(this);
+        return value;
+    }
+
+    @Override
+    public void writeLongRelease(final long off, final long value) {
+        if (!isAligned(off, 8)) {
+            unalignedGetAndSet(off, value);
+            return;
+        }
+        UNSAFE.putOrderedLong(null, writable(off, 8), value);
+        keep(this);
+    }
+
+    @Override
+    public void writeLongVolatile(final long off, final long value) {
+        if (!isAligned(off, 8)) {
+            unalignedGetAndSet(off, value);
+            return;
+        }
+        UNSAFE.putLongVolatile(null, writable(off, 8), value);
+        keep(this);
+    }
+
+    @Override
+    public int getAndAdd(final long off, final int delta) {
+        if (!isAligned(off, 4)) {
+            return unalignedGetAndAdd(off, delta);
+        }
+        final int before = UNSAFE.getAndAddInt(null, writable(off, 4), delta);
+        keep(this);
+        return before;
+    }
+
+    @Override
+    public int getAndSet(final long off, final int value) {
+        if (!isAligned(off, 4)) {
+            return unalignedGetAndSet(off, value);
+        }
+        final int before = UNSAFE.getAndSetInt(null, writable(off, 4), value);
+        keep(this);
+        return before;
+    }
+
+    @Override
+    public boolean compareAndSet(final long off, final int expect, final int update) {
+        if (!isAligned(off, 4)) {
+            return unalignedCompareAndSet(off, expect, update);
+        }
+        final boolean set = UNSAFE.compareAndSwapInt(null, writable(off, 4), expect, update);
+        keep(this);
+        return set;
+    }
+
+    @Override
+    public long getAndAdd(final long off, final long delta) {
+        if (!isAligned(off, 8)) {
+            return unalignedGetAndAdd(off, delta);
+        }
+        final long before = UNSAFE.getAndAddLong(null, writable(off, 8), delta);
+        keep(this);
+        return before;
+    }
+
+    @Override
+    public long getAndSet(final long off, final long value) {
+        if (!isAligned(off, 8)) {
+            return unalignedGetAndSet(off, value);
+        }
+        final long before = UNSAFE.getAndSetLong(null, writable(off, 8), value);
+        keep(this);
+        return before;
+    }
+
+    @Override
+    public boolean compareAndSet(final long off, final long expect, final long update) {
+        if (!isAligned(off, 8)) {
+            return unalignedCompareAndSet(off, expect, update);
+        }
+        final boolean set = UNSAFE.compareAndSwapLong(null, writable(off, 8), expect, update);
+        keep(this);
+        return set;
+    }
+}

@@ -1,0 +1,514 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
+
+import io.github.alexanderschuetz97.ivshmem4j.internal.Cleanup;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
+import java.lang.ref.Reference;
+
+/**
+ * Memory access from Java 22 on.
+ *
+ * <p>The segment checks plain numbers itself, so nothing is checked twice; what it throws is translated. Closing its
+ * shared arena waits until no thread is inside an access, so the mapping is given back at once.
+ */
+final class ForeignMemory extends MappedMemory {
+
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
+    private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
+    private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED;
+    private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+    private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED;
+
+    private static final VarHandle ALIGNED_BYTE = ValueLayout.JAVA_BYTE.varHandle();
+    private static final VarHandle ALIGNED_SHORT = ValueLayout.JAVA_SHORT.varHandle();
+    private static final VarHandle ALIGNED_INT = ValueLayout.JAVA_INT.varHandle();
+    private static final VarHandle ALIGNED_LONG = ValueLayout.JAVA_LONG.varHandle();
+
+    private final MemorySegment segment;
+    private final Runnable release;
+
+    ForeignMemory(final Mapping mapping, final Runnable onClose) {
+        super(mapping, onClose);
+        final Arena arena = Arena.ofShared();
+        final MemorySegment all = MemorySegment.ofAddress(mapping.address).reinterpret(mapping.size, arena, null);
+        segment = mapping.writeable ? all : all.asReadOnly();
+        final long handle = mapping.handle;
+        release = Cleanup.register(this, () -> {
+            arena.close();
+            NativeLibrary.memoryFree(handle);
+        });
+    }
+
+    @Override
+    void release() {
+        release.run();
+    }
+
+    @Override
+    int pointerBytes() {
+        return (int) ValueLayout.ADDRESS.byteSize();
+    }
+
+    @Override
+    void relax() {
+        Thread.onSpinWait();
+    }
+
+    @Override
+    public void set(final long off, final byte value, final long len) {
+        writable(off, len);
+        try {
+            segment.asSlice(off, len).fill(value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, len, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer, bufferOff, len);
+        writable(off, (long) len);
+        try {
+            MemorySegment.copy(buffer, bufferOff, segment, ValueLayout.JAVA_BYTE, off, len);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, len, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public void read(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer, bufferOff, len);
+        readable(off, (long) len);
+        try {
+            MemorySegment.copy(segment, ValueLayout.JAVA_BYTE, off, buffer, bufferOff, len);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, len, false, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public void write(final long off, final byte value) {
+        try {
+            segment.set(ValueLayout.JAVA_BYTE, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 1, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public byte read(final long off) {
+        try {
+            final byte value = segment.get(ValueLayout.JAVA_BYTE, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 1, false, e);
+        }
+    }
+
+    @Override
+    public void write(final long off, final short value) {
+        try {
+            segment.set(SHORT, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 2, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public short readShort(final long off) {
+        try {
+            final short value = segment.get(SHORT, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 2, false, e);
+        }
+    }
+
+    @Override
+    public void write(final long off, final int value) {
+        try {
+            segment.set(INT, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public int readInt(final long off) {
+        try {
+            final int value = segment.get(INT, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, false, e);
+        }
+    }
+
+    @Override
+    public void write(final long off, final long value) {
+        try {
+            segment.set(LONG, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public long readLong(final long off) {
+        try {
+            final long value = segment.get(LONG, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, false, e);
+        }
+    }
+
+    @Override
+    public void write(final long off, final float value) {
+        try {
+            segment.set(FLOAT, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public float readFloat(final long off) {
+        try {
+            final float value = segment.get(FLOAT, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, false, e);
+        }
+    }
+
+    @Override
+    public void write(final long off, final double value) {
+        try {
+            segment.set(DOUBLE, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public double readDouble(final long off) {
+        try {
+            final double value = segment.get(DOUBLE, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, false, e);
+        }
+    }
+
+    @Override
+    public byte readByteAcquire(final long off) {
+        try {
+            final byte value = (byte) ALIGNED_BYTE.getAcquire(segment, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 1, false, e);
+        }
+    }
+
+    @Override
+    public byte readByteVolatile(final long off) {
+        try {
+            final byte value = (byte) ALIGNED_BYTE.getVolatile(segment, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 1, false, e);
+        }
+    }
+
+    @Override
+    public void writeByteRelease(final long off, final byte value) {
+        try {
+            ALIGNED_BYTE.setRelease(segment, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 1, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public void writeByteVolatile(final long off, final byte value) {
+        try {
+            ALIGNED_BYTE.setVolatile(segment, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 1, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public short readShortAcquire(final long off) {
+        if (!isAligned(off, 2)) {
+            return getAndAdd(off, (short) 0);
+        }
+        try {
+            final short value = (short) ALIGNED_SHORT.getAcquire(segment, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 2, false, e);
+        }
+    }
+
+    @Override
+    public short readShortVolatile(final long off) {
+        if (!isAligned(off, 2)) {
+            return getAndAdd(off, (short) 0);
+        }
+        try {
+            final short value = (short) ALIGNED_SHORT.getVolatile(segment, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 2, false, e);
+        }
+    }
+
+    @Override
+    public void writeShortRelease(final long off, final short value) {
+        if (!isAligned(off, 2)) {
+            getAndSet(off, value);
+            return;
+        }
+        try {
+            ALIGNED_SHORT.setRelease(segment, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 2, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public void writeShortVolatile(final long off, final short value) {
+        if (!isAligned(off, 2)) {
+            getAndSet(off, value);
+            return;
+        }
+        try {
+            ALIGNED_SHORT.setVolatile(segment, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 2, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public int readIntAcquire(final long off) {
+        if (!isAligned(off, 4)) {
+            return unalignedGetAndAdd(off, 0);
+        }
+        try {
+            final int value = (int) ALIGNED_INT.getAcquire(segment, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, false, e);
+        }
+    }
+
+    @Override
+    public int readIntVolatile(final long off) {
+        if (!isAligned(off, 4)) {
+            return unalignedGetAndAdd(off, 0);
+        }
+        try {
+            final int value = (int) ALIGNED_INT.getVolatile(segment, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, false, e);
+        }
+    }
+
+    @Override
+    public void writeIntRelease(final long off, final int value) {
+        if (!isAligned(off, 4)) {
+            unalignedGetAndSet(off, value);
+            return;
+        }
+        try {
+            ALIGNED_INT.setRelease(segment, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public void writeIntVolatile(final long off, final int value) {
+        if (!isAligned(off, 4)) {
+            unalignedGetAndSet(off, value);
+            return;
+        }
+        try {
+            ALIGNED_INT.setVolatile(segment, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public long readLongAcquire(final long off) {
+        if (!isAligned(off, 8)) {
+            return unalignedGetAndAdd(off, 0L);
+        }
+        try {
+            final long value = (long) ALIGNED_LONG.getAcquire(segment, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, false, e);
+        }
+    }
+
+    @Override
+    public long readLongVolatile(final long off) {
+        if (!isAligned(off, 8)) {
+            return unalignedGetAndAdd(off, 0L);
+        }
+        try {
+            final long value = (long) ALIGNED_LONG.getVolatile(segment, off);
+            Reference.reachabilityFence(this);
+            return value;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, false, e);
+        }
+    }
+
+    @Override
+    public void writeLongRelease(final long off, final long value) {
+        if (!isAligned(off, 8)) {
+            unalignedGetAndSet(off, value);
+            return;
+        }
+        try {
+            ALIGNED_LONG.setRelease(segment, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public void writeLongVolatile(final long off, final long value) {
+        if (!isAligned(off, 8)) {
+            unalignedGetAndSet(off, value);
+            return;
+        }
+        try {
+            ALIGNED_LONG.setVolatile(segment, off, value);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    public int getAndAdd(final long off, final int delta) {
+        if (!isAligned(off, 4)) {
+            return unalignedGetAndAdd(off, delta);
+        }
+        try {
+            final int result = (int) ALIGNED_INT.getAndAdd(segment, off, delta);
+            Reference.reachabilityFence(this);
+            return result;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, true, e);
+        }
+    }
+
+    @Override
+    public int getAndSet(final long off, final int value) {
+        if (!isAligned(off, 4)) {
+            return unalignedGetAndSet(off, value);
+        }
+        try {
+            final int result = (int) ALIGNED_INT.getAndSet(segment, off, value);
+            Reference.reachabilityFence(this);
+            return result;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, true, e);
+        }
+    }
+
+    @Override
+    public boolean compareAndSet(final long off, final int expect, final int update) {
+        if (!isAligned(off, 4)) {
+            return unalignedCompareAndSet(off, expect, update);
+        }
+        try {
+            final boolean result = (boolean) ALIGNED_INT.compareAndSet(segment, off, expect, update);
+            Reference.reachabilityFence(this);
+            return result;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 4, true, e);
+        }
+    }
+
+    @Override
+    public long getAndAdd(final long off, final long delta) {
+        if (!isAligned(off, 8)) {
+            return unalignedGetAndAdd(off, delta);
+        }
+        try {
+            final long result = (long) ALIGNED_LONG.getAndAdd(segment, off, delta);
+            Reference.reachabilityFence(this);
+            return result;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, true, e);
+        }
+    }
+
+    @Override
+    public long getAndSet(final long off, final long value) {
+        if (!isAligned(off, 8)) {
+            return unalignedGetAndSet(off, value);
+        }
+        try {
+            final long result = (long) ALIGNED_LONG.getAndSet(segment, off, value);
+            Reference.reachabilityFence(this);
+            return result;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, true, e);
+        }
+    }
+
+    @Override
+    public boolean compareAndSet(final long off, final long expect, final long update) {
+        if (!isAligned(off, 8)) {
+            return unalignedCompareAndSet(off, expect, update);
+        }
+        try {
+            final boolean result = (boolean) ALIGNED_LONG.compareAndSet(segment, off, expect, update);
+            Reference.reachabilityFence(this);
+            return result;
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, 8, true, e);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
+
+/** Makes memory of mappings. This is the form for Java 22 and newer. */
+public final class Memories {
+
+    /** The system property that tests force an implementation with: {@code unsafe} or {@code foreign}. */
+    static final String PROPERTY = "ivshmem4j.memory";
+
+    private Memories() {}
+
+    /**
+     * Takes over a mapping, which nobody else may free from now on.
+     *
+     * @param handle what the native library calls it
+     * @param address address of the first byte
+     * @param size bytes
+     * @param writeable whether it may be written
+     * @param onClose runs once, in the thread that closes the memory, when it is closed
+     */
+    public static NativeMemory of(
+        final long handle, final long address, final long size, final boolean writeable, final Runnable onClose) {
+        final Mapping mapping = new Mapping(handle, address, size, writeable);
+        return "unsafe".equals(System.getProperty(PROPERTY))
+            ? new UnsafeMemory(mapping, onClose)
+            : new ForeignMemory(mapping, onClose);
+    }
+}
