@@ -1,0 +1,48 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.load;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
+
+/** A program that uses the library of its class path, or of each of the jars it is given, and says how it went. */
+public final class Probe {
+
+    private Probe() {}
+
+    /** Prints what {@link Use#use} gives, for each. */
+    public static void main(final String[] jars) throws Exception {
+        if (jars.length == 0) {
+            System.out.println(Use.use());
+        }
+        final Path self = Paths.get(Probe.class.getProtectionDomain().getCodeSource().getLocation().toURI());
+        for (final String jar : jars) {
+            final URL[] path = {Paths.get(jar).toUri().toURL(), self.toUri().toURL()};
+            // Never closed: what is loaded from it stays in use.
+            final URLClassLoader loader = new URLClassLoader(path, ClassLoader.getSystemClassLoader().getParent());
+            System.out.println(loader.loadClass(Probe.class.getName() + "$Use").getMethod("use").invoke(null));
+        }
+    }
+
+    /** A class of its own, as the program may have no library on its own class path. */
+    public static final class Use {
+
+        private Use() {}
+
+        /** Opens memory and closes it. Gives "works", or the code and the message. */
+        public static String use() throws Exception {
+            final Path file = Files.createTempFile(Paths.get("/dev/shm"), "ivshmem4j-probe", null);
+            try (IvshmemMemory memory = Ivshmem.plain(file.toString(), 64)) {
+                return "works with " + memory.getMemory().size() + " bytes";
+            } catch (final IvshmemException e) {
+                return e.getCode() + ": " + e.getMessage();
+            } finally {
+                Files.delete(file);
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+package io.github.alexanderschuetz97.ivshmem4j.memory;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.nio.ByteBuffer;
+import java.nio.ReadOnlyBufferException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** What every method refuses, found by reflection so that none is forgotten. */
+class RejectionTest {
+
+    private static final int SIZE = 147;
+    /** Bytes that calls with an array, a buffer or a length ask for. */
+    private static final int BULK = 11;
+
+    /** All methods with an offset that do not answer a question about it. */
+    static List<Method> withOffset() {
+        final List<Method> methods = new ArrayList<>();
+        for (final Method method : NativeMemory.class.getMethods()) {
+            if (method.getParameterCount() > 0 && method.getParameterTypes()[0] == long.class
+                && !method.getName().equals("isValid")) {
+                methods.add(method);
+            }
+        }
+        assertTrue(methods.size() > 100);
+        return methods;
+    }
+
+    static List<Method> all() {
+        final List<Method> methods = new ArrayList<>(Arrays.asList(NativeMemory.class.getMethods()));
+        // These may be asked for after closing.
+        methods.removeIf(method -> method.getName().matches(
+            "isValid|isReadable|isWriteable|size|close|readLock|writeLock|supports.*|atomic8Byte.*"));
+        return methods;
+    }
+
+    static List<Method> writers() {
+        final List<Method> methods = new ArrayList<>(withOffset());
+        methods.removeIf(method -> !method.getName().matches("set|write.*|getAnd.*|compareAndSet|spinAndSet"));
+        assertTrue(methods.size() > 40);
+        return methods;
+    }
+
+    @ParameterizedTest
+    @MethodSource("withOffset")
+    void outOfRangeIsAnIllegalArgumentAndChangesNothing(final Method method) throws Exception {
+        try (Region region = new Region(SIZE)) {
+            final byte[] content = new byte[SIZE];
+            Arrays.fill(content, (byte) 0x33);
+            region.fill(content);
+            final int length = length(method);
+            final Set<Long> offsets = new LinkedHashSet<>(Arrays.asList(
+                -1L, -(long) length, -16L, (long) SIZE, SIZE + 1L, 4096L, SIZE - length + 1L, (1L << 32) + 16, 1L << 62,
+                Long.MAX_VALUE, Long.MAX_VALUE - length, Long.MAX_VALUE - length + 1, Long.MIN_VALUE,
+                Long.MIN_VALUE + SIZE, Integer.MAX_VALUE + 1L, (long) Integer.MIN_VALUE));
+            for (final long off : offsets) {
+                final Throwable thrown = thrown(method, region.memory, arguments(method, off));
+                assertTrue(thrown instanceof IllegalArgumentException, () -> method + " at " + off + ": " + thrown);
+            }
+            assertArrayEquals(content, region.content());
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("all")
+    void afterCloseItIsAnIllegalState(final Method method) throws Exception {
+        try (Region region = new Region(SIZE)) {
+            region.memory.close();
+            for (final long off : new long[] {0, 1, SIZE - 1, SIZE, -1, Long.MAX_VALUE}) {
+                final Object[] arguments = arguments(method, off);
+                final Throwable thrown = thrown(method, region.memory, arguments);
+                assertTrue(thrown instanceof IllegalStateException, () -> method + " at " + off + ": " + thrown);
+            }
+            assertArrayEquals(new byte[SIZE], region.content());
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("writers")
+    void readOnlyMemoryRefusesToBeWritten(final Method method) throws Exception {
+        try (Region region = new Region(SIZE)) {
+            final NativeMemory memory = Ivshmem.open("plain:" + region.file + "?readonly").getMemory();
+            assertFalse(memory.isWriteable());
+            assertTrue(memory.isReadable());
+            for (final long off : new long[] {0, 16, 17}) {
+                final Throwable thrown = thrown(method, memory, arguments(method, off));
+                assertTrue(
+                    thrown instanceof UnsupportedOperationException, () -> method + " at " + off + ": " + thrown);
+            }
+            final Throwable outside = thrown(method, memory, arguments(method, SIZE));
+            assertTrue(outside instanceof IllegalArgumentException, () -> method + ": " + outside);
+            assertThrows(UnsupportedOperationException.class, memory::zero);
+            memory.close();
+            assertArrayEquals(new byte[SIZE], region.content());
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("withOffset")
+    void readOnlyMemoryCanBeRead(final Method method) throws Exception {
+        if (writers().contains(method)) {
+            return;
+        }
+        try (Region region = new Region(SIZE)) {
+            final NativeMemory memory = Ivshmem.open("plain:" + region.file + "?readonly").getMemory();
+            assertEquals(null, thrown(method, memory, arguments(method, 16)));
+            memory.close();
+        }
+    }
+
+    @Test
+    void lengthsAreCheckedLikeOffsets() {
+        try (Region region = new Region(SIZE)) {
+            final NativeMemory memory = region.memory;
+            for (final long len : new long[] {-1, SIZE, SIZE - 1, Long.MAX_VALUE, Long.MIN_VALUE, Long.MAX_VALUE - 1}) {
+                assertThrows(IllegalArgumentException.class, () -> memory.set(2, (byte) 1, len));
+                assertThrows(IllegalArgumentException.class, () -> memory.sync(2, len, false));
+                assertThrows(IllegalArgumentException.class, () -> memory.indexOf(2, len, new byte[1]));
+                assertThrows(IllegalArgumentException.class, () -> memory.indexOf(2, len, (byte) 1));
+            }
+            assertArrayEquals(new byte[SIZE], region.content());
+        }
+    }
+
+    @Test
+    void lengthZeroNeedsAnOffsetInside() throws Exception {
+        try (Region region = new Region(SIZE)) {
+            final NativeMemory memory = region.memory;
+            memory.set(SIZE - 1, (byte) 1, 0);
+            memory.write(SIZE - 1, new byte[0]);
+            memory.read(SIZE - 1, new byte[0]);
+            memory.write(SIZE - 1, ByteBuffer.allocate(0));
+            memory.read(SIZE - 1, ByteBuffer.allocateDirect(0));
+            memory.sync(SIZE - 1, 0, true);
+            assertEquals(-1, memory.indexOf(SIZE - 1, 0, (byte) 0));
+            assertThrows(IllegalArgumentException.class, () -> memory.set(SIZE, (byte) 1, 0));
+            assertThrows(IllegalArgumentException.class, () -> memory.write(SIZE, new byte[0]));
+            assertThrows(IllegalArgumentException.class, () -> memory.read(SIZE, new byte[0]));
+            assertThrows(IllegalArgumentException.class, () -> memory.write(SIZE, ByteBuffer.allocate(0)));
+            assertThrows(IllegalArgumentException.class, () -> memory.read(SIZE, ByteBuffer.allocate(0)));
+            assertThrows(IllegalArgumentException.class, () -> memory.sync(SIZE, 0, true));
+            assertThrows(IllegalArgumentException.class, () -> memory.indexOf(SIZE, 0, new byte[0]));
+            assertArrayEquals(new byte[SIZE], region.content());
+        }
+    }
+
+    @Test
+    void partsOfArraysAreChecked() {
+        try (Region region = new Region(SIZE)) {
+            final byte[] array = {1, 2, 3, 4};
+            final int[][] wrong = {
+                {-1, 1}, {0, -1}, {0, 5}, {4, 1}, {5, 0}, {3, 2}, {Integer.MAX_VALUE, 1}, {1, Integer.MAX_VALUE},
+                {Integer.MIN_VALUE, 0}, {0, Integer.MIN_VALUE}, {Integer.MAX_VALUE, Integer.MAX_VALUE}};
+            for (final int[] part : wrong) {
+                assertThrows(
+                    IllegalArgumentException.class, () -> region.memory.write(0, array, part[0], part[1]));
+                assertThrows(
+                    IllegalArgumentException.class, () -> region.memory.read(0, array, part[0], part[1]));
+            }
+            region.memory.write(0, array, 4, 0);
+            region.memory.read(0, array, 4, 0);
+            assertArrayEquals(new byte[] {1, 2, 3, 4}, array);
+            assertArrayEquals(new byte[SIZE], region.content());
+        }
+    }
+
+    @Test
+    void aRefusedBufferKeepsItsPosition() {
+        try (Region region = new Region(SIZE)) {
+            final ByteBuffer buffer = ByteBuffer.allocate(BULK);
+            assertThrows(IllegalArgumentException.class, () -> region.memory.write(SIZE - 1, buffer));
+            assertThrows(IllegalArgumentException.class, () -> region.memory.read(SIZE - 1, buffer));
+            assertThrows(ReadOnlyBufferException.class, () -> region.memory.read(0, buffer.asReadOnlyBuffer()));
+            assertEquals(BULK, buffer.remaining());
+            region.memory.write(0, buffer.asReadOnlyBuffer());
+        }
+    }
+
+    @Test
+    void wrongAlignmentAndSizeOf16ByteOperationsAreIllegalArguments() {
+        try (Region region = new Region(SIZE)) {
+            for (int off = 1; off < 16; off++) {
+                final int at = off;
+                assertThrows(
+                    IllegalArgumentException.class, () -> region.memory.compareAndSet(at, new byte[32]));
+            }
+            for (final int length : new int[] {0, 16, 31, 33}) {
+                assertThrows(
+                    IllegalArgumentException.class, () -> region.memory.compareAndSet(0, new byte[length]));
+            }
+            assertArrayEquals(new byte[SIZE], region.content());
+        }
+    }
+
+    @Test
+    void nullIsANullPointer() {
+        try (Region region = new Region(SIZE)) {
+            final NativeMemory memory = region.memory;
+            assertThrows(NullPointerException.class, () -> memory.write(0, (byte[]) null));
+            assertThrows(NullPointerException.class, () -> memory.write(0, null, 0, 0));
+            assertThrows(NullPointerException.class, () -> memory.write(0, (ByteBuffer) null));
+            assertThrows(NullPointerException.class, () -> memory.read(0, (byte[]) null));
+            assertThrows(NullPointerException.class, () -> memory.read(0, null, 0, 0));
+            assertThrows(NullPointerException.class, () -> memory.read(0, (ByteBuffer) null));
+            assertThrows(NullPointerException.class, () -> memory.indexOf(0, 1, null));
+            assertThrows(NullPointerException.class, () -> memory.compareAndSet(0, null));
+            assertThrows(NullPointerException.class, () -> memory.spin(0, 0, 0, 0, null));
+            assertThrows(NullPointerException.class, () -> memory.spinAndSet(0, 0, 1, 0, 0, null));
+            assertArrayEquals(new byte[SIZE], region.content());
+        }
+    }
+
+    @Test
+    void aClosedMemoryAnswersQuestions() {
+        try (Region region = new Region(SIZE)) {
+            final NativeMemory memory = region.memory;
+            memory.close();
+            assertDoesNotThrow(memory::close);
+            assertFalse(memory.isValid() || memory.isValid(0) || memory.isValid(0, 1));
+            assertFalse(memory.isReadable() || memory.isWriteable());
+            assertEquals(SIZE, memory.size());
+            assertEquals("NativeMemory[size=147, closed]", memory.toString());
+        }
+    }
+
+    /** Bytes that the call of {@link #arguments} asks for. */
+    private static int length(final Method method) {
+        final String name = method.getName();
+        final Class<?>[] types = method.getParameterTypes();
+        if (name.matches("set|sync|indexOf") || types.length > 1 && types[1] == ByteBuffer.class) {
+            return BULK;
+        }
+        if (types.length > 1 && types[1] == byte[].class) {
+            return name.equals("compareAndSet") ? 16 : BULK;
+        }
+        if (name.endsWith("Pointer")) {
+            return name.startsWith("get") ? 1 : System.getProperty("os.arch").contains("64") ? 8 : 4;
+        }
+        final String kind = name.matches("read|write|getAndAdd|getAndSet|compareAndSet|spin|spinAndSet")
+            ? types.length > 1 ? types[1].getName() : "byte"
+            : name.toLowerCase(java.util.Locale.ROOT);
+        return kind.contains("byte") ? 1 : kind.contains("short") ? 2
+            : kind.contains("int") || kind.contains("float") ? 4 : 8;
+    }
+
+    /** Something valid for each parameter behind the offset; a method that waits sees no second look. */
+    private static Object[] arguments(final Method method, final long off) {
+        final Class<?>[] types = method.getParameterTypes();
+        final Object[] arguments = new Object[types.length];
+        for (int i = 0; i < types.length; i++) {
+            arguments[i] = argument(method, types[i], i, off);
+        }
+        if (method.getName().startsWith("spin") && types.length - (method.getName().equals("spin") ? 2 : 3) == 3) {
+            arguments[types.length - 2] = 0L;
+        }
+        return arguments;
+    }
+
+    private static Object argument(final Method method, final Class<?> type, final int index, final long off) {
+        if (index == 0) {
+            return off;
+        }
+        if (type == byte[].class) {
+            return new byte[method.getName().equals("compareAndSet") ? 32 : BULK];
+        }
+        if (type == ByteBuffer.class) {
+            return ByteBuffer.allocate(BULK);
+        }
+        if (type == TimeUnit.class) {
+            return TimeUnit.SECONDS;
+        }
+        if (type == boolean.class) {
+            return false;
+        }
+        if (type == byte.class) {
+            return (byte) 0;
+        }
+        if (type == short.class) {
+            return (short) 0;
+        }
+        if (type == float.class) {
+            return 0f;
+        }
+        if (type == double.class) {
+            return 0d;
+        }
+        final boolean isLength = method.getName().matches("set|sync|indexOf")
+            || method.getName().matches("read|write") && index == 3;
+        if (type == int.class) {
+            return isLength ? BULK : 0;
+        }
+        return isLength ? (Object) (long) BULK : (Object) 0L;
+    }
+
+    /** What a call throws; null if nothing. */
+    private static Throwable thrown(final Method method, final NativeMemory memory, final Object[] arguments)
+        throws IllegalAccessException {
+        try {
+            method.invoke(memory, method.getParameterCount() == 0 ? new Object[0] : arguments);
+            return null;
+        } catch (final InvocationTargetException e) {
+            return e.getCause();
+        }
+    }
+}
