@@ -2,7 +2,7 @@
 # A line "name: ## text" is what `make help` prints.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint doc bench fuzz audit clean
+.PHONY: help build demo test dist lint doc bench fuzz audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,13 +11,17 @@ build: ## build target/release/ivshmem and target/release/ivshmem-server
 	@scripts/install build
 	cargo build --release --locked --package ivshmem-cli --package ivshmem-server
 
-demo: ## a server and two programs exchange data and interrupts; installs what is missing
-	@scripts/install build
+demo: ## a server and two programs, then two JVMs, exchange data and interrupts; installs what is missing
+	@scripts/install dist
 	@scripts/demo
 
 test: ## every check and every test; installs what is missing
 	@scripts/install test
 	@scripts/test
+
+dist: ## the products in dist/: jar, Maven repository, programs and native library
+	@scripts/install dist
+	@scripts/dist
 
 lint: ## the checks without the tests: format, clippy, rustdoc, dependencies, rooms
 	@scripts/install build
@@ -27,7 +31,7 @@ doc: ## the library's reference in target/doc
 	cargo doc --locked --workspace --no-deps
 
 bench: ## measure against bare baselines of the same run; fails when a goal is not met
-	@scripts/install build
+	@scripts/install dist
 	@scripts/bench
 
 fuzz: ## fuzz both ends of the protocol, 10 minutes each (SECONDS_EACH=n changes that)
@@ -39,4 +43,4 @@ audit: ## known advisories against the dependencies; needs the advisory database
 
 clean: ## remove everything that was built
 	cargo clean
-	rm -rf fuzz/target dist
+	rm -rf fuzz/target dist java/target java/*/target

@@ -1,0 +1,42 @@
+package io.github.alexanderschuetz97.ivshmem4j.examples;
+
+import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.ANSWER;
+import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.COUNTER;
+import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.QUESTION;
+import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.ROUND;
+import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.ROUND_ANSWERED;
+import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.TEXT;
+
+/** Answers the question in shared memory with the same text backwards, then each interrupt with another one. */
+public final class Answer {
+
+    private Answer() {}
+
+    /**
+     * Runs the program.
+     *
+     * @param arguments what to open, the number of rounds
+     * @throws Exception when the other program does not do what was agreed on
+     */
+    public static void main(final String[] arguments) throws Exception {
+        final long rounds = Long.parseLong(arguments[1]);
+        try (Partner partner = new Partner(arguments[0])) {
+            partner.await(TEXT);
+            final String question = partner.readText(QUESTION);
+            System.out.println("read:  " + question);
+            partner.writeText(ANSWER, new StringBuilder(question).reverse().toString());
+            partner.ring(TEXT);
+
+            for (long expected = 1; expected <= rounds; expected++) {
+                partner.await(COUNTER);
+                final long round = partner.memory().readLongAcquire(ROUND);
+                if (round != expected) {
+                    throw new IllegalStateException("interrupt " + expected + " came with round " + round);
+                }
+                partner.memory().writeLongRelease(ROUND_ANSWERED, round);
+                partner.ring(COUNTER);
+            }
+            System.out.println(rounds + " interrupts taken and answered");
+        }
+    }
+}
