@@ -1,0 +1,204 @@
+package io.github.alexanderschuetz97.ivshmem4j.jmh;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OperationsPerInvocation;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+
+/** Each access twice, on the same bytes: by this library ({@code ours}) and by the least there can be. */
+@State(Scope.Thread)
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.NANOSECONDS)
+public class AccessBenchmark {
+
+    private static final int SIZE = 1 << 16;
+    private static final int STEPS = 1024;
+    private static final int COPY = 4096;
+    /** Where atomic operations go: behind the chains. */
+    private static final long WORD = SIZE / 2;
+
+    private final byte[] buffer = new byte[COPY];
+    private Path file;
+    private NativeMemory ours;
+    private Rival rival;
+    private long off;
+
+    @Setup
+    public void open() throws IOException {
+        file = Files.createTempFile(Paths.get("/dev/shm"), "ivshmem4j-jmh", null);
+        Files.write(file, new byte[SIZE]);
+        ours = Ivshmem.plain(file.toString()).getMemory();
+        rival = Rival.of(ours.getNativePointer(), SIZE);
+        // A chain through 16 KiB, so that every load waits for the one before and none for memory.
+        final int cells = SIZE / 4 / 8;
+        final int[] order = new Random(1).ints(0, cells).distinct().limit(cells).toArray();
+        for (int i = 0; i < cells; i++) {
+            ours.write(order[i] * 8L, order[(i + 1) % cells] * 8L);
+        }
+    }
+
+    @TearDown
+    public void close() throws IOException {
+        ours.close();
+        Files.delete(file);
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public long longs_ours() {
+        long at = off;
+        for (int i = 0; i < STEPS; i++) {
+            at = ours.readLong(at);
+        }
+        return at;
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public long longs_rival() {
+        long at = off;
+        for (int i = 0; i < STEPS; i++) {
+            at = rival.readLong(at);
+        }
+        return at;
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public long ints_ours() {
+        long at = off;
+        for (int i = 0; i < STEPS; i++) {
+            at = ours.readInt(at);
+        }
+        return at;
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public long ints_rival() {
+        long at = off;
+        for (int i = 0; i < STEPS; i++) {
+            at = rival.readInt(at);
+        }
+        return at;
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public long writesAndReads_ours() {
+        long at = off;
+        for (int i = 0; i < STEPS; i++) {
+            ours.write(WORD + at, i + at);
+            at = ours.readLong(at);
+        }
+        return at;
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public long writesAndReads_rival() {
+        long at = off;
+        for (int i = 0; i < STEPS; i++) {
+            rival.write(WORD + at, i + at);
+            at = rival.readLong(at);
+        }
+        return at;
+    }
+
+    @Benchmark
+    public int addInt_ours() {
+        return ours.getAndAdd(WORD, 3);
+    }
+
+    @Benchmark
+    public int addInt_rival() {
+        return rival.getAndAdd(WORD, 3);
+    }
+
+    @Benchmark
+    public long addLong_ours() {
+        return ours.getAndAdd(WORD + 8, 3L);
+    }
+
+    @Benchmark
+    public long addLong_rival() {
+        return rival.getAndAdd(WORD + 8, 3L);
+    }
+
+    @Benchmark
+    public boolean compareAndSetInt_ours() {
+        return ours.compareAndSet(WORD + 16, 0, 0);
+    }
+
+    @Benchmark
+    public boolean compareAndSetInt_rival() {
+        return rival.compareAndSet(WORD + 16, 0, 0);
+    }
+
+    @Benchmark
+    public boolean compareAndSetLong_ours() {
+        return ours.compareAndSet(WORD + 24, 0L, 0L);
+    }
+
+    @Benchmark
+    public boolean compareAndSetLong_rival() {
+        return rival.compareAndSet(WORD + 24, 0L, 0L);
+    }
+
+    @Benchmark
+    public byte[] read4KiB_ours() {
+        ours.read(WORD, buffer, 0, COPY);
+        return buffer;
+    }
+
+    @Benchmark
+    public byte[] read4KiB_rival() {
+        rival.read(WORD, buffer, 0, COPY);
+        return buffer;
+    }
+
+    @Benchmark
+    public byte[] write4KiB_ours() {
+        ours.write(WORD, buffer, 0, COPY);
+        return buffer;
+    }
+
+    @Benchmark
+    public byte[] write4KiB_rival() {
+        rival.write(WORD, buffer, 0, COPY);
+        return buffer;
+    }
+
+    @Benchmark
+    public byte addByte_ours() {
+        return ours.getAndAdd(WORD + 32, (byte) 3);
+    }
+
+    @Benchmark
+    public short addShort_ours() {
+        return ours.getAndAdd(WORD + 40, (short) 3);
+    }
+
+    @Benchmark
+    public int addUnalignedInt_ours() {
+        return ours.getAndAdd(WORD + 49, 3);
+    }
+
+    @Benchmark
+    public long addUnalignedLong_ours() {
+        return ours.getAndAdd(WORD + 65, 3L);
+    }
+}

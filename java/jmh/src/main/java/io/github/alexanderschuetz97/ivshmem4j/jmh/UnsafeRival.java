@@ -1,0 +1,93 @@
+package io.github.alexanderschuetz97.ivshmem4j.jmh;
+
+import java.lang.reflect.Field;
+import sun.misc.Unsafe;
+
+/** Unsafe behind the same check. */
+final class UnsafeRival implements Rival {
+
+    private static final Unsafe UNSAFE = unsafe();
+
+    private final long address;
+    /** Not final: whoever can be closed has to look. */
+    private long size;
+
+    UnsafeRival(final long address, final long size) {
+        this.address = address;
+        this.size = size;
+    }
+
+    private static Unsafe unsafe() {
+        try {
+            final Field field = Unsafe.class.getDeclaredField("theUnsafe");
+            field.setAccessible(true);
+            return (Unsafe) field.get(null);
+        } catch (final ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
+    void close() {
+        size = -1;
+    }
+
+    private long check(final long off, final long len) {
+        if (off < 0 || off > size - len) {
+            throw new IllegalArgumentException(off + " of " + size);
+        }
+        return address + off;
+    }
+
+    @Override
+    public int readInt(final long off) {
+        return UNSAFE.getInt(check(off, 4));
+    }
+
+    @Override
+    public long readLong(final long off) {
+        return UNSAFE.getLong(check(off, 8));
+    }
+
+    @Override
+    public void write(final long off, final long value) {
+        UNSAFE.putLong(check(off, 8), value);
+    }
+
+    @Override
+    public int getAndAdd(final long off, final int delta) {
+        return UNSAFE.getAndAddInt(null, check(off, 4), delta);
+    }
+
+    @Override
+    public long getAndAdd(final long off, final long delta) {
+        return UNSAFE.getAndAddLong(null, check(off, 8), delta);
+    }
+
+    @Override
+    public boolean compareAndSet(final long off, final int expect, final int update) {
+        return UNSAFE.compareAndSwapInt(null, check(off, 4), expect, update);
+    }
+
+    @Override
+    public boolean compareAndSet(final long off, final long expect, final long update) {
+        return UNSAFE.compareAndSwapLong(null, check(off, 8), expect, update);
+    }
+
+    private static void check(final byte[] buffer, final int bufferOff, final int len) {
+        if ((bufferOff | len) < 0 || len > buffer.length - bufferOff) {
+            throw new IllegalArgumentException(bufferOff + " and " + len + " of " + buffer.length);
+        }
+    }
+
+    @Override
+    public void read(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        check(buffer, bufferOff, len);
+        UNSAFE.copyMemory(null, check(off, len), buffer, Unsafe.ARRAY_BYTE_BASE_OFFSET + (long) bufferOff, len);
+    }
+
+    @Override
+    public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        check(buffer, bufferOff, len);
+        UNSAFE.copyMemory(buffer, Unsafe.ARRAY_BYTE_BASE_OFFSET + (long) bufferOff, null, check(off, len), len);
+    }
+}

@@ -1,0 +1,64 @@
+package io.github.alexanderschuetz97.ivshmem4j.jmh;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
+
+/** A segment of a shared arena, which checks by itself. */
+public final class SegmentRival implements Rival {
+
+    private static final VarHandle INT = ValueLayout.JAVA_INT.varHandle();
+    private static final VarHandle LONG = ValueLayout.JAVA_LONG.varHandle();
+
+    private final MemorySegment segment;
+
+    public SegmentRival(final long address, final long size) {
+        segment = MemorySegment.ofAddress(address).reinterpret(size, Arena.ofShared(), null);
+    }
+
+    @Override
+    public int readInt(final long off) {
+        return segment.get(ValueLayout.JAVA_INT_UNALIGNED, off);
+    }
+
+    @Override
+    public long readLong(final long off) {
+        return segment.get(ValueLayout.JAVA_LONG_UNALIGNED, off);
+    }
+
+    @Override
+    public void write(final long off, final long value) {
+        segment.set(ValueLayout.JAVA_LONG_UNALIGNED, off, value);
+    }
+
+    @Override
+    public int getAndAdd(final long off, final int delta) {
+        return (int) INT.getAndAdd(segment, off, delta);
+    }
+
+    @Override
+    public long getAndAdd(final long off, final long delta) {
+        return (long) LONG.getAndAdd(segment, off, delta);
+    }
+
+    @Override
+    public boolean compareAndSet(final long off, final int expect, final int update) {
+        return INT.compareAndSet(segment, off, expect, update);
+    }
+
+    @Override
+    public boolean compareAndSet(final long off, final long expect, final long update) {
+        return LONG.compareAndSet(segment, off, expect, update);
+    }
+
+    @Override
+    public void read(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        MemorySegment.copy(segment, ValueLayout.JAVA_BYTE, off, buffer, bufferOff, len);
+    }
+
+    @Override
+    public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        MemorySegment.copy(buffer, bufferOff, segment, ValueLayout.JAVA_BYTE, off, len);
+    }
+}
