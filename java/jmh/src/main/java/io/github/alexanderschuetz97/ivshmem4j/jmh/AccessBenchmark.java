@@ -35,6 +35,7 @@ public class AccessBenchmark {
     private NativeMemory ours;
     private Rival rival;
     private long off;
+    private int step;
 
     @Setup
     public void open() throws IOException {
@@ -158,27 +159,36 @@ public class AccessBenchmark {
         return rival.compareAndSet(WORD + 24, 0L, 0L);
     }
 
+    /**
+     * Where the next copy goes, in steps of a cache line through a page: how a copy fares depends on how the array and the
+     * memory lie to each other in their pages, and where a JVM puts the array is chance.
+     */
+    private long place() {
+        step = (step + 64) & (COPY - 1);
+        return WORD + step;
+    }
+
     @Benchmark
     public byte[] read4KiB_ours() {
-        ours.read(WORD, buffer, 0, COPY);
+        ours.read(place(), buffer, 0, COPY);
         return buffer;
     }
 
     @Benchmark
     public byte[] read4KiB_rival() {
-        rival.read(WORD, buffer, 0, COPY);
+        rival.read(place(), buffer, 0, COPY);
         return buffer;
     }
 
     @Benchmark
     public byte[] write4KiB_ours() {
-        ours.write(WORD, buffer, 0, COPY);
+        ours.write(place(), buffer, 0, COPY);
         return buffer;
     }
 
     @Benchmark
     public byte[] write4KiB_rival() {
-        rival.write(WORD, buffer, 0, COPY);
+        rival.write(place(), buffer, 0, COPY);
         return buffer;
     }
 
