@@ -30,7 +30,7 @@ public class AccessBenchmark {
     /** Where atomic operations go: behind the chains. */
     private static final long WORD = SIZE / 2;
 
-    private final byte[] buffer = new byte[COPY];
+    private final byte[] buffer = new byte[COPY + 64];
     private Path file;
     private NativeMemory ours;
     private Rival rival;
@@ -160,35 +160,40 @@ public class AccessBenchmark {
     }
 
     /**
-     * Where the next copy goes, in steps of a cache line through a page: how a copy fares depends on how the array and the
-     * memory lie to each other in their pages, and where a JVM puts the array is chance.
+     * Where the next copy goes, in steps of a cache line through a page. How a copy fares depends on how the array lies in
+     * its page and in its cache line, and where a JVM puts it is chance; so each copy begins elsewhere on both sides.
      */
     private long place() {
         step = (step + 64) & (COPY - 1);
         return WORD + step;
     }
 
+    /** The first byte in the array: arrays begin at a multiple of 8, so all places in a cache line get their turn. */
+    private int index() {
+        return step / 64 % 8 * 8;
+    }
+
     @Benchmark
     public byte[] read4KiB_ours() {
-        ours.read(place(), buffer, 0, COPY);
+        ours.read(place(), buffer, index(), COPY);
         return buffer;
     }
 
     @Benchmark
     public byte[] read4KiB_rival() {
-        rival.read(place(), buffer, 0, COPY);
+        rival.read(place(), buffer, index(), COPY);
         return buffer;
     }
 
     @Benchmark
     public byte[] write4KiB_ours() {
-        ours.write(place(), buffer, 0, COPY);
+        ours.write(place(), buffer, index(), COPY);
         return buffer;
     }
 
     @Benchmark
     public byte[] write4KiB_rival() {
-        rival.write(place(), buffer, 0, COPY);
+        rival.write(place(), buffer, index(), COPY);
         return buffer;
     }
 
