@@ -1,5 +1,8 @@
+//! Why a verb failed: one line for people, one number for scripts.
+
 use std::error::Error;
 use std::io;
+use std::process::ExitCode;
 
 use ivshmem::device::OpenError;
 use ivshmem::doorbell::DoorbellError;
@@ -26,12 +29,18 @@ pub(crate) enum Failure {
     Cut { written: u64, offset: u64 },
     #[error("cannot read standard input")]
     Input(#[source] io::Error),
-    #[error("cannot write to standard output")]
-    Output(#[source] io::Error),
+    #[error("{length} bytes from offset {offset} on reach beyond the memory, which has {size} bytes")]
+    TooFar { length: u64, offset: u64, size: u64 },
+    #[error("cannot write to {to}")]
+    Output { to: String, source: io::Error },
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
-    #[error("{interrupts} of {count} interrupts came in time")]
-    TimeOver { count: u64, interrupts: u64 },
+    #[error(
+        "{length} bytes are more than can be watched, which is {limit}; watch a part, by OFFSET and LENGTH"
+    )]
+    TooMuch { length: u64, limit: u64 },
+    #[error("{came} of {count} {what} came in time")]
+    TooFew { what: &'static str, count: u64, came: u64 },
 }
 
 impl Failure {
@@ -50,8 +59,27 @@ impl Failure {
         line.replace('\n', " ")
     }
 
-    /// As `ivshmem --help` documents it. 2 is clap's.
-    pub(crate) fn exit_status(&self) -> u8 {
-        if matches!(self, Self::TimeOver { .. }) { 3 } else { 1 }
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            // Whoever read our output has seen enough, as in `ivshmem listen .. | head -1`.
+            Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Self::TooFew { .. } => Exit::TimeOver,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+/// How the command ends, as `ivshmem --help` and docs/cli.md document it. The numbers never change their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    WrongArguments = 2,
+    TimeOver = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
     }
 }

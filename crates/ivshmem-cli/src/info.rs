@@ -1,18 +1,31 @@
 //! `info`: what a target is.
 
-use std::io::Write;
-
 use ivshmem::device::Device;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::args::{Format, Target};
+use crate::output::Out;
+use crate::peers;
+use crate::values::units;
 
-pub(crate) fn info(device: &Device, as_json: bool, out: &mut impl Write) -> Result<(), Failure> {
-    let text = if as_json { machine(device)? } else { human(device)? };
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+/// Show what a target is: its size, and for a doorbell its id, its vectors and the peers
+#[derive(clap::Args, Debug)]
+pub(crate) struct Info {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
 }
 
-fn human(device: &Device) -> Result<String, Failure> {
+impl Info {
+    pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
+        let device = self.target.open()?;
+        if self.format.json { out.json(&object(&device)?) } else { out.text(text(&device)?) }
+    }
+}
+
+fn text(device: &Device) -> Result<String, Failure> {
     let size = device.memory().len();
     let mut text = format!("kind     {}\nsize     {size} bytes ({})\n", device.kind(), units(size));
     if let Some(id) = device.own_id() {
@@ -26,37 +39,12 @@ fn human(device: &Device) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn machine(device: &Device) -> Result<String, Failure> {
+fn object(device: &Device) -> Result<Value, Failure> {
     let mut object = json!({ "kind": device.kind().to_string(), "size": device.memory().len() });
     if let Some(id) = device.own_id() {
-        let peers = device.peers()?;
-        let peers: Vec<_> = peers.iter().map(|p| json!({ "id": p.id.0, "vectors": p.vectors })).collect();
         object["id"] = json!(id.0);
         object["vectors"] = json!(device.vectors());
-        object["peers"] = json!(peers);
+        object["peers"] = peers::array(&device.peers()?);
     }
-    Ok(format!("{object}\n"))
-}
-
-/// A size in the largest unit that divides it: what a person would have typed.
-fn units(size: u64) -> String {
-    let (mut number, mut unit) = (size, 0);
-    while number > 0 && number % 1024 == 0 && unit < 4 {
-        number /= 1024;
-        unit += 1;
-    }
-    format!("{number}{}", ["", "K", "M", "G", "T"][unit])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::units;
-
-    #[test]
-    fn a_size_is_shown_as_a_person_would_type_it() {
-        for (size, text) in [(0, "0"), (64, "64"), (4096, "4K"), (1 << 30, "1G"), ((1 << 20) + 1, "1048577")]
-        {
-            assert_eq!(units(size), text);
-        }
-    }
+    Ok(object)
 }

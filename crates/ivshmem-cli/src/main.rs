@@ -1,58 +1,71 @@
 //! The command `ivshmem`.
 //!
-//! Words become [`Args`], a verb runs, what went wrong becomes one line and an exit status. Everything else is done by
-//! the library.
+//! Words become [`CommandLine`], a verb runs, what went wrong becomes one line and an exit status. Everything else is
+//! done by the library. A verb is a file: its arguments, `run`, and what it prints.
 
 mod args;
-mod copy;
 mod failure;
-mod info;
-mod interrupts;
-mod serve;
+mod hexdump;
+mod output;
+mod pieces;
+mod progress;
+mod values;
 
-use std::fs::File;
+mod completions;
+mod dump;
+mod fill;
+mod info;
+mod listen;
+mod manual;
+mod peers;
+mod read;
+mod ring;
+mod serve;
+mod watch;
+mod write;
+
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Verb};
-use failure::Failure;
+use args::CommandLine;
+use failure::{Exit, Failure};
+use output::Out;
 
 fn main() -> ExitCode {
-    // clap ends with 2 and its own words when the arguments are wrong.
-    let args = Args::parse();
-    match run(args.verb) {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough, as in `ivshmem listen .. | head -1`.
-        Err(Failure::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(failure) => {
-            // Standard error may be closed too; then the exit status has to say it all.
-            let _ = writeln!(io::stderr(), "ivshmem: {}", failure.line());
-            ExitCode::from(failure.exit_status())
-        }
+    let command = match CommandLine::try_parse() {
+        Ok(command) => command,
+        Err(words) => return say(&words).into(),
+    };
+    match Out::stdout().and_then(|mut out| run(&command, &mut out)) {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => tell(&failure).into(),
     }
 }
 
-fn run(verb: Verb) -> Result<(), Failure> {
-    let out = &mut io::stdout().lock();
-    match verb {
-        Verb::Serve { socket, size, vectors } => serve::serve(&socket, size, vectors, out),
-        Verb::Info { target, json } => info::info(&ivshmem::open(&target)?, json, out),
-        Verb::Read { target, offset, length, hex } => {
-            copy::read(ivshmem::open(&target)?.memory(), offset, length, hex, out)
-        }
-        Verb::Write { target, offset } => {
-            let input = io::stdin().as_fd().try_clone_to_owned().map_err(Failure::Input)?;
-            copy::write(ivshmem::open(&target)?.memory(), offset, File::from(input))
-        }
-        Verb::Ring { target, peer, vector, count } => {
-            interrupts::ring(&ivshmem::open(&target)?, peer, vector, count)
-        }
-        Verb::Listen { target, vectors, count, timeout, json } => {
-            let until = interrupts::Until { count, timeout };
-            interrupts::listen(&ivshmem::open(&target)?, &vectors, &until, json, out)
-        }
+/// What was printed before a failure is still worth reading.
+fn run(command: &CommandLine, out: &mut Out) -> Result<(), Failure> {
+    let result = command.verb.run(out);
+    let flushed = out.flush();
+    result.and(flushed)
+}
+
+/// clap's own words: help and version on standard output, and what is wrong with the arguments on standard error.
+fn say(words: &clap::Error) -> Exit {
+    let printed = words.print().and_then(|()| io::stdout().flush());
+    match printed {
+        _ if words.use_stderr() => Exit::WrongArguments,
+        Ok(()) => Exit::Done,
+        Err(source) => tell(&Failure::Output { to: "standard output".to_owned(), source }),
     }
+}
+
+fn tell(failure: &Failure) -> Exit {
+    let exit = failure.exit();
+    if exit != Exit::Done {
+        // Standard error may be closed too; then the exit status has to say it all.
+        let _ = writeln!(io::stderr(), "ivshmem: {}", failure.line());
+    }
+    exit
 }

@@ -1,35 +1,65 @@
 //! `serve`: a server in the foreground, what to type next, and a log on standard error.
 
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::PathBuf;
 
-use ivshmem_server::{Server, raise_descriptor_limit};
+use ivshmem_server::{Listening, Server, raise_descriptor_limit};
+use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use crate::Failure;
+use crate::args::Format;
+use crate::output::Out;
+use crate::values::bytes;
 
-pub(crate) fn serve(socket: &Path, size: u64, vectors: u16, out: &mut impl Write) -> Result<(), Failure> {
-    let stop = signals().map_err(Failure::Signals)?;
-    // When it cannot be raised, fewer clients fit.
-    let _ = raise_descriptor_limit();
-    // Who comes, goes or stops reading, and that a size was rounded up.
-    tracing_subscriber::fmt().with_target(false).with_writer(io::stderr).init();
-    let listening = Server::builder(socket).size(size).vectors(vectors.into()).listen()?;
-    let path = listening.path().display();
-    write!(
-        out,
-        "serving {size} bytes and {vectors} vectors for each client on {path}; Ctrl-C ends it\n\
-         QEMU:     -chardev socket,path={path},id=ivshmem -device ivshmem-doorbell,chardev=ivshmem,vectors={vectors}\n\
-         programs: doorbell:{path}, for example: ivshmem info doorbell:{path}\n",
-        size = listening.size(),
-        vectors = listening.vectors(),
-    )
-    .and_then(|()| out.flush())
-    .map_err(Failure::Output)?;
-    listening.run(stop)?;
-    Ok(())
+/// Run a server: virtual machines and programs that connect to its socket share one memory
+///
+/// It stays in the foreground and ends with Ctrl-C. The daemon ivshmem-server has more options: a named memory, who
+/// may connect, the background.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Serve {
+    /// The Unix socket to listen on
+    socket: PathBuf,
+    /// Size of the shared memory, 4K to 1T, rounded up to a power of two
+    #[arg(long, value_parser = bytes, default_value = "4M")]
+    size: u64,
+    /// Interrupt vectors of each client, 1 to 256
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256), default_value = "1")]
+    vectors: u16,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Serve {
+    pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
+        let stop = signals().map_err(Failure::Signals)?;
+        // When it cannot be raised, fewer clients fit.
+        let _ = raise_descriptor_limit();
+        // Who comes, goes or stops reading, and that a size was rounded up.
+        tracing_subscriber::fmt().with_target(false).with_writer(io::stderr).init();
+        let listening =
+            Server::builder(&self.socket).size(self.size).vectors(self.vectors.into()).listen()?;
+        self.greet(&listening, out)?;
+        listening.run(stop)?;
+        Ok(())
+    }
+
+    fn greet(&self, listening: &Listening, out: &mut Out) -> Result<(), Failure> {
+        let (path, size, vectors) = (listening.path().display(), listening.size(), listening.vectors());
+        if self.format.json {
+            let socket = path.to_string();
+            out.json(&json!({ "event": "serving", "socket": socket, "size": size, "vectors": vectors }))?;
+        } else {
+            out.text(format_args!(
+                "serving {size} bytes and {vectors} vectors for each client on {path}; Ctrl-C ends it\n\
+                 QEMU:     -chardev socket,path={path},id=ivshmem -device ivshmem-doorbell,chardev=ivshmem,vectors={vectors}\n\
+                 programs: doorbell:{path}, for example: ivshmem info doorbell:{path}\n",
+            ))?;
+        }
+        out.flush()
+    }
 }
 
 /// A stream that becomes readable with the first signal that asks to stop.

@@ -15,11 +15,11 @@ fn what_was_written_is_read_back() {
     let read = run(&["read", &target, "256", "12"]);
     good(&read);
     assert_eq!(read.stdout, b"Hello World!");
-    let picture = run(&["read", &target, "256", "12", "--hex"]);
+    let picture = run(&["dump", &target, "256", "12"]);
     good(&picture);
     let text = String::from_utf8(picture.stdout).unwrap();
     assert!(text.starts_with("00000100  48 65 6c 6c 6f 20 57 6f  72 6c 64 21"), "{text}");
-    assert!(text.ends_with("|Hello World!|\n"), "{text}");
+    assert!(text.ends_with("|Hello World!|\n0000010c\n"), "{text}");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_closed_standard_input_is_the_end_of_the_input() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let (_dir, target, _path) = region(64 << 20);
-    assert_eq!(shell("set -o pipefail; \"$0\" read \"$1\" --hex | head -1 >/dev/null", &target), Some(0));
+    assert_eq!(shell("set -o pipefail; \"$0\" dump \"$1\" | head -1 >/dev/null", &target), Some(0));
     assert_eq!(shell("set -o pipefail; \"$0\" info \"$1\" | true", &target), Some(0));
 }
 

@@ -1,6 +1,5 @@
-//! `ring` and `listen`.
+//! `listen`: interrupts, and the peers that come and go.
 
-use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -10,82 +9,83 @@ use ivshmem::doorbell::{PeerEvent, Registration};
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::args::{Format, Target};
+use crate::output::Out;
+use crate::values::seconds;
 
-pub(crate) fn ring(device: &Device, peer: u16, vector: u16, count: u64) -> Result<(), Failure> {
-    for _ in 0..count {
-        device.ring(PeerId(peer), vector)?;
+/// Print each interrupt, and the peers that come and go
+#[derive(clap::Args, Debug)]
+pub(crate) struct Listen {
+    #[command(flatten)]
+    target: Target,
+    /// Vectors to listen on [default: all]
+    vectors: Vec<u16>,
+    /// End after so many interrupts
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End after so many seconds; with --count and too few interrupts that is exit status 3
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Listen {
+    /// Prints what happens until it is time to end. Without a choice of vectors all are listened to, late ones too.
+    pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
+        let device = self.target.open()?;
+        // A full channel makes callbacks wait, and interrupts merge meanwhile: a flood costs no memory here.
+        let (tell, told) = sync_channel(1024);
+        let mut ears = Ears { device: &device, tell, registrations: Vec::new() };
+        let mut print = |line: Line| line.print(self.format.json, out);
+        let result = ears.open(&self.vectors).and_then(|first| {
+            print(first)?;
+            let grow = |count| if self.vectors.is_empty() { ears.grow(count) } else { Ok(()) };
+            self.print_news(&told, &mut print, grow)
+        });
+        // A callback may be standing before a full channel. It is let go before its registration waits for its end.
+        drop(told);
+        result
     }
-    Ok(())
-}
 
-/// When `listen` ends by itself.
-pub(crate) struct Until {
-    pub count: Option<u64>,
-    pub timeout: Option<Duration>,
-}
-
-/// Prints what happens until it is time to end. Without a choice of vectors all are listened to, late ones too.
-pub(crate) fn listen(
-    device: &Device,
-    vectors: &[u16],
-    until: &Until,
-    as_json: bool,
-    out: &mut impl Write,
-) -> Result<(), Failure> {
-    // A full channel makes callbacks wait, and interrupts merge meanwhile: a flood costs no memory here.
-    let (tell, told) = sync_channel(1024);
-    let mut ears = Ears { device, tell, registrations: Vec::new() };
-    let mut print = |line: Line| line.print(as_json, out);
-    let result = ears.open(vectors).and_then(|first| {
-        print(first)?;
-        print_news(
-            &told,
-            until,
-            &mut print,
-            |count| if vectors.is_empty() { ears.grow(count) } else { Ok(()) },
-        )
-    });
-    // A callback may be standing before a full channel. It is let go before its registration waits for its end.
-    drop(told);
-    result
+    fn print_news(
+        &self,
+        told: &Receiver<News>,
+        mut print: impl FnMut(Line) -> Result<(), Failure>,
+        mut grow: impl FnMut(u16) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut interrupts = 0;
+        while self.count != Some(interrupts) {
+            let news = match deadline {
+                None => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(deadline) => told.recv_timeout(deadline.saturating_duration_since(Instant::now())),
+            };
+            match news {
+                Ok(News::Interrupt(vector)) => {
+                    interrupts += 1;
+                    print(Line::interrupt(vector))?;
+                }
+                Ok(News::Peer(event)) => {
+                    if let PeerEvent::OwnVectors(count) = event {
+                        grow(count)?;
+                    }
+                    print(Line::peer(&event))?;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let too_few = |count| Failure::TooFew { what: "interrupts", count, came: interrupts };
+                    return self.count.map_or(Ok(()), |count| Err(too_few(count)));
+                }
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the listener holds a sender"),
+            }
+        }
+        Ok(())
+    }
 }
 
 enum News {
     Interrupt(u16),
     Peer(PeerEvent),
-}
-
-fn print_news(
-    told: &Receiver<News>,
-    until: &Until,
-    mut print: impl FnMut(Line) -> Result<(), Failure>,
-    mut grow: impl FnMut(u16) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let deadline = until.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let mut interrupts = 0;
-    while until.count != Some(interrupts) {
-        let news = match deadline {
-            None => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(deadline) => told.recv_timeout(deadline.saturating_duration_since(Instant::now())),
-        };
-        match news {
-            Ok(News::Interrupt(vector)) => {
-                interrupts += 1;
-                print(Line::interrupt(vector))?;
-            }
-            Ok(News::Peer(event)) => {
-                if let PeerEvent::OwnVectors(count) = event {
-                    grow(count)?;
-                }
-                print(Line::peer(&event))?;
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                return until.count.map_or(Ok(()), |count| Err(Failure::TimeOver { count, interrupts }));
-            }
-            Err(RecvTimeoutError::Disconnected) => unreachable!("the listener holds a sender"),
-        }
-    }
-    Ok(())
 }
 
 /// The registrations on a device. Dropping them ends all.
@@ -175,8 +175,13 @@ impl Line {
         Self { text, json }
     }
 
-    fn print(&self, as_json: bool, out: &mut impl Write) -> Result<(), Failure> {
-        let line = if as_json { self.json.to_string() } else { self.text.clone() };
-        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Failure::Output)
+    /// At once: somebody waits for it.
+    fn print(&self, as_json: bool, out: &mut Out) -> Result<(), Failure> {
+        if as_json {
+            out.json(&self.json)?
+        } else {
+            out.line(&self.text)?
+        }
+        out.flush()
     }
 }

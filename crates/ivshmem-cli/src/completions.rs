@@ -1,0 +1,25 @@
+//! `completions`: what a shell needs to complete this command's words.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::Failure;
+use crate::args::CommandLine;
+use crate::output::Out;
+
+/// Print the script by which a shell completes this command
+///
+/// bash: source <(ivshmem completions bash). `make install` puts the scripts where shells look for them.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Completions {
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
+        // Into memory first: clap_complete panics when it cannot write.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut CommandLine::command(), "ivshmem", &mut script);
+        out.bytes(&script)
+    }
+}

@@ -1,0 +1,82 @@
+//! Where results go: standard output, or a file in its place.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use anstream::{AutoStream, ColorChoice};
+use serde_json::Value;
+
+use crate::Failure;
+
+/// Buffered: [`flush`](Self::flush) when somebody waits for what was printed, as with events. `main` flushes the rest.
+pub(crate) struct Out {
+    sink: BufWriter<File>,
+    /// What errors call it.
+    name: String,
+    is_terminal: bool,
+    colours: bool,
+}
+
+impl Out {
+    pub(crate) fn stdout() -> Result<Self, Failure> {
+        let stdout = io::stdout();
+        let name = "standard output".to_owned();
+        // Not through the standard library's buffer, which ends with each line.
+        let file = stdout.as_fd().try_clone_to_owned();
+        let file = file.map_err(|source| Failure::Output { to: name.clone(), source })?;
+        Ok(Self {
+            sink: BufWriter::new(File::from(file)),
+            name,
+            is_terminal: stdout.is_terminal(),
+            colours: AutoStream::choice(&stdout) != ColorChoice::Never,
+        })
+    }
+
+    /// A file that is created, or emptied first.
+    pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        let file = File::create(path).map_err(|source| Failure::Output { to: name.clone(), source })?;
+        Ok(Self { sink: BufWriter::new(file), name, is_terminal: false, colours: false })
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    pub(crate) fn line(&mut self, line: impl Display) -> Result<(), Failure> {
+        let result = writeln!(self.sink, "{line}");
+        self.checked(result)
+    }
+
+    /// Text that brings its own ends of lines.
+    pub(crate) fn text(&mut self, text: impl Display) -> Result<(), Failure> {
+        let result = write!(self.sink, "{text}");
+        self.checked(result)
+    }
+
+    pub(crate) fn json(&mut self, value: &Value) -> Result<(), Failure> {
+        self.line(value)
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let result = self.sink.write_all(bytes);
+        self.checked(result)
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        let result = self.sink.flush();
+        self.checked(result)
+    }
+
+    /// The text in this style, where colours are welcome: on a terminal, without NO_COLOR.
+    pub(crate) fn paint(&self, style: anstyle::Style, text: impl Display) -> String {
+        if self.colours { format!("{style}{text}{style:#}") } else { text.to_string() }
+    }
+
+    fn checked(&self, result: io::Result<()>) -> Result<(), Failure> {
+        result.map_err(|source| Failure::Output { to: self.name.clone(), source })
+    }
+}

@@ -1,0 +1,119 @@
+//! Numbers as people type them: bytes with a unit, seconds with a fraction.
+
+use std::time::Duration;
+
+/// A number of bytes: decimal or 0x..., and with K, M, G or T a multiple of it.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.trim_end_matches(['K', 'M', 'G', 'T', 'k', 'm', 'g', 't']) {
+        number if number.len() == text.len() => (number, 1),
+        number if number.len() + 1 == text.len() => (number, multiple(&text[number.len()..])),
+        _ => return Err("one unit at most: K, M, G or T".to_owned()),
+    };
+    let parsed = match number.strip_prefix("0x").or_else(|| number.strip_prefix("0X")) {
+        Some(digits) if digits.starts_with('+') => return Err("not a number of bytes".to_owned()),
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None if number.starts_with('+') => return Err("not a number of bytes".to_owned()),
+        None => number.parse(),
+    };
+    let number = parsed.map_err(|_| "not a number of bytes, such as 4096, 0x1000 or 4K".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "more than 64 bits can say".to_owned())
+}
+
+fn multiple(unit: &str) -> u64 {
+    match unit.to_ascii_uppercase().as_str() {
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => 1 << 40,
+    }
+}
+
+/// The value of one byte, decimal or 0x...
+pub(crate) fn byte(text: &str) -> Result<u8, String> {
+    let value = bytes(text).ok().and_then(|value| u8::try_from(value).ok());
+    value.ok_or_else(|| "not the value of a byte, 0 to 255 or 0x00 to 0xff".to_owned())
+}
+
+/// A time of 0 or more.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number of seconds, such as 5 or 0.5".to_owned())?;
+    Duration::try_from_secs_f64(number).map_err(|_| "not a time: it must be 0 or more and finite".to_owned())
+}
+
+/// A size in the largest unit that divides it: what a person would have typed.
+pub(crate) fn units(size: u64) -> String {
+    let (mut number, mut unit) = (size, 0);
+    while number > 0 && number % 1024 == 0 && unit < 4 {
+        number /= 1024;
+        unit += 1;
+    }
+    format!("{number}{}", ["", "K", "M", "G", "T"][unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_in_every_form() {
+        let good = [
+            ("0", 0),
+            ("4096", 4096),
+            ("0x1000", 4096),
+            ("4K", 4096),
+            ("4k", 4096),
+            ("0x10M", 16 << 20),
+            ("1G", 1 << 30),
+            ("2T", 2 << 40),
+            ("18446744073709551615", u64::MAX),
+        ];
+        for (text, value) in good {
+            assert_eq!(bytes(text), Ok(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_of_bytes_is_refused() {
+        for text in [
+            "",
+            "K",
+            "0x",
+            "-1",
+            "+1",
+            "0x+1",
+            "1KK",
+            "1KM",
+            "1.5K",
+            "1Z",
+            "4 K",
+            "16777216T",
+            "18446744073709551616",
+        ] {
+            assert!(bytes(text).is_err(), "{text:?} gave {:?}", bytes(text));
+        }
+    }
+
+    #[test]
+    fn a_byte_has_eight_bits() {
+        assert_eq!((byte("0"), byte("255"), byte("0xA5")), (Ok(0), Ok(255), Ok(0xa5)));
+        for text in ["256", "-1", "", "a5", "0x100"] {
+            assert!(byte(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_finite_and_not_negative() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["", "x", "-1", "nan", "inf", "1e300"] {
+            assert!(seconds(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_shown_as_a_person_would_type_it() {
+        for (size, text) in [(0, "0"), (64, "64"), (4096, "4K"), (1 << 30, "1G"), ((1 << 20) + 1, "1048577")]
+        {
+            assert_eq!(units(size), text);
+        }
+    }
+}
