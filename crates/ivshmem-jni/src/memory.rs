@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use ivshmem::region::Memory;
+use ivshmem::region::{CacheMode, Memory};
 use jni::objects::{JByteArray, JClass};
 use jni::sys::{jboolean, jbyte, jint, jlong, jshort};
 use jni::{Env, NativeMethod, native_method};
@@ -18,6 +18,7 @@ pub(crate) const METHODS: &[&[NativeMethod]] = &[
         native_method! { static fn memory_address(memory: jlong) -> jlong, error_policy = Throw },
         native_method! { static fn memory_size(memory: jlong) -> jlong, error_policy = Throw },
         native_method! { static fn memory_is_writeable(memory: jlong) -> jboolean, error_policy = Throw },
+        native_method! { static fn memory_cache_mode(memory: jlong) -> jint, error_policy = Throw },
         native_method! { static fn memory_close(memory: jlong), error_policy = Throw },
         native_method! { static fn memory_free(memory: jlong), error_policy = Throw },
         native_method! { static fn memory_sync(memory: jlong, offset: jlong, length: jlong), error_policy = Throw },
@@ -58,6 +59,22 @@ fn memory_is_writeable<'local>(
     memory: jlong,
 ) -> Result<jboolean, BridgeError> {
     MEMORIES.with(memory, |memory| Ok(!memory.is_read_only()))
+}
+
+/// The place of the mode among those that Java knows.
+fn memory_cache_mode<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    memory: jlong,
+) -> Result<jint, BridgeError> {
+    MEMORIES.with(memory, |memory| {
+        Ok(match memory.cache_mode() {
+            CacheMode::Cached => 0,
+            CacheMode::Uncached => 2,
+            // With the fences that this one gets, Java is right in every mode.
+            _ => 1,
+        })
+    })
 }
 
 /// From here on accesses by address, which Java does, read zeroes and write to nobody.

@@ -39,11 +39,15 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  *       <td>ordered</td><td>As volatile; read and write are one step for everybody.</td></tr>
  * </table>
  * <p>To publish: write the bytes plainly, then a number with release. To receive: read that number with acquire, then
- * the bytes plainly. Java here pairs with the atomics of any other language there.
+ * the bytes plainly. Java here pairs with the atomics of any other language there. That is right in every
+ * {@linkplain #cacheMode() cache mode}: where it is {@link CacheMode#WRITE_COMBINED}, as in Linux guests, each ordered
+ * access is a full fence, which sends the plain writes before it on their way.
  *
  * <p>An ordered access that is not aligned to its size is done by the native library: it costs a call, and where it
  * crosses a cache line it stops the bus of the whole machine for a moment. Reading that way needs memory that can be
  * written. The same call, without the bus, is the price of every atomic operation on {@code byte} and {@code short}.
+ * In a machine that QEMU runs without hardware virtualisation (TCG), one that is not aligned is not a single step for
+ * programs outside that machine: align what different machines change at the same time.
  *
  * <h2>Closing</h2>
  * <p>{@link #close()} closes the device as well. It never waits for an access: one that runs at the same moment
@@ -112,6 +116,14 @@ public interface NativeMemory extends NumberAccess, OrderedAccess, AutoCloseable
      * @return bytes
      */
     long size();
+
+    /**
+     * How the processor caches the memory: what it costs to read and write it. It never changes, and can be asked for
+     * after closing.
+     *
+     * @return never null; {@link CacheMode#CACHED} but for devices in virtual machines
+     */
+    CacheMode cacheMode();
 
     /**
      * The address of the first byte in this process, for calls into foreign code.

@@ -14,7 +14,7 @@ import java.nio.file.Path;
 public final class NativeLibrary {
 
     /** Raised with every change of a native method; crates/ivshmem-jni/src/lib.rs has the same number. */
-    private static final int ABI = 1;
+    private static final int ABI = 2;
 
     private static volatile boolean loaded;
 
@@ -122,6 +122,9 @@ public final class NativeLibrary {
 
     /** Whether the memory may be written to. */
     public static native boolean memoryIsWriteable(long memory);
+
+    /** The ordinal of the memory's {@code CacheMode}. */
+    public static native int memoryCacheMode(long memory);
 
     /** Puts private zeroes in the place of the shared pages: addresses stay valid until the handle is freed. */
     public static native void memoryClose(long memory);

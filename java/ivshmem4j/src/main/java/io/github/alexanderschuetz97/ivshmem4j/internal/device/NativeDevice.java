@@ -1,5 +1,6 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 
+import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import io.github.alexanderschuetz97.ivshmem4j.internal.Cleanup;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
@@ -29,6 +30,7 @@ final class NativeDevice {
                 NativeLibrary.memoryAddress(mapping),
                 NativeLibrary.memorySize(mapping),
                 NativeLibrary.memoryIsWriteable(mapping),
+                CacheMode.values()[NativeLibrary.memoryCacheMode(mapping)],
                 onMemoryClosed);
         } catch (final RuntimeException | Error e) {
             release.run();

@@ -1,5 +1,6 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
+import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
@@ -68,6 +69,16 @@ abstract class MappedMemory implements NativeMemory {
     /** Bytes of an address. */
     abstract int pointerBytes();
 
+    /**
+     * Stands behind every ordered read, and before and behind every ordered write.
+     *
+     * <p>Where the processor gathers writes, an ordinary store neither waits for what was written before nor goes on its
+     * way, and reads are not ordered: a class for such memory puts a full fence here. It is a method and not a flag, as
+     * the JIT compiler removes an empty method and not a look at a flag. Operations that read and write are such fences
+     * themselves.
+     */
+    void fence() {}
+
     @Override
     public final boolean isValid() {
         return !closed.get();
@@ -96,6 +107,11 @@ abstract class MappedMemory implements NativeMemory {
     @Override
     public final long size() {
         return size;
+    }
+
+    @Override
+    public final CacheMode cacheMode() {
+        return mapping.cacheMode;
     }
 
     @Override

@@ -1,5 +1,7 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
+import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
+
 /** What the native library tells of a mapping. */
 final class Mapping {
 
@@ -9,11 +11,14 @@ final class Mapping {
     /** Bytes. */
     final long size;
     final boolean writeable;
+    final CacheMode cacheMode;
 
-    Mapping(final long handle, final long address, final long size, final boolean writeable) {
+    Mapping(
+        final long handle, final long address, final long size, final boolean writeable, final CacheMode cacheMode) {
         this.handle = handle;
         this.address = address;
         this.size = size;
         this.writeable = writeable;
+        this.cacheMode = cacheMode;
     }
 }

@@ -1,5 +1,6 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
+import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 
 /** Makes memory of mappings. This is the form for Java 8 to 21; newer ones have their own. */
@@ -17,14 +18,26 @@ public final class Memories {
      * @param address address of the first byte
      * @param size bytes
      * @param writeable whether it may be written
+     * @param cacheMode how the processor caches it
      * @param onClose runs once, in the thread that closes the memory, when it is closed
      */
     public static NativeMemory of(
-        final long handle, final long address, final long size, final boolean writeable, final Runnable onClose) {
+        final long handle,
+        final long address,
+        final long size,
+        final boolean writeable,
+        final CacheMode cacheMode,
+        final Runnable onClose) {
+        final Mapping mapping = new Mapping(handle, address, size, writeable, cacheMode);
+        return of(mapping, cacheMode == CacheMode.WRITE_COMBINED ? UnsafeMemory::fullFence : null, onClose);
+    }
+
+    /** As above, with what runs where the ordered accesses need a fence; null where they need none. */
+    static NativeMemory of(final Mapping mapping, final Runnable fence, final Runnable onClose) {
         if ("foreign".equals(System.getProperty(PROPERTY))) {
             throw new UnsupportedOperationException(
                 PROPERTY + " is foreign, and this JVM is older than 22 or the jar was built without JDK 22");
         }
-        return new UnsafeMemory(new Mapping(handle, address, size, writeable), onClose);
+        return fence == null ? new UnsafeMemory(mapping, onClose) : new UnsafeMemory.Fenced(mapping, fence, onClose);
     }
 }

@@ -13,7 +13,7 @@ import sun.misc.Unsafe;
  * passed its check never faults. The addresses are given back when this object is unreachable, and every access keeps
  * it reachable to its end.
  */
-final class UnsafeMemory extends MappedMemory {
+class UnsafeMemory extends MappedMemory {
 
     private static final Unsafe UNSAFE = unsafe();
     private static final long BYTES = Unsafe.ARRAY_BYTE_BASE_OFFSET;
@@ -26,6 +26,27 @@ final class UnsafeMemory extends MappedMemory {
         super(mapping, onClose);
         final long handle = mapping.handle;
         Cleanup.register(this, () -> NativeLibrary.memoryFree(handle));
+    }
+
+    /** Memory whose ordered accesses need fences beside them. */
+    static final class Fenced extends UnsafeMemory {
+
+        private final Runnable fence;
+
+        Fenced(final Mapping mapping, final Runnable fence, final Runnable onClose) {
+            super(mapping, onClose);
+            this.fence = fence;
+        }
+
+        @Override
+        void fence() {
+            fence.run();
+        }
+    }
+
+    /** Orders all accesses before it with all behind it, and sends writes that were gathered on their way. */
+    static void fullFence() {
+        UNSAFE.fullFence();
     }
 
     private static Unsafe unsafe() {
@@ -174,21 +195,26 @@ final class UnsafeMemory extends MappedMemory {
     public byte readByteVolatile(final long off) {
         final byte value = UNSAFE.getByteVolatile(null, readable(off, 1));
         keep(this);
+        fence();
         return value;
     }
 
     @Override
     public void writeByteRelease(final long off, final byte value) {
+        fence();
         final long to = writable(off, 1);
         UNSAFE.storeFence();
         UNSAFE.putByte(to, value);
         keep(this);
+        fence();
     }
 
     @Override
     public void writeByteVolatile(final long off, final byte value) {
+        fence();
         UNSAFE.putByteVolatile(null, writable(off, 1), value);
         keep(this);
+        fence();
     }
 
     @Override
@@ -203,6 +229,7 @@ final class UnsafeMemory extends MappedMemory {
         }
         final short value = UNSAFE.getShortVolatile(null, readable(off, 2));
         keep(this);
+        fence();
         return value;
     }
 
@@ -212,10 +239,12 @@ final class UnsafeMemory extends MappedMemory {
             getAndSet(off, value);
             return;
         }
+        fence();
         final long to = writable(off, 2);
         UNSAFE.storeFence();
         UNSAFE.putShort(to, value);
         keep(this);
+        fence();
     }
 
     @Override
@@ -224,8 +253,10 @@ final class UnsafeMemory extends MappedMemory {
             getAndSet(off, value);
             return;
         }
+        fence();
         UNSAFE.putShortVolatile(null, writable(off, 2), value);
         keep(this);
+        fence();
     }
 
     @Override
@@ -240,6 +271,7 @@ final class UnsafeMemory extends MappedMemory {
         }
         final int value = UNSAFE.getIntVolatile(null, readable(off, 4));
         keep(this);
+        fence();
         return value;
     }
 
@@ -249,8 +281,10 @@ final class UnsafeMemory extends MappedMemory {
             unalignedGetAndSet(off, value);
             return;
         }
+        fence();
         UNSAFE.putOrderedInt(null, writable(off, 4), value);
         keep(this);
+        fence();
     }
 
     @Override
@@ -259,8 +293,10 @@ final class UnsafeMemory extends MappedMemory {
             unalignedGetAndSet(off, value);
             return;
         }
+        fence();
         UNSAFE.putIntVolatile(null, writable(off, 4), value);
         keep(this);
+        fence();
     }
 
     @Override
@@ -275,6 +311,7 @@ final class UnsafeMemory extends MappedMemory {
         }
         final long value = UNSAFE.getLongVolatile(null, readable(off, 8));
         keep(this);
+        fence();
         return value;
     }
 
@@ -284,8 +321,10 @@ final class UnsafeMemory extends MappedMemory {
             unalignedGetAndSet(off, value);
             return;
         }
+        fence();
         UNSAFE.putOrderedLong(null, writable(off, 8), value);
         keep(this);
+        fence();
     }
 
     @Override
@@ -294,8 +333,10 @@ final class UnsafeMemory extends MappedMemory {
             unalignedGetAndSet(off, value);
             return;
         }
+        fence();
         UNSAFE.putLongVolatile(null, writable(off, 8), value);
         keep(this);
+        fence();
     }
 
     @Override

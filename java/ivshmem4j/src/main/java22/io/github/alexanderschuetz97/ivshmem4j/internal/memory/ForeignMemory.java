@@ -14,7 +14,7 @@ import java.lang.ref.Reference;
  * <p>The segment checks plain numbers itself, so nothing is checked twice; what it throws is translated. Closing its
  * shared arena waits until no thread is inside an access, so the mapping is given back at once.
  */
-final class ForeignMemory extends MappedMemory {
+class ForeignMemory extends MappedMemory {
 
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
@@ -40,6 +40,22 @@ final class ForeignMemory extends MappedMemory {
             arena.close();
             NativeLibrary.memoryFree(handle);
         });
+    }
+
+    /** Memory whose ordered accesses need fences beside them. */
+    static final class Fenced extends ForeignMemory {
+
+        private final Runnable fence;
+
+        Fenced(final Mapping mapping, final Runnable fence, final Runnable onClose) {
+            super(mapping, onClose);
+            this.fence = fence;
+        }
+
+        @Override
+        void fence() {
+            fence.run();
+        }
     }
 
     @Override
@@ -223,6 +239,7 @@ final class ForeignMemory extends MappedMemory {
         try {
             final byte value = (byte) ALIGNED_BYTE.getAcquire(segment, off);
             Reference.reachabilityFence(this);
+            fence();
             return value;
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 1, false, e);
@@ -234,6 +251,7 @@ final class ForeignMemory extends MappedMemory {
         try {
             final byte value = (byte) ALIGNED_BYTE.getVolatile(segment, off);
             Reference.reachabilityFence(this);
+            fence();
             return value;
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 1, false, e);
@@ -242,22 +260,26 @@ final class ForeignMemory extends MappedMemory {
 
     @Override
     public void writeByteRelease(final long off, final byte value) {
+        fence();
         try {
             ALIGNED_BYTE.setRelease(segment, off, value);
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 1, true, e);
         }
         Reference.reachabilityFence(this);
+        fence();
     }
 
     @Override
     public void writeByteVolatile(final long off, final byte value) {
+        fence();
         try {
             ALIGNED_BYTE.setVolatile(segment, off, value);
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 1, true, e);
         }
         Reference.reachabilityFence(this);
+        fence();
     }
 
     @Override
@@ -268,6 +290,7 @@ final class ForeignMemory extends MappedMemory {
         try {
             final short value = (short) ALIGNED_SHORT.getAcquire(segment, off);
             Reference.reachabilityFence(this);
+            fence();
             return value;
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 2, false, e);
@@ -282,6 +305,7 @@ final class ForeignMemory extends MappedMemory {
         try {
             final short value = (short) ALIGNED_SHORT.getVolatile(segment, off);
             Reference.reachabilityFence(this);
+            fence();
             return value;
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 2, false, e);
@@ -294,12 +318,14 @@ final class ForeignMemory extends MappedMemory {
             getAndSet(off, value);
             return;
         }
+        fence();
         try {
             ALIGNED_SHORT.setRelease(segment, off, value);
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 2, true, e);
         }
         Reference.reachabilityFence(this);
+        fence();
     }
 
     @Override
@@ -308,12 +334,14 @@ final class ForeignMemory extends MappedMemory {
             getAndSet(off, value);
             return;
         }
+        fence();
         try {
             ALIGNED_SHORT.setVolatile(segment, off, value);
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 2, true, e);
         }
         Reference.reachabilityFence(this);
+        fence();
     }
 
     @Override
@@ -324,6 +352,7 @@ final class ForeignMemory extends MappedMemory {
         try {
             final int value = (int) ALIGNED_INT.getAcquire(segment, off);
             Reference.reachabilityFence(this);
+            fence();
             return value;
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 4, false, e);
@@ -338,6 +367,7 @@ final class ForeignMemory extends MappedMemory {
         try {
             final int value = (int) ALIGNED_INT.getVolatile(segment, off);
             Reference.reachabilityFence(this);
+            fence();
             return value;
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 4, false, e);
@@ -350,12 +380,14 @@ final class ForeignMemory extends MappedMemory {
             unalignedGetAndSet(off, value);
             return;
         }
+        fence();
         try {
             ALIGNED_INT.setRelease(segment, off, value);
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 4, true, e);
         }
         Reference.reachabilityFence(this);
+        fence();
     }
 
     @Override
@@ -364,12 +396,14 @@ final class ForeignMemory extends MappedMemory {
             unalignedGetAndSet(off, value);
             return;
         }
+        fence();
         try {
             ALIGNED_INT.setVolatile(segment, off, value);
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 4, true, e);
         }
         Reference.reachabilityFence(this);
+        fence();
     }
 
     @Override
@@ -380,6 +414,7 @@ final class ForeignMemory extends MappedMemory {
         try {
             final long value = (long) ALIGNED_LONG.getAcquire(segment, off);
             Reference.reachabilityFence(this);
+            fence();
             return value;
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 8, false, e);
@@ -394,6 +429,7 @@ final class ForeignMemory extends MappedMemory {
         try {
             final long value = (long) ALIGNED_LONG.getVolatile(segment, off);
             Reference.reachabilityFence(this);
+            fence();
             return value;
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 8, false, e);
@@ -406,12 +442,14 @@ final class ForeignMemory extends MappedMemory {
             unalignedGetAndSet(off, value);
             return;
         }
+        fence();
         try {
             ALIGNED_LONG.setRelease(segment, off, value);
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 8, true, e);
         }
         Reference.reachabilityFence(this);
+        fence();
     }
 
     @Override
@@ -420,12 +458,14 @@ final class ForeignMemory extends MappedMemory {
             unalignedGetAndSet(off, value);
             return;
         }
+        fence();
         try {
             ALIGNED_LONG.setVolatile(segment, off, value);
         } catch (final RuntimeException | InternalError e) {
             throw failed(off, 8, true, e);
         }
         Reference.reachabilityFence(this);
+        fence();
     }
 
     @Override

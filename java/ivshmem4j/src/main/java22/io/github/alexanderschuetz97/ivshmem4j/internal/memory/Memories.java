@@ -1,6 +1,8 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
+import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
+import java.lang.invoke.VarHandle;
 
 /** Makes memory of mappings. This is the form for Java 22 and newer. */
 public final class Memories {
@@ -17,13 +19,25 @@ public final class Memories {
      * @param address address of the first byte
      * @param size bytes
      * @param writeable whether it may be written
+     * @param cacheMode how the processor caches it
      * @param onClose runs once, in the thread that closes the memory, when it is closed
      */
     public static NativeMemory of(
-        final long handle, final long address, final long size, final boolean writeable, final Runnable onClose) {
-        final Mapping mapping = new Mapping(handle, address, size, writeable);
-        return "unsafe".equals(System.getProperty(PROPERTY))
-            ? new UnsafeMemory(mapping, onClose)
-            : new ForeignMemory(mapping, onClose);
+        final long handle,
+        final long address,
+        final long size,
+        final boolean writeable,
+        final CacheMode cacheMode,
+        final Runnable onClose) {
+        final Mapping mapping = new Mapping(handle, address, size, writeable, cacheMode);
+        return of(mapping, cacheMode == CacheMode.WRITE_COMBINED ? VarHandle::fullFence : null, onClose);
+    }
+
+    /** As above, with what runs where the ordered accesses need a fence; null where they need none. */
+    static NativeMemory of(final Mapping mapping, final Runnable fence, final Runnable onClose) {
+        if ("unsafe".equals(System.getProperty(PROPERTY))) {
+            return fence == null ? new UnsafeMemory(mapping, onClose) : new UnsafeMemory.Fenced(mapping, fence, onClose);
+        }
+        return fence == null ? new ForeignMemory(mapping, onClose) : new ForeignMemory.Fenced(mapping, fence, onClose);
     }
 }

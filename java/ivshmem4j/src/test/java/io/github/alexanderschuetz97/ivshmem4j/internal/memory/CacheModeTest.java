@@ -1,0 +1,113 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
+import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
+import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
+import io.github.alexanderschuetz97.ivshmem4j.api.OrderedAccess;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
+import java.lang.reflect.Method;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Fences where the memory is write-combined; memory of a file stands in for it, with a fence that looks about itself. */
+class CacheModeTest {
+
+    private static final long OFF = 8;
+
+    @TempDir
+    Path folder;
+
+    private long device;
+    private long mapping;
+
+    @BeforeEach
+    void open() {
+        NativeLibrary.load();
+        device = NativeLibrary.openPlain(folder.resolve("memory").toString(), 64);
+        mapping = NativeLibrary.deviceMemory(device);
+    }
+
+    @AfterEach
+    void close() {
+        NativeLibrary.deviceClose(device);
+        NativeLibrary.deviceFree(device);
+    }
+
+    @Test
+    void anOrderedWriteHasAFenceBeforeAndAFenceBehind() throws Exception {
+        for (final Method write : orderedAccesses("write")) {
+            final List<Byte> seen = new ArrayList<>();
+            final NativeMemory[] memory = new NativeMemory[1];
+            memory[0] = fenced(() -> seen.add(memory[0].read(OFF)));
+            memory[0].write(OFF, 0L);
+            write.invoke(memory[0], OFF, value(write.getParameterTypes()[1]));
+            assertEquals(Arrays.asList((byte) 0, (byte) -1), seen, write.getName());
+        }
+    }
+
+    @Test
+    void anOrderedReadHasAFenceBehind() throws Exception {
+        for (final Method read : orderedAccesses("read")) {
+            final NativeMemory[] memory = new NativeMemory[1];
+            memory[0] = fenced(() -> memory[0].write(OFF, 0L));
+            memory[0].write(OFF, -1L);
+            assertEquals(-1L, ((Number) read.invoke(memory[0], OFF)).longValue(), read.getName());
+            assertEquals(0, memory[0].readLong(OFF), read.getName());
+        }
+    }
+
+    @Test
+    void onlyWriteCombinedMemoryHasFences() {
+        for (final CacheMode mode : CacheMode.values()) {
+            final NativeMemory memory = Memories.of(
+                mapping, NativeLibrary.memoryAddress(mapping), NativeLibrary.memorySize(mapping), true, mode, () -> { });
+            assertEquals(mode, memory.cacheMode());
+            assertEquals(mode == CacheMode.WRITE_COMBINED, memory.getClass().getSimpleName().equals("Fenced"));
+            memory.writeIntRelease(OFF, mode.ordinal());
+            assertEquals(mode.ordinal(), memory.readIntAcquire(OFF));
+        }
+    }
+
+    @Test
+    void memoryOfAFileIsCachedAndSaysSoAfterClosingToo() {
+        final IvshmemMemory plain = Ivshmem.plain(folder.resolve("memory").toString());
+        assertEquals(CacheMode.CACHED, plain.getMemory().cacheMode());
+        plain.close();
+        assertEquals(CacheMode.CACHED, plain.getMemory().cacheMode());
+    }
+
+    private NativeMemory fenced(final Runnable fence) {
+        final Mapping all = new Mapping(mapping, NativeLibrary.memoryAddress(mapping),
+            NativeLibrary.memorySize(mapping), true, CacheMode.WRITE_COMBINED);
+        return Memories.of(all, fence, () -> { });
+    }
+
+    private static List<Method> orderedAccesses(final String prefix) {
+        final List<Method> methods = Stream.of(OrderedAccess.class.getMethods())
+            .filter(method -> method.getName().matches(prefix + "(Byte|Short|Int|Long)(Acquire|Release|Volatile)"))
+            .collect(Collectors.toList());
+        assertEquals(8, methods.size());
+        return methods;
+    }
+
+    private static Object value(final Class<?> type) {
+        if (type == byte.class) {
+            return (byte) -1;
+        }
+        if (type == short.class) {
+            return (short) -1;
+        }
+        return type == int.class ? (Object) (-1) : (Object) (-1L);
+    }
+}
