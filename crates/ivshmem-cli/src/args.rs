@@ -6,7 +6,10 @@ use ivshmem::device::Device;
 
 use crate::output::Out;
 use crate::values::bytes;
-use crate::{Failure, completions, dump, fill, info, listen, manual, peers, read, ring, serve, watch, write};
+use crate::{
+    Failure, completions, dump, fill, info, listen, manual, peers, ping, read, ring, serve, status, watch,
+    write,
+};
 
 const AFTER_HELP: &str = "\
 Targets:
@@ -40,6 +43,8 @@ pub(crate) enum Verb {
     Watch(watch::Watch),
     Ring(ring::Ring),
     Listen(listen::Listen),
+    Ping(ping::Ping),
+    Status(status::Status),
     Completions(completions::Completions),
     Manual(manual::Manual),
 }
@@ -57,6 +62,8 @@ impl Verb {
             Self::Watch(verb) => verb.run(out),
             Self::Ring(verb) => verb.run(out),
             Self::Listen(verb) => verb.run(out),
+            Self::Ping(verb) => verb.run(out),
+            Self::Status(verb) => verb.run(out),
             Self::Completions(verb) => verb.run(out),
             Self::Manual(verb) => verb.run(),
         }

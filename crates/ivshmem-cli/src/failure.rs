@@ -2,8 +2,10 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ivshmem::PeerId;
 use ivshmem::device::OpenError;
 use ivshmem::doorbell::DoorbellError;
 use ivshmem::region::MemoryError;
@@ -39,6 +41,18 @@ pub(crate) enum Failure {
         "{length} bytes are more than can be watched, which is {limit}; watch a part, by OFFSET and LENGTH"
     )]
     TooMuch { length: u64, limit: u64 },
+    #[error(
+        "peer {peer} does not answer on vector {vector}; let it run `ivshmem ping TARGET --answer --vector {vector}`"
+    )]
+    NoAnswer { peer: PeerId, vector: u16 },
+    #[error(
+        "{peers} peers are connected, so say which: `ivshmem ping TARGET PEER`; `ivshmem peers` lists them"
+    )]
+    WhichPeer { peers: usize },
+    #[error("no status from {}; name the socket of `ivshmem-server --status SOCKET`", .socket.display())]
+    NoStatus { socket: PathBuf, source: io::Error },
+    #[error("what {} sends is no status ({why}); name the socket of `ivshmem-server --status SOCKET`", .socket.display())]
+    BadStatus { socket: PathBuf, why: String },
     #[error("{came} of {count} {what} came in time")]
     TooFew { what: &'static str, count: u64, came: u64 },
 }
@@ -63,7 +77,7 @@ impl Failure {
         match self {
             // Whoever read our output has seen enough, as in `ivshmem listen .. | head -1`.
             Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Self::TooFew { .. } => Exit::TimeOver,
+            Self::TooFew { .. } | Self::NoAnswer { .. } => Exit::TimeOver,
             _ => Exit::Failed,
         }
     }

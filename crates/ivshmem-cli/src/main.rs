@@ -18,9 +18,11 @@ mod info;
 mod listen;
 mod manual;
 mod peers;
+mod ping;
 mod read;
 mod ring;
 mod serve;
+mod status;
 mod watch;
 mod write;
 

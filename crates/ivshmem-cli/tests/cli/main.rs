@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
 mod arguments;
+mod every_verb;
 mod interrupts;
+mod looking;
 mod memory;
+mod ping;
 mod serve;
 
 use std::fs::File;

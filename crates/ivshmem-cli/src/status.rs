@@ -1,0 +1,94 @@
+//! `status`: what a server tells about itself, over its control socket.
+
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::Failure;
+use crate::args::Format;
+use crate::output::Out;
+
+/// A status has some hundred bytes for each client, of which there are at most 65,536.
+const LIMIT: u64 = 64 << 20;
+/// Between two pieces of an answer. A server answers at once.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Show what a server says about itself: clients, vectors, limits, counters
+///
+/// The server was started with `ivshmem-server --status SOCKET`, and SOCKET is this one: not the one that clients
+/// connect to.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Status {
+    /// The server's control socket
+    socket: PathBuf,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Status {
+    pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
+        let answer =
+            self.ask().map_err(|source| Failure::NoStatus { socket: self.socket.clone(), source })?;
+        let wrong = |why: String| Failure::BadStatus { socket: self.socket.clone(), why };
+        let status: Value = serde_json::from_slice(&answer).map_err(|e| wrong(e.to_string()))?;
+        match &status {
+            Value::Object(_) if self.format.json => out.json(&status),
+            Value::Object(_) => show(&status, 0, out),
+            _ => Err(wrong("it is no object".to_owned())),
+        }
+    }
+
+    fn ask(&self) -> io::Result<Vec<u8>> {
+        let stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut answer = Vec::new();
+        stream.take(LIMIT).read_to_end(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+/// Any object as text: names and values, arrays of objects as tables. A newer server may tell more than is known here.
+fn show(value: &Value, indent: usize, out: &mut Out) -> Result<(), Failure> {
+    let Value::Object(fields) = value else { return out.line(plain(value)) };
+    let width = fields.keys().map(String::len).max().unwrap_or(0);
+    for (name, value) in fields {
+        match value {
+            Value::Array(rows) if rows.iter().all(Value::is_object) && !rows.is_empty() => {
+                out.line(format_args!("{:indent$}{name}", ""))?;
+                table(rows, indent + 2, out)?;
+            }
+            Value::Object(_) => {
+                out.line(format_args!("{:indent$}{name}", ""))?;
+                show(value, indent + 2, out)?;
+            }
+            _ => out.line(format_args!("{:indent$}{name:width$}  {}", "", plain(value)))?,
+        }
+    }
+    Ok(())
+}
+
+/// Columns by the names of the first row.
+fn table(rows: &[Value], indent: usize, out: &mut Out) -> Result<(), Failure> {
+    let names: Vec<&String> = rows[0].as_object().into_iter().flat_map(|row| row.keys()).collect();
+    let cells = |row: &Value| names.iter().map(|name| row.get(*name).map_or(String::new(), plain)).collect();
+    let mut lines: Vec<Vec<String>> = vec![names.iter().map(|name| (*name).clone()).collect()];
+    lines.extend(rows.iter().map(cells));
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..names.len()).map(width).collect();
+    lines.iter().try_for_each(|line| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
+        out.line(format_args!("{:indent$}{}", "", cells.collect::<Vec<_>>().join("  ")))
+    })
+}
+
+/// A value in one line. Escape sequences of whoever wrote it do not reach the terminal.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.replace(char::is_control, "?"),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
