@@ -2,14 +2,24 @@
 # A line "name: ## text" is what `make help` prints.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test dist lint doc bench fuzz audit clean
+.PHONY: help build install uninstall demo test dist lint doc bench fuzz audit clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build target/release/ivshmem and target/release/ivshmem-server
 	@scripts/install build
 	cargo build --release --locked --package ivshmem-cli --package ivshmem-server
+
+install: ## programs, man pages, completions and units below DESTDIR PREFIX; PREFIX=/usr/local unless said otherwise
+	@[ -n "$(BIN)" ] || [ -x target/release/ivshmem -a -x target/release/ivshmem-server ] || $(MAKE) build
+	@scripts/place install
+
+uninstall: ## remove what `make install` with the same DESTDIR and PREFIX placed
+	@scripts/place uninstall
+
+# To the scripts, when given on the command line.
+export PREFIX DESTDIR BIN
 
 demo: ## a server and two programs, then two JVMs, exchange data and interrupts; installs what is missing
 	@scripts/install dist
