@@ -1,0 +1,130 @@
+//! The cache that `scripts/vm-packages` fills, and the kernel's modules in it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// What guests are made of.
+#[derive(Clone, Debug)]
+pub struct Packages {
+    root: PathBuf,
+    /// The folder of the modules, which is named after the kernel's version.
+    modules: PathBuf,
+}
+
+const REMEDY: &str = "run scripts/vm-packages, which needs apt-get and the network";
+
+impl Packages {
+    /// Finds the cache: in `$XDG_CACHE_HOME`, or in `~/.cache`.
+    ///
+    /// # Errors
+    /// `Missing` when it is not there.
+    pub fn find() -> Result<Self, Error> {
+        let cache = cache(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
+        let root = cache.join("ivshmem4j/vmtest");
+        let modules = root.join("linux/lib/modules");
+        let version = std::fs::read_dir(&modules).ok().and_then(|mut entries| entries.next()?.ok());
+        let missing =
+            |what: &str| Error::Missing { what: format!("no {what} in {}", root.display()), remedy: REMEDY };
+        let modules = version.ok_or_else(|| missing("linux"))?.path();
+        if !root.join("busybox").exists() {
+            return Err(missing("busybox"));
+        }
+        Ok(Self { root, modules })
+    }
+
+    /// The kernel, which boots by PVH.
+    pub fn kernel(&self) -> PathBuf {
+        self.root.join("linux/vmlinux")
+    }
+
+    /// The static busybox.
+    pub fn busybox(&self) -> PathBuf {
+        self.root.join("busybox/bin/busybox")
+    }
+
+    /// A root of 32-bit programs: C library and OpenJDK 17.
+    ///
+    /// # Errors
+    /// `Missing` when it is not there: the archives for i386 are not always in step.
+    pub fn root_32(&self) -> Result<PathBuf, Error> {
+        let path = self.root.join("i386");
+        let what = || format!("no {}", path.display());
+        if path.exists() { Ok(path) } else { Err(Error::Missing { what: what(), remedy: REMEDY }) }
+    }
+
+    /// What this machine was found able to do, kept from one process to the next.
+    pub(crate) fn verdict(&self, of: &str) -> PathBuf {
+        self.root.join(of)
+    }
+
+    /// The modules called `names` and all that they need, as files, each after those that it needs. A name that this
+    /// kernel does not have is built in, or is not needed with this version.
+    ///
+    /// # Errors
+    /// `Host` when the list of modules cannot be read.
+    pub(crate) fn modules(&self, names: &[&str]) -> Result<Vec<PathBuf>, Error> {
+        let list = self.modules.join("modules.dep");
+        let text = std::fs::read_to_string(&list).map_err(Error::host(list.display().to_string()))?;
+        let order = in_order(&text, names);
+        Ok(order.into_iter().map(|path| self.modules.join(path)).collect())
+    }
+}
+
+fn cache(xdg: Option<OsString>, home: Option<OsString>) -> PathBuf {
+    match xdg.filter(|path| !path.is_empty()) {
+        Some(path) => path.into(),
+        None => Path::new(&home.unwrap_or_default()).join(".cache"),
+    }
+}
+
+/// Paths of modules.dep, whose lines are "path: path path": a module and what it needs.
+fn in_order<'a>(list: &'a str, names: &[&str]) -> Vec<&'a str> {
+    let needs: BTreeMap<&str, &str> = list.lines().filter_map(|line| line.split_once(':')).collect();
+    let mut order = Vec::new();
+    for path in needs.keys() {
+        if names.contains(&name(path)) {
+            visit(path, &needs, &mut order);
+        }
+    }
+    order
+}
+
+fn visit<'a>(path: &'a str, needs: &BTreeMap<&'a str, &'a str>, order: &mut Vec<&'a str>) {
+    if order.contains(&path) {
+        return;
+    }
+    for needed in needs.get(path).into_iter().flat_map(|paths| paths.split_whitespace()) {
+        visit(needed, needs, order);
+    }
+    order.push(path);
+}
+
+/// The name by which the kernel knows a module: `vfio_pci` of `kernel/drivers/vfio/pci/vfio-pci.ko`.
+pub(crate) fn name(path: &str) -> &str {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.split('.').next().unwrap_or(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_come_after_what_they_need() {
+        let list = "k/v/vfio-pci.ko: k/v/core.ko k/v/vfio.ko\nk/v/core.ko: k/v/irq.ko k/v/vfio.ko\n\
+                    k/v/vfio.ko:\nk/v/irq.ko:\nk/other.ko: k/v/vfio.ko\n";
+        let order = in_order(list, &["vfio-pci", "absent"]);
+        assert_eq!(order, ["k/v/irq.ko", "k/v/vfio.ko", "k/v/core.ko", "k/v/vfio-pci.ko"]);
+    }
+
+    #[test]
+    fn the_cache_is_where_the_system_keeps_caches() {
+        let home = || Some(OsString::from("/home/x"));
+        assert_eq!(cache(Some("/var/c".into()), home()), Path::new("/var/c"));
+        assert_eq!(cache(Some("".into()), home()), Path::new("/home/x/.cache"));
+        assert_eq!(cache(None, home()), Path::new("/home/x/.cache"));
+    }
+}
