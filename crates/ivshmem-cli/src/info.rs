@@ -29,9 +29,15 @@ fn text(device: &Device) -> Result<String, Failure> {
     let size = device.memory().len();
     let mut text = format!("kind     {}\nsize     {size} bytes ({})\n", device.kind(), units(size));
     if let Some(id) = device.own_id() {
-        let peers = device.peers()?;
         text += &format!("id       {id} (this command's own, for as long as it runs)\n");
-        text += &format!("vectors  {}\npeers    {}\n", device.vectors(), peers.len());
+        text += &format!("vectors  {}\n", device.vectors());
+    }
+    if let Some(finding) = device.interrupt_finding() {
+        text += &format!("not rung {} ({})\n", finding, finding.name());
+    }
+    if device.knows_peers() {
+        let peers = device.peers()?;
+        text += &format!("peers    {}\n", peers.len());
         for peer in peers {
             text += &format!("  peer {} has vectors 0 to {}\n", peer.id, peer.vectors.saturating_sub(1));
         }
@@ -44,6 +50,11 @@ fn object(device: &Device) -> Result<Value, Failure> {
     if let Some(id) = device.own_id() {
         object["id"] = json!(id.0);
         object["vectors"] = json!(device.vectors());
+    }
+    if let Some(finding) = device.interrupt_finding() {
+        object["finding"] = json!({ "name": finding.name(), "text": finding.to_string() });
+    }
+    if device.knows_peers() {
         object["peers"] = peers::array(&device.peers()?);
     }
     Ok(object)

@@ -63,12 +63,40 @@ pub fn doorbell(path: impl AsRef<Path>) -> device::Doorbell {
     device::doorbell(path.as_ref())
 }
 
-/// Opens what one string names: `plain:PATH`, `plain:PATH?size=64M` or `doorbell:PATH`. For command lines and
-/// configuration files. `pci:ADDRESS`, `windows:NUMBER` and `auto` are for devices inside guests and give
-/// `Unsupported` as yet.
+/// An ivshmem device of the Linux guest this runs in: its memory, and interrupts where the guest is prepared for them.
 ///
-/// A plain target takes the options `size=BYTES`, decimal or 0x..., with K, M, G or T behind the number, and `readonly`,
-/// joined by `&`.
+/// The selector is an address (`0000:00:05.0` or `00:05.0`), an index in the order of addresses (`0`), a size
+/// (`size=64M`), or nothing when there is only one device.
+///
+/// # Examples
+/// ```no_run
+/// let device = ivshmem::pci("").open()?;
+/// if let Some(finding) = device.interrupt_finding() {
+///     eprintln!("polling: {finding}");
+/// }
+/// device.memory().write(0, b"hello")?;
+/// device.ring(0, 1)?;
+/// while device.wait(0, None)? {
+///     // Look at the memory.
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn pci(selector: &str) -> device::Pci {
+    device::pci::pci(selector)
+}
+
+/// The ivshmem devices of a Linux guest: which there are, what each can do, and why not; see also [`pci()`].
+pub mod pci {
+    pub use crate::device::pci::{Finding, PciAddress, PciDevice, devices};
+}
+
+/// Opens what one string names: `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:SELECTOR`, or `auto` for the
+/// only ivshmem device of this guest. For command lines and configuration files. `windows:NUMBER` gives `Unsupported`
+/// as yet.
+///
+/// Options stand behind a `?` and are joined by `&`. A plain target takes `size=BYTES`, decimal or 0x..., with K, M, G
+/// or T behind the number, and `readonly`. A pci target, whose selector [`pci()`](pci()) explains, takes `cache=wc` or
+/// `cache=uncached`, and `memory-only`.
 ///
 /// # Errors
 /// [`OpenError`](device::OpenError): of the kind `InvalidArgument` when the string names nothing, otherwise what

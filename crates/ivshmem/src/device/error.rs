@@ -1,6 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::pci::{Finding, PciAddress};
 use crate::ErrorKind;
 use crate::doorbell::ConnectionError;
 use crate::wire::MAX_VECTORS;
@@ -141,9 +142,33 @@ pub enum OpenError {
         /// What was expected.
         expected: u16,
     },
+    /// No device of this guest is what the selector says.
+    #[error("no ivshmem device {selector:?}: {problem}")]
+    NoDevice {
+        /// What was asked for.
+        selector: String,
+        /// What there is.
+        problem: String,
+    },
+    /// The selector names no device, or not only one.
+    #[error("{selector:?} does not name a device: {problem}")]
+    BadSelector {
+        /// What was asked for.
+        selector: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A device of this guest cannot do what is needed.
+    #[error("{address}: {finding}")]
+    Guest {
+        /// Which device.
+        address: PciAddress,
+        /// The cause and the remedy.
+        finding: Finding,
+    },
     /// The string names no device.
     #[error(
-        "cannot open {target:?}: {problem}; targets are plain:PATH, plain:PATH?size=64M and doorbell:PATH"
+        "cannot open {target:?}: {problem}; targets are plain:PATH, plain:PATH?size=64M, doorbell:PATH, pci:ADDRESS and auto"
     )]
     BadTarget {
         /// The string.
@@ -174,6 +199,7 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Missing { .. }
+            | Self::NoDevice { .. }
             | Self::NoServer { .. }
             | Self::NoDirectory { .. }
             | Self::DanglingLink { .. } => ErrorKind::NotFound,
@@ -184,12 +210,14 @@ impl OpenError {
             | Self::LongPath { .. }
             | Self::BadVectors { .. }
             | Self::BadTarget { .. }
+            | Self::BadSelector { .. }
             | Self::BadSize { .. }
             | Self::BadOption { .. } => ErrorKind::InvalidArgument,
             Self::BadWindow { .. } => ErrorKind::OutOfBounds,
             Self::NoSpace { .. } => ErrorKind::NoSpace,
             Self::Overloaded { .. } => ErrorKind::TimedOut,
             Self::Server { reason, .. } => reason.kind(),
+            Self::Guest { finding, .. } => finding.kind(),
             Self::BadMemory { .. } => ErrorKind::Protocol,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Io { .. } => ErrorKind::Io,

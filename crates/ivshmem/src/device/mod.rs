@@ -3,6 +3,7 @@
 mod doorbell;
 mod error;
 mod interrupts;
+pub(crate) mod pci;
 mod plain;
 mod target;
 
@@ -11,11 +12,13 @@ use std::fmt;
 pub use doorbell::Doorbell;
 pub(crate) use doorbell::doorbell;
 pub use error::OpenError;
+pub use pci::Pci;
 pub use plain::Plain;
 pub(crate) use plain::plain;
 #[cfg(unix)]
 pub(crate) use plain::plain_fd;
 pub(crate) use target::open;
+use target::size;
 
 use crate::region::Memory;
 
@@ -27,6 +30,7 @@ pub struct Device {
     kind: DeviceKind,
     memory: Memory,
     doorbell: Option<crate::doorbell::Doorbell>,
+    guest: Option<pci::Guest>,
 }
 
 /// The ways into a region.
@@ -37,6 +41,8 @@ pub enum DeviceKind {
     Plain,
     /// A server's client on the host, with interrupts.
     Doorbell,
+    /// A device of a Linux guest, with interrupts where the guest is prepared for them.
+    Pci,
 }
 
 impl Device {
@@ -61,6 +67,9 @@ impl Device {
         if let Some(doorbell) = &self.doorbell {
             doorbell.close();
         }
+        if let Some(guest) = &self.guest {
+            guest.close();
+        }
     }
 
     /// Whether the device, or its memory, was closed.
@@ -74,6 +83,7 @@ impl DeviceKind {
         match self {
             DeviceKind::Plain => "plain",
             DeviceKind::Doorbell => "doorbell",
+            DeviceKind::Pci => "pci",
         }
     }
 }

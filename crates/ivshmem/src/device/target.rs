@@ -1,6 +1,8 @@
 use std::path::Path;
 
+use super::pci::{Pci, PciAddress, pci};
 use super::{Device, OpenError, doorbell, plain};
+use crate::region::CacheMode;
 
 /// Opens what one string names; see [`open`](crate::open()).
 pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
@@ -9,8 +11,9 @@ pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
         Some(("plain", rest)) => open_plain(rest).map_err(bad)?.open(),
         Some(("doorbell", "")) => Err(bad("the path is missing".to_string())),
         Some(("doorbell", path)) => doorbell::doorbell(Path::new(path)).connect(),
-        Some(("pci" | "windows", _)) => Err(OpenError::Unsupported { what: "opening a device of a guest" }),
-        _ if target == "auto" => Err(OpenError::Unsupported { what: "finding devices of a guest" }),
+        Some(("pci", rest)) => open_pci(rest).map_err(bad)?.open(),
+        Some(("windows", _)) => Err(OpenError::Unsupported { what: "opening a device of a Windows guest" }),
+        _ if target == "auto" => pci("").open(),
         _ => Err(bad(advice(target))),
     }
 }
@@ -31,8 +34,26 @@ fn open_plain(rest: &str) -> Result<plain::Plain, String> {
     Ok(plain)
 }
 
+fn open_pci(rest: &str) -> Result<Pci, String> {
+    let (selector, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut device = pci(selector);
+    for option in options.split('&').filter(|o| !o.is_empty()) {
+        device = match option {
+            "cache=wc" => device.cache(CacheMode::WriteCombined),
+            "cache=uncached" => device.cache(CacheMode::Uncached),
+            "memory-only" => device.memory_only(),
+            _ => {
+                return Err(format!(
+                    "there is no option {option:?}; there are cache=wc, cache=uncached and memory-only"
+                ));
+            }
+        };
+    }
+    Ok(device)
+}
+
 /// Bytes, decimal or hexadecimal, with a power of 1024 behind.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']);
     let shift = match &text[digits.len()..] {
         "" => 0,
@@ -56,14 +77,32 @@ fn size(text: &str) -> Result<u64, String> {
 
 /// What somebody who wrote this probably meant.
 fn advice(target: &str) -> String {
+    if PciAddress::parse(target).is_some() {
+        return format!("it is the address of a PCI device; write pci:{target}");
+    }
     let Ok(facts) = Path::new(target).metadata() else {
         return "it begins with none of the forms below".to_string();
     };
     if facts.is_dir() {
         return "it is a directory".to_string();
     }
-    let scheme = if facts.is_file() { "plain" } else { "doorbell" };
-    format!("it is a path; write {scheme}:{target}")
+    if facts.is_file() {
+        return format!("it is a path; write plain:{target}");
+    }
+    if is_socket(&facts) {
+        return format!("it is a path; write doorbell:{target}");
+    }
+    "it is neither memory nor a server's socket".to_string()
+}
+
+#[cfg(unix)]
+fn is_socket(facts: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_socket(&facts.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_socket(_: &std::fs::Metadata) -> bool {
+    false
 }
 
 #[cfg(test)]
@@ -113,6 +152,10 @@ mod tests {
         let cases = [
             (file.display().to_string(), format!("write plain:{}", file.display())),
             (socket.display().to_string(), format!("write doorbell:{}", socket.display())),
+            ("/dev/null".into(), "neither memory nor".into()),
+            ("0000:00:05.0".into(), "write pci:0000:00:05.0".into()),
+            ("00:05.0".into(), "write pci:00:05.0".into()),
+            ("pci:0?cache=cached".into(), "cache=wc".into()),
             ("plain:".into(), "the path is missing".into()),
             ("doorbell:".into(), "the path is missing".into()),
             ("plain:/x?size=1Z".into(), "no size".into()),
@@ -126,8 +169,26 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
             assert!(error.to_string().contains(&text), "{error} has no {text:?}");
         }
-        for target in ["pci:0000:00:0e.0", "windows:0", "auto"] {
-            assert_eq!(open(target).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(open("windows:0").unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn where_there_is_no_device_the_error_says_how_to_have_one() {
+        if !crate::device::pci::devices().unwrap().is_empty() {
+            return;
+        }
+        for target in ["pci:0000:00:0e.0", "pci:", "pci:0", "pci:size=64M?cache=uncached&memory-only", "auto"]
+        {
+            let error = open(target).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+            assert!(error.to_string().contains("-device ivshmem-doorbell"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pci_target_has_a_selector_and_options() {
+        for bad in ["pci:x", "pci:?window=1", "pci:0?cache", "pci:00:40.0"] {
+            assert_eq!(open(bad).unwrap_err().kind(), ErrorKind::InvalidArgument, "{bad}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The doorbell of one device, and its one thread: it receives from the server and calls the callbacks.
+//! The doorbell of one device, and its one thread: it receives from the server, if there is one, and calls the
+//! callbacks.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,14 +12,15 @@ use super::connection::{Connection, Greeted, receive_changes};
 use super::reconnect::{Absence, Reconnect, Return};
 use super::session::Session;
 use super::shared::{Shared, WAKE};
-use super::{DoorbellError, Peer, PeerEvent, RawInterrupt, Registration, ring, wait};
+use super::{DoorbellError, Peer, PeerEvent, RawInterrupt, Registration, wait};
 use crate::PeerId;
 use crate::sys::linux::epoll;
 
 /// Sends and receives the interrupts of one device. Closed by `close` or by dropping it.
 pub(crate) struct Doorbell {
     shared: Arc<Shared>,
-    dispatcher: ThreadId,
+    /// `None` for a device that can only ring: nothing ever happens there.
+    dispatcher: Option<ThreadId>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -30,10 +32,24 @@ impl Doorbell {
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::new(session)?);
         epoll::add(&shared.epoll, &connection, SERVER)?;
-        let dispatcher = Dispatcher { shared: Arc::clone(&shared), link: Link::Up(connection), reconnect };
+        Self::dispatch(Dispatcher { shared, link: Link::Up(connection), reconnect })
+    }
+
+    /// The doorbell of a device that no server talks to: it has the vectors of this session and no others, ever.
+    pub(crate) fn without_server(session: Session) -> std::io::Result<Self> {
+        let silent = session.vectors() == 0;
+        let shared = Arc::new(Shared::new(Arc::new(session))?);
+        if silent {
+            return Ok(Self { shared, dispatcher: None, thread: Mutex::new(None) });
+        }
+        Self::dispatch(Dispatcher { shared, link: Link::Down, reconnect: None })
+    }
+
+    fn dispatch(dispatcher: Dispatcher) -> std::io::Result<Self> {
+        let shared = Arc::clone(&dispatcher.shared);
         let thread =
             thread::Builder::new().name("ivshmem-doorbell".into()).spawn(move || dispatcher.run())?;
-        Ok(Self { shared, dispatcher: thread.thread().id(), thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, dispatcher: Some(thread.thread().id()), thread: Mutex::new(Some(thread)) })
     }
 
     pub(crate) fn own_id(&self) -> PeerId {
@@ -45,16 +61,15 @@ impl Doorbell {
     }
 
     pub(crate) fn peers(&self) -> Result<Vec<Peer>, DoorbellError> {
-        Ok(self.shared.session()?.peers())
+        self.shared.session()?.peers()
     }
 
     pub(crate) fn peer(&self, id: PeerId) -> Result<Option<Peer>, DoorbellError> {
-        Ok(self.shared.session()?.peer(id))
+        self.shared.session()?.peer(id)
     }
 
     pub(crate) fn ring(&self, peer: PeerId, vector: u16) -> Result<(), DoorbellError> {
-        let session = self.shared.session()?;
-        ring::ring(&session, peer, vector)
+        self.shared.session()?.ring(peer, vector)
     }
 
     pub(crate) fn wait(&self, vector: u16, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
@@ -71,6 +86,9 @@ impl Doorbell {
     }
 
     pub(crate) fn on_peer(&self, function: Function<PeerEvent>) -> Result<Registration, DoorbellError> {
+        if !self.shared.session()?.knows_peers() {
+            return Err(DoorbellError::PeersUnknown);
+        }
         self.shared.on_peer(Callback::new(function, None))
     }
 
@@ -86,7 +104,7 @@ impl Doorbell {
     /// Wakes all who wait, ends the dispatcher and waits for its end, unless the dispatcher itself is calling.
     pub(crate) fn close(&self) {
         self.shared.close();
-        if thread::current().id() == self.dispatcher {
+        if Some(thread::current().id()) == self.dispatcher {
             return;
         }
         // Locked while joining, so that a second closer waits as well. The dispatcher never comes here.

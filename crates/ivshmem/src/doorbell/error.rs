@@ -20,6 +20,17 @@ pub enum DoorbellError {
         /// What kind of device it is.
         device: &'static str,
     },
+    /// Nothing tells this device who else is there: a virtual machine's hardware does not know.
+    #[error("this device cannot tell who else is there; let programs write their ids into the memory")]
+    PeersUnknown,
+    /// A device of a virtual machine can ring, or be rung, only when the machine is prepared for it.
+    #[error("this device cannot {doing}: {why}")]
+    NotPrepared {
+        /// What was to be done.
+        doing: &'static str,
+        /// What is in the way, and what to do about it.
+        why: String,
+    },
     /// Nobody has this id now.
     #[error("no peer {peer} is connected; peers(), or `ivshmem info`, lists those who are")]
     UnknownPeer {
@@ -67,7 +78,9 @@ impl DoorbellError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Closed => ErrorKind::Closed,
-            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Unsupported { .. } | Self::PeersUnknown | Self::NotPrepared { .. } => {
+                ErrorKind::Unsupported
+            }
             Self::UnknownPeer { .. } => ErrorKind::UnknownPeer,
             Self::UnknownPeerVector { .. } | Self::UnknownVector { .. } => ErrorKind::UnknownVector,
             Self::Busy { .. } => ErrorKind::Busy,

@@ -1,8 +1,8 @@
 //! Interrupts: sending (ring), receiving (wait, dispatch), and who is there (peers).
 //!
 //! A vector is received by one kind of [`Reader`] at a time. Threads that wait do so on the vector's own eventfd; the
-//! device's one dispatcher thread receives from the server and reads those vectors only that have callbacks; a raw
-//! descriptor has no other reader at all.
+//! device's one dispatcher thread receives from the server, where there is one, and reads those vectors only that have
+//! callbacks; a raw descriptor has no other reader at all.
 //!
 //! An interrupt is a hint: several may be told as one, and one may come early or without reason. Look at memory after
 //! each. What is promised: after the last ring a wait returns, and a callback runs, at least once.
@@ -25,8 +25,6 @@ mod peers;
 mod reconnect;
 mod registration;
 #[cfg(target_os = "linux")]
-mod ring;
-#[cfg(target_os = "linux")]
 mod session;
 #[cfg(target_os = "linux")]
 mod shared;
@@ -48,5 +46,7 @@ pub use peers::{Peer, PeerEvent};
 #[cfg(target_os = "linux")]
 pub(crate) use reconnect::Reconnect;
 pub use registration::Registration;
+#[cfg(target_os = "linux")]
+pub(crate) use session::{Register, Session};
 #[cfg(target_os = "linux")]
 pub use wait::RawInterrupt;

@@ -1,14 +1,15 @@
-//! What one connection to a server has given: an id, own vectors, and the peers with theirs.
+//! An id, own vectors, and the way to everyone else: what one connection to a server has given, or a device's register.
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering, fence};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::{ConnectionError, DoorbellError, Peer, PeerEvent};
 use crate::PeerId;
 use crate::sys::linux::eventfd;
+use crate::sys::linux::registers::Registers;
 use crate::wire::{ClientEvent, MAX_VECTORS};
 
 /// Grows while its connection lives and never shrinks but for peers that leave; replaced as a whole by a reconnect.
@@ -18,20 +19,46 @@ pub(crate) struct Session {
     /// Written once each, in order, by the one thread that receives; read without a lock.
     own: Box<[OnceLock<OwnedFd>]>,
     own_count: AtomicU16,
-    peers: RwLock<HashMap<PeerId, Vec<Arc<OwnedFd>>>>,
+    others: Others,
     /// Readable for ever once this session is not the device's any more: whoever waits on its vectors must look again.
     over: OwnedFd,
 }
 
+/// The way to everyone else.
+#[derive(Debug)]
+enum Others {
+    /// Whoever the server told of, with an eventfd for each vector.
+    Known(RwLock<Peers>),
+    /// A register that takes any id and vector and tells nothing.
+    Register(Register),
+}
+
+type Peers = HashMap<PeerId, Vec<Arc<OwnedFd>>>;
+
+/// The register of a device by which a guest rings.
+#[derive(Debug)]
+pub(crate) struct Register {
+    pub(crate) registers: Registers,
+    pub(crate) index: usize,
+}
+
 impl Session {
     pub(crate) fn new(own_id: PeerId) -> io::Result<Self> {
-        Ok(Self {
-            own_id,
-            own: (0..MAX_VECTORS).map(|_| OnceLock::new()).collect(),
-            own_count: AtomicU16::new(0),
-            peers: RwLock::default(),
-            over: eventfd::create()?,
-        })
+        Self::with(own_id, Others::Known(RwLock::default()), Vec::new())
+    }
+
+    /// The session of a device that rings by a register, and is rung by `own`, at most 256 eventfds.
+    pub(crate) fn by_register(own_id: PeerId, register: Register, own: Vec<OwnedFd>) -> io::Result<Self> {
+        Self::with(own_id, Others::Register(register), own)
+    }
+
+    fn with(own_id: PeerId, others: Others, own: Vec<OwnedFd>) -> io::Result<Self> {
+        let count = u16::try_from(own.len()).expect("a device has at most 256 vectors");
+        let mut slots: Box<[OnceLock<OwnedFd>]> = (0..MAX_VECTORS).map(|_| OnceLock::new()).collect();
+        for (slot, fd) in slots.iter_mut().zip(own) {
+            *slot = OnceLock::from(fd);
+        }
+        Ok(Self { own_id, own: slots, own_count: AtomicU16::new(count), others, over: eventfd::create()? })
     }
 
     pub(crate) fn own_id(&self) -> PeerId {
@@ -49,27 +76,43 @@ impl Session {
         fd.map(AsFd::as_fd).ok_or_else(|| DoorbellError::UnknownVector { vector, vectors: self.vectors() })
     }
 
-    /// The descriptor of a peer's vector.
-    pub(crate) fn peer_vector(&self, peer: PeerId, vector: u16) -> Result<Arc<OwnedFd>, DoorbellError> {
-        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
-        let fds = peers.get(&peer).ok_or(DoorbellError::UnknownPeer { peer })?;
-        fds.get(usize::from(vector)).cloned().ok_or_else(|| {
-            let vectors = count(fds);
-            DoorbellError::UnknownPeerVector { peer, vector, vectors }
-        })
+    /// Raises an interrupt at a peer, or at this device itself. One that is pending already is a success.
+    pub(crate) fn ring(&self, peer: PeerId, vector: u16) -> Result<(), DoorbellError> {
+        let rung = match &self.others {
+            Others::Register(register) => return register.ring(peer, vector),
+            Others::Known(_) if peer == self.own_id => eventfd::ring(self.own(vector)?),
+            // The peers' lock is not held while the kernel is called: a hostile peer could make that take long.
+            Others::Known(peers) => eventfd::ring(peer_vector(peers, peer, vector)?.as_fd()),
+        };
+        rung.map_err(|source| DoorbellError::Io { doing: "ring a peer", source })
     }
 
     /// Everyone but this device, by ascending id.
-    pub(crate) fn peers(&self) -> Vec<Peer> {
-        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+    ///
+    /// # Errors
+    /// When nobody told this device who there is.
+    pub(crate) fn peers(&self) -> Result<Vec<Peer>, DoorbellError> {
+        let peers = self.known()?.read().unwrap_or_else(PoisonError::into_inner);
         let mut list: Vec<_> = peers.iter().map(|(id, fds)| Peer { id: *id, vectors: count(fds) }).collect();
         list.sort_by_key(|peer| peer.id);
-        list
+        Ok(list)
     }
 
-    pub(crate) fn peer(&self, id: PeerId) -> Option<Peer> {
-        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
-        peers.get(&id).map(|fds| Peer { id, vectors: count(fds) })
+    pub(crate) fn peer(&self, id: PeerId) -> Result<Option<Peer>, DoorbellError> {
+        let peers = self.known()?.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(peers.get(&id).map(|fds| Peer { id, vectors: count(fds) }))
+    }
+
+    /// Whether this device is told who there is.
+    pub(crate) fn knows_peers(&self) -> bool {
+        matches!(self.others, Others::Known(_))
+    }
+
+    fn known(&self) -> Result<&RwLock<Peers>, DoorbellError> {
+        match &self.others {
+            Others::Known(peers) => Ok(peers),
+            Others::Register(_) => Err(DoorbellError::PeersUnknown),
+        }
     }
 
     /// Takes over what the server told after its greeting began. `None` for what changes nobody.
@@ -84,7 +127,8 @@ impl Session {
             }
             ClientEvent::PeerVector { peer, vector, fd } => {
                 check(&fd, peer, vector)?;
-                let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+                let Others::Known(peers) = &self.others else { return Ok(None) };
+                let mut peers = peers.write().unwrap_or_else(PoisonError::into_inner);
                 let fds = peers.entry(peer).or_default();
                 fds.push(Arc::new(fd));
                 let changed = Peer { id: peer, vectors: count(fds) };
@@ -95,7 +139,8 @@ impl Session {
                 })
             }
             ClientEvent::PeerGone(peer) => {
-                let left = self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+                let Others::Known(peers) = &self.others else { return Ok(None) };
+                let left = peers.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
                 drop(left);
                 Some(PeerEvent::Disconnected(peer))
             }
@@ -113,6 +158,29 @@ impl Session {
         // A full counter is as readable as one, so there is nothing that can fail here but a closed descriptor.
         let _ = eventfd::ring(self.over());
     }
+}
+
+impl Register {
+    /// The device takes 16 bits of id and 8 of vector, and ignores what nobody has.
+    fn ring(&self, peer: PeerId, vector: u16) -> Result<(), DoorbellError> {
+        if vector >= MAX_VECTORS {
+            return Err(DoorbellError::UnknownPeerVector { peer, vector, vectors: MAX_VECTORS });
+        }
+        // What was written before is visible to whoever is rung, in every cache mode.
+        fence(Ordering::SeqCst);
+        self.registers.write(self.index, u32::from(peer.0) << 16 | u32::from(vector));
+        Ok(())
+    }
+}
+
+/// The descriptor of a peer's vector.
+fn peer_vector(peers: &RwLock<Peers>, peer: PeerId, vector: u16) -> Result<Arc<OwnedFd>, DoorbellError> {
+    let peers = peers.read().unwrap_or_else(PoisonError::into_inner);
+    let fds = peers.get(&peer).ok_or(DoorbellError::UnknownPeer { peer })?;
+    fds.get(usize::from(vector)).cloned().ok_or_else(|| {
+        let vectors = count(fds);
+        DoorbellError::UnknownPeerVector { peer, vector, vectors }
+    })
 }
 
 fn count(fds: &[Arc<OwnedFd>]) -> u16 {

@@ -298,7 +298,7 @@ impl Memory {
     }
 
     /// Sleeps for the time given, or until the memory is closed.
-    pub(super) fn sleep(&self, time: Duration) {
+    pub(crate) fn sleep(&self, time: Duration) {
         self.region.sleep(time);
     }
 

@@ -26,7 +26,7 @@ pub(super) fn connect(options: Doorbell) -> Result<Device, OpenError> {
     let reconnect = reconnect.then(|| Reconnect { path: path.clone(), patience, memory: identity });
     let bell = Bell::start(greeted.connection, greeted.session, reconnect)
         .map_err(|source| OpenError::Io { path, doing: "receive interrupts from", source })?;
-    Ok(Device { kind: DeviceKind::Doorbell, memory, doorbell: Some(bell) })
+    Ok(Device { kind: DeviceKind::Doorbell, memory, doorbell: Some(bell), guest: None })
 }
 
 /// Why nobody answered at the path.

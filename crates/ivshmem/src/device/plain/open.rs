@@ -1,13 +1,14 @@
 //! Opening on Linux: find or create the file, give it space, map it; and put everything back when a step fails.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
 use super::{Plain, Source};
+use crate::device::pci::cache_mode_of;
 use crate::device::{Device, DeviceKind, OpenError};
 use crate::region::{CacheMode, Memory, Region};
 use crate::sys::linux::file::{self, Access, Facts, System};
@@ -19,7 +20,7 @@ pub(super) fn open(options: &Plain) -> Result<Device, OpenError> {
     let mut undo = Undo::default();
     let memory = request.open(&mut undo)?;
     undo.keep();
-    Ok(Device { kind: DeviceKind::Plain, memory, doorbell: None })
+    Ok(Device { kind: DeviceKind::Plain, memory, doorbell: None, guest: None })
 }
 
 struct Request<'a> {
@@ -179,6 +180,9 @@ impl Request<'_> {
                 let problem = "does not fit into the address space that is left; map a window".into();
                 return Err(self.bad_size(part.len, problem));
             }
+            Err(e) if facts.system == System::Sysfs && Errno::from_io_error(&e) == Some(Errno::INVAL) => {
+                return Err(OpenError::BadOption { path: self.path.clone(), problem: CACHE_CONFLICT });
+            }
             Err(e) if facts.system == System::Hugetlbfs => return Err(self.no_room(part.len, e)),
             result => result.map_err(|e| self.failed("map", e))?,
         };
@@ -191,8 +195,17 @@ impl Request<'_> {
         if options.prefault {
             mapping.populate().map_err(|e| self.no_room(part.len, e))?;
         }
-        let memory = Memory::new(Region::new(mapping, CacheMode::Cached));
+        let memory = Memory::new(Region::new(mapping, self.cache_mode(fd, facts)));
         Ok(memory.view(part.before, part.len).expect("the part lies in its pages"))
+    }
+
+    /// A device's memory, seen through sysfs, is cached as the file's own name says, whatever link leads to it.
+    fn cache_mode(&self, fd: &impl AsFd, facts: Facts) -> CacheMode {
+        if facts.system != System::Sysfs {
+            return CacheMode::Cached;
+        }
+        let name = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+        cache_mode_of(&std::fs::read_link(name).unwrap_or_else(|_| self.path.clone()))
     }
 
     fn no_room(&self, size: u64, error: io::Error) -> OpenError {
@@ -231,6 +244,10 @@ impl Request<'_> {
         }
     }
 }
+
+/// A kind of caching is common to all mappings of the same bytes.
+const CACHE_CONFLICT: &str = "it is mapped with another cache mode already, by VFIO or by another program; \
+    take resource2_wc or resource2 everywhere, and do not map BAR 2 through VFIO";
 
 /// A part of a file, and the pages around it.
 #[derive(Clone, Copy)]

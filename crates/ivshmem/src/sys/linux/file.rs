@@ -59,6 +59,11 @@ pub fn open(path: &Path, access: Access) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, how | always, Mode::RUSR | Mode::WUSR)?)
 }
 
+/// Whether this process may read and write what stands at the path, told without opening it.
+pub fn may_use(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)?)
+}
+
 /// Finds out what a descriptor leads to.
 pub fn facts(fd: &impl AsFd) -> io::Result<Facts> {
     const HUGETLBFS: i128 = 0x9584_58f6;

@@ -5,6 +5,8 @@ pub mod eventfd;
 pub mod file;
 mod ioctl;
 pub mod mapping;
+pub mod registers;
 #[cfg(feature = "tokio")]
 pub mod runtime;
 pub mod socket;
+pub mod vfio;

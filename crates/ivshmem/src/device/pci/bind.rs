@@ -1,0 +1,98 @@
+//! Giving a device to vfio-pci and taking it back.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::function::{Function, refused, write};
+use super::vfio::DRIVER;
+use super::{Finding, PciAddress};
+use crate::device::OpenError;
+
+pub(super) fn bind(address: PciAddress) -> Result<(), OpenError> {
+    let function = Function::new(address);
+    take(&function).map_err(|finding| OpenError::Guest { address, finding })
+}
+
+pub(super) fn unbind(address: PciAddress) -> Result<(), OpenError> {
+    let function = Function::new(address);
+    give_back(&function).map_err(|finding| OpenError::Guest { address, finding })
+}
+
+fn take(function: &Function) -> Result<(), Finding> {
+    if function.driver().as_deref() == Some(DRIVER) {
+        return Ok(());
+    }
+    function.set_attribute("driver_override", DRIVER)?;
+    let result = load_driver().and_then(|()| release(function)).and_then(|()| probe(function));
+    match function.driver() {
+        Some(driver) if driver == DRIVER => Ok(()),
+        // Put back what was: the driver that had it gets it again.
+        _ => {
+            let finding = result.err().unwrap_or_else(|| not_taken(function));
+            let _ = give_back(function);
+            Err(finding)
+        }
+    }
+}
+
+fn give_back(function: &Function) -> Result<(), Finding> {
+    // A newline stands for "none".
+    function.set_attribute("driver_override", "\n")?;
+    if function.driver().as_deref() == Some(DRIVER) {
+        release(function)?;
+    }
+    if function.driver().is_none() {
+        // Most often nobody wants the device, which is no failure.
+        let _ = probe(function);
+    }
+    Ok(())
+}
+
+/// Takes the device from whatever driver has it. The kernel waits for those who use it.
+fn release(function: &Function) -> Result<(), Finding> {
+    if function.driver().is_none() {
+        return Ok(());
+    }
+    let path = function.path("driver/unbind");
+    write(&path, &function.address.to_string())
+        .map_err(|e| refused(path, "take the device from its driver", &e))
+}
+
+/// Lets the kernel look for a driver.
+fn probe(function: &Function) -> Result<(), Finding> {
+    let path = Path::new("/sys/bus/pci/drivers_probe").to_path_buf();
+    match write(&path, &function.address.to_string()) {
+        Ok(()) => Ok(()),
+        Err(_) if function.driver().is_none() => Err(not_taken(function)),
+        Err(e) => Err(refused(path, "let the kernel look for a driver", &e)),
+    }
+}
+
+/// Why vfio-pci does not take a device.
+fn not_taken(function: &Function) -> Finding {
+    if function.group().is_some() {
+        let reason = "vfio-pci did not take the device; the kernel's log (dmesg) has the reason".to_string();
+        Finding::System { doing: "bind the device to vfio-pci", reason }
+    } else {
+        Finding::NoIommu
+    }
+}
+
+/// Loads the driver's module when the kernel does not have it, as `modprobe vfio-pci` does.
+fn load_driver() -> Result<(), Finding> {
+    let loaded = || Path::new("/sys/bus/pci/drivers").join(DRIVER).exists();
+    for modprobe in ["/sbin/modprobe", "/usr/sbin/modprobe"] {
+        if loaded() {
+            return Ok(());
+        }
+        let mut command = Command::new(modprobe);
+        command.arg(DRIVER).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Whether it helped is seen by the driver.
+        let _ = command.status();
+    }
+    if loaded() {
+        Ok(())
+    } else {
+        Err(Finding::VfioMissing { what: "the kernel has no driver vfio-pci".into() })
+    }
+}

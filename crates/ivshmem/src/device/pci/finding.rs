@@ -1,0 +1,151 @@
+use std::path::PathBuf;
+
+use super::PciAddress;
+use crate::ErrorKind;
+
+/// Why a device of a Linux guest cannot do something. The text is the cause and the remedy, in one line.
+///
+/// docs/linux-guest.md explains each by its [`name`](Self::name).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Finding {
+    /// The caller did not want interrupts.
+    #[error("it was opened for its memory only")]
+    MemoryOnly,
+    /// The device has no interrupt hardware.
+    #[error(
+        "the device has no interrupt vectors: it is an ivshmem-plain; \
+         give the machine an ivshmem-doorbell and a server to have interrupts"
+    )]
+    NoVectors,
+    /// The device has vectors, but its own ring does not come back.
+    #[error(
+        "the device has {vectors} vectors, and none is rung when it rings itself: \
+         start the server with at least one vector (ivshmem-server -n 1)"
+    )]
+    Silent {
+        /// How many vectors its hardware has.
+        vectors: u16,
+    },
+    /// The machine has no IOMMU, without which Linux gives no program a device's interrupts.
+    #[error(
+        "the machine has no IOMMU that Linux uses: start QEMU with -M q35 -device intel-iommu, \
+         and the kernel with intel_iommu=on where it is off"
+    )]
+    NoIommu,
+    /// No driver has the device.
+    #[error("the device is not bound to vfio-pci: run ivshmem bind {address} as root")]
+    NotBound {
+        /// The device.
+        address: PciAddress,
+    },
+    /// A driver has the device that gives no interrupts to programs.
+    #[error("the driver {driver} has the device, which must be vfio-pci: run ivshmem bind {address} as root")]
+    OtherDriver {
+        /// The device.
+        address: PciAddress,
+        /// The driver's name.
+        driver: String,
+    },
+    /// Interrupts belong to one process at a time.
+    #[error("{holder} receives the device's interrupts, which only one can: close it there")]
+    HeldElsewhere {
+        /// Who, as far as this process may know.
+        holder: String,
+    },
+    /// The user may not use a file.
+    #[error("no permission for {}: run as root, or give the user access to it", .path.display())]
+    NotPermitted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The kernel protects itself against root.
+    #[error("the kernel is locked down and lets nobody map {}: start it with lockdown=none and without Secure Boot", .path.display())]
+    LockedDown {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Devices that an IOMMU cannot tell apart must all belong to VFIO, or to nobody.
+    #[error(
+        "other devices of IOMMU group {group} have drivers: bind {members} to vfio-pci, too, or unbind them"
+    )]
+    GroupNotViable {
+        /// The group's number.
+        group: String,
+        /// The others, with their drivers.
+        members: String,
+    },
+    /// The IOMMU does not keep interrupts of different devices apart.
+    #[error(
+        "the IOMMU does not remap interrupts: start QEMU with -device intel-iommu,intremap=on (with KVM also \
+         -M q35,kernel-irqchip=split), or write 1 to \
+         /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
+    )]
+    NoInterruptRemapping,
+    /// The kernel's side of VFIO is not there.
+    #[error("{what}: load the modules vfio-pci and vfio_iommu_type1 (modprobe vfio-pci)")]
+    VfioMissing {
+        /// What was looked for.
+        what: String,
+    },
+    /// A kind of caching is common to all mappings of the same bytes.
+    #[error(
+        "the memory is mapped with another cache mode already, by VFIO or by another program: \
+         use the same everywhere (cache=wc or cache=uncached), and do not map BAR 2 through VFIO"
+    )]
+    CacheConflict,
+    /// The memory has no address.
+    #[error(
+        "the machine found no addresses for the device's memory: make it smaller, or give the machine more address bits \
+         (-cpu host,host-phys-bits=on) or a firmware that maps 64-bit devices"
+    )]
+    NoMemory,
+    /// The device's registers read as nothing.
+    #[error(
+        "the device's registers do not answer: it is switched off, or was removed; bind it again or reboot"
+    )]
+    NotAnswering,
+    /// Something else that the system refused.
+    #[error("cannot {doing}: {reason}")]
+    System {
+        /// What was to be done.
+        doing: &'static str,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl Finding {
+    /// A name that stays the same, for programs and for documentation.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::MemoryOnly => "memory-only",
+            Self::NoVectors => "no-vectors",
+            Self::Silent { .. } => "silent",
+            Self::NoIommu => "no-iommu",
+            Self::NotBound { .. } => "not-bound",
+            Self::OtherDriver { .. } => "other-driver",
+            Self::HeldElsewhere { .. } => "held-elsewhere",
+            Self::NotPermitted { .. } => "not-permitted",
+            Self::LockedDown { .. } => "locked-down",
+            Self::GroupNotViable { .. } => "group-not-viable",
+            Self::NoInterruptRemapping => "no-interrupt-remapping",
+            Self::VfioMissing { .. } => "vfio-missing",
+            Self::CacheConflict => "cache-conflict",
+            Self::NoMemory => "no-memory",
+            Self::NotAnswering => "not-answering",
+            Self::System { .. } => "system",
+        }
+    }
+
+    /// The kind of failure it is, for programs to decide by.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotPermitted { .. } | Self::LockedDown { .. } => ErrorKind::PermissionDenied,
+            Self::HeldElsewhere { .. } | Self::GroupNotViable { .. } | Self::CacheConflict => ErrorKind::Busy,
+            Self::NoMemory => ErrorKind::NoSpace,
+            Self::NotAnswering | Self::System { .. } => ErrorKind::Io,
+            _ => ErrorKind::Unsupported,
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! One function of a PCI device, as the kernel shows it in sysfs: attributes, configuration, and the files that map.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::{Finding, PciAddress, PciDevice};
+use crate::device::OpenError;
+use crate::region::CacheMode;
+use crate::sys::linux::file::{self, Access};
+use crate::sys::linux::registers::Registers;
+
+const DEVICES: &str = "/sys/bus/pci/devices";
+/// Red Hat, and its number for ivshmem.
+const IDENTITY: [&str; 2] = ["0x1af4", "0x1110"];
+
+pub(super) fn devices() -> Result<Vec<PciDevice>, OpenError> {
+    let failed = |source| OpenError::Io { path: DEVICES.into(), doing: "list the PCI devices in", source };
+    let entries = match Path::new(DEVICES).read_dir() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut devices = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        let address = name.to_str().and_then(PciAddress::parse);
+        // What is unplugged meanwhile has no attributes any more.
+        devices.extend(address.map(Function::new).and_then(|function| function.describe()));
+    }
+    devices.sort_by_key(|device| device.address);
+    Ok(devices)
+}
+
+/// How the processor caches a file of sysfs that maps a device's memory; the name tells.
+pub(in crate::device) fn cache_mode_of(path: &Path) -> CacheMode {
+    let combined = path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(b"_wc"));
+    if combined { CacheMode::WriteCombined } else { CacheMode::Uncached }
+}
+
+pub(super) struct Function {
+    pub(super) address: PciAddress,
+    folder: PathBuf,
+}
+
+impl Function {
+    pub(super) fn new(address: PciAddress) -> Self {
+        Self { address, folder: Path::new(DEVICES).join(address.to_string()) }
+    }
+
+    fn describe(&self) -> Option<PciDevice> {
+        if !["vendor", "device"]
+            .iter()
+            .zip(IDENTITY)
+            .all(|(name, id)| self.attribute(name).is_ok_and(|a| a == id))
+        {
+            return None;
+        }
+        Some(PciDevice {
+            address: self.address,
+            size: self.bar(MEMORY_BAR).len,
+            revision: number(&self.attribute("revision").ok()?).and_then(|n| u8::try_from(n).ok())?,
+            vectors: self.vectors(),
+            driver: self.driver(),
+            iommu_group: self.group(),
+        })
+    }
+
+    pub(super) fn driver(&self) -> Option<String> {
+        self.link("driver")
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(super) fn attribute(&self, name: &str) -> io::Result<String> {
+        Ok(std::fs::read_to_string(self.path(name))?.trim().to_string())
+    }
+
+    pub(super) fn set_attribute(&self, name: &str, value: &str) -> Result<(), Finding> {
+        let path = self.path(name);
+        write(&path, value).map_err(|e| refused(path, "configure the device through sysfs", &e))
+    }
+
+    pub(super) fn group(&self) -> Option<String> {
+        self.link("iommu_group")
+    }
+
+    /// The name that a link in the folder leads to.
+    fn link(&self, name: &str) -> Option<String> {
+        let target = std::fs::read_link(self.path(name)).ok()?;
+        Some(target.file_name()?.to_str()?.to_string())
+    }
+
+    pub(super) fn bar(&self, index: usize) -> Bar {
+        let text = self.attribute("resource").unwrap_or_default();
+        text.lines().nth(index).and_then(Bar::parse).unwrap_or_default()
+    }
+
+    /// The first 64 bytes for everybody, all of them for root.
+    fn configuration(&self) -> Vec<u8> {
+        std::fs::read(self.path("config")).unwrap_or_default()
+    }
+
+    fn vectors(&self) -> Option<u16> {
+        match vectors(&self.configuration()) {
+            // The table of MSI-X is all that BAR 1 is for.
+            None if self.bar(TABLE_BAR).len == 0 => Some(0),
+            vectors => vectors,
+        }
+    }
+
+    pub(super) fn memory(&self, size: u64) -> Result<(), Finding> {
+        if size == 0 {
+            return Err(Finding::NoMemory);
+        }
+        self.usable(&self.path("resource2"))?;
+        self.decoding_possible()
+    }
+
+    pub(super) fn sending(&self, vectors: Option<u16>) -> Result<(), Finding> {
+        if vectors == Some(0) {
+            return Err(Finding::NoVectors);
+        }
+        self.usable(&self.path("resource0"))?;
+        self.decoding_possible()
+    }
+
+    fn usable(&self, path: &Path) -> Result<(), Finding> {
+        file::may_use(path).map_err(|e| refused(path.to_path_buf(), "use the device through sysfs", &e))
+    }
+
+    fn decoding_possible(&self) -> Result<(), Finding> {
+        if self.decodes() { Ok(()) } else { self.usable(&self.path("enable")) }
+    }
+
+    /// Whether the device answers at its addresses.
+    fn decodes(&self) -> bool {
+        self.configuration().get(COMMAND).is_some_and(|command| command & COMMAND_MEMORY != 0)
+    }
+
+    /// Makes the device answer at its addresses, if it does not. Left to itself a device without a driver is off.
+    pub(super) fn enable(&self) -> Result<(), Finding> {
+        if self.driver().is_none() && self.attribute("enable").is_ok_and(|count| count == "0") {
+            // Only root may, and where somebody else has switched it on already nothing needs to be done.
+            match self.set_attribute("enable", "1") {
+                Err(_) if self.decodes() => {}
+                result => result?,
+            }
+        }
+        if self.decodes() {
+            return Ok(());
+        }
+        // The kernel refuses to enable what a driver has; the bit itself may be set.
+        let path = self.path("config");
+        let command = self.configuration().get(COMMAND).copied().unwrap_or(0) | COMMAND_MEMORY;
+        let set =
+            File::options().write(true).open(&path).and_then(|f| f.write_all_at(&[command], COMMAND as u64));
+        set.map_err(|e| refused(path, "switch the device's memory on", &e))
+    }
+
+    /// Opens a file that maps a part of the device.
+    pub(super) fn resource(&self, name: &str) -> Result<OwnedFd, Finding> {
+        let path = self.path(name);
+        file::open(&path, Access::ReadWrite).map_err(|e| refused(path, "open the device's memory", &e))
+    }
+
+    /// Maps the registers.
+    pub(super) fn registers(&self) -> Result<Registers, Finding> {
+        let file = self.resource("resource0")?;
+        // A BAR that is smaller than a page begins anywhere in one, and the page is what is mapped.
+        let start = self.bar(REGISTER_BAR).start % rustix::param::page_size() as u64;
+        let start = usize::try_from(start).expect("below the size of a page");
+        Registers::new(&file, start, REGISTERS)
+            .map_err(|e| not_mapped(self.path("resource0"), "map the device's registers", &e))
+    }
+}
+
+pub(super) const MEMORY_BAR: usize = 2;
+const TABLE_BAR: usize = 1;
+const REGISTER_BAR: usize = 0;
+/// Mask, status, position and doorbell, 32 bits each.
+const REGISTERS: usize = 4;
+/// The register with the own id.
+pub(super) const IV_POSITION: usize = 2;
+/// The register that rings: the peer in the upper half, the vector in the lower.
+pub(super) const DOORBELL: usize = 3;
+
+/// Where the command word is in a device's configuration, and bits of its lower byte.
+pub(super) const COMMAND: usize = 4;
+pub(super) const COMMAND_MEMORY: u8 = 1 << 1;
+pub(super) const COMMAND_MASTER: u8 = 1 << 2;
+
+/// A range of addresses that the device answers at; all zero when it has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bar {
+    pub(super) start: u64,
+    pub(super) len: u64,
+}
+
+impl Bar {
+    /// A line of the attribute `resource`: first address, last address, flags.
+    fn parse(line: &str) -> Option<Self> {
+        let mut numbers = line.split_whitespace().map(number);
+        let (start, end) = (numbers.next()??, numbers.next()??);
+        if end == 0 { None } else { Some(Self { start, len: (end.checked_sub(start)?).checked_add(1)? }) }
+    }
+}
+
+/// How many entries the table of MSI-X has; 0 without one. `None` when too little of the configuration may be seen.
+fn vectors(configuration: &[u8]) -> Option<u16> {
+    const STATUS: usize = 0x06;
+    const HAS_LIST: u8 = 1 << 4;
+    const LIST: usize = 0x34;
+    const MSIX: u8 = 0x11;
+    if configuration.get(STATUS)? & HAS_LIST == 0 {
+        return Some(0);
+    }
+    let mut at = usize::from(*configuration.get(LIST)? & !3);
+    // Each entry takes four bytes or more of 256, so a longer list is a ring.
+    for _ in 0..64 {
+        if at == 0 {
+            return Some(0);
+        }
+        let entry = configuration.get(at..at + 4)?;
+        if entry[0] == MSIX {
+            let entries = (u16::from_le_bytes([entry[2], entry[3]]) & 0x7ff) + 1;
+            return Some(entries.min(crate::wire::MAX_VECTORS));
+        }
+        at = usize::from(entry[1] & !3);
+    }
+    None
+}
+
+/// Hexadecimal with 0x, as sysfs writes numbers.
+fn number(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+pub(super) fn write(path: &Path, value: &str) -> io::Result<()> {
+    use std::io::Write;
+    File::options().write(true).open(path)?.write_all(value.as_bytes())
+}
+
+/// What it means that the system refused to use a file of a device.
+pub(super) fn refused(path: PathBuf, doing: &'static str, error: &io::Error) -> Finding {
+    match Errno::from_io_error(error) {
+        Some(Errno::ACCESS) => Finding::NotPermitted { path },
+        Some(Errno::PERM) if locked_down() => Finding::LockedDown { path },
+        Some(Errno::PERM) => Finding::NotPermitted { path },
+        _ => Finding::System { doing, reason: format!("{error} ({})", path.display()) },
+    }
+}
+
+/// What it means that a device's file cannot be mapped.
+pub(super) fn not_mapped(path: PathBuf, doing: &'static str, error: &io::Error) -> Finding {
+    match Errno::from_io_error(error) {
+        Some(Errno::INVAL) => Finding::CacheConflict,
+        _ => refused(path, doing, error),
+    }
+}
+
+/// The kernel shows the mode that is on in brackets.
+fn locked_down() -> bool {
+    std::fs::read_to_string("/sys/kernel/security/lockdown").is_ok_and(|modes| !modes.contains("[none]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_attribute_is_a_range() {
+        let line = "0x000000fe00000000 0x000000fe003fffff 0x000000000014220c";
+        assert_eq!(Bar::parse(line), Some(Bar { start: 0xfe_0000_0000, len: 4 << 20 }));
+        for nothing in
+            ["0x0000000000000000 0x0000000000000000 0x0000000000000000", "", "0x1", "1 2 3", "0x2 0x0 0x0"]
+        {
+            assert_eq!(Bar::parse(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn vectors_are_counted_by_the_list_of_capabilities() {
+        let mut configuration = vec![0; 256];
+        assert_eq!(vectors(&configuration), Some(0));
+        configuration[0x06] = 0x10;
+        configuration[0x34] = 0x40;
+        configuration[0x40..0x44].copy_from_slice(&[0x09, 0x50, 0, 0]);
+        configuration[0x50..0x54].copy_from_slice(&[0x11, 0, 1, 0x80]);
+        assert_eq!(vectors(&configuration), Some(2));
+        // Anybody sees 64 bytes, which is too few to tell.
+        assert_eq!(vectors(&configuration[..64]), None);
+        assert_eq!(vectors(&[]), None);
+        configuration[0x51] = 0x40;
+        configuration[0x50] = 0x05;
+        assert_eq!(vectors(&configuration), None, "a list that bites its tail");
+    }
+
+    #[test]
+    fn the_name_of_the_file_tells_the_cache_mode() {
+        assert_eq!(cache_mode_of(Path::new("/x/resource2_wc")), CacheMode::WriteCombined);
+        assert_eq!(cache_mode_of(Path::new("/x/resource2")), CacheMode::Uncached);
+    }
+}

@@ -1,0 +1,53 @@
+use std::fmt;
+use std::path::Path;
+
+/// A process that has a file open.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    id: u32,
+    name: String,
+}
+
+/// Who has the file at this path open. Only root sees the descriptors of others.
+pub(super) fn of(path: &Path) -> Option<Process> {
+    let processes = Path::new("/proc").read_dir().ok()?.flatten();
+    let numbered = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    numbered.map(|id| (id, Path::new("/proc").join(id.to_string()))).find_map(|(id, folder)| {
+        let mut descriptors = folder.join("fd").read_dir().ok()?.flatten();
+        if !descriptors.any(|fd| std::fs::read_link(fd.path()).is_ok_and(|target| target == path)) {
+            return None;
+        }
+        let name = std::fs::read_to_string(folder.join("comm")).unwrap_or_default();
+        Some(Process { id, name: name.trim().to_string() })
+    })
+}
+
+impl Process {
+    pub(super) fn is_another(&self) -> bool {
+        self.id != std::process::id()
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({})", self.id, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_that_has_a_file_open_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("held");
+        assert_eq!(of(&path), None);
+        let file = std::fs::File::create(&path).unwrap();
+        let process = of(&path).unwrap();
+        assert!(!process.is_another());
+        assert!(process.to_string().starts_with(&format!("process {} (", std::process::id())), "{process}");
+        drop(file);
+        assert_eq!(of(&path), None);
+    }
+}

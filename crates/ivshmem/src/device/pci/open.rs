@@ -1,0 +1,105 @@
+//! Opening in the order that works: find, switch on, map memory and registers through sysfs, and VFIO last of all, since
+//! what VFIO has cannot be mapped otherwise any more.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+
+use super::function::{DOORBELL, Function, IV_POSITION, MEMORY_BAR, not_mapped};
+use super::receive::{Receiver, receive};
+use super::{Finding, Guest, Pci, PciDevice, Polling, select};
+use crate::PeerId;
+use crate::device::{Device, DeviceKind, OpenError};
+use crate::doorbell::{Doorbell, Register, Session};
+use crate::region::{CacheMode, Memory, Region};
+use crate::sys::linux::mapping::Mapping;
+use crate::sys::linux::registers::Registers;
+
+pub(super) fn open(options: &Pci) -> Result<Device, OpenError> {
+    let devices = super::devices()?;
+    let device = select::select(&devices, &options.selector)?;
+    let function = Function::new(device.address());
+    let memory = map(options, device, &function)?;
+    let registers = function.registers().and_then(|registers| Ok((own_id(device, &registers)?, registers)));
+    let (own_id, registers) = match registers {
+        Ok(found) => found,
+        Err(finding) => return Ok(memory_alone(memory, finding)),
+    };
+    let received = if options.memory_only {
+        Err(Finding::MemoryOnly)
+    } else {
+        receive(device, &|vector| registers.write(DOORBELL, u32::from(own_id.0) << 16 | u32::from(vector)))
+    };
+    let (receiver, eventfds, receiving) = match received {
+        Ok((receiver, eventfds)) => (Some(receiver), eventfds, Ok(())),
+        Err(finding) => (None, Vec::new(), Err(finding)),
+    };
+    let doorbell = doorbell(own_id, registers, eventfds).map_err(|source| {
+        let path = function.path("resource0");
+        OpenError::Io { path, doing: "receive interrupts from", source }
+    })?;
+    let guest = guest(Ok(()), receiving, receiver);
+    Ok(Device { kind: DeviceKind::Pci, memory, doorbell: Some(doorbell), guest: Some(guest) })
+}
+
+fn doorbell(own_id: PeerId, registers: Registers, eventfds: Vec<OwnedFd>) -> io::Result<Doorbell> {
+    let register = Register { registers, index: DOORBELL };
+    Doorbell::without_server(Session::by_register(own_id, register, eventfds)?)
+}
+
+fn memory_alone(memory: Memory, finding: Finding) -> Device {
+    let guest = guest(Err(finding.clone()), Err(finding), None);
+    Device { kind: DeviceKind::Pci, memory, doorbell: None, guest: Some(guest) }
+}
+
+fn guest(sending: Result<(), Finding>, receiving: Result<(), Finding>, receiver: Option<Receiver>) -> Guest {
+    Guest { sending, receiving, polling: Polling::new(), receiver: Mutex::new(receiver) }
+}
+
+/// The id that the server gave to this machine.
+fn own_id(device: &PciDevice, registers: &Registers) -> Result<PeerId, Finding> {
+    if device.vectors() == Some(0) {
+        return Err(Finding::NoVectors);
+    }
+    // What is switched off reads as ones; no id has more than 16 bits.
+    let position = registers.read(IV_POSITION);
+    u16::try_from(position).map(PeerId).map_err(|_| Finding::NotAnswering)
+}
+
+fn map(options: &Pci, device: &PciDevice, function: &Function) -> Result<Memory, OpenError> {
+    let guest = |finding| OpenError::Guest { address: device.address(), finding };
+    let combined = function.path("resource2_wc").exists();
+    let (name, mode) = match options.cache {
+        Some(CacheMode::Uncached) => ("resource2", CacheMode::Uncached),
+        Some(CacheMode::Cached) => {
+            let problem = "Linux maps no device's memory cached; take write-combined or uncached";
+            return Err(OpenError::BadOption { path: function.path("resource2"), problem });
+        }
+        None if !combined => ("resource2", CacheMode::Uncached),
+        _ => ("resource2_wc", CacheMode::WriteCombined),
+    };
+    let path = function.path(name);
+    let size = function.bar(MEMORY_BAR).len;
+    if size == 0 {
+        return Err(guest(Finding::NoMemory));
+    }
+    let (offset, len) = options.window.unwrap_or((0, size));
+    if len == 0 || offset.checked_add(len).is_none_or(|end| end > size) {
+        return Err(OpenError::BadWindow { path, offset, len, size });
+    }
+    let page = rustix::param::page_size() as u64;
+    let before = offset % page;
+    let too_large = || {
+        let problem = "does not fit into this program's address space; map a window".to_string();
+        OpenError::BadSize { path: path.clone(), size: len, problem }
+    };
+    let mapped = isize::try_from((before + len).next_multiple_of(page)).map_err(|_| too_large())?;
+    function.enable().map_err(guest)?;
+    let file = function.resource(name).map_err(guest)?;
+    let mapping = match Mapping::new(&file, offset - before, mapped.unsigned_abs(), false) {
+        Err(e) if e.kind() == io::ErrorKind::OutOfMemory => return Err(too_large()),
+        result => result.map_err(|e| guest(not_mapped(path.clone(), "map the device's memory", &e)))?,
+    };
+    let memory = Memory::new(Region::new(mapping, mode));
+    Ok(memory.view(before, len).expect("the part lies in its pages"))
+}

@@ -1,0 +1,300 @@
+//! The ways to a device that vfio-pci has: by its group, which every kernel has, or by itself where groups are left out.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::io::Errno;
+
+use super::function::{Function, refused};
+use super::{Finding, PciDevice, holder};
+use crate::sys::linux::file::{self, Access};
+use crate::sys::linux::vfio::{self as calls, IommuModel};
+
+pub(super) const DRIVER: &str = "vfio-pci";
+
+/// A device, and what must stay open for it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    device: OwnedFd,
+    _through: Through,
+}
+
+impl AsFd for Opened {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
+    }
+}
+
+#[derive(Debug)]
+enum Through {
+    Group { _group: Arc<Group> },
+    Iommufd { _iommufd: OwnedFd },
+}
+
+/// Takes the device.
+pub(super) fn open(device: &PciDevice) -> Result<Opened, Finding> {
+    match Way::find(device)? {
+        Way::Group(way) => open_by_group(device, &way),
+        Way::Itself(node) => open_itself(&node),
+    }
+}
+
+/// Whether the device could be taken now, as far as looking can tell.
+pub(super) fn possible(device: &PciDevice) -> Result<(), Finding> {
+    let way = Way::find(device)?;
+    let (node, common) = match &way {
+        Way::Group(group) => (&group.node, CONTAINER),
+        Way::Itself(node) => (node, IOMMUFD),
+    };
+    for path in [Path::new(common), node] {
+        file::may_use(path).map_err(|e| refused(path.to_path_buf(), "use VFIO", &e))?;
+    }
+    if let Way::Group(GroupWay { number, without_iommu: false, .. }) = &way {
+        let members = strangers(number);
+        if !members.is_empty() {
+            return Err(Finding::GroupNotViable { group: number.clone(), members });
+        }
+        if !remaps_interrupts(device) && !unsafe_interrupts_allowed() {
+            return Err(Finding::NoInterruptRemapping);
+        }
+    }
+    match holder::of(node) {
+        Some(process) if process.is_another() => Err(Finding::HeldElsewhere { holder: process.to_string() }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether VFIO was told to give devices to programs although nothing limits what those can do.
+pub(super) fn runs_without_iommu() -> bool {
+    is_on("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
+}
+
+const CONTAINER: &str = "/dev/vfio/vfio";
+const IOMMUFD: &str = "/dev/iommu";
+
+#[derive(Debug, PartialEq, Eq)]
+enum Way {
+    Group(GroupWay),
+    /// The node of the device itself.
+    Itself(PathBuf),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct GroupWay {
+    number: String,
+    node: PathBuf,
+    without_iommu: bool,
+}
+
+impl Way {
+    /// What there is for the device.
+    fn find(device: &PciDevice) -> Result<Self, Finding> {
+        let function = Function::new(device.address());
+        let group = function.group().ok_or(Finding::NoIommu)?;
+        // The kernel calls the device's own node like its only entry here.
+        let itself = function.path("vfio-dev").read_dir().ok().and_then(|mut names| names.next()?.ok());
+        let itself = itself.and_then(|entry| entry.file_name().into_string().ok());
+        Self::choose(group, itself, |path| path.exists())
+    }
+
+    /// The group first: it is in every kernel of the last ten years, and the other is not.
+    fn choose(
+        group: String,
+        itself: Option<String>,
+        exists: impl Fn(&Path) -> bool,
+    ) -> Result<Self, Finding> {
+        if exists(Path::new(CONTAINER)) {
+            for (prefix, without_iommu) in [("", false), ("noiommu-", true)] {
+                let node = PathBuf::from(format!("/dev/vfio/{prefix}{group}"));
+                if exists(&node) {
+                    return Ok(Self::Group(GroupWay { number: group, node, without_iommu }));
+                }
+            }
+        }
+        let node = itself.map(|name| Path::new("/dev/vfio/devices").join(name));
+        match node.filter(|node| exists(node) && exists(Path::new(IOMMUFD))) {
+            Some(node) => Ok(Self::Itself(node)),
+            None => {
+                let what = format!(
+                    "there is neither {CONTAINER} with /dev/vfio/{group}, nor {IOMMUFD} with a device's node"
+                );
+                Err(Finding::VfioMissing { what })
+            }
+        }
+    }
+}
+
+/// An open group in its container. A group can be opened once, and two devices of this process may be in one.
+#[derive(Debug)]
+struct Group {
+    group: OwnedFd,
+    _container: OwnedFd,
+}
+
+static GROUPS: Mutex<Option<HashMap<PathBuf, Weak<Group>>>> = Mutex::new(None);
+
+fn open_by_group(device: &PciDevice, way: &GroupWay) -> Result<Opened, Finding> {
+    let group = {
+        let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+        let groups = groups.get_or_insert_default();
+        match groups.get(&way.node).and_then(Weak::upgrade) {
+            Some(group) => group,
+            None => {
+                let group = Arc::new(open_group(way)?);
+                groups.insert(way.node.clone(), Arc::downgrade(&group));
+                group
+            }
+        }
+    };
+    let address = CString::new(device.address().to_string()).expect("an address has no zero in it");
+    let opened = calls::device(group.group.as_fd(), &address)
+        .map_err(|e| refused(way.node.clone(), "take the device out of its group", &e))?;
+    Ok(Opened { device: opened, _through: Through::Group { _group: group } })
+}
+
+fn open_group(way: &GroupWay) -> Result<Group, Finding> {
+    let container = open_node(Path::new(CONTAINER))?;
+    let group = open_node(&way.node)?;
+    let doing = "put the device's group to use";
+    let failed = |e: io::Error| refused(way.node.clone(), doing, &e);
+    if !calls::group_is_viable(group.as_fd()).map_err(failed)? {
+        return Err(Finding::GroupNotViable { group: way.number.clone(), members: strangers(&way.number) });
+    }
+    calls::set_container(group.as_fd(), container.as_fd()).map_err(failed)?;
+    let models: &[_] =
+        if way.without_iommu { &[IommuModel::None] } else { &[IommuModel::Type1v2, IommuModel::Type1] };
+    let mut result = Ok(());
+    for model in models {
+        result = calls::set_iommu(container.as_fd(), *model);
+        match result.as_ref().map_err(Errno::from_io_error) {
+            Ok(()) => return Ok(Group { group, _container: container }),
+            Err(Some(Errno::PERM)) if !way.without_iommu => return Err(Finding::NoInterruptRemapping),
+            Err(_) => {}
+        }
+    }
+    match result.map_err(|e| (Errno::from_io_error(&e), e)) {
+        Err((Some(Errno::INVAL | Errno::NODEV | Errno::NOTTY), _)) => {
+            Err(Finding::VfioMissing { what: "VFIO cannot use this machine's IOMMU".to_string() })
+        }
+        Err((_, e)) => Err(failed(e)),
+        Ok(()) => unreachable!("every success has returned"),
+    }
+}
+
+fn open_itself(node: &Path) -> Result<Opened, Finding> {
+    let iommufd = open_node(Path::new(IOMMUFD))?;
+    let device = open_node(node)?;
+    match calls::bind_iommufd(device.as_fd(), iommufd.as_fd()) {
+        // A node can be opened many times, but bound once.
+        Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::INVAL | Errno::BUSY)) => {
+            return Err(held(node));
+        }
+        Err(e) if Errno::from_io_error(&e) == Some(Errno::PERM) => return Err(Finding::NoInterruptRemapping),
+        result => {
+            result.map_err(|e| refused(node.to_path_buf(), "bind the device to an IOMMU descriptor", &e))?
+        }
+    }
+    let attach = || {
+        let space = calls::address_space(iommufd.as_fd())?;
+        calls::attach(device.as_fd(), space)
+    };
+    match attach() {
+        Err(e) if Errno::from_io_error(&e) == Some(Errno::PERM) => Err(Finding::NoInterruptRemapping),
+        Err(e) => Err(refused(node.to_path_buf(), "give the device an address space", &e)),
+        Ok(()) => Ok(Opened { device, _through: Through::Iommufd { _iommufd: iommufd } }),
+    }
+}
+
+fn open_node(path: &Path) -> Result<OwnedFd, Finding> {
+    file::open(path, Access::ReadWrite).map_err(|e| match Errno::from_io_error(&e) {
+        Some(Errno::BUSY) => held(path),
+        Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => {
+            Finding::VfioMissing { what: format!("there is no {}", path.display()) }
+        }
+        _ => refused(path.to_path_buf(), "open VFIO", &e),
+    })
+}
+
+fn held(node: &Path) -> Finding {
+    let holder = holder::of(node).map_or_else(
+        || "another process, which root can look up with fuser,".to_string(),
+        |process| process.to_string(),
+    );
+    Finding::HeldElsewhere { holder }
+}
+
+/// The group's other devices that keep it from being used, with their drivers.
+fn strangers(group: &str) -> String {
+    let folder = Path::new("/sys/kernel/iommu_groups").join(group).join("devices");
+    let mut strangers = Vec::new();
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let driver = std::fs::read_link(entry.path().join("driver")).ok();
+        let driver = driver.as_ref().and_then(|d| d.file_name()).map(|d| d.to_string_lossy());
+        // The kernel itself counts these as harmless.
+        if let Some(driver) = driver.filter(|d| !["vfio-pci", "pci-stub", "pcieport"].contains(&&**d)) {
+            strangers.push(format!("{name} ({driver})"));
+        }
+    }
+    strangers.sort();
+    strangers.join(", ")
+}
+
+/// Whether the device's IOMMU can remap interrupts. Where that cannot be seen it is taken to be so; opening tells.
+fn remaps_interrupts(device: &PciDevice) -> bool {
+    const REMAPS: u64 = 1 << 3;
+    let path = Function::new(device.address()).path("iommu/intel-iommu/ecap");
+    let ecap = std::fs::read_to_string(path).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+    ecap.is_none_or(|ecap| ecap & REMAPS != 0)
+}
+
+fn unsafe_interrupts_allowed() -> bool {
+    is_on("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts")
+}
+
+fn is_on(parameter: &str) -> bool {
+    std::fs::read_to_string(parameter).is_ok_and(|value| value.trim() == "Y")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(itself: Option<&str>, there: &[&str]) -> Result<Way, Finding> {
+        Way::choose("7".to_string(), itself.map(str::to_string), |path| {
+            there.iter().any(|t| Path::new(t) == path)
+        })
+    }
+
+    #[test]
+    fn a_group_is_taken_before_a_device_of_its_own() {
+        let group = |node: &str, without_iommu| {
+            Way::Group(GroupWay { number: "7".into(), node: node.into(), without_iommu })
+        };
+        let all = [CONTAINER, "/dev/vfio/7", IOMMUFD, "/dev/vfio/devices/vfio0"];
+        assert_eq!(choose(Some("vfio0"), &all), Ok(group("/dev/vfio/7", false)));
+        assert_eq!(choose(None, &all[..2]), Ok(group("/dev/vfio/7", false)));
+        assert_eq!(choose(None, &[CONTAINER, "/dev/vfio/noiommu-7"]), Ok(group("/dev/vfio/noiommu-7", true)));
+        // A kernel without groups has no container, or a container without groups.
+        for there in [&all[2..], &[CONTAINER, IOMMUFD, "/dev/vfio/devices/vfio0"]] {
+            assert_eq!(choose(Some("vfio0"), there), Ok(Way::Itself("/dev/vfio/devices/vfio0".into())));
+        }
+    }
+
+    #[test]
+    fn without_any_way_vfio_is_missing() {
+        for (itself, there) in [
+            (None, &[][..]),
+            (None, &[CONTAINER]),
+            (Some("vfio0"), &["/dev/vfio/devices/vfio0"]),
+            (Some("vfio0"), &[IOMMUFD]),
+            (None, &["/dev/vfio/7"]),
+        ] {
+            assert_eq!(choose(itself, there).unwrap_err().name(), "vfio-missing", "{itself:?} {there:?}");
+        }
+    }
+}
