@@ -22,7 +22,7 @@ uninstall: ## remove what `make install` with the same DESTDIR and PREFIX placed
 export PREFIX DESTDIR BIN
 
 demo: ## a server and two programs, then two JVMs, exchange data and interrupts; installs what is missing
-	@scripts/install dist
+	@scripts/install java
 	@scripts/demo
 
 test: ## every check and every test; installs what is missing
@@ -41,7 +41,7 @@ doc: ## the library's reference in target/doc
 	cargo doc --locked --workspace --no-deps
 
 bench: ## measure against bare baselines of the same run; fails when a goal is not met
-	@scripts/install dist
+	@scripts/install java
 	@scripts/bench
 
 fuzz: ## fuzz both ends of the protocol, 10 minutes each (SECONDS_EACH=n changes that)
