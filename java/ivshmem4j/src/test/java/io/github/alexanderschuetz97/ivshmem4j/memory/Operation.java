@@ -12,6 +12,9 @@ import java.util.concurrent.TimeUnit;
  */
 final class Operation {
 
+    /** Whether a pointer has 64 bits. */
+    static final boolean WIDE = System.getProperty("os.arch").contains("64");
+
     /** Bytes of bulk accesses. */
     static final int BULK = 11;
 
@@ -53,16 +56,26 @@ final class Operation {
         return name;
     }
 
-    /** All of them: several for a method where that matters. */
+    /** All of them that this processor can do: several for a method where that matters. */
     static List<Operation> all() {
         final List<Operation> all = new ArrayList<>();
         bulk(all);
         numbers(all);
         byteOrders(all);
-        ordered(all);
-        atomics(all);
-        waits(all);
+        final List<Operation> atomic = new ArrayList<>();
+        ordered(atomic);
+        atomics(atomic);
+        waits(atomic);
+        if (!WIDE) {
+            atomic.removeIf(operation -> operation.size > 8);
+            atomic.replaceAll(Operation::alignedAsOn32Bits);
+        }
+        all.addAll(atomic);
         return all;
+    }
+
+    private Operation alignedAsOn32Bits() {
+        return size < 8 ? this : new Operation(name, size, 8, writes, call, model);
     }
 
     private static void read(

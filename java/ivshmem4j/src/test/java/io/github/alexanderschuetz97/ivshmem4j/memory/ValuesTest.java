@@ -145,12 +145,15 @@ class ValuesTest {
     @Test
     void itTellsWhatItCanDo() {
         try (Region region = new Region(SIZE)) {
-            final boolean wide = System.getProperty("os.arch").contains("64");
             assertTrue(region.memory.isReadable());
             assertTrue(region.memory.isWriteable());
             assertTrue(region.memory.supportsAtomicOperations());
-            assertEquals(!wide, region.memory.atomic8ByteOperationsRequireAlignment());
-            assertEquals(wide, region.memory.supports16ByteCompareAndSet());
+            assertEquals(!Operation.WIDE, region.memory.atomic8ByteOperationsRequireAlignment());
+            assertEquals(Operation.WIDE, region.memory.supports16ByteCompareAndSet());
+            if (!Operation.WIDE) {
+                final byte[] data = new byte[32];
+                assertThrows(UnsupportedOperationException.class, () -> region.memory.compareAndSet(0, data));
+            }
             assertEquals("NativeMemory[size=147]", region.memory.toString());
             region.memory.readLock().lock();
             region.memory.readLock().unlock();
