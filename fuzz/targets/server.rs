@@ -53,7 +53,7 @@ impl World {
             }
             4 => {
                 if let Some(id) = self.pick(which) {
-                    self.engine.retry(id);
+                    self.read(id, 0);
                 }
             }
             5 => {
@@ -108,7 +108,6 @@ impl World {
         loop {
             for &id in &ids {
                 self.read(id, u32::MAX);
-                self.engine.retry(id);
             }
             let mut sent = 0;
             while self.send() {

@@ -62,9 +62,8 @@ fn server_clients<'local>(
     _: JClass<'local>,
     server: jlong,
 ) -> Result<jint, BridgeError> {
-    look(server, |server| {
-        jint::try_from(server.status().clients).expect("a server has at most 65536 clients")
-    })
+    let status = look(server, Server::status)??;
+    Ok(jint::try_from(status.clients).expect("a server has at most 65536 clients"))
 }
 
 /// Stops, waits for the end, and frees the handle.

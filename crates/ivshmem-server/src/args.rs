@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use ivshmem_server::{Backing, Builder, Server, parse_size};
 
+use crate::names;
+
 /// Shares memory and interrupts between virtual machines and programs on the host
 ///
 /// Virtual machines connect with QEMU's -chardev socket,path=SOCKET,id=ivshmem
@@ -15,9 +17,9 @@ use ivshmem_server::{Backing, Builder, Server, parse_size};
                   2 wrong arguments; 3 another server uses the socket, the memory or the pid file."
 )]
 pub(crate) struct Args {
-    /// Log what goes on in detail
+    /// Log what goes on in detail, as --log-level debug
     #[arg(short, long)]
-    pub(crate) verbose: bool,
+    verbose: bool,
 
     /// Stay in the foreground and log to standard error
     #[arg(short = 'F', long)]
@@ -53,13 +55,38 @@ pub(crate) struct Args {
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     max_clients: u32,
 
+    /// Messages sent and not yet read, all clients together, 1 to 1048576; each takes some 768 bytes of kernel memory
+    /// and at most one descriptor. Half of the limit of open files, at most 65536, without it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    max_in_flight: Option<u32>,
+
+    /// Connections of one user in a second, 1 to 1000000; no limit without it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    connection_rate: Option<u32>,
+
     /// Permissions of the socket and of a named object that is created, in octal
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
     mode: u32,
 
-    /// Owner and group of these, as numbers; those of this process without it
-    #[arg(long, value_name = "UID:GID", value_parser = owner)]
-    owner: Option<(u32, u32)>,
+    /// Owner and group of these, by name or number; those of this process without it
+    #[arg(long, value_name = "USER[:GROUP]", value_parser = names::owner)]
+    owner: Option<names::Owner>,
+
+    /// Admit these users only, by name or number, and those of --allow-gid
+    #[arg(long, value_name = "USER[,..]", value_delimiter = ',', value_parser = names::user)]
+    allow_uid: Vec<u32>,
+
+    /// Admit members of these groups only, by name or number, and those of --allow-uid
+    #[arg(long, value_name = "GROUP[,..]", value_delimiter = ',', value_parser = names::group)]
+    allow_gid: Vec<u32>,
+
+    /// Send who connects to this socket the state of the server as JSON
+    #[arg(long, value_name = "PATH")]
+    status: Option<PathBuf>,
+
+    /// Permissions of the status socket, in octal
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal, requires = "status")]
+    status_mode: u32,
 
     /// Take all of the memory from the host at once; always so for -m and -M
     #[arg(long)]
@@ -69,6 +96,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
 
+    /// What is worth a line in the log
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_enum)]
+    log_level: LogLevel,
+
     /// Print version
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     version: (),
@@ -76,6 +107,19 @@ pub(crate) struct Args {
     /// Set by the program itself when it starts itself in the background
     #[arg(long, hide = true)]
     pub(crate) is_daemon: bool,
+}
+
+/// What goes into the log: this and all that is worse.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum LogLevel {
+    /// What ends the server or a connection wrongly
+    Error,
+    /// Refusals, clients that have stopped reading, what the system refuses
+    Warn,
+    /// Clients that come and go
+    Info,
+    /// Each step
+    Debug,
 }
 
 pub(crate) const EXIT_FAILURE: u8 = 1;
@@ -89,17 +133,33 @@ impl Args {
             (None, Some(name)) => Backing::Named(Path::new("/dev/shm").join(name)),
             (Some(dir), Some(name)) => Backing::Named(dir.join(name)),
         };
-        let builder = Server::builder(&self.socket)
+        let mut builder = Server::builder(&self.socket)
             .size(self.size)
             .vectors(self.vectors)
             .backing(backing)
             .prealloc(self.prealloc)
             .max_clients(self.max_clients)
-            .mode(self.mode);
-        match self.owner {
-            Some((uid, gid)) => builder.owner(uid, gid),
-            None => builder,
+            .mode(self.mode)
+            .allow_uids(self.allow_uid.iter().copied())
+            .allow_gids(self.allow_gid.iter().copied())
+            .status_mode(self.status_mode);
+        if let Some(owner) = self.owner {
+            builder = builder.owner(owner.uid, owner.gid);
         }
+        if let Some(messages) = self.max_in_flight {
+            builder = builder.max_in_flight(messages);
+        }
+        if let Some(rate) = self.connection_rate {
+            builder = builder.connection_rate(rate);
+        }
+        if let Some(path) = &self.status {
+            builder = builder.status_socket(path);
+        }
+        builder
+    }
+
+    pub(crate) fn log_level(&self) -> LogLevel {
+        if self.verbose { LogLevel::Debug } else { self.log_level }
     }
 
     pub(crate) fn pid_file(&self) -> Option<&Path> {
@@ -120,9 +180,4 @@ fn object_name(text: &str) -> Result<String, String> {
 fn octal(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| "permissions are octal, 0 to 777, like 660".to_owned())
-}
-
-fn owner(text: &str) -> Result<(u32, u32), String> {
-    let ids = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
-    ids.ok_or_else(|| "two numbers, like 64055:108; id -u NAME and id -g NAME tell them".to_owned())
 }

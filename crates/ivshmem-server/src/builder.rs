@@ -1,17 +1,21 @@
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::time::Instant;
 
 use ivshmem::wire::server::{Engine, Limits};
 use ivshmem::wire::{MAX_PEERS, MAX_VECTORS};
+use rustix::process::{Resource, getrlimit};
 
+use crate::admission::{Admission, Porter};
 use crate::descriptors::in_flight_budget;
-use crate::event_loop::EventLoop;
+use crate::event_loop::{About, EventLoop};
+use crate::inquiry;
 use crate::listener::Listener;
+use crate::listening::Listening;
 use crate::memory::Region;
-use crate::server::Counters;
 use crate::size::rounded_up;
-use crate::{Backing, Error, Server};
+use crate::status_socket::StatusSocket;
+use crate::{Backing, Error, LimitsStatus, MemoryStatus, Server, ServerStatus};
 
 /// What a server is to be like. The defaults are those of QEMU's server, except that the memory is sealed and has no
 /// name.
@@ -24,14 +28,36 @@ pub struct Builder {
     backing: Backing,
     prealloc: bool,
     max_clients: u32,
+    max_in_flight: Option<u32>,
     access: Access,
+    admission: Admission,
+    status: Option<PathBuf>,
+    status_mode: u32,
 }
+
+/// The highest limits that make sense: more would be none.
+const MAX_RATE: u32 = 1_000_000;
+const MAX_IN_FLIGHT: u32 = 1 << 20;
 
 /// Who may use what the server creates.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Access {
     pub(crate) mode: u32,
-    pub(crate) owner: Option<(u32, u32)>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+}
+
+impl Access {
+    /// What is done when this path is given to another owner; `None` when it is not.
+    pub(crate) fn giving(self, path: &Path) -> Option<String> {
+        let to = match (self.uid, self.gid) {
+            (None, None) => return None,
+            (Some(uid), None) => format!("user {uid}"),
+            (None, Some(gid)) => format!("group {gid}"),
+            (Some(uid), Some(gid)) => format!("user {uid}, group {gid}"),
+        };
+        Some(format!("giving {} to {to}", path.display()))
+    }
 }
 
 impl Builder {
@@ -43,7 +69,11 @@ impl Builder {
             backing: Backing::default(),
             prealloc: false,
             max_clients: MAX_PEERS,
-            access: Access { mode: 0o600, owner: None },
+            max_in_flight: None,
+            access: Access { mode: 0o600, uid: None, gid: None },
+            admission: Admission::default(),
+            status: None,
+            status_mode: 0o600,
         }
     }
 
@@ -87,9 +117,50 @@ impl Builder {
     }
 
     /// Owner and group of the socket, and of a named object that is created; those of this process unless said
-    /// otherwise. Usually only root may give files away.
-    pub fn owner(mut self, uid: u32, gid: u32) -> Self {
-        self.access.owner = Some((uid, gid));
+    /// otherwise. Only root may give files to another user, others to groups that they are in.
+    pub fn owner(mut self, uid: impl Into<Option<u32>>, gid: impl Into<Option<u32>>) -> Self {
+        (self.access.uid, self.access.gid) = (uid.into(), gid.into());
+        self
+    }
+
+    /// Users who may be clients, by the credentials that the kernel has of the process that connects. Without users and
+    /// groups everybody may whom the socket's mode lets connect; with any of them nobody else may, not even root.
+    pub fn allow_uids(mut self, uids: impl IntoIterator<Item = u32>) -> Self {
+        self.admission.uids.extend(uids);
+        self
+    }
+
+    /// Groups whose members may be clients, also those in whom it is a supplementary group (Linux 4.13 or newer).
+    /// See [`allow_uids`](Self::allow_uids).
+    pub fn allow_gids(mut self, gids: impl IntoIterator<Item = u32>) -> Self {
+        self.admission.gids.extend(gids);
+        self
+    }
+
+    /// Connections of one user in a second, 1 to 1,000,000; no limit unless said otherwise.
+    pub fn connection_rate(mut self, per_second: u32) -> Self {
+        self.admission.rate = Some(per_second);
+        self
+    }
+
+    /// Messages sent and not yet read, all clients together, 1 to 1,048,576. Each is 8 bytes, takes some 768 bytes of
+    /// kernel memory, and carries at most one descriptor. Beyond it each client may have one message in flight. Unless
+    /// said otherwise half of the process's limit of open files, at most 65,536.
+    pub fn max_in_flight(mut self, messages: u32) -> Self {
+        self.max_in_flight = Some(messages);
+        self
+    }
+
+    /// Listens on this socket too, and sends each who connects to it the [`Status`](crate::Status) as JSON. By default
+    /// only this process's user and root may connect, see [`status_mode`](Self::status_mode).
+    pub fn status_socket(mut self, path: impl AsRef<Path>) -> Self {
+        self.status = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Permissions of the status socket; 0o600 unless said otherwise.
+    pub fn status_mode(mut self, mode: u32) -> Self {
+        self.status_mode = mode & 0o777;
         self
     }
 
@@ -99,24 +170,73 @@ impl Builder {
     /// # Errors
     /// When an argument is outside its range, another server uses the same socket or memory, or the system has no room.
     pub fn listen(self) -> Result<Listening, Error> {
+        let (path, access) = (self.path.clone(), self.access);
+        self.listen_on(|| Listener::bind(&path, access))
+    }
+
+    /// Like [`listen`](Self::listen), on a socket that listens already, as service managers hand it over. The path,
+    /// mode and owner of the builder do not apply to it, and it is not removed at the end.
+    ///
+    /// # Errors
+    /// Those of [`listen`](Self::listen), and when it is not a listening Unix stream socket.
+    pub fn listen_on_inherited(self, socket: OwnedFd) -> Result<Listening, Error> {
+        self.listen_on(|| Listener::inherited(socket))
+    }
+
+    fn listen_on(self, listener: impl FnOnce() -> Result<Listener, Error>) -> Result<Listening, Error> {
         let size = rounded_up(self.size)?;
         let vectors = u16::try_from(self.vectors).ok().filter(|n| (1..=MAX_VECTORS).contains(n));
         let vectors = vectors.ok_or(Error::Vectors(self.vectors))?;
         if !(1..=MAX_PEERS).contains(&self.max_clients) {
             return Err(Error::Clients(self.max_clients));
         }
+        if let Some(rate) = self.admission.rate.filter(|rate| !(1..=MAX_RATE).contains(rate)) {
+            return Err(Error::ConnectionRate(rate));
+        }
+        let in_flight = self.max_in_flight.unwrap_or_else(in_flight_budget);
+        if !(1..=MAX_IN_FLIGHT).contains(&in_flight) && self.max_in_flight.is_some() {
+            return Err(Error::InFlight(in_flight));
+        }
         if size != self.size {
             tracing::warn!("{} bytes rounded up to {size}: QEMU takes powers of two from 4096 on", self.size);
         }
         let region = Region::open(&self.backing, size, self.prealloc, self.access)?;
-        let counters = Arc::new(Counters::default());
-        let limits = Limits { vectors, clients: self.max_clients, in_flight: in_flight_budget() };
-        let engine = Engine::new(limits);
-        counters.update(&engine);
+        let engine = Engine::new(Limits { vectors, clients: self.max_clients, in_flight });
+        let limits = LimitsStatus {
+            clients: self.max_clients,
+            in_flight,
+            connection_rate: self.admission.rate,
+            descriptors: getrlimit(Resource::Nofile).current,
+        };
+        let (inquirer, inquiries) = inquiry::channel()?;
+        let status_access = Access { mode: self.status_mode, uid: None, gid: None };
+        let status_socket = self
+            .status
+            .map(|path| StatusSocket::new(Listener::bind(&path, status_access)?, inquirer.clone()))
+            .transpose()?;
         // Last of all: from here on there may be clients, which must not be left without an answer.
-        let listener = Listener::bind(&self.path, self.access)?;
-        let event_loop = EventLoop::new(listener, region, vectors, engine, Arc::clone(&counters))?;
-        Ok(Listening { path: self.path, size, vectors, counters, event_loop })
+        let listener = listener()?;
+        let path = listener.path().to_owned();
+        let memory = MemoryStatus {
+            bytes: size,
+            sealed: self.backing == Backing::Sealed,
+            path: match &self.backing {
+                Backing::Sealed => None,
+                Backing::Named(path) | Backing::Unnamed(path) => Some(path.clone()),
+            },
+        };
+        let server = ServerStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            uptime_seconds: 0.0,
+            socket: path.clone(),
+            vectors,
+            memory,
+        };
+        let about = About { server, limits, since: Instant::now() };
+        let porter = Porter::new(self.admission);
+        let event_loop = EventLoop::new(listener, porter, region, about, engine, inquiries)?;
+        Ok(Listening::new(path, size, vectors, inquirer, event_loop, status_socket))
     }
 
     /// Like [`listen`](Self::listen), and serves in a thread of its own.
@@ -125,44 +245,5 @@ impl Builder {
     /// Those of [`listen`](Self::listen), and when no thread can be started.
     pub fn start(self) -> Result<Server, Error> {
         Server::start(self.listen()?)
-    }
-}
-
-/// A server that listens and does not serve yet.
-#[derive(Debug)]
-pub struct Listening {
-    path: PathBuf,
-    size: u64,
-    vectors: u16,
-    counters: Arc<Counters>,
-    event_loop: EventLoop,
-}
-
-impl Listening {
-    /// The socket's path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Bytes of the shared memory, a power of two.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Vectors of each client.
-    pub fn vectors(&self) -> u16 {
-        self.vectors
-    }
-
-    /// Serves in the calling thread until `stop` becomes readable, then removes the socket.
-    ///
-    /// # Errors
-    /// When the kernel cannot wait for events.
-    pub fn run(self, stop: impl AsFd) -> Result<(), Error> {
-        self.event_loop.run(stop.as_fd())
-    }
-
-    pub(crate) fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
     }
 }

@@ -5,21 +5,22 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ivshmem::PeerId;
+use ivshmem::sys::linux::peer::Credentials;
 use ivshmem::sys::linux::{eventfd, socket};
-use rustix::net::UCred;
 
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket: OwnedFd,
-    newcomer: Newcomer,
+    pub(crate) newcomer: Newcomer,
     patience: Patience,
 }
 
 /// All that a client needs besides its socket.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
-    who: UCred,
+    pub(crate) who: Credentials,
+    pub(crate) since: Instant,
     vectors: Vec<OwnedFd>,
 }
 
@@ -45,26 +46,24 @@ pub(crate) enum Change {
 pub(crate) const STALLED: Duration = Duration::from_secs(5);
 
 impl Newcomer {
-    pub(crate) fn new(who: UCred, vectors: u16) -> io::Result<Self> {
-        Ok(Self { who, vectors: (0..vectors).map(|_| eventfd::create()).collect::<io::Result<_>>()? })
+    pub(crate) fn new(who: Credentials, vectors: u16) -> io::Result<Self> {
+        let vectors = (0..vectors).map(|_| eventfd::create()).collect::<io::Result<_>>()?;
+        Ok(Self { who, since: Instant::now(), vectors })
     }
 
     pub(crate) fn with(self, socket: OwnedFd) -> Connection {
         Connection { socket, newcomer: self, patience: Patience::Fine }
     }
-
-    pub(crate) fn pid(&self) -> i32 {
-        self.who.pid.as_raw_nonzero().get()
-    }
-
-    pub(crate) fn uid(&self) -> u32 {
-        self.who.uid.as_raw()
-    }
 }
 
 impl Connection {
-    pub(crate) fn pid(&self) -> i32 {
-        self.newcomer.pid()
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.newcomer.who.pid
+    }
+
+    /// Whether it has been behind for long.
+    pub(crate) fn is_stalled(&self) -> bool {
+        matches!(self.patience, Patience::Logged)
     }
 
     /// Takes down whether the client is behind now.
@@ -114,6 +113,10 @@ impl Connections {
         self.by_id.get_mut(usize::from(id.0))?.take()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerId, &Connection)> {
+        (0..=u16::MAX).zip(&self.by_id).filter_map(|(id, slot)| Some((PeerId(id), slot.as_ref()?)))
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerId, &mut Connection)> {
         (0..=u16::MAX).zip(&mut self.by_id).filter_map(|(id, slot)| Some((PeerId(id), slot.as_mut()?)))
     }
@@ -158,7 +161,7 @@ mod tests {
     #[test]
     fn a_client_is_reported_once_when_it_stalls_and_once_when_it_has_caught_up() {
         let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        let who = rustix::net::sockopt::socket_peercred(&socket).unwrap();
+        let who = ivshmem::sys::linux::peer::credentials(&socket).unwrap();
         let mut connection = Newcomer::new(who, 1).unwrap().with(socket.into());
         let start = Instant::now();
         assert_eq!(connection.judge(true, start), None);

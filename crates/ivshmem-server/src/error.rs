@@ -18,6 +18,12 @@ pub enum Error {
     /// The number of clients is outside the range.
     #[error("at most {0} clients: the limit must be 1 to 65536")]
     Clients(u32),
+    /// The limit of messages in flight is outside the range.
+    #[error("{0} messages in flight: the limit must be 1 to 1048576")]
+    InFlight(u32),
+    /// The limit of connections in a second is outside the range.
+    #[error("{0} connections in a second: the limit must be 1 to 1000000")]
+    ConnectionRate(u32),
     /// The path does not fit into a socket's address.
     #[error("{path}: the path of a socket has at most 107 bytes, this one has {length}", path = path.display())]
     PathTooLong {
@@ -32,6 +38,12 @@ pub enum Error {
     /// Something that is no socket stands there. It was not touched.
     #[error("{path}: exists and is not a socket; remove it or choose another path", path = .0.display())]
     NotASocket(PathBuf),
+    /// The socket that was handed over is not a listening Unix stream socket.
+    #[error("the socket handed over is not a listening Unix stream socket; use ListenStream= with a path")]
+    NotAListener,
+    /// More than one socket was handed over.
+    #[error("{0} sockets were handed over, 1 can be served; give each server a socket unit of its own")]
+    TooManySockets(usize),
     /// Another server shares this object.
     #[error("{path}: another server shares this memory; stop it or choose another name", path = .0.display())]
     MemoryInUse(PathBuf),
@@ -81,6 +93,9 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// The server went down before, so it has no status.
+    #[error("the server has gone down; stop() tells why")]
+    Down,
     /// The thread that serves has panicked, which is a bug of this library.
     #[error("the server's thread has panicked")]
     Panicked,
@@ -93,6 +108,10 @@ impl Error {
             Self::Size(_)
             | Self::Vectors(_)
             | Self::Clients(_)
+            | Self::InFlight(_)
+            | Self::ConnectionRate(_)
+            | Self::NotAListener
+            | Self::TooManySockets(_)
             | Self::PathTooLong { .. }
             | Self::HugePage { .. }
             | Self::NotAFile(_) => ErrorKind::InvalidArgument,
@@ -106,6 +125,7 @@ impl Error {
                 io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory => ErrorKind::NoSpace,
                 _ => ErrorKind::Io,
             },
+            Self::Down => ErrorKind::ServerGone,
             Self::Panicked => ErrorKind::Io,
         }
     }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ivshmem::PeerId;
@@ -13,46 +12,44 @@ use ivshmem::wire::{MESSAGE_LEN, Refusal};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_peercred;
-use rustix::net::{SocketFlags, accept_with};
 
 use crate::Error;
+use crate::admission::Porter;
 use crate::connections::{Change, Connections, MessageCost, Newcomer, STALLED};
+use crate::door::{Door, Knock, RETRY};
+use crate::inquiry::Inquiries;
 use crate::listener::Listener;
+use crate::log::{Kind, Log};
 use crate::memory::Region;
-use crate::server::Counters;
-use crate::throttle::Throttle;
-use crate::turned_away::TurnedAway;
+use crate::status::{CounterStatus, LimitsStatus, PeerState, PeerStatus, ServerStatus, Status};
 
 #[derive(Debug)]
 pub(crate) struct EventLoop {
     epoll: OwnedFd,
-    listener: Listener,
+    door: Door,
     region: Region,
-    vectors: u16,
+    about: About,
     engine: Engine,
     connections: Connections,
-    turned_away: TurnedAway,
-    /// Given up for a moment to accept, and refuse, when no descriptor is left.
-    reserve: Option<OwnedFd>,
     message_cost: MessageCost,
     /// Clients to whom the kernel refused to send for a reason that is not theirs.
     refused_by_kernel: Vec<PeerId>,
-    accepting_paused: bool,
     /// When to ask the kernel again for what it refused.
     next_try: Instant,
     /// Somebody may have fallen behind since the last check.
     watching: bool,
     next_check: Instant,
-    counters: Arc<Counters>,
+    inquiries: Inquiries,
+    counters: CounterStatus,
     log: Log,
 }
 
-#[derive(Debug, Default)]
-struct Log {
-    coming_and_going: Throttle,
-    refusals: Throttle,
-    kernel: Throttle,
+/// What is known of a server before anybody connects.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) server: ServerStatus,
+    pub(crate) limits: LimitsStatus,
+    pub(crate) since: Instant,
 }
 
 /// Messages sent between two looks at the events, so that no flood of news delays an accept.
@@ -60,44 +57,46 @@ const SENDS_PER_ROUND: usize = 512;
 /// Connections accepted between two looks at the events.
 const ACCEPTS_PER_ROUND: usize = 64;
 const EVENTS_PER_ROUND: usize = 256;
-/// How long to wait before asking a kernel again that had no room.
-const RETRY: Duration = Duration::from_millis(10);
 /// How often to look for clients that have stopped reading, while there may be any.
 const CHECK: Duration = Duration::from_secs(1);
+/// How long a server that stops waits for those who have not read their first messages, or why they are refused.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Tokens below are the ids of clients.
 const FIRST_TURNED_AWAY: u64 = 1 << 16;
 const LISTENER: u64 = u64::MAX;
 const STOP: u64 = u64::MAX - 1;
+const INQUIRY: u64 = u64::MAX - 2;
 
 impl EventLoop {
     pub(crate) fn new(
         listener: Listener,
+        porter: Porter,
         region: Region,
-        vectors: u16,
+        about: About,
         engine: Engine,
-        counters: Arc<Counters>,
+        inquiries: Inquiries,
     ) -> Result<Self, Error> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Error::io("creating an epoll"))?;
-        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)
-            .map_err(Error::io("waiting for connections"))?;
+        let door = Door::open(listener, porter, epoll.as_fd(), LISTENER, FIRST_TURNED_AWAY)?;
+        epoll::add(&epoll, &inquiries, EventData::new_u64(INQUIRY), EventFlags::IN)
+            .map_err(Error::io("waiting for questions"))?;
+        let now = Instant::now();
         Ok(Self {
             epoll,
-            listener,
+            door,
             region,
-            vectors,
+            about,
             engine,
             connections: Connections::default(),
-            turned_away: TurnedAway::new(FIRST_TURNED_AWAY),
-            reserve: Some(eventfd::create().map_err(Error::io("creating an eventfd"))?),
             message_cost: MessageCost::measure().map_err(Error::io("measuring a socket"))?,
             refused_by_kernel: Vec::new(),
-            accepting_paused: false,
-            next_try: Instant::now(),
+            next_try: now,
             watching: false,
-            next_check: Instant::now(),
-            counters,
-            log: Log::default(),
+            next_check: now,
+            inquiries,
+            counters: CounterStatus::default(),
+            log: Log::new(now),
         })
     }
 
@@ -105,45 +104,68 @@ impl EventLoop {
     pub(crate) fn run(mut self, stop: BorrowedFd<'_>) -> Result<(), Error> {
         epoll::add(&self.epoll, stop, EventData::new_u64(STOP), EventFlags::IN)
             .map_err(Error::io("waiting for the end"))?;
-        let mut events = Vec::with_capacity(EVENTS_PER_ROUND);
+        let mut stops = None;
         let mut more_to_send = false;
         loop {
-            let timeout = self.timeout(more_to_send).map(eventfd::timespec);
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
-                Ok(_) => {}
-                Err(Errno::INTR) => continue,
-                Err(e) => return Err(Error::io("waiting for events")(e)),
+            let asked_to_stop = self.round(more_to_send, stops)?;
+            if asked_to_stop && stops.is_none() {
+                // It stays readable.
+                let _ = epoll::delete(&self.epoll, stop);
+                self.door.close(self.epoll.as_fd(), &mut self.log);
+                stops = Some(Instant::now() + FAREWELL);
             }
-            let mut somebody_connects = false;
-            for event in events.drain(..) {
-                match event.data.u64() {
-                    STOP => return Ok(()),
-                    LISTENER => somebody_connects = true,
-                    token @ FIRST_TURNED_AWAY.. => self.turned_away.event(token, event.flags),
-                    id => self.client_event(id, event.flags),
-                }
-            }
-            // After the others: an id given up in this round must not be mistaken for its next owner.
-            if somebody_connects {
-                self.accept_some();
-            }
-            self.retry_what_the_kernel_refused();
             more_to_send = self.send_some();
-            self.check_on_clients();
-            self.counters.update(&self.engine);
+            if let Some(deadline) = stops
+                && (Instant::now() >= deadline || !self.somebody_would_miss_a_word())
+            {
+                return Ok(());
+            }
         }
     }
 
-    fn timeout(&self, more_to_send: bool) -> Option<Duration> {
-        if more_to_send {
-            Some(Duration::ZERO)
-        } else if self.accepting_paused || !self.refused_by_kernel.is_empty() {
-            Some(self.next_try.saturating_duration_since(Instant::now()))
-        } else if self.watching {
-            Some(self.next_check.saturating_duration_since(Instant::now()))
-        } else {
-            None
+    /// One look at the events and what follows from them. Tells whether the end was asked for.
+    fn round(&mut self, more_to_send: bool, deadline: Option<Instant>) -> Result<bool, Error> {
+        let mut events = Vec::with_capacity(EVENTS_PER_ROUND);
+        let wait = if more_to_send { Some(Duration::ZERO) } else { self.timeout(deadline) };
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), wait.map(eventfd::timespec).as_ref()) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(false),
+            Err(e) => return Err(Error::io("waiting for events")(e)),
         }
+        let (mut stop, mut somebody_connects) = (false, false);
+        for event in events {
+            match event.data.u64() {
+                STOP => stop = true,
+                LISTENER => somebody_connects = true,
+                INQUIRY => self.inquiries.heard(),
+                token @ FIRST_TURNED_AWAY.. => self.door.turned_away.event(token, event.flags),
+                id => self.client_event(id, event.flags),
+            }
+        }
+        // After the others: an id given up in this round must not be mistaken for its next owner.
+        if somebody_connects && !stop {
+            self.accept_some();
+        }
+        let now = Instant::now();
+        self.retry_what_the_kernel_refused(now);
+        self.door.reopen(self.epoll.as_fd(), now);
+        self.check_on_clients(now);
+        self.log.sum_up(now);
+        if self.inquiries.due().is_some_and(|due| due <= now) {
+            let status = self.status();
+            self.inquiries.answer(status, now);
+        }
+        Ok(stop)
+    }
+
+    /// How long to wait for events; `None` for ever.
+    fn timeout(&self, deadline: Option<Instant>) -> Option<Duration> {
+        let next_try = (!self.refused_by_kernel.is_empty()).then_some(self.next_try);
+        let next_check = self.watching.then_some(self.next_check);
+        let reopens = self.door.reopens();
+        let times = [next_try, next_check, reopens, self.log.due(), self.inquiries.due(), deadline];
+        let next = times.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
     }
 
     fn client_event(&mut self, token: u64, flags: EventFlags) {
@@ -161,64 +183,52 @@ impl EventLoop {
     /// The kernel reports every read of a client that has little left to read.
     fn look_what_is_read(&mut self, id: PeerId) {
         let Some(connection) = self.connections.get(id) else { return };
-        if let Ok(bytes) = socket::unread(&connection.socket) {
-            self.engine.unread(id, self.message_cost.messages(bytes));
-        }
+        let known = self.engine.in_flight_to(id);
+        let unread =
+            socket::unread(&connection.socket).map_or(known, |bytes| self.message_cost.messages(bytes));
+        self.engine.unread(id, unread);
         self.watching = true;
     }
 
     fn client_left(&mut self, id: PeerId) {
         let Some(connection) = self.connections.remove(id) else { return };
         self.engine.disconnect(id);
-        if self.log.coming_and_going.admits(Instant::now()) {
+        self.counters.left += 1;
+        if self.log.admits(Kind::ComingAndGoing) {
             tracing::info!(client = %id, pid = connection.pid(), "client left");
         }
     }
 
     fn accept_some(&mut self) {
         for _ in 0..ACCEPTS_PER_ROUND {
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            match accept_with(&self.listener, flags) {
-                Ok(socket) => self.admit(socket),
-                Err(Errno::AGAIN) => return,
-                Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(error) => {
-                    // Without a descriptor to give up there is nothing to do until one is free.
-                    let Some(reserve) = self.reserve.take() else { return self.pause_accepting(error) };
-                    drop(reserve);
-                    let accepted = accept_with(&self.listener, flags);
-                    if let Ok(socket) = accepted {
-                        self.refuse(socket, Refusal::OutOfDescriptors);
-                    }
-                    self.reserve = eventfd::create().ok();
-                    if self.reserve.is_none() {
-                        self.turned_away.close_oldest();
-                        self.reserve = eventfd::create().ok();
-                    }
-                }
+            match self.door.accept(self.epoll.as_fd(), &mut self.log) {
+                Knock::Somebody(socket) => self.admit(socket),
+                Knock::Refused => {}
+                Knock::Nobody => return,
             }
         }
     }
 
     fn admit(&mut self, socket: OwnedFd) {
         match self.make_room(&socket) {
-            Ok((id, connection)) => {
-                if self.log.coming_and_going.admits(Instant::now()) {
-                    let (pid, uid) = (connection.pid(), connection.uid());
-                    tracing::info!(client = %id, pid, uid, "client connected");
+            Ok((id, newcomer)) => {
+                self.counters.accepted += 1;
+                if self.log.admits(Kind::ComingAndGoing) {
+                    let who = newcomer.who;
+                    tracing::info!(client = %id, pid = who.pid, uid = who.uid, "client connected");
                 }
-                self.connections.insert(id, connection.with(socket));
+                self.connections.insert(id, newcomer.with(socket));
                 self.watching = true;
             }
-            Err(refusal) => self.refuse(socket, refusal),
+            Err(refusal) => self.door.refuse(self.epoll.as_fd(), &mut self.log, socket, refusal),
         }
     }
 
     fn make_room(&mut self, socket: &OwnedFd) -> Result<(PeerId, Newcomer), Refusal> {
-        let who = socket_peercred(socket).map_err(|_| Refusal::NotAdmitted)?;
-        let id = self.engine.connect(who.uid.as_raw())?;
+        let who = self.door.admit(socket)?;
+        let id = self.engine.connect(who.uid)?;
         let flags = EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        let newcomer = Newcomer::new(who, self.vectors).and_then(|newcomer| {
+        let newcomer = Newcomer::new(who, self.about.server.vectors).and_then(|newcomer| {
             epoll::add(&self.epoll, socket, EventData::new_u64(id.0.into()), flags)?;
             Ok(newcomer)
         });
@@ -231,43 +241,12 @@ impl EventLoop {
         }
     }
 
-    /// Says why by the version message; a fresh socket always has room for it. QEMU prints it and exits.
-    fn refuse(&mut self, socket: OwnedFd, refusal: Refusal) {
-        self.counters.refused();
-        let version = refusal.version();
-        let told = socket::send(socket.as_fd(), &version.to_le_bytes(), None);
-        if self.log.refusals.admits(Instant::now()) {
-            let who = socket_peercred(&socket).ok();
-            let (pid, uid) = (who.map(|w| w.pid.as_raw_nonzero().get()), who.map(|w| w.uid.as_raw()));
-            let (clients, free_ids) = (self.engine.connected(), self.engine.free_ids());
-            tracing::warn!(version, pid, uid, clients, free_ids, ?told, "client refused: {refusal}");
-        }
-        self.turned_away.keep(self.epoll.as_fd(), socket);
-    }
-
-    fn pause_accepting(&mut self, error: Errno) {
-        if self.log.kernel.admits(Instant::now()) {
-            tracing::warn!("cannot accept, trying again: {error}");
-        }
-        if epoll::delete(&self.epoll, &self.listener).is_ok() {
-            self.accepting_paused = true;
-            self.next_try = Instant::now() + RETRY;
-        }
-    }
-
-    fn retry_what_the_kernel_refused(&mut self) {
-        if Instant::now() < self.next_try {
+    fn retry_what_the_kernel_refused(&mut self, now: Instant) {
+        if now < self.next_try {
             return;
         }
         for id in std::mem::take(&mut self.refused_by_kernel) {
             self.look_what_is_read(id);
-            self.engine.retry(id);
-        }
-        if self.accepting_paused {
-            let data = EventData::new_u64(LISTENER);
-            let resumed = epoll::add(&self.epoll, &self.listener, data, EventFlags::IN);
-            self.accepting_paused = resumed.is_err();
-            self.reserve = self.reserve.take().or_else(|| eventfd::create().ok());
         }
     }
 
@@ -305,9 +284,10 @@ impl EventLoop {
 
     fn sent(&mut self, id: PeerId, message: Outgoing) {
         self.engine.sent(id, message);
+        self.counters.messages += 1;
         if let Outgoing::Vector { peer, index } = message
             && peer == id
-            && index + 1 == self.vectors
+            && index + 1 == self.about.server.vectors
         {
             tracing::debug!(client = %id, peers = self.engine.connected() - 1, "client greeted");
         }
@@ -320,14 +300,13 @@ impl EventLoop {
             self.next_try = Instant::now() + RETRY;
         }
         self.refused_by_kernel.push(id);
-        if self.log.kernel.admits(Instant::now()) {
+        if self.log.admits(Kind::Kernel) {
             tracing::warn!(client = %id, "cannot send, trying again: {why}");
         }
     }
 
     /// Logs who has stopped reading, and who has caught up.
-    fn check_on_clients(&mut self) {
-        let now = Instant::now();
+    fn check_on_clients(&mut self, now: Instant) {
         if !self.watching || now < self.next_check {
             return;
         }
@@ -337,25 +316,73 @@ impl EventLoop {
             let unread = self.engine.in_flight_to(id);
             let behind = unread > 0 && self.engine.is_behind(id);
             let pid = connection.pid();
-            match connection.judge(behind, now) {
-                Some(Change::Stalled) => {
+            let change = connection.judge(behind, now);
+            self.watching |= connection.is_on_probation();
+            let Some(change) = change.filter(|_| self.log.admits(Kind::Stalls)) else { continue };
+            match change {
+                Change::Stalled => {
                     let seconds = STALLED.as_secs();
                     tracing::warn!(client = %id, pid, unread, "client has not read for {seconds} s; the rest waits");
                 }
-                Some(Change::CaughtUp) => tracing::info!(client = %id, pid, "client has caught up"),
-                None => {}
+                Change::CaughtUp => tracing::info!(client = %id, pid, "client has caught up"),
             }
-            self.watching |= connection.is_on_probation();
         }
+    }
+
+    /// Whether the end of the connections would leave somebody without a word: QEMU spins for ever on a connection that
+    /// ends before it has read the first messages or the refusal.
+    fn somebody_would_miss_a_word(&self) -> bool {
+        self.door.turned_away.len() > 0 || self.connections.iter().any(|(id, _)| !self.engine.has_begun(id))
+    }
+
+    fn status(&self) -> Status {
+        let now = Instant::now();
+        let mut server = self.about.server.clone();
+        server.uptime_seconds = now.duration_since(self.about.since).as_secs_f64();
+        let mut counters = self.counters.clone();
+        counters.refused = self.door.refused();
+        Status {
+            format: 1,
+            server,
+            limits: self.about.limits,
+            clients: self.engine.connected(),
+            free_ids: self.engine.free_ids(),
+            in_flight: self.engine.in_flight(),
+            turned_away: u32::try_from(self.door.turned_away.len()).expect("few are kept"),
+            peers: self.peers(now),
+            counters,
+        }
+    }
+
+    fn peers(&self, now: Instant) -> Vec<PeerStatus> {
+        let peer = |(id, connection): (PeerId, &crate::connections::Connection)| {
+            let who = connection.newcomer.who;
+            let unread_bytes = socket::unread(&connection.socket).unwrap_or(0);
+            PeerStatus {
+                id: id.0,
+                pid: who.pid,
+                uid: who.uid,
+                gid: who.gid,
+                vectors: self.about.server.vectors,
+                connected_seconds: now.duration_since(connection.newcomer.since).as_secs_f64(),
+                state: match (self.engine.has_begun(id), self.engine.is_greeted(id)) {
+                    (false, _) => PeerState::Connected,
+                    (true, false) => PeerState::Greeting,
+                    (true, true) => PeerState::Greeted,
+                },
+                unread_messages: self.message_cost.messages(unread_bytes),
+                unread_bytes,
+                behind: self.engine.is_behind(id),
+                stalled: connection.is_stalled(),
+            }
+        };
+        self.connections.iter().map(peer).collect()
     }
 }
 
 impl Drop for EventLoop {
-    /// QEMU spins for ever on a connection that ends before its first messages, so nobody is left without a word.
+    /// However it ended: who has connected and was not let in hears why.
     fn drop(&mut self) {
-        self.listener.remove_name();
-        while let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-            self.refuse(socket, Refusal::Stopping);
-        }
+        self.door.close(self.epoll.as_fd(), &mut self.log);
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! let server = Server::builder(&path).size(1 << 20).vectors(2).start()?;
 //! // qemu-system-x86_64 -chardev socket,path=...,id=ivshmem -device ivshmem-doorbell,chardev=ivshmem,vectors=2
-//! println!("{} of {} bytes, {} clients", server.path().display(), server.size(), server.status().clients);
+//! println!("{} of {} bytes, {} clients", server.path().display(), server.size(), server.status()?.clients);
 //! server.stop()?; // dropping it stops it too
 //! # Ok(())
 //! # }
@@ -21,24 +21,33 @@
 //! Each client takes a descriptor and one for each of its vectors: a program that serves many calls
 //! [`raise_descriptor_limit`] first.
 
+mod admission;
 mod builder;
 mod connections;
 mod descriptors;
+mod door;
 mod error;
 mod event_loop;
+mod inquiry;
 mod listener;
+mod listening;
+mod log;
 mod memory;
 mod server;
 mod size;
+mod status;
+mod status_socket;
 mod throttle;
 mod turned_away;
 
-pub use builder::{Builder, Listening};
+pub use builder::Builder;
 pub use descriptors::raise_descriptor_limit;
 pub use error::Error;
+pub use listening::Listening;
 pub use memory::Backing;
-pub use server::{Server, Status};
+pub use server::Server;
 pub use size::{InvalidSize, MAX_SIZE, MIN_SIZE, parse_size};
+pub use status::{CounterStatus, LimitsStatus, MemoryStatus, PeerState, PeerStatus, ServerStatus, Status};
 
 // The samples in these documents compile, and run where they can.
 #[cfg(doctest)]

@@ -1,17 +1,20 @@
 //! The socket that clients connect to: taken over when nobody listens, left alone otherwise.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_getfl, fcntl_setfl, flock, open};
 use rustix::io::Errno;
+use rustix::net::sockopt::{socket_acceptconn, socket_type};
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getsockname, listen, socket_with,
 };
 
 use crate::Error;
@@ -23,6 +26,12 @@ use crate::memory::remove_if_same;
 pub(crate) struct Listener {
     fd: OwnedFd,
     path: PathBuf,
+    /// The name that is ours to remove; `None` for a socket that a service manager keeps.
+    name: Option<Name>,
+}
+
+#[derive(Debug)]
+struct Name {
     device: u64,
     inode: u64,
 }
@@ -56,20 +65,47 @@ impl Listener {
             Err(e) => return Err(Error::io(listening())(e)),
         }
         let metadata = fs::symlink_metadata(path).map_err(Error::io(listening()))?;
-        let listener = Self { fd, path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() };
+        let listener = Self {
+            fd,
+            path: path.to_owned(),
+            name: Some(Name { device: metadata.dev(), inode: metadata.ino() }),
+        };
         // Nobody can connect before listen, so there is no moment at which the umask decides.
-        if let Some((uid, gid)) = access.owner {
-            let giving = format!("giving {} to user {uid}, group {gid}", path.display());
-            lchown(path, Some(uid), Some(gid)).map_err(Error::io(giving))?;
+        if let Some(giving) = access.giving(path) {
+            lchown(path, access.uid, access.gid).map_err(Error::io(giving))?;
         }
         fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(Error::io(listening()))?;
         listen(&listener.fd, BACKLOG).map_err(Error::io(listening()))?;
         Ok(listener)
     }
 
+    /// A socket on which a service manager listens for us.
+    pub(crate) fn inherited(fd: OwnedFd) -> Result<Self, Error> {
+        let examining = "examining the socket of the service manager";
+        let listens = socket_type(&fd) == Ok(SocketType::STREAM) && socket_acceptconn(&fd) == Ok(true);
+        let address = getsockname(&fd).map_err(Error::io(examining))?;
+        let address =
+            SocketAddrUnix::try_from(address).ok().filter(|_| listens).ok_or(Error::NotAListener)?;
+        fcntl_setfl(&fd, fcntl_getfl(&fd).map_err(Error::io(examining))? | OFlags::NONBLOCK)
+            .map_err(Error::io(examining))?;
+        let path = address.path_bytes().map(|path| PathBuf::from(OsStr::from_bytes(path)));
+        Ok(Self { fd, path: path.unwrap_or_default(), name: None })
+    }
+
+    /// Where clients connect.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.name.is_none()
+    }
+
     /// Takes the name away, so that nobody new connects; who has connected can still be accepted.
     pub(crate) fn remove_name(&self) {
-        remove_if_same(&self.path, self.device, self.inode);
+        if let Some(name) = &self.name {
+            remove_if_same(&self.path, name.device, name.inode);
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod args;
 mod background;
+mod journal;
+mod names;
 mod pid_file;
 
 use std::os::unix::net::UnixStream;
@@ -9,10 +11,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ivshmem::ErrorKind;
-use ivshmem_server::{Error, raise_descriptor_limit};
+use ivshmem::sys::linux::inherited;
+use ivshmem_server::{Error, Listening, raise_descriptor_limit};
+use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
-use tracing::level_filters::LevelFilter;
 
 use crate::args::Args;
 use crate::pid_file::PidFile;
@@ -39,14 +42,14 @@ fn serve(args: &Args) -> Result<(), Error> {
     if args.is_daemon {
         background::leave_terminal()?;
     }
-    start_log(args)?;
+    journal::start(args)?;
     if let Err(error) = raise_descriptor_limit() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
     // Before anything is created that a signal would leave behind.
     let stop = signals().map_err(|source| Error::Io { doing: "waiting for signals".to_owned(), source })?;
     let _pid_file = args.pid_file().map(PidFile::create).transpose()?;
-    let listening = args.builder().listen()?;
+    let listening = listen(args)?;
     tracing::info!(
         socket = %listening.path().display(),
         bytes = listening.size(),
@@ -56,9 +59,28 @@ fn serve(args: &Args) -> Result<(), Error> {
     if args.is_daemon {
         background::say_ready()?;
     }
+    tell_manager(NotifyState::Ready);
     listening.run(stop)?;
+    tell_manager(NotifyState::Stopping);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// On the socket that a service manager has opened for this process, or else on one of its own.
+fn listen(args: &Args) -> Result<Listening, Error> {
+    let mut sockets = inherited::sockets();
+    match (sockets.pop(), sockets.len()) {
+        (None, _) => args.builder().listen(),
+        (Some(socket), 0) => args.builder().listen_on_inherited(socket),
+        (Some(_), others) => Err(Error::TooManySockets(others + 1)),
+    }
+}
+
+/// Nobody may be there to be told, and a manager that does not listen is no reason not to serve.
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!("cannot tell the service manager: {error}");
+    }
 }
 
 /// A stream that becomes readable with the first signal that asks to stop.
@@ -68,19 +90,4 @@ fn signals() -> std::io::Result<UnixStream> {
         pipe::register(signal, wake.try_clone()?)?;
     }
     Ok(stop)
-}
-
-fn start_log(args: &Args) -> Result<(), Error> {
-    let level = if args.verbose { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false);
-    match &args.log {
-        None => log.with_writer(std::io::stderr).init(),
-        Some(path) => {
-            let file = std::fs::File::options().append(true).create(true).open(path).map_err(|source| {
-                Error::Io { doing: format!("opening the log {}", path.display()), source }
-            })?;
-            log.with_writer(std::sync::Mutex::new(file)).init();
-        }
-    }
-    Ok(())
 }

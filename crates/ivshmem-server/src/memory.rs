@@ -143,9 +143,8 @@ fn open_or_create(path: &Path, access: Access) -> Result<(OwnedFd, bool), Error>
             Ok(fd) => {
                 // Whatever the umask says.
                 fchmod(&fd, Mode::from_raw_mode(access.mode)).map_err(Error::io(opening()))?;
-                if let Some((uid, gid)) = access.owner {
-                    let giving = format!("giving {} to user {uid}, group {gid}", path.display());
-                    std::os::unix::fs::fchown(&fd, Some(uid), Some(gid)).map_err(Error::io(giving))?;
+                if let Some(giving) = access.giving(path) {
+                    std::os::unix::fs::fchown(&fd, access.uid, access.gid).map_err(Error::io(giving))?;
                 }
                 return Ok((fd, true));
             }

@@ -1,13 +1,12 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 
 use ivshmem::sys::linux::eventfd;
-use ivshmem::wire::server::Engine;
 
-use crate::{Builder, Error, Listening};
+use crate::inquiry::Inquirer;
+use crate::{Builder, Error, Listening, Status};
 
 /// A server that runs in a thread of its own. Stops and removes its socket on drop.
 #[derive(Debug)]
@@ -15,23 +14,9 @@ pub struct Server {
     path: PathBuf,
     size: u64,
     vectors: u16,
-    counters: Arc<Counters>,
+    inquirer: Inquirer,
     stop: Arc<OwnedFd>,
     thread: Option<JoinHandle<Result<(), Error>>>,
-}
-
-/// How a server is doing, at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// Clients that are connected.
-    pub clients: u32,
-    /// Ids that can still be given out, of 65,536.
-    pub free_ids: u32,
-    /// Messages that clients have not read yet.
-    pub in_flight: u32,
-    /// Connections turned down since the start.
-    pub refused: u64,
 }
 
 impl Server {
@@ -43,13 +28,13 @@ impl Server {
     pub(crate) fn start(listening: Listening) -> Result<Self, Error> {
         let stop = Arc::new(eventfd::create().map_err(Error::io("creating an eventfd"))?);
         let (path, size, vectors) = (listening.path().to_owned(), listening.size(), listening.vectors());
-        let counters = listening.counters();
+        let inquirer = listening.inquirer();
         let until = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("ivshmem-server".to_owned())
             .spawn(move || listening.run(&*until))
             .map_err(Error::io("starting the server's thread"))?;
-        Ok(Self { path, size, vectors, counters, stop, thread: Some(thread) })
+        Ok(Self { path, size, vectors, inquirer, stop, thread: Some(thread) })
     }
 
     /// The socket's path.
@@ -67,12 +52,17 @@ impl Server {
         self.vectors
     }
 
-    /// How it is doing now. May be called from any thread.
-    pub fn status(&self) -> Status {
-        self.counters.status()
+    /// How it is doing now. May be called from any thread, and waits for the serving thread: microseconds, and longer
+    /// for who asks without a pause, because answers take at most a tenth of that thread's time.
+    ///
+    /// # Errors
+    /// When the server has gone down.
+    pub fn status(&self) -> Result<Status, Error> {
+        self.inquirer.ask().ok_or(Error::Down)
     }
 
-    /// Stops, removes the socket, and waits until that is done.
+    /// Stops, removes the socket, and waits until that is done. Clients that have not yet read their first messages
+    /// get up to a second for it, since QEMU does not survive less.
     ///
     /// # Errors
     /// When the server had gone down before.
@@ -91,36 +81,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
             tracing::error!("{}: {error}", self.path.display());
-        }
-    }
-}
-
-/// What the serving thread tells the others.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    clients: AtomicU32,
-    free_ids: AtomicU32,
-    in_flight: AtomicU32,
-    refused: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn update(&self, engine: &Engine) {
-        self.clients.store(engine.connected(), Relaxed);
-        self.free_ids.store(engine.free_ids(), Relaxed);
-        self.in_flight.store(engine.in_flight(), Relaxed);
-    }
-
-    pub(crate) fn refused(&self) {
-        self.refused.fetch_add(1, Relaxed);
-    }
-
-    fn status(&self) -> Status {
-        Status {
-            clients: self.clients.load(Relaxed),
-            free_ids: self.free_ids.load(Relaxed),
-            in_flight: self.in_flight.load(Relaxed),
-            refused: self.refused.load(Relaxed),
         }
     }
 }

@@ -1,42 +1,58 @@
 use std::time::{Duration, Instant};
 
-/// Lets so many lines of one kind into the log each second and counts the rest, so that ten thousand connections do not
-/// bury the line that matters.
-#[derive(Debug, Default)]
+/// Lets lines of one kind into the log until there are too many, and counts the rest for a sum, so that a flood neither
+/// fills the log nor buries the line that matters.
+#[derive(Debug)]
 pub(crate) struct Throttle {
-    since: Option<Instant>,
+    /// Lines that may follow at once.
     lines: u32,
+    /// From when on the next one counts.
+    refilled: Instant,
     left_out: u64,
+    /// When the first of those left out came.
+    since: Option<Instant>,
 }
 
-const LINES_PER_SECOND: u32 = 20;
+/// Lines that are let through at once.
+const BURST: u32 = 50;
+/// How long until one more is.
+const REFILL: Duration = Duration::from_secs(10);
+/// How long lines are counted before their sum is told.
+const SUM: Duration = Duration::from_secs(10);
 
 impl Throttle {
-    /// Whether this line may go into the log. Says before it how many were left out.
-    pub(crate) fn admits(&mut self, now: Instant) -> bool {
-        match self.admit(now) {
-            None => false,
-            Some(left_out) => {
-                if left_out > 0 {
-                    tracing::info!("{left_out} lines like the next one left out");
-                }
-                true
-            }
-        }
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { lines: BURST, refilled: now, left_out: 0, since: None }
     }
 
-    /// How many lines were left out before this one; `None` when this one is to be left out too.
-    fn admit(&mut self, now: Instant) -> Option<u64> {
-        if self.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
-            self.since = Some(now);
-            self.lines = 0;
+    /// Whether this line may go into the log.
+    pub(crate) fn admits(&mut self, now: Instant) -> bool {
+        while self.lines < BURST && now.duration_since(self.refilled) >= REFILL {
+            self.lines += 1;
+            self.refilled += REFILL;
         }
-        if self.lines == LINES_PER_SECOND {
+        if self.lines == 0 {
             self.left_out += 1;
-            return None;
+            self.since.get_or_insert(now);
+            return false;
         }
-        self.lines += 1;
+        if self.lines == BURST {
+            self.refilled = now;
+        }
+        self.lines -= 1;
+        true
+    }
+
+    /// How many lines were left out, when it is time to tell.
+    pub(crate) fn sum(&mut self, now: Instant) -> Option<u64> {
+        self.due().filter(|due| *due <= now)?;
+        self.since = None;
         Some(std::mem::take(&mut self.left_out))
+    }
+
+    /// When the sum is to be told; `None` while nothing is left out.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.since.map(|since| since + SUM)
     }
 }
 
@@ -45,15 +61,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_cut_and_counted() {
-        let (mut throttle, start) = (Throttle::default(), Instant::now());
-        for _ in 0..LINES_PER_SECOND {
-            assert_eq!(throttle.admit(start), Some(0));
+    fn a_flood_is_cut_and_its_sum_told_though_nothing_follows() {
+        let start = Instant::now();
+        let mut throttle = Throttle::new(start);
+        assert!((0..BURST).all(|_| throttle.admits(start)));
+        assert_eq!((throttle.due(), throttle.sum(start + SUM)), (None, None));
+        assert!((0..7).all(|_| !throttle.admits(start + SUM / 2)));
+        assert_eq!(throttle.sum(start + SUM), None, "not yet");
+        assert_eq!(throttle.due(), Some(start + SUM / 2 + SUM));
+        assert_eq!(throttle.sum(start + 2 * SUM), Some(7));
+        assert_eq!((throttle.due(), throttle.sum(start + 9 * SUM)), (None, None));
+    }
+
+    #[test]
+    fn a_flood_of_an_hour_gets_a_line_and_a_sum_each_time_and_no_more() {
+        let start = Instant::now();
+        let mut throttle = Throttle::new(start);
+        let (mut lines, mut sums) = (0, 0);
+        for second in 0..3_600 {
+            let now = start + Duration::from_secs(second);
+            lines += (0..1_000).filter(|_| throttle.admits(now)).count();
+            sums += usize::from(throttle.sum(now).is_some());
         }
-        for _ in 0..7 {
-            assert_eq!(throttle.admit(start + Duration::from_millis(999)), None);
-        }
-        assert_eq!(throttle.admit(start + Duration::from_secs(1)), Some(7));
-        assert_eq!(throttle.admit(start + Duration::from_secs(1)), Some(0));
+        assert_eq!(lines, 50 + 359);
+        assert!((320..=360).contains(&sums), "{sums}");
+        // And whole again after a while of peace.
+        let later = start + Duration::from_secs(7_200);
+        assert_eq!((0..1_000).filter(|_| throttle.admits(later)).count(), 50);
     }
 }

@@ -47,6 +47,10 @@ impl TurnedAway {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_token.len()
+    }
+
     /// Gives up the one that has waited longest, for its descriptor.
     pub(crate) fn close_oldest(&mut self) {
         self.by_token.pop_first();

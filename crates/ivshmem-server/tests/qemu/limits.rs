@@ -247,7 +247,7 @@ fn await_admission(server: &Daemon, vectors: usize) -> Client {
     }
 }
 
-fn assert_refused(status: ExitStatus, printed: &str, why: Refusal) {
+pub(crate) fn assert_refused(status: ExitStatus, printed: &str, why: Refusal) {
     let text = format!("server sent version {}, expecting 0", why.version());
     assert!(printed.contains(&text), "{printed}");
     assert_eq!(status.code(), Some(1), "{printed}");

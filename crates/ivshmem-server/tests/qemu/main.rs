@@ -22,7 +22,7 @@
 //! | S6 | descriptors used up | `limits::descriptors_used_up_...`, `limits::a_kernel_that_takes_no_more_...` |
 //! | S7, S9 | a second server, a stale socket | `names::a_second_server_...`, `names::after_kill_minus_nine_...` |
 //! | S8 | sizes above 32 bits | `options` |
-//! | S10 | permissions | `names::only_users_whom_the_socket_admits_...` |
+//! | S10 | permissions | `admission`, `names::only_users_whom_the_socket_admits_...` |
 //! | S11 | truncated memory | `names::no_client_can_change_...` |
 //! | S13 | limits for each user | `churn::sixty_five_thousand_...`, `limits::clients_that_do_not_read_...` |
 //! | S14 | pid file | `names::a_pid_file_...` |
@@ -33,6 +33,7 @@
 //! (Q3) is not done yet; that eventfds are common property (S12) is told in SECURITY.md.
 #![expect(clippy::unwrap_used, reason = "a test may, and all of this is tests")]
 
+mod admission;
 mod churn;
 mod client;
 mod crowd;

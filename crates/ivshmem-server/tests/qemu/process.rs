@@ -46,6 +46,20 @@ impl Launch {
         self
     }
 
+    /// As another user without any capability, in these groups besides its own.
+    pub(crate) fn run_as_in(mut self, user: Nobody, groups: &[u32]) -> Self {
+        self = self.run_as(user);
+        let groups = groups.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let mut command = Command::new("setpriv");
+        let args = self.command.get_args().map(|arg| match arg.to_str() {
+            Some("--clear-groups") => format!("--groups={groups}").into(),
+            _ => arg.to_owned(),
+        });
+        command.args(args);
+        self.command = command;
+        self
+    }
+
     /// With at most this many descriptors, which the program cannot raise unless it is privileged.
     pub(crate) fn descriptors(mut self, limit: u32) -> Self {
         let mut command = Command::new("prlimit");

@@ -8,3 +8,4 @@ mod daemon;
 mod limits;
 mod memory;
 mod names;
+mod status;

@@ -21,11 +21,38 @@ pub enum Refusal {
     NotAdmitted,
     /// -7: the server is about to stop.
     Stopping,
+    /// -8: the user who connects has connected more often than the server allows in that time.
+    TooOften,
     /// Any other number: a server of another kind, or a newer one.
     Unknown(i64),
 }
 
 impl Refusal {
+    /// Every reason that a server of this version gives, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::TooManyClients,
+        Self::OutOfDescriptors,
+        Self::IdsSpent,
+        Self::IdsOfUserSpent,
+        Self::NotAdmitted,
+        Self::Stopping,
+        Self::TooOften,
+    ];
+
+    /// A word for programs, which never changes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooManyClients => "too-many-clients",
+            Self::OutOfDescriptors => "out-of-descriptors",
+            Self::IdsSpent => "ids-spent",
+            Self::IdsOfUserSpent => "ids-of-user-spent",
+            Self::NotAdmitted => "not-admitted",
+            Self::Stopping => "stopping",
+            Self::TooOften => "too-often",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
     /// What to send in place of the version. Never the version 0 itself.
     pub fn version(self) -> i64 {
         match self {
@@ -35,6 +62,7 @@ impl Refusal {
             Self::IdsOfUserSpent => -5,
             Self::NotAdmitted => -6,
             Self::Stopping => -7,
+            Self::TooOften => -8,
             Self::Unknown(PROTOCOL_VERSION) => i64::MIN,
             Self::Unknown(other) => other,
         }
@@ -50,6 +78,7 @@ impl Refusal {
             -5 => Self::IdsOfUserSpent,
             -6 => Self::NotAdmitted,
             -7 => Self::Stopping,
+            -8 => Self::TooOften,
             other => Self::Unknown(other),
         })
     }
@@ -64,6 +93,7 @@ impl fmt::Display for Refusal {
             Self::IdsOfUserSpent => f.write_str("this user's share of ids is spent"),
             Self::NotAdmitted => f.write_str("the server does not admit this user"),
             Self::Stopping => f.write_str("the server is stopping"),
+            Self::TooOften => f.write_str("this user connects too often"),
             Self::Unknown(version) => {
                 write!(f, "the server speaks version {version}, this library version {PROTOCOL_VERSION}")
             }
@@ -84,6 +114,16 @@ mod tests {
             assert_eq!(Refusal::from_version(refusal.version()), Some(refusal));
         }
         assert!(Refusal::from_version(Refusal::Unknown(PROTOCOL_VERSION).version()).is_some());
+    }
+
+    #[test]
+    fn all_reasons_have_the_numbers_from_minus_2_down_and_a_word_each() {
+        let versions: Vec<_> = Refusal::ALL.iter().map(|refusal| refusal.version()).collect();
+        assert_eq!(versions, [-2, -3, -4, -5, -6, -7, -8]);
+        let words: std::collections::BTreeSet<_> =
+            Refusal::ALL.iter().map(|refusal| refusal.name()).collect();
+        assert_eq!(words.len(), Refusal::ALL.len());
+        assert!(!words.contains(Refusal::Unknown(-9).name()));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 pub mod epoll;
 pub mod eventfd;
 pub mod file;
+pub mod inherited;
 mod ioctl;
 pub mod mapping;
+pub mod peer;
 pub mod registers;
 #[cfg(feature = "tokio")]
 pub mod runtime;

@@ -114,7 +114,7 @@ impl World {
             }
             Event::KernelRelents => {
                 for id in self.refused_by_kernel.drain(..) {
-                    self.engine.retry(id);
+                    self.engine.unread(id, self.engine.in_flight_to(id));
                 }
             }
         }

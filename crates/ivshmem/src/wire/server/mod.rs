@@ -204,8 +204,8 @@ impl Engine {
         }
     }
 
-    /// The kernel did not take the message: the client's turn comes again with [`unread`](Self::unread) or
-    /// [`retry`](Self::retry).
+    /// The kernel did not take the message: the client's turn comes again with [`unread`](Self::unread), also when it
+    /// tells the same number as before.
     pub fn socket_full(&mut self, id: PeerId) {
         if self.queue.front() == Some(&id) {
             self.queue.pop_front();
@@ -243,13 +243,6 @@ impl Engine {
         }
     }
 
-    /// Gives a client another turn whose message the kernel did not take for a reason of its own.
-    pub fn retry(&mut self, id: PeerId) {
-        if self.client(id).is_some_and(|client| client.waits_for == WaitsFor::Room) {
-            self.give_turn(id);
-        }
-    }
-
     /// Messages to this client that are not yet read, as far as is known; 0 for one that is not connected.
     pub fn in_flight_to(&self, id: PeerId) -> u32 {
         self.client(id).map_or(0, |client| client.in_flight)
@@ -258,6 +251,11 @@ impl Engine {
     /// Whether a client holds anything back by not reading: messages for it, or its own announcement.
     pub fn is_behind(&self, id: PeerId) -> bool {
         self.client(id).is_some_and(|client| !client.has_begun() || client.next(&self.present).is_some())
+    }
+
+    /// Whether a client has read any of its first messages, so that the others are told of it.
+    pub fn has_begun(&self, id: PeerId) -> bool {
+        self.client(id).is_some_and(Client::has_begun)
     }
 
     /// Whether a client was sent everything up to its own vectors, and so has been told the state of its time.

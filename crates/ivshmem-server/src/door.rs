@@ -1,0 +1,164 @@
+//! The door: accepts connections, and turns away with a word whom the server may not or cannot let in.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use ivshmem::sys::linux::peer::Credentials;
+use ivshmem::sys::linux::{eventfd, peer, socket};
+use ivshmem::wire::Refusal;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+
+use crate::Error;
+use crate::admission::Porter;
+use crate::listener::Listener;
+use crate::log::{Kind, Log, refusal_index};
+use crate::turned_away::TurnedAway;
+
+#[derive(Debug)]
+pub(crate) struct Door {
+    listener: Listener,
+    /// Its token in the epoll.
+    token: u64,
+    porter: Porter,
+    pub(crate) turned_away: TurnedAway,
+    /// Given up for a moment to accept, and refuse, when no descriptor is left.
+    reserve: Option<OwnedFd>,
+    /// Nobody can be accepted; to be tried again then.
+    paused: Option<Instant>,
+    /// By `refusal_index`.
+    refused: [u64; Refusal::ALL.len() + 1],
+}
+
+/// What came of one look at the door.
+#[derive(Debug)]
+pub(crate) enum Knock {
+    /// Somebody connected.
+    Somebody(OwnedFd),
+    /// Somebody connected and was refused: no descriptor is left.
+    Refused,
+    /// Nobody waits, or nobody can be accepted now.
+    Nobody,
+}
+
+/// How long to wait before asking a kernel again that had no room.
+pub(crate) const RETRY: Duration = Duration::from_millis(10);
+
+const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+
+impl Door {
+    /// Opens it: the epoll reports `token` when somebody connects, and `first_turned_away` or above for those refused.
+    pub(crate) fn open(
+        listener: Listener,
+        porter: Porter,
+        epoll: BorrowedFd<'_>,
+        token: u64,
+        first_turned_away: u64,
+    ) -> Result<Self, Error> {
+        epoll::add(epoll, &listener, EventData::new_u64(token), EventFlags::IN)
+            .map_err(Error::io("waiting for connections"))?;
+        Ok(Self {
+            listener,
+            token,
+            porter,
+            turned_away: TurnedAway::new(first_turned_away),
+            reserve: Some(eventfd::create().map_err(Error::io("creating an eventfd"))?),
+            paused: None,
+            refused: Default::default(),
+        })
+    }
+
+    pub(crate) fn accept(&mut self, epoll: BorrowedFd<'_>, log: &mut Log) -> Knock {
+        loop {
+            match accept_with(&self.listener, FLAGS) {
+                Ok(socket) => return Knock::Somebody(socket),
+                Err(Errno::AGAIN) => return Knock::Nobody,
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(error) => return self.accept_without_descriptors(epoll, log, error),
+            }
+        }
+    }
+
+    /// Who it is, if that user may be a client now.
+    pub(crate) fn admit(&mut self, socket: &OwnedFd) -> Result<Credentials, Refusal> {
+        self.porter.admit(socket, Instant::now())
+    }
+
+    /// Says why by the version message; a fresh socket always has room for it. QEMU prints it and exits.
+    pub(crate) fn refuse(&mut self, epoll: BorrowedFd<'_>, log: &mut Log, socket: OwnedFd, refusal: Refusal) {
+        self.refused[refusal_index(refusal)] += 1;
+        let version = refusal.version();
+        let told = socket::send(socket.as_fd(), &version.to_le_bytes(), None);
+        if log.admits(Kind::Refused(refusal)) {
+            let who = peer::credentials(&socket).ok();
+            let (uid, pid) = (who.map(|who| who.uid), who.and_then(|who| who.pid));
+            tracing::warn!(version, uid, pid, ?told, "client refused: {refusal}");
+        }
+        self.turned_away.keep(epoll, socket);
+    }
+
+    /// When to try again to accept, if nobody could be accepted.
+    pub(crate) fn reopens(&self) -> Option<Instant> {
+        self.paused
+    }
+
+    /// Tries again to accept, when it is time.
+    pub(crate) fn reopen(&mut self, epoll: BorrowedFd<'_>, now: Instant) {
+        if self.paused.is_none_or(|until| now < until) {
+            return;
+        }
+        self.reserve = self.reserve.take().or_else(|| eventfd::create().ok());
+        let data = EventData::new_u64(self.token);
+        let added = epoll::add(epoll, &self.listener, data, EventFlags::IN);
+        self.paused = added.is_err().then(|| now + RETRY);
+    }
+
+    /// Nobody new connects from now on, and whoever had connected is told why not. Sockets that a service manager
+    /// keeps are left to the next server.
+    pub(crate) fn close(&mut self, epoll: BorrowedFd<'_>, log: &mut Log) {
+        if self.listener.is_inherited() {
+            let _ = epoll::delete(epoll, &self.listener);
+            return;
+        }
+        self.listener.remove_name();
+        while let Ok(socket) = accept_with(&self.listener, FLAGS) {
+            self.refuse(epoll, log, socket, Refusal::Stopping);
+        }
+        let _ = epoll::delete(epoll, &self.listener);
+    }
+
+    /// Connections turned down, by reason.
+    pub(crate) fn refused(&self) -> BTreeMap<&'static str, u64> {
+        Refusal::ALL.iter().map(|refusal| (refusal.name(), self.refused[refusal_index(*refusal)])).collect()
+    }
+
+    /// Without a descriptor to give up, or when that does not help, there is nothing to do until there is room.
+    fn accept_without_descriptors(&mut self, epoll: BorrowedFd<'_>, log: &mut Log, error: Errno) -> Knock {
+        let accepted = self.reserve.take().and_then(|reserve| {
+            drop(reserve);
+            accept_with(&self.listener, FLAGS).ok()
+        });
+        let Some(socket) = accepted else {
+            self.pause(epoll, log, error);
+            return Knock::Nobody;
+        };
+        self.refuse(epoll, log, socket, Refusal::OutOfDescriptors);
+        self.reserve = eventfd::create().ok();
+        if self.reserve.is_none() {
+            self.turned_away.close_oldest();
+            self.reserve = eventfd::create().ok();
+        }
+        Knock::Refused
+    }
+
+    fn pause(&mut self, epoll: BorrowedFd<'_>, log: &mut Log, error: Errno) {
+        if log.admits(Kind::Kernel) {
+            tracing::warn!("cannot accept, trying again: {error}");
+        }
+        if epoll::delete(epoll, &self.listener).is_ok() {
+            self.paused = Some(Instant::now() + RETRY);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! How other threads ask the serving thread for its status, and why that cannot slow it down.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Instant;
+
+use ivshmem::sys::linux::eventfd;
+
+use crate::{Error, Status};
+
+/// Asks. One for each thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Inquirer {
+    questions: Sender<Sender<Status>>,
+    bell: Arc<OwnedFd>,
+}
+
+/// Is asked.
+#[derive(Debug)]
+pub(crate) struct Inquiries {
+    questions: Receiver<Sender<Status>>,
+    bell: Arc<OwnedFd>,
+    /// Somebody has asked and has no answer yet.
+    waiting: bool,
+    next: Instant,
+}
+
+/// The answers take at most this part of the serving thread's time, however many ask.
+const SHARE: u32 = 10;
+
+pub(crate) fn channel() -> Result<(Inquirer, Inquiries), Error> {
+    let bell = Arc::new(eventfd::create().map_err(Error::io("creating an eventfd"))?);
+    let (sender, receiver) = mpsc::channel();
+    let inquirer = Inquirer { questions: sender, bell: Arc::clone(&bell) };
+    Ok((inquirer, Inquiries { questions: receiver, bell, waiting: false, next: Instant::now() }))
+}
+
+impl Inquirer {
+    /// Waits for the answer; `None` when nobody serves any more.
+    pub(crate) fn ask(&self) -> Option<Status> {
+        let (answer, status) = mpsc::channel();
+        self.questions.send(answer).ok()?;
+        eventfd::ring(self.bell.as_fd()).ok()?;
+        status.recv().ok()
+    }
+}
+
+impl Inquiries {
+    /// The bell was rung.
+    pub(crate) fn heard(&mut self) {
+        let _ = eventfd::take(self.bell.as_fd());
+        self.waiting = true;
+    }
+
+    /// When the next answer may be given; `None` when nobody waits for one.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.waiting.then_some(self.next)
+    }
+
+    /// Gives everyone who has asked the same answer, on which the server has worked since `begin`.
+    pub(crate) fn answer(&mut self, status: Status, begin: Instant) {
+        self.waiting = false;
+        for question in self.questions.try_iter() {
+            // Who has gone meanwhile needs none.
+            let _ = question.send(status.clone());
+        }
+        let end = Instant::now();
+        self.next = end + end.duration_since(begin).saturating_mul(SHARE);
+    }
+}
+
+impl AsFd for Inquiries {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_a_server_that_is_gone_does_not_wait() {
+        let (inquirer, inquiries) = channel().unwrap();
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| inquirer.ask());
+            // Before or after the question: there is no answer either way.
+            drop(inquiries);
+            assert_eq!(asked.join().unwrap(), None);
+        });
+        assert_eq!(inquirer.ask(), None);
+    }
+}

@@ -1,0 +1,83 @@
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use ivshmem::sys::linux::eventfd;
+
+use crate::Error;
+use crate::event_loop::EventLoop;
+use crate::inquiry::Inquirer;
+use crate::status_socket::StatusSocket;
+
+/// A server that listens and does not serve yet.
+#[derive(Debug)]
+pub struct Listening {
+    path: PathBuf,
+    size: u64,
+    vectors: u16,
+    inquirer: Inquirer,
+    event_loop: EventLoop,
+    status_socket: Option<StatusSocket>,
+}
+
+impl Listening {
+    pub(crate) fn new(
+        path: PathBuf,
+        size: u64,
+        vectors: u16,
+        inquirer: Inquirer,
+        event_loop: EventLoop,
+        status_socket: Option<StatusSocket>,
+    ) -> Self {
+        Self { path, size, vectors, inquirer, event_loop, status_socket }
+    }
+
+    /// The socket's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the shared memory, a power of two.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Vectors of each client.
+    pub fn vectors(&self) -> u16 {
+        self.vectors
+    }
+
+    /// Serves in the calling thread until `stop` becomes readable, then removes the socket. Clients that have not yet
+    /// read their first messages get up to a second for it, since QEMU does not survive less.
+    ///
+    /// # Errors
+    /// When the kernel cannot wait for events, or start a thread for the status socket.
+    pub fn run(self, stop: impl AsFd) -> Result<(), Error> {
+        let Some(status_socket) = self.status_socket else { return self.event_loop.run(stop.as_fd()) };
+        let bell = Arc::new(eventfd::create().map_err(Error::io("creating an eventfd"))?);
+        let end = End(Arc::clone(&bell));
+        let status = thread::Builder::new()
+            .name("ivshmem-status".to_owned())
+            .spawn(move || status_socket.run(bell.as_fd()))
+            .map_err(Error::io("starting the status thread"))?;
+        let result = self.event_loop.run(stop.as_fd());
+        drop(end);
+        status.join().map_err(|_| Error::Panicked)?;
+        result
+    }
+
+    pub(crate) fn inquirer(&self) -> Inquirer {
+        self.inquirer.clone()
+    }
+}
+
+/// Ends the status thread, however the server ends.
+struct End(Arc<OwnedFd>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // Only a full counter could refuse it, and then it is readable anyway.
+        let _ = eventfd::ring(self.0.as_fd());
+    }
+}

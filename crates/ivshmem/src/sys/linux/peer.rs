@@ -1,0 +1,101 @@
+//! Who is at the other end of a Unix socket.
+// UNSAFETY: getsockopt writes through a pointer. rustix has no SO_PEERGROUPS, and its SO_PEERCRED reads the process id as
+// a number that is never 0, which it is for a process that this pid namespace does not know.
+#![expect(unsafe_code, reason = "socket options that rustix does not wrap, or wraps too narrowly")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+/// The process at the other end, as it was when it connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// Its process id; `None` when it lives in a pid namespace that this process cannot see into.
+    pub pid: Option<u32>,
+    /// Its effective user id.
+    pub uid: u32,
+    /// Its effective group id.
+    pub gid: u32,
+}
+
+/// Who connected.
+pub fn credentials(socket: impl AsFd) -> io::Result<Credentials> {
+    let mut who = [0_i32; 3];
+    let written = getsockopt(socket.as_fd(), libc::SO_PEERCRED, &mut who)?;
+    if written < size_of_val(&who) {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    // struct ucred: pid, uid, gid.
+    let [pid, uid, gid] = who.map(i32::cast_unsigned);
+    Ok(Credentials { pid: (pid != 0).then_some(pid), uid, gid })
+}
+
+/// The supplementary groups of who connected. Linux tells them since 4.13.
+pub fn groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
+    let mut groups = [0_i32; MOST_GROUPS];
+    match getsockopt(socket.as_fd(), libc::SO_PEERGROUPS, &mut groups) {
+        Ok(written) => {
+            Ok(groups.iter().take(written / size_of::<i32>()).map(|gid| gid.cast_unsigned()).collect())
+        }
+        // Before 4.13.
+        Err(e) if e.raw_os_error() == Some(libc::ENOPROTOOPT) => Ok(Vec::new()),
+        Err(e) if e.raw_os_error() == Some(libc::ERANGE) => many_groups(socket.as_fd()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Most processes are in fewer.
+const MOST_GROUPS: usize = 64;
+/// NGROUPS_MAX of linux/limits.h: no process is in more.
+const MAX_GROUPS: usize = 65_536;
+
+fn many_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let mut groups = vec![0_i32; MAX_GROUPS];
+    let written = getsockopt(socket, libc::SO_PEERGROUPS, &mut groups)?;
+    groups.truncate(written / size_of::<i32>());
+    Ok(groups.into_iter().map(i32::cast_unsigned).collect())
+}
+
+/// Bytes written to the front of `into`.
+fn getsockopt(socket: BorrowedFd<'_>, option: libc::c_int, into: &mut [i32]) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(size_of_val(into)).expect("at most 256 KiB");
+    // SAFETY: the kernel writes at most `length` bytes, which are `into`'s, and any bytes are valid integers.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            into.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(length).expect("at most what it was before"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn the_other_end_is_known_by_process_user_and_groups() {
+        let (a, _b) = UnixStream::pair().unwrap();
+        let who = credentials(&a).unwrap();
+        assert_eq!(who.pid, Some(std::process::id()));
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        assert_eq!((who.uid, who.gid), (uid, gid));
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap();
+        let mine: Vec<u32> = line.split_whitespace().map(|gid| gid.parse().unwrap()).collect();
+        assert_eq!(groups(&a).unwrap(), mine);
+        assert_eq!(many_groups(a.as_fd()).unwrap(), mine);
+    }
+
+    #[test]
+    fn what_is_no_socket_is_an_error() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(credentials(&file).is_err() && groups(&file).is_err());
+    }
+}
