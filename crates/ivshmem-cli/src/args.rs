@@ -7,8 +7,8 @@ use ivshmem::device::Device;
 use crate::output::Out;
 use crate::values::bytes;
 use crate::{
-    Failure, completions, dump, fill, info, listen, manual, peers, ping, read, ring, serve, status, watch,
-    write,
+    Failure, bind, completions, dump, fill, info, list, listen, manual, peers, ping, read, ring, serve,
+    status, watch, write,
 };
 
 const AFTER_HELP: &str = "\
@@ -17,6 +17,9 @@ Targets:
   plain:PATH?size=SIZE   the same, created or grown to SIZE
   plain:PATH?readonly    the same, for those who may only read it
   doorbell:SOCKET        the memory of a server, and interrupts; as in doorbell:/run/ivshmem.sock
+  pci:ADDRESS            a device of the virtual machine this runs in; also pci:INDEX and pci:size=SIZE.
+                         Options: ?cache=wc, ?cache=uncached and &memory-only
+  auto                   the only such device
 
 Offsets, lengths and sizes are bytes: 4096, 0x1000 or 4K; K, M, G and T are powers of 1024.
 
@@ -34,6 +37,8 @@ pub(crate) struct CommandLine {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
     Serve(serve::Serve),
+    List(list::List),
+    Bind(bind::Bind),
     Info(info::Info),
     Peers(peers::Peers),
     Read(read::Read),
@@ -53,6 +58,8 @@ impl Verb {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
         match self {
             Self::Serve(verb) => verb.run(out),
+            Self::List(verb) => verb.run(out),
+            Self::Bind(verb) => verb.run(out),
             Self::Info(verb) => verb.run(out),
             Self::Peers(verb) => verb.run(out),
             Self::Read(verb) => verb.run(out),
@@ -73,7 +80,7 @@ impl Verb {
 /// The memory that a verb is about.
 #[derive(Args, Debug)]
 pub(crate) struct Target {
-    /// plain:PATH or doorbell:SOCKET; `ivshmem --help` explains targets
+    /// plain:PATH, doorbell:SOCKET, pci:ADDRESS or auto; `ivshmem --help` explains targets
     pub target: String,
 }
 

@@ -98,11 +98,15 @@ struct Ears<'a> {
 impl Ears<'_> {
     /// Listens to the peers and to these vectors, or to all there are.
     fn open(&mut self, vectors: &[u16]) -> Result<Line, Failure> {
-        let tell = self.tell.clone();
-        // Nobody receives any more when the command is about to end.
-        let events = self.device.on_peer(move |event| drop(tell.send(News::Peer(event.clone()))))?;
-        self.registrations.push(events);
-        let all: Vec<u16> = (0..self.device.vectors()).collect();
+        if self.device.knows_peers() {
+            let tell = self.tell.clone();
+            // Nobody receives any more when the command is about to end.
+            let events = self.device.on_peer(move |event| drop(tell.send(News::Peer(event.clone()))))?;
+            self.registrations.push(events);
+        }
+        // A device that can never have vectors says why when the first is asked for.
+        let least = u16::from(!self.device.knows_peers());
+        let all: Vec<u16> = (0..self.device.vectors().max(least)).collect();
         let vectors = if vectors.is_empty() { &all } else { vectors };
         for vector in vectors {
             self.add(*vector)?;

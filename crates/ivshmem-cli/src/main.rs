@@ -11,10 +11,12 @@ mod pieces;
 mod progress;
 mod values;
 
+mod bind;
 mod completions;
 mod dump;
 mod fill;
 mod info;
+mod list;
 mod listen;
 mod manual;
 mod peers;

@@ -87,7 +87,7 @@ pub fn pci(selector: &str) -> device::Pci {
 
 /// The ivshmem devices of a Linux guest: which there are, what each can do, and why not; see also [`pci()`].
 pub mod pci {
-    pub use crate::device::pci::{Finding, PciAddress, PciDevice, devices};
+    pub use crate::device::pci::{Finding, PciAddress, PciDevice, devices, find};
 }
 
 /// Opens what one string names: `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:SELECTOR`, or `auto` for the

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod every_verb;
+mod guests;
 mod interrupts;
 mod looking;
 mod memory;

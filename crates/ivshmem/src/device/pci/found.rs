@@ -24,6 +24,14 @@ pub fn devices() -> Result<Vec<PciDevice>, OpenError> {
     Err(OpenError::Unsupported { what: "looking for PCI devices" })
 }
 
+/// The one ivshmem device of this guest that a selector names, as [`pci`](crate::pci()) explains it.
+///
+/// # Errors
+/// As [`devices`]; [`OpenError::NoDevice`] and [`OpenError::BadSelector`], with the devices there are.
+pub fn find(selector: &str) -> Result<PciDevice, OpenError> {
+    Ok(super::select::select(&devices()?, selector)?.clone())
+}
+
 impl PciDevice {
     /// Where the device is on the bus.
     pub fn address(&self) -> PciAddress {

@@ -20,7 +20,7 @@ mod vfio;
 
 pub use address::PciAddress;
 pub use finding::Finding;
-pub use found::{PciDevice, devices};
+pub use found::{PciDevice, devices, find};
 #[cfg(target_os = "linux")]
 pub(super) use function::cache_mode_of;
 pub(crate) use polling::Polling;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use super::function::{DOORBELL, Function, IV_POSITION, MEMORY_BAR, not_mapped};
 use super::receive::{Receiver, receive};
-use super::{Finding, Guest, Pci, PciDevice, Polling, select};
+use super::{Finding, Guest, Pci, PciDevice, Polling};
 use crate::PeerId;
 use crate::device::{Device, DeviceKind, OpenError};
 use crate::doorbell::{Doorbell, Register, Session};
@@ -16,8 +16,7 @@ use crate::sys::linux::mapping::Mapping;
 use crate::sys::linux::registers::Registers;
 
 pub(super) fn open(options: &Pci) -> Result<Device, OpenError> {
-    let devices = super::devices()?;
-    let device = select::select(&devices, &options.selector)?;
+    let device = &super::find(&options.selector)?;
     let function = Function::new(device.address());
     let memory = map(options, device, &function)?;
     let registers = function.registers().and_then(|registers| Ok((own_id(device, &registers)?, registers)));

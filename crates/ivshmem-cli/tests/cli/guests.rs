@@ -1,0 +1,56 @@
+//! `list` and `bind` where there is no device to list or bind. What they do in virtual machines is tested there.
+
+use std::fs::File;
+
+use crate::{bad, good, ivshmem, run};
+
+/// Whether this test runs inside a machine that has a device.
+fn has_devices() -> bool {
+    !run(&["list", "--json"]).stdout.is_empty()
+}
+
+#[test]
+fn an_empty_list_says_so_to_people_and_nothing_to_programs() {
+    if has_devices() {
+        return;
+    }
+    let text = run(&["list"]);
+    good(&text);
+    assert!(String::from_utf8(text.stdout).unwrap().starts_with("no ivshmem device"));
+    let json = run(&["list", "--json"]);
+    good(&json);
+    assert!(json.stdout.is_empty());
+}
+
+#[test]
+fn a_full_output_is_a_failure() {
+    if has_devices() {
+        return;
+    }
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = ivshmem().arg("list").stdout(full).output().unwrap();
+    assert!(bad(&output, 1).contains("standard output"));
+}
+
+#[test]
+fn binding_what_is_not_there_is_one_line() {
+    for target in ["auto", "pci:ffff:00:05.0", "ffff:00:05.0", "pci:99"] {
+        for undo in [&[][..], &["--undo"]] {
+            if target == "auto" && has_devices() {
+                continue;
+            }
+            let text = bad(&run(&[&["bind", target], undo].concat()), 1);
+            assert!(text.contains("no ivshmem device"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn binding_what_is_no_device_names_the_forms() {
+    for target in ["plain:/dev/shm/x", "doorbell:/run/x", "nonsense", "pci:00:40.0"] {
+        let text = bad(&run(&["bind", target]), 1);
+        assert!(text.contains("0000:00:05.0"), "{text}");
+    }
+    bad(&run(&["bind"]), 2);
+    bad(&run(&["list", "more"]), 2);
+}
