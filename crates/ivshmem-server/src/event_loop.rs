@@ -60,7 +60,7 @@ const EVENTS_PER_ROUND: usize = 256;
 /// How often to look for clients that have stopped reading, while there may be any.
 const CHECK: Duration = Duration::from_secs(1);
 /// How long a server that stops waits for those who have not read their first messages, or why they are refused.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Tokens below are the ids of clients.
 const FIRST_TURNED_AWAY: u64 = 1 << 16;

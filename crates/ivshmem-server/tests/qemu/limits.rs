@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use ivshmem::wire::Refusal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::json;
 
 use crate::client::{Client, agree, agreed, read_until};
@@ -101,6 +102,75 @@ fn a_server_that_stops_while_qemus_start_leaves_none_of_them_spinning() {
         }
     }
     println!("{lived} of 24 were connected before the server stopped, and live on");
+}
+
+#[test]
+fn a_qemu_that_is_connected_and_has_read_nothing_when_the_server_stops_can_still_take_its_device() {
+    if !all_here(&[QEMU]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Daemon::start(dir.path(), &[]);
+    let mut qemu = Qemu::start(Qemu::bare(dir.path(), "qemu", &[]), dir.path(), "qemu");
+    qemu.add_chardev(&server.socket);
+    eventually("it is a client", || server.process.log().contains("client connected"));
+    server.process.signal(Signal::TERM);
+    eventually("nobody new can connect", || !server.socket.exists());
+    // It gets the first messages, which is all that it needs to live on.
+    let answer = qemu.plug(1);
+    assert!(answer.get("return").is_some(), "{answer}");
+    qemu.assert_alive();
+    assert!(server.process.end().success());
+    qemu.assert_alive();
+}
+
+#[test]
+fn a_qemu_that_waits_to_be_accepted_when_the_server_stops_reads_why_it_is_refused() {
+    if !all_here(&[QEMU]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Daemon::start(dir.path(), &[]);
+    let mut qemu = Qemu::start(Qemu::bare(dir.path(), "qemu", &[]), dir.path(), "qemu");
+    server.process.signal(Signal::STOP);
+    qemu.add_chardev(&server.socket);
+    server.process.signal(Signal::TERM);
+    server.process.signal(Signal::CONT);
+    eventually("it is refused", || server.process.log().contains("refused"));
+    let answer = qemu.plug(1);
+    let text = answer["error"]["desc"].as_str().unwrap_or_default();
+    assert!(text.contains("server sent version -7, expecting 0"), "{answer}");
+    qemu.assert_alive();
+    assert!(server.process.end().success());
+}
+
+#[test]
+fn a_server_that_cannot_even_accept_waits_without_work_and_goes_on_when_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Daemon::start(dir.path(), &["-n", "2"]);
+    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(&server.socket, 2).greeted()).collect();
+    agree(&mut clients, 3);
+    // Fewer than it has open, so that giving one up makes no room for another.
+    let pid = Some(Pid::from_raw(server.process.id().try_into().unwrap()).unwrap());
+    let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(4), maximum: Some(200) }).unwrap();
+    let mut waiting = [Client::connect(&server.socket, 2)];
+    eventually("the server says what is wrong", || server.process.log().contains("cannot accept"));
+
+    // Those who are there lose nothing meanwhile, and the server does not spin.
+    clients.pop();
+    agree(&mut clients, 2);
+    let begin = server.process.processor_time();
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = server.process.processor_time() - begin;
+    assert!(spent < Duration::from_millis(300), "{spent:?} of processor time in a second");
+    assert_eq!(waiting[0].read(1), 0);
+    server.process.assert_alive();
+
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(200), maximum: Some(200) }).unwrap();
+    println!("the limit was {before:?} before");
+    read_until("who waited is greeted", &mut waiting, |c| c[0].is_complete());
+    clients.extend(waiting);
+    agree(&mut clients, 3);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod client;
 mod clients;
 mod daemon;
 mod limits;
+mod log;
 mod memory;
 mod names;
 mod status;
