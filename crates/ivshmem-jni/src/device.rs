@@ -12,6 +12,7 @@ use jni::{Env, NativeMethod, native_method};
 use crate::error::{BridgeError, Throw};
 use crate::handles::Handles;
 use crate::memory::MEMORIES;
+use crate::pci;
 use crate::peer_news::PeerNews;
 
 /// The devices that Java has opened and not yet freed.
@@ -30,6 +31,8 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     native_method! { static fn open(target: JString) -> jlong, error_policy = Throw },
     native_method! { static fn device_memory(device: jlong) -> jlong, error_policy = Throw },
     native_method! { static fn device_supports_interrupts(device: jlong) -> jboolean, error_policy = Throw },
+    native_method! { static fn device_interrupt_finding(device: jlong) -> JString, error_policy = Throw },
+    native_method! { static fn device_knows_peers(device: jlong) -> jboolean, error_policy = Throw },
     native_method! { static fn device_own_id(device: jlong) -> jint, error_policy = Throw },
     native_method! { static fn device_vectors(device: jlong) -> jint, error_policy = Throw },
     native_method! { static fn device_peers(device: jlong) -> [jint], error_policy = Throw },
@@ -77,7 +80,7 @@ fn open<'local>(
 fn give(device: Device) -> Result<jlong, BridgeError> {
     let news = Arc::new(PeerNews::new());
     let listener = Arc::clone(&news);
-    let listening = match device.supports_interrupts() {
+    let listening = match device.knows_peers() {
         true => Some(device.on_peer(move |event| listener.tell(event))?),
         false => None,
     };
@@ -99,6 +102,24 @@ fn device_supports_interrupts<'local>(
     device: jlong,
 ) -> Result<jboolean, BridgeError> {
     Ok(DEVICES.find(device)?.device.supports_interrupts())
+}
+
+/// Null for a device that can be rung, or never could.
+fn device_interrupt_finding<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+) -> Result<JString<'local>, BridgeError> {
+    let opened = DEVICES.find(device)?;
+    pci::text(env, opened.device.interrupt_finding())
+}
+
+fn device_knows_peers<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+) -> Result<jboolean, BridgeError> {
+    Ok(DEVICES.find(device)?.device.knows_peers())
 }
 
 /// -1 for a device that has none.
@@ -131,8 +152,12 @@ fn device_peer_vectors<'local>(
     device: jlong,
     peer: jint,
 ) -> Result<jint, BridgeError> {
-    let Ok(peer) = u16::try_from(peer) else { return Ok(-1) };
-    let peer = DEVICES.find(device)?.device.peer(peer)?;
+    let opened = DEVICES.find(device)?;
+    let Ok(peer) = u16::try_from(peer) else {
+        // Fails where peers are not known.
+        return opened.device.peers().map(|_| -1).map_err(BridgeError::from);
+    };
+    let peer = opened.device.peer(peer)?;
     Ok(peer.map_or(-1, |peer| peer.vectors.into()))
 }
 

@@ -11,6 +11,7 @@ mod device;
 mod error;
 mod handles;
 mod memory;
+mod pci;
 mod peer_news;
 mod server;
 
@@ -43,7 +44,9 @@ fn abi<'local>(_: &mut Env<'local>, _: JClass<'local>) -> Result<jint, BridgeErr
 }
 
 fn register<'local>(env: &mut Env<'local>, class: JClass<'local>) -> Result<(), BridgeError> {
-    for methods in memory::METHODS.iter().chain([&device::METHODS, &server::METHODS, &FOR_TESTS]) {
+    for methods in
+        memory::METHODS.iter().chain([&device::METHODS, &pci::METHODS, &server::METHODS, &FOR_TESTS])
+    {
         // SAFETY: native_method! makes each entry of a function with the signature it states, and all are static.
         unsafe { env.register_native_methods(&class, methods) }?;
     }

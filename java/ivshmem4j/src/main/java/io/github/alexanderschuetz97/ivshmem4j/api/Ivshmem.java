@@ -175,7 +175,9 @@ public final class Ivshmem {
 
     /**
      * Opens whatever a text names, so that one setting of a program is enough: {@code plain:PATH},
-     * {@code plain:PATH?size=64M}, {@code doorbell:PATH}, or {@code auto} for the only device there is.
+     * {@code plain:PATH?size=64M}, {@code doorbell:PATH}; in a Linux virtual machine {@code pci:0000:00:05.0},
+     * {@code pci:size=64M}, {@code pci:0} for the first one, with {@code ?cache=uncached} or {@code ?memory-only} behind
+     * it, or {@code auto} for the only device there is.
      *
      * @param target what to open
      * @return the memory, open
@@ -190,7 +192,9 @@ public final class Ivshmem {
 
     /**
      * Opens whatever a text names, so that one setting of a program is enough: {@code plain:PATH},
-     * {@code plain:PATH?size=64M}, {@code doorbell:PATH}, or {@code auto} for the only device there is.
+     * {@code plain:PATH?size=64M}, {@code doorbell:PATH}; in a Linux virtual machine {@code pci:0000:00:05.0},
+     * {@code pci:size=64M}, {@code pci:0} for the first one, with {@code ?cache=uncached} or {@code ?memory-only} behind
+     * it, or {@code auto} for the only device there is.
      *
      * @param target what to open
      * @param executor runs the callbacks; null for threads of the library
@@ -204,6 +208,87 @@ public final class Ivshmem {
     public static IvshmemMemory open(
         final String target, final Executor executor, final UncaughtExceptionHandler handler) {
         return Devices.open(target, executor, handler);
+    }
+
+    /**
+     * The ivshmem devices of this Linux virtual machine, by ascending address. None is touched, and any user may look.
+     *
+     * @return never null; empty if there are none
+     * @throws UnsupportedOperationException on other systems than Linux
+     * @throws IvshmemException if the kernel's list of devices cannot be read
+     */
+    public static Collection<LinuxIvshmemPCIDevice> linuxListPCI() {
+        return LinuxIvshmemPCIDevice.list(Devices.linuxListPCI());
+    }
+
+    /**
+     * Opens a PCI device of this Linux virtual machine.
+     *
+     * <p>Memory and sending interrupts need root, or the right to use the device's files, and no driver. Receiving them
+     * needs an IOMMU and the driver {@code vfio-pci}, for which root runs {@code ivshmem bind} once after each boot; one
+     * process at a time receives. Where that is missing the rest works, and
+     * {@link IvshmemMemory#supportsInterrupts()} is false. The memory is {@link CacheMode#WRITE_COMBINED};
+     * {@link #open(String)} can ask for another mode.
+     *
+     * <p>Every vector counts as rung once when the device is opened, as what rang before is lost.
+     *
+     * @param device one of {@link #linuxListPCI()}
+     * @return the memory, open
+     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code tells the kind, the message
+     *     the remedy
+     * @throws UnsupportedOperationException on other systems than Linux
+     * @throws NullPointerException if {@code device} is null
+     */
+    public static IvshmemMemory linuxPCI(final LinuxIvshmemPCIDevice device) {
+        return Devices.linuxPCI(device, null, null);
+    }
+
+    /**
+     * Opens a PCI device of this Linux virtual machine; see {@link #linuxPCI(LinuxIvshmemPCIDevice)}.
+     *
+     * @param device one of {@link #linuxListPCI()}
+     * @param executor runs the callbacks; null for threads of the library
+     * @return the memory, open
+     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code tells the kind, the message
+     *     the remedy
+     * @throws UnsupportedOperationException on other systems than Linux
+     * @throws NullPointerException if {@code device} is null
+     */
+    public static IvshmemMemory linuxPCI(final LinuxIvshmemPCIDevice device, final Executor executor) {
+        return Devices.linuxPCI(device, executor, null);
+    }
+
+    /**
+     * Opens a PCI device of this Linux virtual machine; see {@link #linuxPCI(LinuxIvshmemPCIDevice)}.
+     *
+     * @param device one of {@link #linuxListPCI()}
+     * @param handler gets what callbacks throw; null for printing
+     * @return the memory, open
+     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code tells the kind, the message
+     *     the remedy
+     * @throws UnsupportedOperationException on other systems than Linux
+     * @throws NullPointerException if {@code device} is null
+     */
+    public static IvshmemMemory linuxPCI(
+        final LinuxIvshmemPCIDevice device, final UncaughtExceptionHandler handler) {
+        return Devices.linuxPCI(device, null, handler);
+    }
+
+    /**
+     * Opens a PCI device of this Linux virtual machine; see {@link #linuxPCI(LinuxIvshmemPCIDevice)}.
+     *
+     * @param device one of {@link #linuxListPCI()}
+     * @param executor runs the callbacks; null for threads of the library
+     * @param handler gets what callbacks throw; null for printing
+     * @return the memory, open
+     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code tells the kind, the message
+     *     the remedy
+     * @throws UnsupportedOperationException on other systems than Linux
+     * @throws NullPointerException if {@code device} is null
+     */
+    public static IvshmemMemory linuxPCI(
+        final LinuxIvshmemPCIDevice device, final Executor executor, final UncaughtExceptionHandler handler) {
+        return Devices.linuxPCI(device, executor, handler);
     }
 
     /**

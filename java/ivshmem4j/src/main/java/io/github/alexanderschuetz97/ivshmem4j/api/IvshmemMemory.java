@@ -8,7 +8,8 @@ import java.util.Collection;
  * <p>What a device lacks it says: the matching {@code hasX}, {@code knowsX} or {@code supportsX} is false, and the
  * methods behind it throw {@link UnsupportedOperationException}. Memory without a doorbell
  * ({@link Ivshmem#plain(String)}) lacks all of them; there, registering and removing routines and listeners does
- * nothing.
+ * nothing. A device in a virtual machine does not know its peers, and may be able to send interrupts without being able
+ * to receive them; the exception tells what is in the way.
  *
  * <p>All methods may be called from any thread, callbacks included. After {@link #close()} all but {@link #close()},
  * {@link #isClosed()}, {@link #getMemory()} and the removing of routines and listeners throw
@@ -118,21 +119,23 @@ public interface IvshmemMemory extends AutoCloseable {
     boolean isClosed();
 
     /**
-     * Whether the device can send or receive interrupts.
+     * Whether the device can receive interrupts. A device in a virtual machine that cannot can send them all the same.
      *
-     * @return true if it can
+     * @return true if {@link #registerInterruptServiceRoutine(int, InterruptServiceRoutine)} works
      * @throws IllegalStateException if the device is closed
      */
     boolean supportsInterrupts();
 
     /**
-     * Sends an interrupt. Returns at once; interrupts that the peer has not noticed yet are merged into one.
+     * Sends an interrupt. Returns at once; interrupts that the peer has not noticed yet are merged into one. What this
+     * thread has written to the memory before is seen by whoever is called. In a virtual machine an interrupt to an id
+     * or a vector that nobody has is lost without an exception: hardware does not know.
      *
      * @param peer id of the peer; the own one is allowed
      * @param vector number of the vector, from 0
      * @throws IvshmemException with the code {@code UNKNOWN_PEER} or {@code UNKNOWN_VECTOR} if the peer is not connected
      *     or has no such vector: it may have left just now
-     * @throws UnsupportedOperationException if this device has no interrupts
+     * @throws UnsupportedOperationException if this device cannot send interrupts
      * @throws IllegalStateException if the device is closed
      * @throws IvshmemException if the operating system fails to send it
      */
@@ -145,6 +148,7 @@ public interface IvshmemMemory extends AutoCloseable {
      * @param vector number of an own vector, from 0
      * @param isr the routine; not null
      * @throws IvshmemException with the code {@code UNKNOWN_VECTOR} if this device has no such vector
+     * @throws UnsupportedOperationException if this device of a virtual machine cannot receive interrupts
      * @throws NullPointerException if the routine is null
      * @throws IllegalStateException if the device is closed
      */
@@ -163,6 +167,7 @@ public interface IvshmemMemory extends AutoCloseable {
      * Has a listener called when peers come and go, and at once for each peer that is connected.
      *
      * @param listener the listener; not null
+     * @throws UnsupportedOperationException if this device of a virtual machine does not know its peers
      * @throws NullPointerException if the listener is null
      * @throws IllegalStateException if the device is closed
      */

@@ -71,11 +71,23 @@ public final class NativeLibrary {
     /** Opens what a string names. */
     public static native long open(String target);
 
+    /**
+     * The devices of a Linux guest, nine strings for each: address, size, revision, vectors or -1, driver, IOMMU group,
+     * and why it cannot be mapped, ring, and be rung. Null stands for none.
+     */
+    public static native String[] pciDevices();
+
     /** A handle for the device's memory, to be freed for itself. */
     public static native long deviceMemory(long device);
 
-    /** Whether the device can ring and be rung. */
+    /** Whether the device can be rung. */
     public static native boolean deviceSupportsInterrupts(long device);
+
+    /** Why a device of a guest cannot be rung, or null. */
+    public static native String deviceInterruptFinding(long device);
+
+    /** Whether the device is told who else is there. */
+    public static native boolean deviceKnowsPeers(long device);
 
     /** The device's own id, or -1. */
     public static native int deviceOwnId(long device);

@@ -1,10 +1,13 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
+import io.github.alexanderschuetz97.ivshmem4j.api.LinuxIvshmemPCIDevice;
 import io.github.alexanderschuetz97.ivshmem4j.api.WindowsIvshmemPCIDevice;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import java.lang.Thread.UncaughtExceptionHandler;
+import java.util.Arrays;
 import java.util.Collection;
+import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Executor;
 
@@ -35,7 +38,7 @@ public final class Devices {
     private static IvshmemMemory plain(final String path, final long size) {
         Objects.requireNonNull(path, "path");
         NativeLibrary.load();
-        return new PlainMemory(NativeLibrary.openPlain(path, size));
+        return new DeviceMemory(NativeLibrary.openPlain(path, size), null, null);
     }
 
     /** Connects to a server. */
@@ -46,7 +49,7 @@ public final class Devices {
             throw new IllegalArgumentException("a grace of " + grace + " milliseconds; a time is 0 or more");
         }
         NativeLibrary.load();
-        return new DoorbellMemory(NativeLibrary.connect(path, Math.max(grace, MIN_GRACE)), executor, handler);
+        return new DeviceMemory(NativeLibrary.connect(path, Math.max(grace, MIN_GRACE)), executor, handler);
     }
 
     /** Opens what a text names. */
@@ -54,10 +57,20 @@ public final class Devices {
         final String target, final Executor executor, final UncaughtExceptionHandler handler) {
         Objects.requireNonNull(target, "target");
         NativeLibrary.load();
-        final long device = NativeLibrary.open(target);
-        return NativeLibrary.deviceSupportsInterrupts(device)
-            ? new DoorbellMemory(device, executor, handler)
-            : new PlainMemory(device);
+        return new DeviceMemory(NativeLibrary.open(target), executor, handler);
+    }
+
+    /** Lists the devices of a Linux guest: for each, what the constructor of its class takes apart. */
+    public static List<String> linuxListPCI() {
+        NativeLibrary.load();
+        return Arrays.asList(NativeLibrary.pciDevices());
+    }
+
+    /** Opens a device of a Linux guest. */
+    public static IvshmemMemory linuxPCI(
+        final LinuxIvshmemPCIDevice device, final Executor executor, final UncaughtExceptionHandler handler) {
+        Objects.requireNonNull(device, "device");
+        return open("pci:" + device.getName(), executor, handler);
     }
 
     /** Lists the devices of a Windows guest. */

@@ -10,7 +10,7 @@ import java.util.concurrent.Executor;
  * Who is to be called, and the daemon threads that find out when.
  *
  * <p>Each vector that ever had a routine has a thread that waits for its interrupts in the native library, and one more
- * waits for news about peers; so what one vector's routines do never delays another vector. Without an executor the
+ * waits for news about peers, where the device has them; so what one vector's routines do never delays another vector. Without an executor the
  * callbacks run in these threads. All threads end with the device.
  *
  * <p>The threads refer to this and not to the device, so that a device that everyone has forgotten can be collected. As
@@ -22,17 +22,20 @@ final class Dispatch {
     private final Executor executor;
     private final Handler handler;
     private final Map<Integer, VectorLoop> vectors = new HashMap<>();
+    /** Null where nobody tells of peers. */
     private final PeerLoop peers;
     private Object owner;
     private volatile boolean closed;
 
     /** A null executor stands for the threads made here. */
-    Dispatch(final long device, final Executor executor, final Handler handler) {
+    Dispatch(final long device, final boolean knowsPeers, final Executor executor, final Handler handler) {
         this.device = device;
         this.executor = executor == null ? Runnable::run : executor;
         this.handler = handler;
-        peers = new PeerLoop(device, this);
-        start("ivshmem4j-peers", peers);
+        peers = knowsPeers ? new PeerLoop(device, this) : null;
+        if (knowsPeers) {
+            start("ivshmem4j-peers", peers);
+        }
     }
 
     synchronized void add(final int vector, final InterruptServiceRoutine routine, final Object device) {
@@ -65,7 +68,9 @@ final class Dispatch {
     }
 
     synchronized void remove(final PeerConnectionListener listener) {
-        peers.remove(listener);
+        if (peers != null) {
+            peers.remove(listener);
+        }
         forgetOwner();
     }
 
@@ -99,7 +104,7 @@ final class Dispatch {
     }
 
     private void forgetOwner() {
-        if (peers.isEmpty() && vectors.values().stream().allMatch(VectorLoop::isEmpty)) {
+        if ((peers == null || peers.isEmpty()) && vectors.values().stream().allMatch(VectorLoop::isEmpty)) {
             owner = null;
         }
     }

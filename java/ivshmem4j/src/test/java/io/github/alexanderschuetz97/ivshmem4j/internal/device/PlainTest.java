@@ -107,7 +107,7 @@ class PlainTest {
         refused(Code.INVALID_ARGUMENT, "file", () -> Ivshmem.plain(file.toString(), 1L << 60));
         assertEquals(0, Files.size(file));
         assertThrows(IllegalArgumentException.class, () -> Ivshmem.open("nonsense"));
-        assertThrows(UnsupportedOperationException.class, () -> Ivshmem.open("pci:0000:00:0e.0"));
+        refused(Code.NOT_FOUND, "0000:00:0e.0", () -> Ivshmem.open("pci:0000:00:0e.0"));
         refused(Code.NOT_FOUND, missing, () -> Ivshmem.plain(missing, 0));
         assertThrows(IllegalArgumentException.class, () -> Ivshmem.plain(missing, -1));
         assertThrows(IllegalArgumentException.class, () -> Ivshmem.doorbell(missing, -1));
@@ -124,6 +124,18 @@ class PlainTest {
         assertThrows(UnsupportedOperationException.class, () -> Ivshmem.windowsPCI(device, Runnable::run));
         assertThrows(UnsupportedOperationException.class, () -> Ivshmem.windowsPCI(device, (thread, e) -> { }));
         assertThrows(UnsupportedOperationException.class, () -> Ivshmem.windowsPCI(device, null, null));
+    }
+
+    @Test
+    void aDeviceOfALinuxGuestThatIsNotThereIsNotFound() {
+        // Whether there are any depends on the machine that this runs on.
+        final int devices = Ivshmem.linuxListPCI().size();
+        if (devices == 0) {
+            refused(Code.NOT_FOUND, "no ivshmem device", () -> Ivshmem.open("auto"));
+        }
+        refused(Code.NOT_FOUND, "no ivshmem device", () -> Ivshmem.open("pci:" + devices));
+        assertThrows(IllegalArgumentException.class, () -> Ivshmem.open("pci:0?colour=red"));
+        assertThrows(NullPointerException.class, () -> Ivshmem.linuxPCI(null));
     }
 
     private static void refused(

@@ -14,11 +14,20 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Executor;
 
-/** Memory and interrupts of a client of a server. */
-public final class DoorbellMemory implements IvshmemMemory {
+/**
+ * A device of any kind: a file, a client of a server, a device of a guest.
+ *
+ * <p>The native library knows what the kinds can do, and says so of what one cannot do; there are no kinds here, but
+ * for files: there, as in 1.2, one may register what will never be called.
+ */
+public final class DeviceMemory implements IvshmemMemory {
 
     private final NativeDevice device;
     private final Dispatch dispatch;
+    private final boolean receives;
+    private final boolean knowsPeers;
+    /** Why it cannot be interrupted; null when it can, and for files. */
+    private final String finding;
 
     /**
      * Takes over a device.
@@ -27,10 +36,13 @@ public final class DoorbellMemory implements IvshmemMemory {
      * @param executor for callbacks, or null for threads of this library
      * @param handler for what callbacks throw, or null to print it
      */
-    public DoorbellMemory(final long handle, final Executor executor, final UncaughtExceptionHandler handler) {
+    public DeviceMemory(final long handle, final Executor executor, final UncaughtExceptionHandler handler) {
         device = new NativeDevice(handle, this::close);
         try {
-            dispatch = new Dispatch(handle, executor, new Handler(handler));
+            receives = NativeLibrary.deviceSupportsInterrupts(handle);
+            knowsPeers = NativeLibrary.deviceKnowsPeers(handle);
+            finding = NativeLibrary.deviceInterruptFinding(handle);
+            dispatch = new Dispatch(handle, knowsPeers, executor, new Handler(handler));
         } catch (final RuntimeException | Error e) {
             device.close();
             throw e;
@@ -58,19 +70,23 @@ public final class DoorbellMemory implements IvshmemMemory {
 
     @Override
     public boolean hasOwnPeerID() {
-        device.checkOpen();
-        return true;
+        return NativeLibrary.deviceOwnId(device.handle()) >= 0;
     }
 
     @Override
     public int getOwnPeerID() {
-        return NativeLibrary.deviceOwnId(device.handle());
+        final int id = NativeLibrary.deviceOwnId(device.handle());
+        if (id < 0) {
+            throw new UnsupportedOperationException("this memory has no peer id: "
+                + (finding == null ? "connect to a server for one" : finding));
+        }
+        return id;
     }
 
     @Override
     public boolean knowsOtherPeers() {
         device.checkOpen();
-        return true;
+        return knowsPeers;
     }
 
     @Override
@@ -90,13 +106,12 @@ public final class DoorbellMemory implements IvshmemMemory {
 
     @Override
     public boolean knowsOtherPeerVectors() {
-        device.checkOpen();
-        return true;
+        return knowsOtherPeers();
     }
 
     @Override
     public int getVectors(final int peer) {
-        if (peer == getOwnPeerID()) {
+        if (peer >= 0 && peer == NativeLibrary.deviceOwnId(device.handle())) {
             return getOwnVectors();
         }
         final int vectors = NativeLibrary.devicePeerVectors(device.handle(), peer);
@@ -110,7 +125,7 @@ public final class DoorbellMemory implements IvshmemMemory {
     @Override
     public int getOwnVectors() {
         device.checkOpen();
-        return NativeLibrary.deviceVectors(device.handle());
+        return receives ? NativeLibrary.deviceVectors(device.handle()) : 0;
     }
 
     @Override
@@ -121,7 +136,7 @@ public final class DoorbellMemory implements IvshmemMemory {
     @Override
     public boolean supportsInterrupts() {
         device.checkOpen();
-        return true;
+        return receives;
     }
 
     @Override
@@ -132,6 +147,13 @@ public final class DoorbellMemory implements IvshmemMemory {
     @Override
     public void registerInterruptServiceRoutine(final int vector, final InterruptServiceRoutine isr) {
         Objects.requireNonNull(isr, "isr");
+        device.checkOpen();
+        if (finding != null) {
+            throw new UnsupportedOperationException("this device cannot be interrupted: " + finding);
+        }
+        if (!receives) {
+            return;
+        }
         if (!isVectorValid(vector)) {
             throw new IvshmemException(Code.UNKNOWN_VECTOR,
                 "this device has no vector " + vector + ": it has " + getOwnVectors() + ", counted from 0");
@@ -146,7 +168,14 @@ public final class DoorbellMemory implements IvshmemMemory {
 
     @Override
     public void registerPeerConnectionListener(final PeerConnectionListener listener) {
-        dispatch.add(Objects.requireNonNull(listener, "listener"), this);
+        Objects.requireNonNull(listener, "listener");
+        device.checkOpen();
+        if (knowsPeers) {
+            dispatch.add(listener, this);
+        } else if (receives || finding != null) {
+            // Says why.
+            getPeers();
+        }
     }
 
     @Override

@@ -1,0 +1,61 @@
+//! The devices of a Linux guest.
+
+use ivshmem::pci::{Finding, PciDevice, devices};
+use jni::objects::{JClass, JObjectArray, JString};
+use jni::{Env, NativeMethod, native_method};
+
+use crate::error::{BridgeError, Throw};
+
+pub(crate) const METHODS: &[NativeMethod] =
+    &[native_method! { static fn pci_devices() -> JString[], error_policy = Throw }];
+
+/// So many strings for each device; null stands for what there is not.
+const FACTS: usize = 9;
+
+fn pci_devices<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+) -> Result<JObjectArray<'local, JString<'local>>, BridgeError> {
+    let facts: Vec<_> = devices()?.iter().flat_map(facts).collect();
+    let array = JObjectArray::<JString>::new(env, facts.len(), JString::null())?;
+    for (index, fact) in facts.iter().enumerate() {
+        if let Some(fact) = fact {
+            let fact = env.new_string(fact)?;
+            array.set_element(env, index, &fact)?;
+            // A guest may have more devices than a native method has references.
+            env.delete_local_ref(fact);
+        }
+    }
+    Ok(array)
+}
+
+/// In the order that `LinuxIvshmemPCIDevice.java` expects.
+fn facts(device: &PciDevice) -> [Option<String>; FACTS] {
+    [
+        Some(device.address().to_string()),
+        Some(device.size().to_string()),
+        Some(device.revision().to_string()),
+        Some(device.vectors().map_or(-1, i32::from).to_string()),
+        device.driver().map(str::to_string),
+        device.iommu_group().map(str::to_string),
+        device.memory().err().as_ref().map(named),
+        device.sending().err().as_ref().map(named),
+        device.receiving().err().as_ref().map(named),
+    ]
+}
+
+/// A finding as Java's string.
+pub(crate) fn text<'local>(
+    env: &mut Env<'local>,
+    finding: Option<&Finding>,
+) -> Result<JString<'local>, BridgeError> {
+    Ok(match finding {
+        Some(finding) => env.new_string(named(finding))?,
+        None => JString::null(),
+    })
+}
+
+/// The name for programs, the text for people.
+fn named(finding: &Finding) -> String {
+    format!("{}: {finding}", finding.name())
+}
