@@ -1,8 +1,8 @@
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 /// Why a guest could not do what it should.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// This machine cannot run guests at all. A test is skipped then.
@@ -47,6 +47,13 @@ pub enum Error {
     },
 }
 
+/// For tests that unwrap: what a person can read.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 impl Error {
     pub(crate) fn host(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         |source| Self::Host { what: what.into(), source }
@@ -74,8 +81,8 @@ impl Console {
     }
 }
 
-impl std::fmt::Display for Console {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shown { path, tail } = &*self.0;
         write!(f, "\n--- end of the console, all of it is in {}:\n{tail}", path.display())
     }

@@ -18,6 +18,7 @@ mod guest;
 mod initramfs;
 mod link;
 mod packages;
+pub mod peer;
 mod program;
 pub mod protocol;
 mod qemu;

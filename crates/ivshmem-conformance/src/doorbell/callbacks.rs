@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use ivshmem::ErrorKind;
 
-use super::{Fixture, HANG, until};
+use super::{Fixture, HANG, open, until};
 
 pub(super) fn runs(fixture: &dyn Fixture) {
-    let (device, other) = (fixture.open(), fixture.other());
+    let (device, other) = (open(fixture), fixture.other());
     let own = device.own_id().unwrap();
     let (sender, receiver) = mpsc::channel();
     let also = sender.clone();
@@ -32,7 +32,7 @@ pub(super) fn runs(fixture: &dyn Fixture) {
 }
 
 pub(super) fn several(fixture: &dyn Fixture) {
-    let device = fixture.open();
+    let device = open(fixture);
     let (sender, receiver) = mpsc::channel();
     let _registrations = [1, 2, 3].map(|n| {
         let sender = sender.clone();
@@ -45,7 +45,7 @@ pub(super) fn several(fixture: &dyn Fixture) {
 }
 
 pub(super) fn anything(fixture: &dyn Fixture) {
-    let device = Arc::new(fixture.open());
+    let device = Arc::new(open(fixture));
     let own = device.own_id().unwrap();
     let (sender, receiver) = mpsc::channel();
     let (hand_over, own_registration) = mpsc::channel();
@@ -67,7 +67,7 @@ pub(super) fn anything(fixture: &dyn Fixture) {
 }
 
 pub(super) fn dropped(fixture: &dyn Fixture) {
-    let device = fixture.open();
+    let device = open(fixture);
     let own = device.own_id().unwrap();
     let (begun, has_begun) = mpsc::channel();
     let ended = Arc::new(AtomicUsize::new(0));
@@ -86,7 +86,7 @@ pub(super) fn dropped(fixture: &dyn Fixture) {
 }
 
 pub(super) fn panics(fixture: &dyn Fixture) {
-    let device = fixture.open();
+    let device = open(fixture);
     let own = device.own_id().unwrap();
     let (sender, receiver) = mpsc::channel();
     let _bad = device.on_interrupt(0, |_| panic!("a callback that panics, as the test wants")).unwrap();
@@ -99,7 +99,7 @@ pub(super) fn panics(fixture: &dyn Fixture) {
 }
 
 pub(super) fn executor(fixture: &dyn Fixture) {
-    let device = fixture.open();
+    let device = open(fixture);
     let own = device.own_id().unwrap();
     let (jobs, queue) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
     let (waiting, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use ivshmem::ErrorKind;
 
-use super::{Fixture, hang, until};
+use super::{Fixture, hang, open, until};
 
 pub(super) fn wakes(fixture: &dyn Fixture) {
-    let device = fixture.open();
+    let device = open(fixture);
     let own = device.own_id().unwrap();
     let (running, closed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (r, c) = (Arc::clone(&running), Arc::clone(&closed));
@@ -37,7 +37,7 @@ pub(super) fn wakes(fixture: &dyn Fixture) {
 }
 
 pub(super) fn after(fixture: &dyn Fixture) {
-    let device = fixture.open();
+    let device = open(fixture);
     let own = device.own_id().unwrap();
     device.close();
     let errors = [

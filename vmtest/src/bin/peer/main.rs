@@ -1,0 +1,77 @@
+//! `vmtest-peer`: one side of a test, in a guest. The other side, on the host or in another guest, does the same.
+
+mod suites;
+
+use std::io::BufRead;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use ivshmem::PeerId;
+use ivshmem_vmtest::peer::{Role, Side};
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to open, as in `ivshmem::open`.
+    target: String,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Give all ivshmem devices of this guest to vfio-pci.
+    Bind,
+    /// Print the id of the device.
+    Id,
+    /// Do what the lines of the standard input say, with another peer.
+    With { role: Who, other: u16, conversation: u32 },
+    /// The conformance suite of memory.
+    MemorySuite,
+    /// The conformance suite of interrupts; the host is the other peer.
+    DoorbellSuite,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Who {
+    First,
+    Second,
+}
+
+fn main() {
+    let Arguments { target, what } = Arguments::parse();
+    let open = || ivshmem::open(&target).unwrap_or_else(|e| panic!("{target}: {e}"));
+    match what {
+        What::Bind => {
+            for device in ivshmem::pci::devices().expect("sysfs") {
+                device.bind().unwrap_or_else(|e| panic!("{}: {e}", device.address()));
+            }
+        }
+        What::Id => println!("{}", open().own_id().expect("a device with interrupts").0),
+        What::With { role, other, conversation } => {
+            let role = match role {
+                Who::First => Role::First,
+                Who::Second => Role::Second,
+            };
+            converse(Side::new(&open(), PeerId(other), role, conversation));
+        }
+        What::MemorySuite => ivshmem_conformance::memory::run(&suites::Memory(target)),
+        What::DoorbellSuite => ivshmem_conformance::doorbell::run(&suites::Doorbell(target)),
+    }
+}
+
+/// Each line is the name of a method of `Side` and its argument. Answers each with "done".
+fn converse(mut side: Side<'_>) {
+    println!("open");
+    for line in std::io::stdin().lock().lines() {
+        let line = line.expect("the host's lines");
+        let (what, count) = line.split_once(' ').unwrap_or((&line, "0"));
+        let count = count.parse().expect("a number");
+        match what {
+            "exchange" => side.exchange(count),
+            "burst" => side.burst(count),
+            "sums" => side.sums(count),
+            "words" => side.words(),
+            _ => panic!("there is no {what:?}"),
+        }
+        println!("done");
+    }
+}
