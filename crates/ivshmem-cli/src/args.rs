@@ -7,8 +7,8 @@ use ivshmem::device::Device;
 use crate::output::Out;
 use crate::values::bytes;
 use crate::{
-    Failure, bind, completions, dump, fill, info, list, listen, manual, peers, ping, read, ring, serve,
-    status, watch, write,
+    Failure, bind, completions, doctor, dump, fill, info, list, listen, manual, peers, ping, read, ring,
+    serve, status, watch, write,
 };
 
 const AFTER_HELP: &str = "\
@@ -23,7 +23,8 @@ Targets:
 
 Offsets, lengths and sizes are bytes: 4096, 0x1000 or 4K; K, M, G and T are powers of 1024.
 
-Exit status: 0 done; 1 failed; 2 wrong arguments; 3 what was waited for did not come in time.";
+Exit status: 0 done; 1 failed; 2 wrong arguments; 3 what was waited for did not come in time; \
+4 doctor found a problem.";
 
 /// Share memory and interrupts with QEMU virtual machines.
 #[derive(Parser, Debug)]
@@ -50,6 +51,7 @@ pub(crate) enum Verb {
     Listen(listen::Listen),
     Ping(ping::Ping),
     Status(status::Status),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Manual(manual::Manual),
 }
@@ -71,6 +73,7 @@ impl Verb {
             Self::Listen(verb) => verb.run(out),
             Self::Ping(verb) => verb.run(out),
             Self::Status(verb) => verb.run(out),
+            Self::Doctor(verb) => verb.run(out),
             Self::Completions(verb) => verb.run(out),
             Self::Manual(verb) => verb.run(),
         }

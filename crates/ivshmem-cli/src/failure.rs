@@ -53,6 +53,10 @@ pub(crate) enum Failure {
     NoStatus { socket: PathBuf, source: io::Error },
     #[error("what {} sends is no status ({why}); name the socket of `ivshmem-server --status SOCKET`", .socket.display())]
     BadStatus { socket: PathBuf, why: String },
+    #[error("{text:?} has no size: {why}")]
+    BadSize { text: String, why: String },
+    #[error("{problems} problems found")]
+    Unwell { problems: usize },
     #[error("{came} of {count} {what} came in time")]
     TooFew { what: &'static str, count: u64, came: u64 },
 }
@@ -78,6 +82,7 @@ impl Failure {
             // Whoever read our output has seen enough, as in `ivshmem listen .. | head -1`.
             Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::TooFew { .. } | Self::NoAnswer { .. } => Exit::TimeOver,
+            Self::Unwell { .. } => Exit::Unwell,
             _ => Exit::Failed,
         }
     }
@@ -90,6 +95,7 @@ pub(crate) enum Exit {
     Failed = 1,
     WrongArguments = 2,
     TimeOver = 3,
+    Unwell = 4,
 }
 
 impl From<Exit> for ExitCode {

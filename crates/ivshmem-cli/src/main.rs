@@ -13,6 +13,7 @@ mod values;
 
 mod bind;
 mod completions;
+mod doctor;
 mod dump;
 mod fill;
 mod info;

@@ -97,6 +97,13 @@ const ROWS: &[Row] = &[
         missing: "/nonexistent/socket",
         prints: Prints::Facts,
     },
+    Row {
+        verb: "doctor",
+        good: "{doorbell}",
+        wrong: "{doorbell} --phys-bits 64",
+        missing: "other:/nonexistent",
+        prints: Prints::Facts,
+    },
     Row { verb: "completions", good: "zsh", wrong: "tcsh", missing: "", prints: Prints::Text },
     Row { verb: "manual", good: "{dir}", wrong: "", missing: "/nonexistent/dir", prints: Prints::Nothing },
 ];

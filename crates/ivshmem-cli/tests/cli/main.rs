@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
 mod arguments;
+mod doctor;
 mod every_verb;
 mod guests;
 mod interrupts;

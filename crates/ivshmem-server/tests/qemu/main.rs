@@ -39,7 +39,6 @@ mod client;
 mod crowd;
 mod daemon;
 mod descriptors;
-mod hostile;
 mod limits;
 mod machine;
 mod member;

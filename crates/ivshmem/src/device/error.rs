@@ -143,7 +143,7 @@ pub enum OpenError {
         expected: u16,
     },
     /// No device of this guest is what the selector says.
-    #[error("cannot find PCI device {selector:?}: {problem}")]
+    #[error("no ivshmem device {selector:?}: {problem}")]
     NoDevice {
         /// What was asked for.
         selector: String,
@@ -151,7 +151,7 @@ pub enum OpenError {
         problem: String,
     },
     /// The selector names no device, or not only one.
-    #[error("{selector:?} does not name one PCI device: {problem}")]
+    #[error("{selector:?} does not name a device: {problem}")]
     BadSelector {
         /// What was asked for.
         selector: String,

@@ -13,10 +13,10 @@ pub(super) fn select<'a>(devices: &'a [PciDevice], selector: &str) -> Result<&'a
             "this machine has no ivshmem device; give it one with QEMU's -device ivshmem-doorbell or ivshmem-plain"
                 .to_string()
         }
-        [] => format!("no ivshmem device of this machine is that; there is {}", list(devices)),
+        [] => format!("no ivshmem device is that; there is {}", list(devices)),
         _ => {
-            let problem = format!("{} are that; name one of {}", matching.len(), list(devices));
-            return Err(OpenError::BadSelector { selector: selector.to_string(), problem });
+            let text = format!("it is {} of several devices; name one of {}", matching.len(), list(devices));
+            return Err(OpenError::BadSelector { selector: selector.to_string(), problem: text });
         }
     };
     Err(OpenError::NoDevice { selector: selector.to_string(), problem })

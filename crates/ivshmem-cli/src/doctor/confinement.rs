@@ -1,0 +1,111 @@
+//! What may forbid access although a file's mode allows it: security modules.
+
+use std::fs;
+use std::path::Path;
+
+use super::Finding;
+
+/// Why a user was refused whom the mode of a file does not refuse.
+pub(super) fn refused(path: &Path) -> Finding {
+    let profile = fs::read_to_string("/proc/self/attr/current").unwrap_or_default();
+    let profile = match profile.trim_end_matches(['\0', '\n']) {
+        "" => "no profile is known".to_owned(),
+        profile => format!("its profile is {profile}"),
+    };
+    Finding::problem(
+        "security-module",
+        format!(
+            "the mode of {} lets this program in, and the kernel does not: a security module forbids it ({profile})",
+            path.display()
+        ),
+        "AppArmor: allow the path in the profile; SELinux: ausearch -m avc tells what to allow; a sandbox (systemd, \
+         Landlock, snap, flatpak): run outside of it; dmesg often has the reason",
+    )
+}
+
+/// What libvirt's machines may be forbidden, which is not seen from this program. `root` is where the system's files are.
+pub(super) fn of_machines(path: &Path, root: &Path) -> Vec<Finding> {
+    [apparmor(path, root), selinux(path, root)].into_iter().flatten().collect()
+}
+
+/// Where libvirt's machines have their rules, and where an administrator adds some.
+const APPARMOR_RULES: &str = "etc/apparmor.d/abstractions/libvirt-qemu";
+const APPARMOR_LOCAL: &str = "etc/apparmor.d/local/abstractions/libvirt-qemu";
+
+fn apparmor(path: &Path, root: &Path) -> Option<Finding> {
+    let enabled = fs::read_to_string(root.join("sys/module/apparmor/parameters/enabled")).ok()?;
+    if enabled.trim() != "Y" || !root.join(APPARMOR_RULES).exists() {
+        return None;
+    }
+    let path = path.display().to_string();
+    // libvirt lets a machine have what its description names: <shmem> is not among that.
+    let local = fs::read_to_string(root.join(APPARMOR_LOCAL)).unwrap_or_default();
+    let is_allowed = local.lines().any(|line| {
+        let rule = line.trim().trim_start_matches("owner ").trim_matches('"');
+        rule.strip_prefix(&path).is_some_and(|rest| rest.starts_with([' ', '"', '\t']))
+    });
+    (!is_allowed).then(|| {
+        Finding::note(
+            "apparmor",
+            format!("AppArmor confines libvirt's machines here, and no local rule lets them have {path}"),
+            format!("as root: echo '{path} rw,' >>/{APPARMOR_LOCAL} and restart the machine"),
+        )
+    })
+}
+
+fn selinux(path: &Path, root: &Path) -> Option<Finding> {
+    let enforcing = fs::read_to_string(root.join("sys/fs/selinux/enforce")).ok()?;
+    if enforcing.trim() != "1" {
+        return None;
+    }
+    let mut label = [0; 256];
+    let length = rustix::fs::getxattr(path, "security.selinux", &mut label).unwrap_or(0);
+    let label = String::from_utf8_lossy(&label[..length]);
+    let label = label.trim_end_matches('\0');
+    (!label.contains(":svirt_")).then(|| {
+        let path = path.display();
+        Finding::note(
+            "selinux",
+            format!("SELinux is enforcing, and {path} has the label {label:?}, which machines may not use"),
+            format!("as root: chcon -t svirt_image_t {path} (to last: semanage fcontext -a -t svirt_image_t {path})"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, file: &str, text: &str) {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn apparmor_is_noted_until_a_local_rule_names_the_path() {
+        let root = tempfile::tempdir().unwrap();
+        let path = Path::new("/dev/shm/x");
+        let names = || of_machines(path, root.path()).iter().map(|finding| finding.name).collect::<Vec<_>>();
+        assert!(names().is_empty(), "no AppArmor");
+        write(root.path(), "sys/module/apparmor/parameters/enabled", "Y\n");
+        assert!(names().is_empty(), "no libvirt");
+        write(root.path(), APPARMOR_RULES, "");
+        assert_eq!(names(), ["apparmor"]);
+        write(root.path(), APPARMOR_LOCAL, "/dev/shm/xy rw,\n");
+        assert_eq!(names(), ["apparmor"]);
+        write(root.path(), APPARMOR_LOCAL, "/dev/shm/xy rw,\n  /dev/shm/x rw,\n");
+        assert!(names().is_empty());
+    }
+
+    #[test]
+    fn selinux_is_noted_when_it_enforces_and_the_label_is_another() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        write(root.path(), "sys/fs/selinux/enforce", "0");
+        assert!(of_machines(&file, root.path()).is_empty());
+        write(root.path(), "sys/fs/selinux/enforce", "1");
+        assert_eq!(of_machines(&file, root.path())[0].name, "selinux");
+    }
+}

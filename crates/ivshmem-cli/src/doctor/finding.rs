@@ -1,0 +1,54 @@
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::output::Out;
+
+/// Something that is wrong, or that may be.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    /// In kebab case. It stays the same.
+    pub name: &'static str,
+    pub severity: Severity,
+    /// What is there, with its value and the limit.
+    pub cause: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// Something does not work.
+    Problem,
+    /// Something may not work, which cannot be seen from here.
+    Note,
+}
+
+impl Finding {
+    pub(super) fn problem(name: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name, severity: Severity::Problem, cause: cause.into(), remedy: remedy.into() }
+    }
+
+    pub(super) fn note(name: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::problem(name, cause, remedy) }
+    }
+
+    pub(super) fn print(&self, out: &mut Out) -> Result<(), Failure> {
+        let (word, colour) = match self.severity {
+            Severity::Problem => ("problem", AnsiColor::Red),
+            Severity::Note => ("note", AnsiColor::Yellow),
+        };
+        let word = out.paint(Style::new().bold().fg_color(Some(colour.into())), word);
+        out.line(format_args!("{word}: {}", self.name))?;
+        out.line(format_args!("  cause:  {}", self.cause))?;
+        out.line(format_args!("  remedy: {}\n", self.remedy))
+    }
+
+    pub(super) fn object(&self) -> Value {
+        let severity = match self.severity {
+            Severity::Problem => "problem",
+            Severity::Note => "note",
+        };
+        json!({ "name": self.name, "severity": severity, "cause": self.cause, "remedy": self.remedy })
+    }
+}

@@ -1,0 +1,121 @@
+//! The ivshmem devices of this guest.
+
+use std::fs::File;
+use std::path::Path;
+
+use ivshmem::device::OpenError;
+use ivshmem::pci::{self, PciDevice};
+
+use super::users::User;
+use super::{Doctor, Finding, Report};
+use crate::values::units;
+
+pub(super) fn examine(doctor: &Doctor, report: &mut Report) -> Result<(), OpenError> {
+    let devices = pci::devices()?;
+    let selector = doctor.target.as_deref().and_then(|target| target.strip_prefix("pci:"));
+    match (&devices[..], selector) {
+        ([], _) => report.add([no_device(doctor.target.is_some())]),
+        (_, Some(selector)) => {
+            one(&pci::find(selector.split('?').next().unwrap_or_default())?, doctor, report)
+        }
+        ([device], None) => one(device, doctor, report),
+        (several, None) => {
+            report.add([several_devices(several, doctor.target.is_some())]);
+            several.iter().for_each(|device| one(device, doctor, report));
+        }
+    }
+    Ok(())
+}
+
+fn no_device(wanted: bool) -> Finding {
+    let cause = "this machine has no ivshmem device (PCI 1af4:1110)";
+    let remedy = "in a guest: give the machine one, with QEMU's -device ivshmem-doorbell or ivshmem-plain; on the host: \
+                  name a file or a server, as in ivshmem doctor plain:/dev/shm/x or doorbell:/run/ivshmem.sock";
+    if wanted {
+        Finding::problem("no-device", cause, remedy)
+    } else {
+        Finding::note("no-device", cause, remedy)
+    }
+}
+
+/// Only who asks for `auto` cannot be served.
+fn several_devices(devices: &[PciDevice], wanted: bool) -> Finding {
+    let list = devices.iter().map(|device| format!("{} ({})", device.address(), units(device.size())));
+    let cause =
+        format!("there are {} ivshmem devices: {}", devices.len(), list.collect::<Vec<_>>().join(", "));
+    let first = devices[0].address();
+    let remedy = format!("name one: pci:{first}, or by its size: pci:size=SIZE");
+    if wanted {
+        Finding::problem("several-devices", cause, remedy)
+    } else {
+        Finding::note("several-devices", cause, remedy)
+    }
+}
+
+fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
+    let mut findings: Vec<Finding> = Vec::new();
+    for state in [device.memory(), device.sending(), device.receiving()] {
+        let Err(finding) = state else { continue };
+        let finding = translated(device, &finding);
+        // What forbids the memory forbids the rest as well.
+        if !findings.iter().any(|known| known.name == finding.name && known.cause == finding.cause) {
+            findings.push(finding);
+        }
+    }
+    if let Some(wanted) = doctor.size.filter(|wanted| *wanted != device.size() && device.size() > 0) {
+        findings.push(Finding::problem(
+            "size-differs",
+            format!(
+                "{} has {} ({} bytes), and {wanted} are wanted",
+                device.address(),
+                units(device.size()),
+                device.size()
+            ),
+            "give all machines the same server or file, and take its size everywhere",
+        ));
+    }
+    if let (Some(wanted), Some(vectors)) = (doctor.vectors, device.vectors())
+        && wanted != vectors
+    {
+        findings.push(Finding::problem(
+            "vectors-differ",
+            format!("{} has {vectors} vectors, and {wanted} are wanted", device.address()),
+            "start the server with -n N and each machine with vectors=N of the same N",
+        ));
+    }
+    report.add(findings);
+}
+
+/// What the library found, as a finding of the doctor. The library's text has cause and remedy in one line.
+fn translated(device: &PciDevice, found: &pci::Finding) -> Finding {
+    if let pci::Finding::NotPermitted { path } = found
+        && let Some(finding) = denied_by_cgroup(path)
+    {
+        return finding;
+    }
+    let text = found.to_string();
+    let (cause, remedy) = text.split_once(": ").unwrap_or((&text, "see docs/linux-guest.md"));
+    let cause = format!("{}: {cause}", device.address());
+    match found {
+        // An ivshmem-plain has no interrupts, and one that somebody uses is in order.
+        pci::Finding::NoVectors | pci::Finding::HeldElsewhere { .. } => {
+            Finding::note(found.name(), cause, remedy)
+        }
+        _ => Finding::problem(found.name(), cause, remedy),
+    }
+}
+
+/// A device node that its mode lets this user open, and its control group does not.
+fn denied_by_cgroup(path: &Path) -> Option<Finding> {
+    const EPERM: i32 = 1;
+    let error = File::options().read(true).write(true).open(path).err()?;
+    let allowed = User::own().stopped_at(path).is_none();
+    (error.raw_os_error() == Some(EPERM) && allowed).then(|| {
+        Finding::problem(
+            "cgroup-denied",
+            format!("the device list of this program's control group forbids {}", path.display()),
+            "allow it: DeviceAllow=PATH rw in a systemd unit, --device PATH for a container, cgroup_device_acl in \
+             /etc/libvirt/qemu.conf",
+        )
+    })
+}

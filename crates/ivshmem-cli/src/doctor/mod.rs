@@ -1,0 +1,130 @@
+//! `doctor`: what usually goes wrong, looked for and explained.
+//!
+//! Each known failure has a name that stays the same, a cause and a remedy. What is looked at is only looked at: nothing
+//! is created, grown or written.
+
+mod address_width;
+mod confinement;
+mod file;
+mod finding;
+mod guest;
+mod server;
+mod space;
+mod users;
+mod words;
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::args::Format;
+use crate::output::Out;
+use crate::values::bytes;
+
+use finding::{Finding, Severity};
+use words::Region;
+
+/// Look for what usually goes wrong, and say how to put it right
+///
+/// Looks at a file, a server, or a device of this guest, and prints what is wrong with it and the arguments for QEMU and
+/// libvirt that fit it. Exit status 4 when something is wrong. docs/cli.md lists all findings.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Doctor {
+    /// plain:PATH, doorbell:SOCKET, or pci:ADDRESS and auto in a guest [default: the devices of this guest]
+    target: Option<String>,
+    /// How large the memory is meant to be
+    #[arg(long, value_parser = bytes)]
+    size: Option<u64>,
+    /// How many vectors each peer is meant to have
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    vectors: Option<u16>,
+    /// Who runs QEMU and must get at a file or socket as well [default: libvirt-qemu or qemu, if there is one]
+    #[arg(long, value_name = "NAME")]
+    qemu_user: Option<String>,
+    /// Address bits of the machine's processor; 40 is QEMU's default
+    #[arg(long, value_name = "BITS", default_value = "40", value_parser = clap::value_parser!(u32).range(32..=52))]
+    phys_bits: u32,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What was found out.
+#[derive(Default)]
+struct Report {
+    findings: Vec<Finding>,
+    /// What could be learnt about the memory, for the arguments that fit it.
+    region: Option<Region>,
+}
+
+impl Report {
+    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.findings.extend(findings);
+    }
+}
+
+impl Doctor {
+    pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
+        let report = self.examine()?;
+        if self.format.json {
+            out.json(&self.object(&report))?;
+        } else {
+            self.print(&report, out)?;
+        }
+        match report.findings.iter().filter(|finding| finding.severity == Severity::Problem).count() {
+            0 => Ok(()),
+            problems => Err(Failure::Unwell { problems }),
+        }
+    }
+
+    fn examine(&self) -> Result<Report, Failure> {
+        let mut report = Report::default();
+        let (kind, rest) = self.target.as_deref().unwrap_or("auto").split_once(':').unwrap_or(("", ""));
+        match kind {
+            "plain" if !rest.is_empty() => {
+                let (path, size) = plain(rest)?;
+                file::examine(&PathBuf::from(path), self.size.or(size), self, &mut report);
+            }
+            "doorbell" if !rest.is_empty() => server::examine(&PathBuf::from(rest), self, &mut report),
+            // Whatever else there is: the library knows it, or says what targets look like.
+            "pci" => guest::examine(self, &mut report)?,
+            _ if self.target.as_deref().is_none_or(|target| target == "auto") => {
+                guest::examine(self, &mut report)?;
+            }
+            // No target at all: the library says what targets look like.
+            _ => drop(ivshmem::open(self.target.as_deref().unwrap_or_default())?),
+        }
+        if let Some(region) = &report.region {
+            let finding = address_width::examine(region.size, self.phys_bits);
+            report.add(finding);
+        }
+        Ok(report)
+    }
+
+    fn print(&self, report: &Report, out: &mut Out) -> Result<(), Failure> {
+        for finding in &report.findings {
+            finding.print(out)?;
+        }
+        if report.findings.is_empty() {
+            out.line("nothing is wrong, as far as can be seen from here")?;
+        }
+        report.region.as_ref().map_or(Ok(()), |region| region.print(out))
+    }
+
+    fn object(&self, report: &Report) -> Value {
+        let findings: Vec<Value> = report.findings.iter().map(Finding::object).collect();
+        let mut object = json!({ "target": self.target, "findings": findings });
+        if let Some(region) = &report.region {
+            region.add_to(&mut object);
+        }
+        object
+    }
+}
+
+/// Path and size of a plain target. Opening it as it stands might create the file.
+fn plain(rest: &str) -> Result<(&str, Option<u64>), Failure> {
+    let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let size = options.split('&').find_map(|option| option.strip_prefix("size="));
+    let size = size.map(bytes).transpose().map_err(|why| Failure::BadSize { text: rest.to_owned(), why })?;
+    Ok((path, size))
+}

@@ -1,0 +1,133 @@
+//! Every finding of a guest is provoked for real, named, and gone after its remedy.
+
+use ivshmem_server::Server;
+use ivshmem_vmtest::{Ending, Guest, GuestBuilder, Iommu, Program, can_run};
+use tempfile::TempDir;
+
+use super::ivshmem;
+
+/// A server with two vectors, and a guest with the command and a device at it.
+fn described(name: &str) -> (TempDir, Server, GuestBuilder) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("server");
+    let server = Server::builder(&socket).size(1 << 20).vectors(2).start().unwrap();
+    let guest = Guest::builder(name).program(ivshmem()).doorbell(&socket, 2);
+    (folder, server, guest)
+}
+
+/// What the doctor in a guest finds: names, and with which status it ends. `asked` are its arguments.
+#[track_caller]
+fn found(guest: &Guest, asked: &[&str]) -> (Vec<String>, Ending, String) {
+    let output =
+        guest.output(Program::new("/bin/ivshmem").args(["doctor", "--json"]).args(asked.to_vec())).unwrap();
+    // A name is the value behind its key; none of them needs quoting.
+    let names =
+        output.out.split("\"name\":\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+    (names.collect(), output.ending, output.out)
+}
+
+#[track_caller]
+fn finds(guest: &Guest, asked: &[&str], names: &[&str]) -> String {
+    let (found, ending, report) = found(guest, asked);
+    assert_eq!(found, names, "{report}");
+    let is_well = !report.contains("\"severity\":\"problem\"");
+    assert_eq!(ending, Ending::Status(if is_well { 0 } else { 4 }), "{report}");
+    report
+}
+
+#[test]
+fn an_unbound_device_is_bound_by_the_remedy() {
+    if !can_run("an_unbound_device_is_bound_by_the_remedy") {
+        return;
+    }
+    let (_folder, _server, guest) = described("doctor");
+    let guest = guest.boot().unwrap();
+    let report = finds(&guest, &[], &["not-bound"]);
+    assert!(report.contains("run ivshmem bind 0000:00:05.0"), "{report}");
+    guest.sh("ivshmem bind 0000:00:05.0").unwrap();
+    finds(&guest, &["auto", "--size", "1M", "--vectors", "2"], &[]);
+    finds(&guest, &["--size", "2M", "--vectors", "3"], &["size-differs", "vectors-differ"]);
+
+    // Somebody else receives, which is in order.
+    let listening = guest.spawn(Program::new("/bin/ivshmem").args(["listen", "auto"])).unwrap();
+    guest
+        .sh("while [ -z \"$(ls -l /proc/*/fd 2>/dev/null | grep /dev/vfio/vfio)\" ]; do sleep 0.1; done")
+        .unwrap();
+    finds(&guest, &[], &["held-elsewhere"]);
+    drop(listening);
+    guest.sh("while ls -l /proc/*/fd 2>/dev/null | grep -q /dev/vfio/vfio; do sleep 0.1; done").unwrap();
+    finds(&guest, &[], &[]);
+
+    // A control group whose list of devices is empty but for what every program needs.
+    let group = "/tmp/devices/none";
+    guest
+        .sh("mkdir /tmp/devices; mount -t cgroup -o devices none /tmp/devices; mkdir /tmp/devices/none")
+        .unwrap();
+    guest.sh(&format!("echo a >{group}/devices.deny; echo 'c 1:* rwm' >{group}/devices.allow")).unwrap();
+    let inside = format!("echo $$ >{group}/tasks; exec ivshmem doctor --json");
+    let report = guest.output(Program::shell(&inside)).unwrap();
+    assert_eq!(
+        (report.ending, report.out.matches("\"cgroup-denied\"").count()),
+        (Ending::Status(4), 1),
+        "{}",
+        report.out
+    );
+    guest.sh(&format!("echo 'c *:* rw' >{group}/devices.allow")).unwrap();
+    let report = guest.output(Program::shell(&inside)).unwrap();
+    assert_eq!(report.ending, Ending::Status(0), "{}", report.out);
+}
+
+#[test]
+fn several_devices_are_told_by_their_addresses() {
+    if !can_run("several_devices_are_told_by_their_addresses") {
+        return;
+    }
+    let (folder, _server, guest) = described("several");
+    let plain = folder.path().join("plain");
+    let guest = guest.plain(&plain, 4 << 20).boot().unwrap();
+    let report = finds(&guest, &["auto"], &["several-devices", "not-bound", "no-vectors"]);
+    assert!(report.contains("0000:00:05.0 (1M), 0000:00:06.0 (4M)"), "{report}");
+    // Named, each is told alone; memory without interrupts is no problem.
+    finds(&guest, &["pci:size=4M"], &["no-vectors"]);
+    finds(&guest, &["pci:00:05.0"], &["not-bound"]);
+}
+
+#[test]
+fn what_the_machine_lacks_is_named() {
+    if !can_run("what_the_machine_lacks_is_named") {
+        return;
+    }
+    let guest = Guest::builder("nothing").program(ivshmem()).boot().unwrap();
+    finds(&guest, &[], &["no-device"]);
+    finds(&guest, &["auto"], &["no-device"]);
+    drop(guest);
+
+    let (_folder, _server, guest) = described("no-iommu");
+    let guest = guest.iommu(Iommu::None).boot().unwrap();
+    let report = finds(&guest, &[], &["no-iommu"]);
+    assert!(report.contains("-device intel-iommu"), "{report}");
+    drop(guest);
+
+    let (_folder, _server, guest) = described("no-remapping");
+    let guest = guest.iommu(Iommu::IntelWithoutRemapping).boot().unwrap();
+    guest.sh("ivshmem bind auto").unwrap();
+    finds(&guest, &[], &["no-interrupt-remapping"]);
+    guest.sh("echo 1 >/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts").unwrap();
+    finds(&guest, &[], &[]);
+}
+
+#[test]
+fn memory_without_addresses_is_told() {
+    if !can_run("memory_without_addresses_is_told") {
+        return;
+    }
+    // The translator's processor has 40 address bits.
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("server");
+    let _server = Server::builder(&socket).size(1 << 40).vectors(2).start().unwrap();
+    let guest = Guest::builder("too-large").program(ivshmem()).doorbell(&socket, 2).boot().unwrap();
+    let (names, ending, report) = found(&guest, &[]);
+    assert!(names.contains(&"no-memory".to_owned()), "{report}");
+    assert_eq!(ending, Ending::Status(4));
+    assert!(report.contains("make it smaller"), "{report}");
+}
