@@ -10,3 +10,4 @@ mod log;
 mod memory;
 mod names;
 mod status;
+mod systemd;
