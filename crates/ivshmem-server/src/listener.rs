@@ -83,9 +83,9 @@ impl Listener {
     pub(crate) fn inherited(fd: OwnedFd) -> Result<Self, Error> {
         let examining = "examining the socket of the service manager";
         let listens = socket_type(&fd) == Ok(SocketType::STREAM) && socket_acceptconn(&fd) == Ok(true);
-        let address = getsockname(&fd).map_err(Error::io(examining))?;
-        let address =
-            SocketAddrUnix::try_from(address).ok().filter(|_| listens).ok_or(Error::NotAListener)?;
+        let address = getsockname(&fd).ok().filter(|_| listens);
+        let address = address.and_then(|address| SocketAddrUnix::try_from(address).ok());
+        let address = address.ok_or(Error::NotAListener)?;
         fcntl_setfl(&fd, fcntl_getfl(&fd).map_err(Error::io(examining))? | OFlags::NONBLOCK)
             .map_err(Error::io(examining))?;
         let path = address.path_bytes().map(|path| PathBuf::from(OsStr::from_bytes(path)));
