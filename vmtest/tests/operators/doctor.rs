@@ -131,3 +131,32 @@ fn memory_without_addresses_is_told() {
     assert_eq!(ending, Ending::Status(4));
     assert!(report.contains("make it smaller"), "{report}");
 }
+
+#[test]
+fn confined_machines_are_noted_until_the_remedy() {
+    if !can_run("confined_machines_are_noted_until_the_remedy") {
+        return;
+    }
+    // Debian's kernel has AppArmor switched on; what libvirt installs is one file.
+    let rules = "/etc/apparmor.d/abstractions/libvirt-qemu";
+    let guest = Guest::builder("apparmor").program(ivshmem()).file(rules, "").boot().unwrap();
+    guest.sh("truncate -s 4096 /dev/shm/x; mkdir -p /etc/apparmor.d/local/abstractions").unwrap();
+    let report = finds(&guest, &["plain:/dev/shm/x"], &["apparmor"]);
+    let start = report.find("echo '").unwrap();
+    let end = start + report[start..].find(" and restart").unwrap();
+    guest.sh(&report[start..end]).unwrap();
+    finds(&guest, &["plain:/dev/shm/x"], &[]);
+    drop(guest);
+
+    let mut guest = Guest::builder("selinux").program(ivshmem());
+    for argument in ["security=selinux", "selinux=1", "enforcing=1"] {
+        guest = guest.kernel_argument(argument);
+    }
+    let guest = guest.boot().unwrap();
+    guest.sh("truncate -s 4096 /dev/shm/x; mount -t selinuxfs none /sys/fs/selinux").unwrap();
+    let report = finds(&guest, &["plain:/dev/shm/x"], &["selinux"]);
+    assert!(report.contains("chcon -t svirt_image_t /dev/shm/x"), "{report}");
+    // There is no policy here by which a label could be given.
+    guest.sh("echo 0 >/sys/fs/selinux/enforce").unwrap();
+    finds(&guest, &["plain:/dev/shm/x"], &[]);
+}
