@@ -2,7 +2,7 @@
 # A line "name: ## text" is what `make help` prints.
 
 .DEFAULT_GOAL := help
-.PHONY: help build install uninstall demo test dist lint doc bench fuzz audit clean
+.PHONY: help build install uninstall demo test dist lint doc bench fuzz soak audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ bench: ## measure against bare baselines of the same run; fails when a goal is n
 fuzz: ## fuzz both ends of the protocol, 10 minutes each (SECONDS_EACH=n changes that)
 	@scripts/install test
 	@scripts/fuzz $(or $(SECONDS_EACH),600)
+
+soak: ## long forms of tests, 60 seconds each: hostile clients beside honest ones (SECONDS_EACH=n changes that)
+	@scripts/install test
+	@scripts/soak $(or $(SECONDS_EACH),60)
 
 audit: ## known advisories against the dependencies; needs the advisory database from the network
 	@scripts/deny advisories

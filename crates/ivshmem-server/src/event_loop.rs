@@ -174,6 +174,15 @@ impl EventLoop {
             self.client_left(id);
             return;
         }
+        // No client of this protocol sends anything. What is left unread could hold the client's own end of the connection,
+        // which would then stay open when its process is gone.
+        if flags.contains(EventFlags::IN) {
+            if self.log.admits(Kind::ComingAndGoing) {
+                tracing::warn!(client = %id, "client has sent something, which none may; closing its connection");
+            }
+            self.client_left(id);
+            return;
+        }
         // A send that the kernel refuses makes the socket report room. To believe that would be to ask without a pause.
         if !self.refused_by_kernel.contains(&id) {
             self.look_what_is_read(id);
@@ -227,7 +236,7 @@ impl EventLoop {
     fn make_room(&mut self, socket: &OwnedFd) -> Result<(PeerId, Newcomer), Refusal> {
         let who = self.door.admit(socket)?;
         let id = self.engine.connect(who.uid)?;
-        let flags = EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let newcomer = Newcomer::new(who, self.about.server.vectors).and_then(|newcomer| {
             epoll::add(&self.epoll, socket, EventData::new_u64(id.0.into()), flags)?;
             Ok(newcomer)

@@ -27,7 +27,7 @@ impl TurnedAway {
 
     /// Keeps a connection to which the refusal was sent.
     pub(crate) fn keep(&mut self, epoll: BorrowedFd<'_>, socket: OwnedFd) {
-        let flags = EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         if epoll::add(epoll, &socket, EventData::new_u64(self.next_token), flags).is_ok() {
             self.by_token.insert(self.next_token, socket);
             self.next_token += 1;
@@ -40,7 +40,8 @@ impl TurnedAway {
     /// Something has happened to the connection with this token.
     pub(crate) fn event(&mut self, token: u64, flags: EventFlags) {
         let Some(socket) = self.by_token.get(&token) else { return };
-        let gone = flags.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR);
+        // Who sends something is no QEMU that waits for a word.
+        let gone = flags.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR | EventFlags::IN);
         // While the kernel reports a read, it still holds one byte of what was read.
         if gone || socket::unread(socket).is_ok_and(|bytes| bytes <= 1) {
             self.by_token.remove(&token);

@@ -39,6 +39,7 @@ mod client;
 mod crowd;
 mod daemon;
 mod descriptors;
+mod hostile;
 mod limits;
 mod machine;
 mod member;

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::socket::send;
 use ivshmem::wire::Refusal;
 use ivshmem_server::{Builder, Server};
 use tempfile::TempDir;
@@ -180,19 +181,29 @@ fn one_client_too_many_is_told_so_by_the_version_and_harms_nobody() {
 }
 
 #[test]
-fn what_a_client_sends_is_ignored_and_its_end_of_sending_is_its_leave() {
+fn who_sends_anything_or_ends_its_sending_has_left() {
     let (_dir, builder) = new();
     let server = builder.start().unwrap();
     let mut witness = Client::greeted(server.path(), 1);
-    let mut talker = Client::greeted(server.path(), 1);
-    witness.read_until_peers_are([1], 1);
-    talker.stream.set_nonblocking(true).unwrap();
-    while talker.stream.write(&[0xff; 4096]).is_ok() {}
-    Client::greeted(server.path(), 1);
-    witness.read_until(|witness| witness.gone.contains(&2));
-    assert!(witness.peers.contains_key(&1));
-    talker.stream.shutdown(Shutdown::Write).unwrap();
-    witness.read_until_peers_are([], 1);
+    for how in ["bytes", "many bytes", "its own end", "a half shut"] {
+        let mut talker = Client::greeted(server.path(), 1);
+        witness.read_until_peers_are([talker.id], 1);
+        match how {
+            "bytes" => talker.stream.write_all(b"?").unwrap(),
+            "many bytes" => {
+                talker.stream.set_nonblocking(true).unwrap();
+                while talker.stream.write(&[0xff; 4096]).is_ok() {}
+            }
+            // The descriptor on its way keeps the connection open though this process has no other.
+            "its own end" => drop(send(talker.stream.as_fd(), b"?", Some(talker.stream.as_fd())).unwrap()),
+            _ => talker.stream.shutdown(Shutdown::Write).unwrap(),
+        }
+        if how == "its own end" {
+            drop(talker);
+        }
+        witness.read_until_peers_are([], 1);
+    }
+    eventually("nothing is left of them", || server.status().unwrap().clients == 1);
 }
 
 #[test]
