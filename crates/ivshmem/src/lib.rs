@@ -90,13 +90,34 @@ pub mod pci {
     pub use crate::device::pci::{Finding, PciAddress, PciDevice, devices, find};
 }
 
-/// Opens what one string names: `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:SELECTOR`, or `auto` for the
-/// only ivshmem device of this guest. For command lines and configuration files. `windows:NUMBER` gives `Unsupported`
-/// as yet.
+/// An ivshmem device of the Windows guest this runs in, through virtio-win's driver: its memory and its interrupts.
+///
+/// The selector is an index (`0`), the path of the device's interface (`\\\\?\\pci#...`), a size (`size=64M`), an
+/// address (`00:05.0`) where Windows tells it, or nothing when there is only one device.
+///
+/// # Examples
+/// ```no_run
+/// let device = ivshmem::windows("").open()?;
+/// device.memory().write(0, b"hello")?;
+/// device.ring(0, 1)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn windows(selector: &str) -> device::Windows {
+    device::windows::windows(selector)
+}
+
+/// The ivshmem devices of a Windows guest: which there are, and why one cannot be opened; see also [`windows()`].
+pub mod windows {
+    pub use crate::device::windows::{DriverError, WindowsDevice, devices, find};
+}
+
+/// Opens what one string names: `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:SELECTOR`, or `windows:SELECTOR`,
+/// or `auto` for the only ivshmem device of this guest. For command lines and configuration files.
 ///
 /// Options stand behind a `?` and are joined by `&`. A plain target takes `size=BYTES`, decimal or 0x..., with K, M, G
 /// or T behind the number, and `readonly`. A pci target, whose selector [`pci()`](pci()) explains, takes `cache=wc` or
-/// `cache=uncached`, and `memory-only`.
+/// `cache=uncached`, and `memory-only`; a windows target, whose selector [`windows()`](windows()) explains, takes
+/// `cache=cached`, `cache=wc` or `cache=uncached`.
 ///
 /// # Errors
 /// [`OpenError`](device::OpenError): of the kind `InvalidArgument` when the string names nothing, otherwise what

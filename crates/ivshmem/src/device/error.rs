@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::pci::{Finding, PciAddress};
+use super::windows::DriverError;
 use crate::ErrorKind;
 use crate::doorbell::ConnectionError;
 use crate::wire::MAX_VECTORS;
@@ -166,9 +167,17 @@ pub enum OpenError {
         /// The cause and the remedy.
         finding: Finding,
     },
+    /// The driver of a Windows guest's device refused.
+    #[error("{device}: {error}")]
+    Driver {
+        /// The path of the device.
+        device: String,
+        /// The cause and the remedy, with Windows' number.
+        error: DriverError,
+    },
     /// The string names no device.
     #[error(
-        "cannot open {target:?}: {problem}; targets are plain:PATH, plain:PATH?size=64M, doorbell:PATH, pci:ADDRESS and auto"
+        "cannot open {target:?}: {problem}; targets are plain:PATH, plain:PATH?size=64M, doorbell:PATH, pci:ADDRESS, windows:NUMBER and auto"
     )]
     BadTarget {
         /// The string.
@@ -218,6 +227,7 @@ impl OpenError {
             Self::Overloaded { .. } => ErrorKind::TimedOut,
             Self::Server { reason, .. } => reason.kind(),
             Self::Guest { finding, .. } => finding.kind(),
+            Self::Driver { error, .. } => error.kind(),
             Self::BadMemory { .. } => ErrorKind::Protocol,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Io { .. } => ErrorKind::Io,

@@ -5,7 +5,9 @@ mod error;
 mod interrupts;
 pub(crate) mod pci;
 mod plain;
+mod select;
 mod target;
+pub(crate) mod windows;
 
 use std::fmt;
 
@@ -19,6 +21,7 @@ pub(crate) use plain::plain;
 pub(crate) use plain::plain_fd;
 pub(crate) use target::open;
 use target::size;
+pub use windows::Windows;
 
 use crate::region::Memory;
 
@@ -43,6 +46,8 @@ pub enum DeviceKind {
     Doorbell,
     /// A device of a Linux guest, with interrupts where the guest is prepared for them.
     Pci,
+    /// A device of a Windows guest, with interrupts when it has vectors.
+    Windows,
 }
 
 impl Device {
@@ -84,6 +89,7 @@ impl DeviceKind {
             DeviceKind::Plain => "plain",
             DeviceKind::Doorbell => "doorbell",
             DeviceKind::Pci => "pci",
+            DeviceKind::Windows => "windows",
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::pci::{Pci, PciAddress, pci};
+use super::windows::{Windows, windows};
 use super::{Device, OpenError, doorbell, plain};
 use crate::region::CacheMode;
 
@@ -12,7 +13,8 @@ pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
         Some(("doorbell", "")) => Err(bad("the path is missing".to_string())),
         Some(("doorbell", path)) => doorbell::doorbell(Path::new(path)).connect(),
         Some(("pci", rest)) => open_pci(rest).map_err(bad)?.open(),
-        Some(("windows", _)) => Err(OpenError::Unsupported { what: "opening a device of a Windows guest" }),
+        Some(("windows", rest)) => open_windows(rest).map_err(bad)?.open(),
+        _ if target == "auto" && cfg!(windows) => windows("").open(),
         _ if target == "auto" => pci("").open(),
         _ => Err(bad(advice(target))),
     }
@@ -52,6 +54,28 @@ fn open_pci(rest: &str) -> Result<Pci, String> {
     Ok(device)
 }
 
+fn open_windows(rest: &str) -> Result<Windows, String> {
+    // The path of a device has a question mark itself, which a backslash follows.
+    let (selector, options) = match rest.rsplit_once('?') {
+        Some((selector, options)) if !options.starts_with('\\') => (selector, options),
+        _ => (rest, ""),
+    };
+    let mut device = windows(selector);
+    for option in options.split('&').filter(|o| !o.is_empty()) {
+        device = device.cache(match option {
+            "cache=cached" => CacheMode::Cached,
+            "cache=wc" => CacheMode::WriteCombined,
+            "cache=uncached" => CacheMode::Uncached,
+            _ => {
+                return Err(format!(
+                    "there is no option {option:?}; there are cache=cached, cache=wc and cache=uncached"
+                ));
+            }
+        });
+    }
+    Ok(device)
+}
+
 /// Bytes, decimal or hexadecimal, with a power of 1024 behind.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']);
@@ -79,6 +103,9 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 fn advice(target: &str) -> String {
     if PciAddress::parse(target).is_some() {
         return format!("it is the address of a PCI device; write pci:{target}");
+    }
+    if target.starts_with(r"\\?\pci#") {
+        return format!("it is the path of a Windows device; write windows:{target}");
     }
     let Ok(facts) = Path::new(target).metadata() else {
         return "it begins with none of the forms below".to_string();
@@ -156,6 +183,8 @@ mod tests {
             ("0000:00:05.0".into(), "write pci:0000:00:05.0".into()),
             ("00:05.0".into(), "write pci:00:05.0".into()),
             ("pci:0?cache=cached".into(), "cache=wc".into()),
+            (r"\\?\pci#1".into(), r"write windows:\\?\pci#1".into()),
+            ("windows:0?cache=fast".into(), "cache=cached".into()),
             ("plain:".into(), "the path is missing".into()),
             ("doorbell:".into(), "the path is missing".into()),
             ("plain:/x?size=1Z".into(), "no size".into()),
@@ -182,6 +211,20 @@ mod tests {
             let error = open(target).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
             assert!(error.to_string().contains("-device ivshmem-doorbell"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_windows_target_may_have_a_path_with_a_question_mark() {
+        let path = r"\\?\pci#ven_1af4&dev_1110#3&11583659&0&28#{df576976-569d-4672-95a0-f57e4ea0b210}";
+        let text = |device: Windows| format!("{device:?}");
+        for (rest, expected) in [
+            (path.to_string(), windows(path)),
+            (format!("{path}?cache=wc"), windows(path).cache(CacheMode::WriteCombined)),
+            ("1?cache=uncached".to_string(), windows("1").cache(CacheMode::Uncached)),
+            ("?cache=cached".to_string(), windows("")),
+        ] {
+            assert_eq!(text(open_windows(&rest).unwrap()), text(expected), "{rest}");
         }
     }
 

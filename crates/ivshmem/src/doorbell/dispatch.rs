@@ -1,20 +1,17 @@
-//! The doorbell of one device, and its one thread: it receives from the server, if there is one, and calls the
-//! callbacks.
+//! The doorbell of one device, and its one thread: it calls the callbacks, and serves the link to the server where
+//! there is one.
 
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Instant;
 
 use super::callbacks::{Callback, Executor, Function};
-use super::connection::{Connection, Greeted, receive_changes};
-use super::reconnect::{Absence, Reconnect, Return};
 use super::session::Session;
 use super::shared::{Shared, WAKE};
-use super::{DoorbellError, Peer, PeerEvent, RawInterrupt, Registration, wait};
+use super::{DoorbellError, Peer, PeerEvent, Registration, wait};
 use crate::PeerId;
-use crate::sys::linux::epoll;
+use crate::sys::poller;
 
 /// Sends and receives the interrupts of one device. Closed by `close` or by dropping it.
 pub(crate) struct Doorbell {
@@ -25,16 +22,6 @@ pub(crate) struct Doorbell {
 }
 
 impl Doorbell {
-    pub(crate) fn start(
-        connection: Connection,
-        session: Arc<Session>,
-        reconnect: Option<Reconnect>,
-    ) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::new(session)?);
-        epoll::add(&shared.epoll, &connection, SERVER)?;
-        Self::dispatch(Dispatcher { shared, link: Link::Up(connection), reconnect })
-    }
-
     /// The doorbell of a device that no server talks to: it has the vectors of this session and no others, ever.
     pub(crate) fn without_server(session: Session) -> std::io::Result<Self> {
         let silent = session.vectors() == 0;
@@ -42,11 +29,12 @@ impl Doorbell {
         if silent {
             return Ok(Self { shared, dispatcher: None, thread: Mutex::new(None) });
         }
-        Self::dispatch(Dispatcher { shared, link: Link::Down, reconnect: None })
+        Self::dispatch(shared, None)
     }
 
-    fn dispatch(dispatcher: Dispatcher) -> std::io::Result<Self> {
-        let shared = Arc::clone(&dispatcher.shared);
+    /// `link` is told as [`LINK`] when the poller of `shared` says so.
+    pub(super) fn dispatch(shared: Arc<Shared>, link: Option<Box<dyn Link>>) -> std::io::Result<Self> {
+        let dispatcher = Dispatcher { shared: Arc::clone(&shared), link };
         let thread =
             thread::Builder::new().name("ivshmem-doorbell".into()).spawn(move || dispatcher.run())?;
         Ok(Self { shared, dispatcher: Some(thread.thread().id()), thread: Mutex::new(Some(thread)) })
@@ -92,8 +80,9 @@ impl Doorbell {
         self.shared.on_peer(Callback::new(function, None))
     }
 
-    pub(crate) fn raw_interrupt(&self, vector: u16) -> Result<RawInterrupt, DoorbellError> {
-        RawInterrupt::new(&self.shared, vector)
+    #[cfg(target_os = "linux")]
+    pub(crate) fn raw_interrupt(&self, vector: u16) -> Result<super::RawInterrupt, DoorbellError> {
+        super::RawInterrupt::new(&self.shared, vector)
     }
 
     #[cfg(feature = "tokio")]
@@ -127,34 +116,38 @@ impl fmt::Debug for Doorbell {
     }
 }
 
+/// What a dispatcher serves beside the vectors: the link to a server.
+pub(super) trait Link: Send {
+    /// Takes what there is to take. Called when the poller says so.
+    fn receive(&mut self, shared: &Shared);
+
+    /// Does what is due; when to call again.
+    fn step(&mut self, shared: &Shared) -> Option<Instant>;
+}
+
+/// The poller's token of a link.
+pub(super) const LINK: u64 = WAKE + 1;
+
 /// What the dispatcher thread owns.
 struct Dispatcher {
     shared: Arc<Shared>,
-    link: Link,
-    reconnect: Option<Reconnect>,
-}
-
-/// The connection to the server.
-enum Link {
-    Up(Connection),
-    Away(Absence),
-    Down,
+    link: Option<Box<dyn Link>>,
 }
 
 impl Dispatcher {
     fn run(mut self) {
-        let mut ready = Vec::with_capacity(epoll::BATCH);
+        let mut ready = Vec::with_capacity(poller::BATCH);
         let mut deadline = None;
         while !self.shared.is_closed() {
-            if epoll::wait(&self.shared.epoll, &mut ready, deadline).is_err() {
-                // The descriptor is our own, so this cannot happen while it is open.
+            if poller::wait(&self.shared.poller, &mut ready, deadline).is_err() {
+                // The poller is our own, so this cannot happen while it is open.
                 return;
             }
             for token in &ready {
                 match (*token, &mut self.link) {
                     (WAKE, _) => return,
-                    (SERVER, Link::Up(_)) => self.receive(),
-                    (SERVER, _) => {}
+                    (LINK, Some(link)) => link.receive(&self.shared),
+                    (LINK, None) => {}
                     (vector, _) => {
                         if let Ok(vector) = u16::try_from(vector) {
                             self.shared.deliver(vector);
@@ -162,55 +155,7 @@ impl Dispatcher {
                     }
                 }
             }
-            deadline = self.come_back();
+            deadline = self.link.as_mut().and_then(|link| link.step(&self.shared));
         }
-    }
-
-    fn receive(&mut self) {
-        let Link::Up(connection) = &mut self.link else { return };
-        let Ok(session) = self.shared.session() else { return };
-        let vectors = session.vectors();
-        let (changes, result) = receive_changes(connection, &session);
-        self.shared.watch_late(vectors, session.vectors());
-        for change in changes {
-            self.tell(change);
-        }
-        if let Err(reason) = result {
-            if let Link::Up(connection) = &self.link {
-                let _ = epoll::remove(&self.shared.epoll, connection);
-            }
-            self.link = if self.reconnect.is_some() { Link::Away(Absence::new()) } else { Link::Down };
-            self.tell(PeerEvent::ServerGone { reason });
-        }
-    }
-
-    /// Tries to reach a server that went away; when to call again.
-    fn come_back(&mut self) -> Option<Instant> {
-        let (Link::Away(absence), Some(how)) = (&mut self.link, &self.reconnect) else { return None };
-        let epoll = &self.shared.epoll;
-        let watch = |socket: BorrowedFd<'_>| drop(epoll::add(epoll, socket, SERVER));
-        let unwatch = |socket: BorrowedFd<'_>| drop(epoll::remove(epoll, socket));
-        match absence.step(how, watch, unwatch) {
-            Return::Later(at) => return Some(at),
-            Return::OtherMemory => {
-                self.link = Link::Down;
-                self.tell(PeerEvent::MemoryReplaced);
-            }
-            Return::Same(Greeted { connection, session, .. }) => {
-                let id = session.own_id();
-                let _ = epoll::add(&self.shared.epoll, connection.as_fd(), SERVER);
-                self.link = Link::Up(connection);
-                self.shared.reconnect(session);
-                self.tell(PeerEvent::Reconnected { id });
-            }
-        }
-        None
-    }
-
-    fn tell(&self, event: PeerEvent) {
-        self.shared.peer_events.deliver(&event, || true);
     }
 }
-
-/// The token of the server's socket, the old one or the one that is greeting.
-const SERVER: u64 = WAKE + 1;

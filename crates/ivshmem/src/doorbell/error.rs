@@ -55,6 +55,27 @@ pub enum DoorbellError {
         /// How many this device has now.
         vectors: u16,
     },
+    /// The driver of a Windows guest has fewer slots for events than the device has vectors.
+    #[error(
+        "vector {vector} cannot be received: Windows' driver has {slots} slots for events, and this device got them \
+         for {vectors} vectors, counted from 0; let others ring one of those"
+    )]
+    NoSlot {
+        /// The vector that was asked for.
+        vector: u16,
+        /// How many can be received.
+        vectors: u16,
+        /// How many the driver has for all of its users.
+        slots: u16,
+    },
+    /// The device was removed from the virtual machine, or its driver stopped.
+    #[error(
+        "the device is gone (error {code}): it was removed, or its driver stopped; close it, and open it anew when it is back"
+    )]
+    DeviceGone {
+        /// What the system said.
+        code: u32,
+    },
     /// A vector has one kind of reader at a time, and this one has another.
     #[error("vector {vector} is read by {reader}; {} first, or use another vector", .reader.remedy())]
     Busy {
@@ -82,7 +103,10 @@ impl DoorbellError {
                 ErrorKind::Unsupported
             }
             Self::UnknownPeer { .. } => ErrorKind::UnknownPeer,
-            Self::UnknownPeerVector { .. } | Self::UnknownVector { .. } => ErrorKind::UnknownVector,
+            Self::UnknownPeerVector { .. } | Self::UnknownVector { .. } | Self::NoSlot { .. } => {
+                ErrorKind::UnknownVector
+            }
+            Self::DeviceGone { .. } => ErrorKind::NotFound,
             Self::Busy { .. } => ErrorKind::Busy,
             Self::Io { source, .. } => kind_of(source),
         }

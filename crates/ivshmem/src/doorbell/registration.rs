@@ -12,7 +12,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(super) fn new(unregister: impl FnOnce() + Send + Sync + 'static) -> Self {
         Self { unregister: Some(Box::new(unregister)) }
     }

@@ -1,6 +1,5 @@
 //! What all users of one doorbell share: the callers' threads, the dispatcher, registrations and raw readers.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
@@ -9,7 +8,8 @@ use super::claim::Claim;
 use super::session::Session;
 use super::{DoorbellError, PeerEvent, Reader, Registration};
 use crate::PeerId;
-use crate::sys::linux::{epoll, eventfd};
+use crate::sys::event::{self, Event};
+use crate::sys::poller::{self, Poller};
 use crate::wire::MAX_VECTORS;
 
 pub(super) struct Shared {
@@ -17,11 +17,11 @@ pub(super) struct Shared {
     session: RwLock<Arc<Session>>,
     closed: AtomicBool,
     vectors: Box<[Vector]>,
-    pub(super) peer_events: Callbacks<PeerEvent>,
-    pub(super) epoll: OwnedFd,
+    peer_events: Callbacks<PeerEvent>,
+    pub(super) poller: Poller,
     /// Ends the dispatcher's sleep when the device is closed.
-    wake: OwnedFd,
-    /// Which vectors the epoll watches, or will as soon as they exist. Locked after a callback list, never before.
+    wake: Event,
+    /// Which vectors the poller watches, or will as soon as they exist. Locked after a callback list, never before.
     watched: Mutex<Box<[bool]>>,
 }
 
@@ -31,20 +31,20 @@ pub(super) struct Vector {
     pub(super) callbacks: Callbacks<u16>,
 }
 
-/// Tokens of the epoll below this are vectors.
+/// Tokens of the poller below this are vectors.
 pub(super) const WAKE: u64 = MAX_VECTORS as u64;
 
 impl Shared {
     pub(super) fn new(session: Arc<Session>) -> std::io::Result<Self> {
-        let (epoll, wake) = (epoll::create()?, eventfd::create()?);
-        epoll::add(&epoll, &wake, WAKE)?;
+        let (poller, wake) = (poller::create()?, event::create()?);
+        poller::add(&poller, &wake, WAKE)?;
         let vector = |_| Vector { claim: Claim::default(), callbacks: Callbacks::new() };
         Ok(Self {
             session: RwLock::new(session),
             closed: AtomicBool::new(false),
             vectors: (0..MAX_VECTORS).map(vector).collect(),
             peer_events: Callbacks::new(),
-            epoll,
+            poller,
             wake,
             watched: Mutex::new(vec![false; usize::from(MAX_VECTORS)].into()),
         })
@@ -74,6 +74,7 @@ impl Shared {
         Ok((&self.vectors[usize::from(vector)], session))
     }
 
+    #[cfg(target_os = "linux")]
     pub(super) fn claim(&self, vector: u16) -> &Claim {
         &self.vectors[usize::from(vector)].claim
     }
@@ -81,12 +82,18 @@ impl Shared {
     /// Calls the vector's callbacks when it was rung.
     pub(super) fn deliver(&self, vector: u16) {
         let Ok((reader, session)) = self.vector(vector) else { return };
-        let Ok(fd) = session.own(vector) else { return };
+        let Ok(interrupt) = session.own(vector) else { return };
         // A descriptor that cannot be read any more, whatever a hostile server made it, is not worth more than silence.
-        let reached_nobody = reader.callbacks.deliver(&vector, || eventfd::take(fd).unwrap_or(false));
+        let reached_nobody = reader.callbacks.deliver(&vector, || event::take(interrupt).unwrap_or(false));
         if reached_nobody {
-            let _ = eventfd::ring(fd);
+            let _ = event::ring(interrupt);
         }
+    }
+
+    /// Calls those who listen for peers.
+    #[cfg(target_os = "linux")]
+    pub(super) fn tell(&self, event: &PeerEvent) {
+        self.peer_events.deliver(event, || true);
     }
 
     pub(super) fn on_interrupt(
@@ -123,7 +130,7 @@ impl Shared {
         if self.closed.swap(true, Ordering::AcqRel) {
             return false;
         }
-        let _ = eventfd::ring(self.wake.as_fd());
+        let _ = event::ring(event::borrow(&self.wake));
         for vector in &self.vectors {
             vector.callbacks.close();
         }
@@ -137,6 +144,7 @@ impl Shared {
     }
 
     /// A new session for the old one. What is pending goes over, waits begin anew, callbacks are watched as before.
+    #[cfg(target_os = "linux")]
     pub(super) fn reconnect(&self, new: Arc<Session>) {
         self.replace(new, false);
     }
@@ -149,16 +157,16 @@ impl Shared {
         }
         for vector in 0..session.vectors() {
             let (Ok(old), Ok(fresh)) = (session.own(vector), new.own(vector)) else { continue };
-            if eventfd::take(old).unwrap_or(false) {
-                let _ = eventfd::ring(fresh);
+            if event::take(old).unwrap_or(false) {
+                let _ = event::ring(fresh);
             }
         }
         for vector in (0..MAX_VECTORS).filter(|v| watched[usize::from(*v)]) {
             if let Ok(old) = session.own(vector) {
-                let _ = epoll::remove(&self.epoll, old);
+                let _ = poller::remove(&self.poller, old);
             }
             if let Ok(fresh) = new.own(vector) {
-                let _ = epoll::add(&self.epoll, fresh, vector.into());
+                let _ = poller::add(&self.poller, fresh, vector.into());
             }
         }
         let old = std::mem::replace(&mut *session, new);
@@ -169,7 +177,7 @@ impl Shared {
     fn watch(&self, vector: u16) -> Result<(), DoorbellError> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let session = self.session()?;
-        let added = epoll::add(&self.epoll, session.own(vector)?, vector.into());
+        let added = poller::add(&self.poller, session.own(vector)?, vector.into());
         added.map_err(|source| DoorbellError::Io { doing: "watch a vector", source })?;
         watched[usize::from(vector)] = true;
         Ok(())
@@ -179,18 +187,19 @@ impl Shared {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched[usize::from(vector)] = false;
         let session = self.session.read().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(fd) = session.own(vector) {
-            let _ = epoll::remove(&self.epoll, fd);
+        if let Ok(interrupt) = session.own(vector) {
+            let _ = poller::remove(&self.poller, interrupt);
         }
     }
 
     /// Vectors that callbacks were registered for, that a new session did not have at first, and now has.
+    #[cfg(target_os = "linux")]
     pub(super) fn watch_late(&self, from: u16, to: u16) {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(session) = self.session() else { return };
         for vector in (from..to).filter(|v| watched[usize::from(*v)]) {
-            if let Ok(fd) = session.own(vector) {
-                let _ = epoll::add(&self.epoll, fd, vector.into());
+            if let Ok(interrupt) = session.own(vector) {
+                let _ = poller::add(&self.poller, interrupt, vector.into());
             }
         }
     }

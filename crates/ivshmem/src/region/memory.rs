@@ -119,6 +119,9 @@ impl Memory {
     /// nobody. The addresses stay taken until the last view is dropped. For callers, such as a Java virtual machine,
     /// whose running accesses nobody can wait for.
     ///
+    /// On Windows, where a driver made the mapping, nothing can take its place: the shared pages stay until the last view
+    /// is dropped.
+    ///
     /// # Errors
     /// [`MemoryError::Detach`] when the system has no room for the change. The region is closed then, too; the shared
     /// pages stay until the last view is dropped.

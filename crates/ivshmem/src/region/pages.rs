@@ -80,6 +80,22 @@ impl Region {
     }
 }
 
+#[cfg(windows)]
+// SAFETY: a Mapping ends on drop only, or with the process; a driver that is stopped keeps it until then.
+unsafe impl Pages for crate::sys::windows::driver::Mapping {
+    fn start(&self) -> NonNull<u8> {
+        self.start()
+    }
+
+    fn len(&self) -> usize {
+        self.size()
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+}
+
 #[cfg(target_os = "linux")]
 // SAFETY: a Mapping unmaps on drop only, and nobody else has its address.
 unsafe impl Pages for crate::sys::linux::mapping::Mapping {

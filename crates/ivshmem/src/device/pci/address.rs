@@ -10,6 +10,18 @@ pub struct PciAddress {
 }
 
 impl PciAddress {
+    /// An address in domain 0, when there can be such.
+    #[cfg(windows)]
+    pub(crate) fn new(bus: u32, device: u32, function: u32) -> Option<Self> {
+        let address = Self {
+            domain: 0,
+            bus: bus.try_into().ok()?,
+            device: device.try_into().ok()?,
+            function: function.try_into().ok()?,
+        };
+        (address.device < 32 && address.function < 8).then_some(address)
+    }
+
     /// Reads `0000:00:05.0`, or `00:05.0` in domain 0. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let (rest, function) = text.rsplit_once('.')?;

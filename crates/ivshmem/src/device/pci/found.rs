@@ -1,5 +1,6 @@
 use super::{Finding, Pci, PciAddress};
 use crate::device::OpenError;
+use crate::device::select::select;
 
 /// One ivshmem device of this guest, as it was when it was looked for.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ pub fn devices() -> Result<Vec<PciDevice>, OpenError> {
 /// # Errors
 /// As [`devices`]; [`OpenError::NoDevice`] and [`OpenError::BadSelector`], with the devices there are.
 pub fn find(selector: &str) -> Result<PciDevice, OpenError> {
-    Ok(super::select::select(&devices()?, selector)?.clone())
+    Ok(select(&devices()?, selector)?.clone())
 }
 
 impl PciDevice {

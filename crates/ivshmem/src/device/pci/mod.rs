@@ -104,6 +104,12 @@ pub(super) struct Guest {
 }
 
 impl Guest {
+    /// Of a device whose interrupts end with its doorbell.
+    #[cfg(windows)]
+    pub(super) fn new(sending: Result<(), Finding>, receiving: Result<(), Finding>) -> Self {
+        Self { sending, receiving, polling: Polling::new() }
+    }
+
     /// Lets another process receive the device's interrupts.
     pub(super) fn close(&self) {
         #[cfg(target_os = "linux")]

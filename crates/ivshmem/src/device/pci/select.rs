@@ -1,62 +1,39 @@
-//! Which device a selector means.
+//! How a PCI device is chosen.
 
 use super::{PciAddress, PciDevice};
-use crate::device::OpenError;
-use crate::device::size;
+use crate::device::select::Selectable;
 
-/// The one device that the selector names among all there are, in address order.
-pub(super) fn select<'a>(devices: &'a [PciDevice], selector: &str) -> Result<&'a PciDevice, OpenError> {
-    let matching = matching(devices, selector)?;
-    let problem = match matching[..] {
-        [one] => return Ok(one),
-        [] if devices.is_empty() => {
-            "this machine has no ivshmem device; give it one with QEMU's -device ivshmem-doorbell or ivshmem-plain"
-                .to_string()
-        }
-        [] => format!("no ivshmem device is that; there is {}", list(devices)),
-        _ => {
-            let text = format!("it is {} of several devices; name one of {}", matching.len(), list(devices));
-            return Err(OpenError::BadSelector { selector: selector.to_string(), problem: text });
-        }
-    };
-    Err(OpenError::NoDevice { selector: selector.to_string(), problem })
-}
+impl Selectable for PciDevice {
+    const NONE: &str = "give it one with QEMU's -device ivshmem-doorbell or ivshmem-plain";
+    const NAMES: &str = "its address (0000:00:05.0 or 00:05.0), its index (0) or its size (size=64M), \
+                         or by nothing when there is only one";
 
-fn matching<'a>(devices: &'a [PciDevice], selector: &str) -> Result<Vec<&'a PciDevice>, OpenError> {
-    let bad = |problem: String| OpenError::BadSelector { selector: selector.to_string(), problem };
-    if selector.is_empty() {
-        return Ok(devices.iter().collect());
+    fn size(&self) -> u64 {
+        self.size
     }
-    if let Some(text) = selector.strip_prefix("size=") {
-        let size = size(text).map_err(bad)?;
-        return Ok(devices.iter().filter(|device| device.size() == size).collect());
-    }
-    if let Some(address) = PciAddress::parse(selector) {
-        return Ok(devices.iter().filter(|device| device.address() == address).collect());
-    }
-    if selector.bytes().all(|b| b.is_ascii_digit()) {
-        // One too large for any number is too large for any list.
-        let index = selector.parse().unwrap_or(usize::MAX);
-        return Ok(devices.get(index).into_iter().collect());
-    }
-    Err(bad(
-        "a device is named by its address (0000:00:05.0 or 00:05.0), its index (0) or its size (size=64M), \
-             or by nothing when there is only one"
-            .to_string(),
-    ))
-}
 
-fn list(devices: &[PciDevice]) -> String {
-    let name = |(index, device): (usize, &PciDevice)| {
-        format!("{} (index {index}, size={})", device.address(), device.size())
-    };
-    devices.iter().enumerate().map(name).collect::<Vec<_>>().join(", ")
+    fn address(&self) -> Option<PciAddress> {
+        Some(self.address)
+    }
+
+    fn is_name(_: &str) -> bool {
+        false
+    }
+
+    fn is_named(&self, _: &str) -> bool {
+        false
+    }
+
+    fn name(&self) -> String {
+        self.address.to_string()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::device::select::select;
 
     fn device(address: &str, size: u64) -> PciDevice {
         PciDevice {
@@ -98,11 +75,11 @@ mod tests {
                 assert!(error.to_string().contains(part), "{error} has no {part}");
             }
         }
-        for selector in ["x", "size=", "size=1Z", "-1", "00:40.0"] {
+        for selector in ["x", "size=", "size=1Z", "-1", "00:40.0", "\\\\?\\pci"] {
             let error = select(&devices, selector).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
         }
-        let error = select(&[], "").unwrap_err();
+        let error = select::<PciDevice>(&[], "").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.to_string().contains("-device ivshmem-doorbell"), "{error}");
     }

@@ -7,6 +7,9 @@ use std::time::Instant;
 use rustix::event::epoll;
 use rustix::io::Errno;
 
+/// A set of descriptors to wait for.
+pub type Poller = OwnedFd;
+
 /// A new set of descriptors to wait for, closed on exec.
 pub fn create() -> io::Result<OwnedFd> {
     Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?)

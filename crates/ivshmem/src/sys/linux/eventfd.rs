@@ -13,9 +13,24 @@ use rustix::fs::{CWD, readlinkat_raw};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, write};
 use rustix::path::DecInt;
 
+/// What a platform calls an owned event.
+pub type Event = OwnedFd;
+/// What it calls a borrowed one.
+pub type EventRef<'a> = BorrowedFd<'a>;
+
 /// A new eventfd with counter 0, non-blocking and closed on exec.
 pub fn create() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)
+}
+
+/// A new event that stays raised once it is: an eventfd that nobody takes.
+pub fn create_latch() -> io::Result<OwnedFd> {
+    create()
+}
+
+/// The event without its ownership.
+pub fn borrow(event: &Event) -> EventRef<'_> {
+    event.as_fd()
 }
 
 /// Adds 1 without ever blocking. A counter that is full is a success: the interrupt is pending already.
@@ -64,6 +79,30 @@ pub fn wait_either(
             Ok(_) => return Ok((!fds[0].revents().is_empty(), !fds[1].revents().is_empty())),
             Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// The event, which is taken.
+    Rung,
+    /// The latch.
+    Over,
+    /// The deadline.
+    TimedOut,
+}
+
+/// Waits for the event, and takes it, until a latch is raised or the deadline has passed.
+pub fn wait(event: BorrowedFd<'_>, over: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<Waited> {
+    loop {
+        match wait_either(event, over, deadline)? {
+            (_, true) => return Ok(Waited::Over),
+            (false, false) => return Ok(Waited::TimedOut),
+            // Another thread may have been faster.
+            (true, false) if take(event)? => return Ok(Waited::Rung),
+            (true, false) => {}
         }
     }
 }

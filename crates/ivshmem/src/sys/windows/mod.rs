@@ -1,1 +1,11 @@
-//! Windows: a shell for now; the devices of Windows guests come with the driver client.
+//! Windows: the driver of ivshmem devices by its control codes, events, and the list of devices.
+
+pub mod contract;
+#[cfg(windows)]
+pub mod driver;
+#[cfg(windows)]
+pub mod event;
+#[cfg(windows)]
+pub mod interfaces;
+#[cfg(windows)]
+pub mod poller;

@@ -1,0 +1,71 @@
+//! Which of a guest's devices a selector means.
+
+use super::OpenError;
+use super::pci::PciAddress;
+use super::size;
+
+/// A device that can be chosen by what it is.
+pub(super) trait Selectable {
+    /// What to do when there is none at all.
+    const NONE: &str;
+    /// What a device is named by.
+    const NAMES: &str;
+
+    fn size(&self) -> u64;
+
+    /// Where it is on the bus, if that is known.
+    fn address(&self) -> Option<PciAddress>;
+
+    /// Whether this can be the name of such a device, beside address, index and size.
+    fn is_name(selector: &str) -> bool;
+
+    /// Whether it has this name.
+    fn is_named(&self, name: &str) -> bool;
+
+    /// How a list calls it.
+    fn name(&self) -> String;
+}
+
+/// The one device that the selector names among all there are, in order.
+pub(super) fn select<'a, D: Selectable>(devices: &'a [D], selector: &str) -> Result<&'a D, OpenError> {
+    let matching = matching(devices, selector)?;
+    let problem = match matching[..] {
+        [one] => return Ok(one),
+        [] if devices.is_empty() => format!("this machine has no ivshmem device; {}", D::NONE),
+        [] => format!("no ivshmem device is that; there is {}", list(devices)),
+        _ => {
+            let text = format!("it is {} of several devices; name one of {}", matching.len(), list(devices));
+            return Err(OpenError::BadSelector { selector: selector.to_string(), problem: text });
+        }
+    };
+    Err(OpenError::NoDevice { selector: selector.to_string(), problem })
+}
+
+fn matching<'a, D: Selectable>(devices: &'a [D], selector: &str) -> Result<Vec<&'a D>, OpenError> {
+    let bad = |problem: String| OpenError::BadSelector { selector: selector.to_string(), problem };
+    if selector.is_empty() {
+        return Ok(devices.iter().collect());
+    }
+    if let Some(text) = selector.strip_prefix("size=") {
+        let size = size(text).map_err(bad)?;
+        return Ok(devices.iter().filter(|device| device.size() == size).collect());
+    }
+    if let Some(address) = PciAddress::parse(selector) {
+        return Ok(devices.iter().filter(|device| device.address() == Some(address)).collect());
+    }
+    if selector.bytes().all(|b| b.is_ascii_digit()) {
+        // One too large for any number is too large for any list.
+        let index = selector.parse().unwrap_or(usize::MAX);
+        return Ok(devices.get(index).into_iter().collect());
+    }
+    if D::is_name(selector) {
+        return Ok(devices.iter().filter(|device| device.is_named(selector)).collect());
+    }
+    Err(bad(format!("a device is named by {}", D::NAMES)))
+}
+
+fn list<D: Selectable>(devices: &[D]) -> String {
+    let name =
+        |(index, device): (usize, &D)| format!("{} (index {index}, size={})", device.name(), device.size());
+    devices.iter().enumerate().map(name).collect::<Vec<_>>().join(", ")
+}

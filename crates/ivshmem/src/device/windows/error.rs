@@ -1,0 +1,112 @@
+use crate::ErrorKind;
+
+/// Why the driver of a Windows guest's device refused. The text has Windows' number, the cause and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// The driver has not started the device.
+    #[error(
+        "the driver is not ready (error 21): the device is starting, stopping or has failed; \
+         look at it in the Device Manager"
+    )]
+    NotReady,
+    /// The driver allows one mapping, and somebody has it.
+    #[error(
+        "it is in use (error 548): the driver lets one program at a time have the memory; \
+         close it there, or give the machine another device"
+    )]
+    InUse,
+    /// More than the driver can map.
+    #[error(
+        "the driver cannot map {size} bytes (error 1117): it fails with 4 GiB and more; give the machine a smaller device"
+    )]
+    TooLarge {
+        /// The size of the memory in bytes.
+        size: u64,
+    },
+    /// The memory does not fit into this process.
+    #[error(
+        "Windows has no room for {size} bytes in this process (error 1117): \
+         use a 64-bit program, or give the machine a smaller device"
+    )]
+    NoRoom {
+        /// The size of the memory in bytes.
+        size: u64,
+    },
+    /// The user may not open the device.
+    #[error("no permission to open the device (error 5): run the program as administrator")]
+    NotPermitted,
+    /// The device was removed, or its driver stopped.
+    #[error(
+        "the device is gone (error {code}): it was removed, or its driver stopped; open it anew when it is back"
+    )]
+    Gone {
+        /// What Windows said.
+        code: u32,
+    },
+    /// Something else.
+    #[error("cannot {doing}: {reason}")]
+    Other {
+        /// What was to be done.
+        doing: &'static str,
+        /// What Windows said, with its number.
+        reason: String,
+    },
+}
+
+impl DriverError {
+    /// The kind of this failure, for programs to decide by.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InUse => ErrorKind::Busy,
+            Self::TooLarge { .. } => ErrorKind::Unsupported,
+            Self::NoRoom { .. } => ErrorKind::NoSpace,
+            Self::NotPermitted => ErrorKind::PermissionDenied,
+            Self::Gone { .. } => ErrorKind::NotFound,
+            Self::NotReady | Self::Other { .. } => ErrorKind::Io,
+        }
+    }
+
+    /// What an error of the driver, or of opening it, means. `size` is that of the memory, if it is known.
+    #[cfg(any(windows, test))]
+    pub(super) fn of(error: &std::io::Error, doing: &'static str, size: u64) -> Self {
+        let code = error.raw_os_error().map(i32::cast_unsigned);
+        match code {
+            Some(21) => Self::NotReady,
+            Some(548) => Self::InUse,
+            Some(1117) if size >= TOO_LARGE => Self::TooLarge { size },
+            Some(1117) => Self::NoRoom { size },
+            Some(5) => Self::NotPermitted,
+            Some(code) if crate::sys::windows::contract::is_gone(code) => Self::Gone { code },
+            _ => Self::Other { doing, reason: error.to_string() },
+        }
+    }
+}
+
+/// From here on the driver's arithmetic fails.
+#[cfg(any(windows, test))]
+const TOO_LARGE: u64 = 1 << 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_of_the_driver_has_its_cause_and_remedy() {
+        for (code, size, kind, words) in [
+            (21, 0, ErrorKind::Io, "not ready"),
+            (548, 0, ErrorKind::Busy, "close it there"),
+            (1117, 1 << 32, ErrorKind::Unsupported, "4294967296 bytes"),
+            (1117, 1 << 31, ErrorKind::NoSpace, "64-bit program"),
+            (5, 0, ErrorKind::PermissionDenied, "administrator"),
+            (1617, 0, ErrorKind::NotFound, "is gone"),
+            (2, 0, ErrorKind::NotFound, "is gone"),
+            (87, 0, ErrorKind::Io, "cannot map it"),
+        ] {
+            let error = DriverError::of(&std::io::Error::from_raw_os_error(code), "map it", size);
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.to_string().contains(&format!("error {code}")), "{error} has no number {code}");
+        }
+    }
+}

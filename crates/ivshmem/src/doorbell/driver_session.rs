@@ -1,0 +1,105 @@
+//! What Windows' driver of a device has given: an id, and an event for each vector that can be received.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+
+use super::{DoorbellError, Peer};
+use crate::PeerId;
+use crate::sys::event::{self, Event, EventRef};
+use crate::sys::windows::contract::{self, SLOTS};
+use crate::sys::windows::driver::Driver;
+use crate::wire::MAX_VECTORS;
+
+/// Stays as it is until the device is closed: an empty one takes its place then.
+#[derive(Debug)]
+pub(crate) struct Session {
+    own_id: PeerId,
+    driver: Option<Arc<Driver>>,
+    own: Vec<Event>,
+    /// How many vectors the device has, of which only the first have an event.
+    all: u16,
+    /// Raised once this session is not the device's any more.
+    over: Event,
+}
+
+impl Session {
+    /// One without vectors and without a device.
+    pub(crate) fn new(own_id: PeerId) -> io::Result<Self> {
+        Ok(Self { own_id, driver: None, own: Vec::new(), all: 0, over: event::create_latch()? })
+    }
+
+    /// The session of a device whose first vectors, of `all`, have the events of `own`.
+    pub(crate) fn by_driver(
+        own_id: PeerId,
+        driver: Arc<Driver>,
+        own: Vec<Event>,
+        all: u16,
+    ) -> io::Result<Self> {
+        Ok(Self { driver: Some(driver), own, all, ..Self::new(own_id)? })
+    }
+
+    pub(crate) fn own_id(&self) -> PeerId {
+        self.own_id
+    }
+
+    pub(crate) fn vectors(&self) -> u16 {
+        u16::try_from(self.own.len()).expect("at most 32 events")
+    }
+
+    /// The event of one own vector.
+    pub(crate) fn own(&self, vector: u16) -> Result<EventRef<'_>, DoorbellError> {
+        match self.own.get(usize::from(vector)) {
+            Some(event) => Ok(event::borrow(event)),
+            None if vector < self.all => {
+                Err(DoorbellError::NoSlot { vector, vectors: self.vectors(), slots: SLOTS })
+            }
+            None => Err(DoorbellError::UnknownVector { vector, vectors: self.vectors() }),
+        }
+    }
+
+    /// Raises an interrupt at a peer, or at this device itself. The driver takes any id and vector, and ignores what
+    /// nobody has.
+    pub(crate) fn ring(&self, peer: PeerId, vector: u16) -> Result<(), DoorbellError> {
+        if vector >= MAX_VECTORS {
+            return Err(DoorbellError::UnknownPeerVector { peer, vector, vectors: MAX_VECTORS });
+        }
+        let driver = self.driver.as_ref().ok_or(DoorbellError::Closed)?;
+        // What was written before is visible to whoever is rung, in every cache mode.
+        fence(Ordering::SeqCst);
+        driver.ring(peer.0, vector).map_err(|source| match source.raw_os_error().map(i32::cast_unsigned) {
+            Some(code) if is_gone(code) => DoorbellError::DeviceGone { code },
+            _ => DoorbellError::Io { doing: "ring a peer", source },
+        })
+    }
+
+    pub(crate) fn peers(&self) -> Result<Vec<Peer>, DoorbellError> {
+        Err(DoorbellError::PeersUnknown)
+    }
+
+    pub(crate) fn peer(&self, _: PeerId) -> Result<Option<Peer>, DoorbellError> {
+        Err(DoorbellError::PeersUnknown)
+    }
+
+    pub(crate) fn knows_peers(&self) -> bool {
+        false
+    }
+
+    /// What to wait for beside a vector.
+    pub(crate) fn over(&self) -> EventRef<'_> {
+        event::borrow(&self.over)
+    }
+
+    /// Wakes everyone who waits on this session's vectors.
+    pub(crate) fn end(&self) {
+        // Nothing can fail here but a closed handle.
+        let _ = event::ring(self.over());
+    }
+}
+
+/// A device that could ring before lost its mapping, or does not answer, only when it stopped.
+fn is_gone(code: u32) -> bool {
+    const INVALID_HANDLE: u32 = 6;
+    const NOT_READY: u32 = 21;
+    contract::is_gone(code) || code == INVALID_HANDLE || code == NOT_READY
+}

@@ -1,0 +1,82 @@
+//! The link to a server: what it tells goes to the session and to those who listen, and it is sought when it is gone.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::PeerEvent;
+use super::connection::{Connection, Greeted, receive_changes};
+use super::dispatch::{Doorbell, LINK, Link};
+use super::reconnect::{Absence, Reconnect, Return};
+use super::session::Session;
+use super::shared::Shared;
+use crate::sys::poller;
+
+impl Doorbell {
+    /// The doorbell of a server's client.
+    pub(crate) fn start(
+        connection: Connection,
+        session: Arc<Session>,
+        reconnect: Option<Reconnect>,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::new(session)?);
+        poller::add(&shared.poller, &connection, LINK)?;
+        Self::dispatch(shared, Some(Box::new(Server { state: State::Up(connection), reconnect })))
+    }
+}
+
+/// A server, there or not.
+struct Server {
+    state: State,
+    reconnect: Option<Reconnect>,
+}
+
+enum State {
+    Up(Connection),
+    Away(Absence),
+    Down,
+}
+
+impl Link for Server {
+    fn receive(&mut self, shared: &Shared) {
+        let State::Up(connection) = &mut self.state else { return };
+        let Ok(session) = shared.session() else { return };
+        let vectors = session.vectors();
+        let (changes, result) = receive_changes(connection, &session);
+        shared.watch_late(vectors, session.vectors());
+        for change in changes {
+            shared.tell(&change);
+        }
+        if let Err(reason) = result {
+            if let State::Up(connection) = &self.state {
+                let _ = poller::remove(&shared.poller, connection);
+            }
+            self.state = if self.reconnect.is_some() { State::Away(Absence::new()) } else { State::Down };
+            shared.tell(&PeerEvent::ServerGone { reason });
+        }
+    }
+
+    /// Tries to reach a server that went away.
+    fn step(&mut self, shared: &Shared) -> Option<Instant> {
+        let (State::Away(absence), Some(how)) = (&mut self.state, &self.reconnect) else { return None };
+        let poller = &shared.poller;
+        // The greeting's socket has the same token; until it is complete there is nothing to receive by it.
+        let watch = |socket: BorrowedFd<'_>| drop(poller::add(poller, socket, LINK));
+        let unwatch = |socket: BorrowedFd<'_>| drop(poller::remove(poller, socket));
+        match absence.step(how, watch, unwatch) {
+            Return::Later(at) => return Some(at),
+            Return::OtherMemory => {
+                self.state = State::Down;
+                shared.tell(&PeerEvent::MemoryReplaced);
+            }
+            Return::Same(Greeted { connection, session, .. }) => {
+                let id = session.own_id();
+                let _ = poller::add(&shared.poller, connection.as_fd(), LINK);
+                self.state = State::Up(connection);
+                shared.reconnect(session);
+                shared.tell(&PeerEvent::Reconnected { id });
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,154 @@
+//! One open handle of the driver, and the mapping it made.
+
+// UNSAFETY: a control code reads and writes by its own contract; a mapping is an address that the driver chose.
+#![expect(unsafe_code, reason = "DeviceIoControl and the address it gives")]
+
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::windows::io::{AsRawHandle, BorrowedHandle, OwnedHandle};
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+
+use windows_sys::Win32::System::IO::DeviceIoControl;
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, IsWow64Process};
+
+use super::contract::{self, Mapped, code};
+
+/// An open device. The driver ends its mapping and forgets its events when it is dropped.
+#[derive(Debug)]
+pub struct Driver {
+    handle: OwnedHandle,
+    /// Of the driver's pointers.
+    bits: u32,
+}
+
+impl Driver {
+    /// Opens a device interface by its path.
+    pub fn open(path: &OsStr) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(Self { handle: file.into(), bits: driver_bits()? })
+    }
+
+    /// The id by which others ring this device.
+    pub fn peer_id(&self) -> io::Result<u16> {
+        let mut bytes = [0; 2];
+        self.control(code::PEER_ID, &[], &mut bytes)?;
+        Ok(u16::from_le_bytes(bytes))
+    }
+
+    /// Bytes of memory.
+    pub fn size(&self) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        self.control(code::SIZE, &[], &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Maps the memory into this process, by a number of [`contract::cache`].
+    pub fn map(self: &Arc<Self>, cache: u8) -> io::Result<(Mapping, Mapped)> {
+        let mut bytes = [0; contract::mapped_len(usize::BITS)];
+        self.control(code::MAP, &[cache], &mut bytes)?;
+        let mapped = Mapped::parse(&bytes);
+        match place(&mapped) {
+            Some((start, len)) => Ok((Mapping { driver: Arc::clone(self), start, len }, mapped)),
+            None => {
+                let _ = self.control(code::UNMAP, &[], &mut []);
+                Err(io::Error::new(io::ErrorKind::InvalidData, "the driver gave no usable address"))
+            }
+        }
+    }
+
+    /// Raises an interrupt. Only while the memory is mapped by this handle.
+    pub fn ring(&self, peer: u16, vector: u16) -> io::Result<()> {
+        self.control(code::RING, &contract::ring(peer, vector), &mut [])
+    }
+
+    /// From now on `event` is set at each interrupt of the vector. Clears the event; there is no way back but dropping
+    /// the driver. Only while the memory is mapped by this handle.
+    pub fn register(&self, vector: u16, event: BorrowedHandle<'_>) -> io::Result<()> {
+        let handle = event.as_raw_handle().addr() as u64;
+        self.control(code::REGISTER, &contract::event(vector, handle, self.bits), &mut [])
+    }
+
+    fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> io::Result<()> {
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("structures have a few bytes");
+        let (input_len, output_len, mut given) = (len(input), len(output), 0);
+        let handle = self.handle.as_raw_handle();
+        // SAFETY: the driver copies in and out of these buffers, within the lengths told; the handle waits for the end.
+        let done = unsafe {
+            DeviceIoControl(
+                handle,
+                code,
+                input.as_ptr().cast(),
+                input_len,
+                output.as_mut_ptr().cast(),
+                output_len,
+                &raw mut given,
+                null_mut(),
+            )
+        };
+        if done == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if given != output_len {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the driver gave less than it should"));
+        }
+        Ok(())
+    }
+}
+
+/// Memory that the driver mapped for this process; its end is the mapping's.
+#[derive(Debug)]
+pub struct Mapping {
+    driver: Arc<Driver>,
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; a shared Mapping only hands out its address.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// The first byte.
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Length in bytes.
+    pub fn size(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // Closing the handle would do, but somebody else may hold it still. A device that is gone has nothing to end.
+        let _ = self.driver.control(code::UNMAP, &[], &mut []);
+    }
+}
+
+/// Where a mapping is, when this process can address all of it.
+fn place(mapped: &Mapped) -> Option<(NonNull<u8>, usize)> {
+    let len = isize::try_from(mapped.size).ok()?.unsigned_abs();
+    let address = usize::try_from(mapped.address).ok()?;
+    let end = address.checked_add(len)?;
+    let start = NonNull::new(std::ptr::with_exposed_provenance_mut(address))?;
+    (len > 0 && end > address).then_some((start, len))
+}
+
+/// A 32-bit program runs on a 32-bit system, or in the 32-bit part of a 64-bit one, whose drivers have 64 bits.
+fn driver_bits() -> io::Result<u32> {
+    if cfg!(target_pointer_width = "64") {
+        return Ok(64);
+    }
+    let mut wow64 = 0;
+    // SAFETY: takes no argument; the handle it gives stands for this process and needs no closing.
+    let process = unsafe { GetCurrentProcess() };
+    // SAFETY: writes one number of ours.
+    match unsafe { IsWow64Process(process, &raw mut wow64) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(if wow64 == 0 { 32 } else { 64 }),
+    }
+}

@@ -1,0 +1,137 @@
+//! Events: raised by whoever holds them, waited for with a deadline.
+
+// UNSAFETY: the Windows functions take handles as plain pointers.
+#![expect(unsafe_code, reason = "events are made, set and waited for by handle")]
+
+use std::io;
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
+use std::ptr::null;
+use std::time::Instant;
+
+use windows_sys::Win32::Foundation::{HANDLE, WAIT_FAILED, WAIT_OBJECT_0, WAIT_TIMEOUT};
+use windows_sys::Win32::System::Threading::{CreateEventW, INFINITE, SetEvent, WaitForMultipleObjects};
+
+/// What a platform calls an owned event.
+pub type Event = OwnedHandle;
+/// What it calls a borrowed one.
+pub type EventRef<'a> = BorrowedHandle<'a>;
+
+/// A new event that is not raised. Taking it lowers it.
+pub fn create() -> io::Result<Event> {
+    create_event(false)
+}
+
+/// A new event that stays raised once it is.
+pub fn create_latch() -> io::Result<Event> {
+    create_event(true)
+}
+
+/// The event without its ownership.
+pub fn borrow(event: &Event) -> EventRef<'_> {
+    event.as_handle()
+}
+
+/// Raises the event. One that is raised already stays so.
+pub fn ring(event: EventRef<'_>) -> io::Result<()> {
+    // SAFETY: an event that is borrowed, so it is open.
+    match unsafe { SetEvent(event.as_raw_handle()) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Takes what is pending, without blocking. Tells whether anything was.
+pub fn take(event: EventRef<'_>) -> io::Result<bool> {
+    Ok(wait_any(&[event.as_raw_handle()], Some(Instant::now()))?.is_some())
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// The event, which is taken.
+    Rung,
+    /// The latch.
+    Over,
+    /// The deadline.
+    TimedOut,
+}
+
+/// Waits for the event, and takes it, until a latch is raised or the deadline has passed.
+pub fn wait(event: EventRef<'_>, over: EventRef<'_>, deadline: Option<Instant>) -> io::Result<Waited> {
+    // The first of several that are raised is told: nothing is taken when it is over.
+    Ok(match wait_any(&[over.as_raw_handle(), event.as_raw_handle()], deadline)? {
+        None => Waited::TimedOut,
+        Some(0) => Waited::Over,
+        Some(_) => Waited::Rung,
+    })
+}
+
+/// Waits until one of up to 64 handles is raised and takes that one; `None` when the deadline has passed.
+pub(super) fn wait_any(handles: &[HANDLE], deadline: Option<Instant>) -> io::Result<Option<usize>> {
+    let count = u32::try_from(handles.len()).expect("at most 64 handles");
+    loop {
+        let (millis, last) = match deadline {
+            None => (INFINITE, false),
+            Some(deadline) => millis_until(deadline),
+        };
+        // SAFETY: the handles are open: each comes from somebody who holds it during this call.
+        match unsafe { WaitForMultipleObjects(count, handles.as_ptr(), 0, millis) } {
+            WAIT_FAILED => return Err(io::Error::last_os_error()),
+            WAIT_TIMEOUT if last => return Ok(None),
+            WAIT_TIMEOUT => {}
+            index => return Ok(Some((index - WAIT_OBJECT_0) as usize)),
+        }
+    }
+}
+
+/// The wait in milliseconds, and whether its end is the deadline: longer ones come in pieces, and none ends early.
+fn millis_until(deadline: Instant) -> (u32, bool) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return (0, true);
+    }
+    let millis = left.as_nanos().div_ceil(1_000_000);
+    (u32::try_from(millis).unwrap_or(INFINITE).min(INFINITE - 1), false)
+}
+
+fn create_event(latch: bool) -> io::Result<Event> {
+    // SAFETY: no security attributes, not raised, no name: no pointer is read.
+    let handle = unsafe { CreateEventW(null(), latch.into(), 0, null()) };
+    if handle.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a new handle that nobody else has.
+    Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn rings_merge_and_are_taken_once() {
+        let event = create().unwrap();
+        assert!(!take(event.as_handle()).unwrap());
+        ring(event.as_handle()).unwrap();
+        ring(event.as_handle()).unwrap();
+        assert!(take(event.as_handle()).unwrap());
+        assert!(!take(event.as_handle()).unwrap());
+    }
+
+    #[test]
+    fn waiting_ends_with_the_deadline_the_event_or_the_latch() {
+        let (event, over) = (create().unwrap(), create_latch().unwrap());
+        let soon = Instant::now() + Duration::from_millis(5);
+        assert_eq!(wait(event.as_handle(), over.as_handle(), Some(soon)).unwrap(), Waited::TimedOut);
+        assert!(Instant::now() >= soon);
+        ring(event.as_handle()).unwrap();
+        assert_eq!(wait(event.as_handle(), over.as_handle(), None).unwrap(), Waited::Rung);
+        ring(event.as_handle()).unwrap();
+        ring(over.as_handle()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(wait(event.as_handle(), over.as_handle(), None).unwrap(), Waited::Over);
+        }
+        assert!(take(event.as_handle()).unwrap(), "the latch took the event");
+    }
+}
