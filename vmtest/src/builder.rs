@@ -103,7 +103,7 @@ impl GuestBuilder {
         self
     }
 
-    /// Memory in MiB: 256 unless said otherwise, a JVM needs 512.
+    /// Memory in MiB, beside that for its files: 256 unless said otherwise, a JVM needs 512.
     pub fn memory(mut self, mebibytes: u32) -> Self {
         self.memory = mebibytes;
         self
@@ -209,13 +209,22 @@ impl GuestBuilder {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
+        let initrd = folder.join("initrd");
+        self.fill(packages)?;
+        let written = File::create(&initrd).and_then(|file| {
+            self.files.write(std::io::BufWriter::new(&file))?;
+            file.metadata()
+        });
+        let size = written.map_err(Error::host(initrd.display().to_string()))?.len();
+        // The archive, and what it unpacks to in a file system that takes half of the memory at most.
+        let memory = (u64::from(self.memory) + 3 * (size >> 20)).to_string();
+
         let accelerator = Accelerator::choose(packages)?;
         let machine = match accelerator {
             // KVM's own interrupt controller cannot be remapped.
             Accelerator::Kvm if self.iommu != Iommu::None => format!("{},kernel-irqchip=split", self.machine),
             _ => self.machine.clone(),
         };
-        let memory = self.memory.to_string();
         // With one possible processor, the translator does not make locked instructions atomic towards other processes.
         let mut options: Vec<String> =
             ["-M", &machine, "-m", &memory, "-smp", "1,maxcpus=2"].map(String::from).to_vec();
@@ -230,10 +239,6 @@ impl GuestBuilder {
         options.append(&mut self.options);
         options.extend(share_options(&self.shares));
 
-        let initrd = folder.join("initrd");
-        self.fill(packages)?;
-        let written = File::create(&initrd).and_then(|file| self.files.write(std::io::BufWriter::new(file)));
-        written.map_err(Error::host(initrd.display().to_string()))?;
         let mut arguments = "console=ttyS0 quiet panic=-1".to_owned();
         if self.shell {
             arguments.push_str(" vmtest.shell");

@@ -1,4 +1,6 @@
-use super::{COUNTER, Role, Side};
+use std::time::{Duration, Instant};
+
+use super::{COUNTER, HANG, Role, Side};
 
 impl Side<'_> {
     /// On every vector and in both directions: so many rings as fast as can be. Most of them are merged, and the last is
@@ -24,6 +26,20 @@ impl Side<'_> {
                 // Only then may the counters be used again.
                 self.meet();
             }
+        }
+    }
+
+    /// Waits for the end of all rings, of which some may still be on their way, and then rings somebody who is gone.
+    ///
+    /// # Panics
+    /// When the rings do not end.
+    pub fn alone(&self) {
+        for vector in 0..self.device.vectors() {
+            let limit = Instant::now() + HANG;
+            while self.device.wait(vector, Some(Instant::now() + Duration::from_millis(50))).unwrap() {
+                assert!(Instant::now() < limit, "vector {vector} is still rung");
+            }
+            self.ring(vector);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Devices in guests, beside peers on the host and in other guests.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
+mod bits32;
+mod churn;
 mod conformance;
 mod talk;
 

@@ -3,9 +3,11 @@
 mod suites;
 
 use std::io::BufRead;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use ivshmem::PeerId;
+use ivshmem::device::Device;
 use ivshmem_vmtest::peer::{Role, Side};
 
 #[derive(Debug, Parser)]
@@ -24,6 +26,10 @@ enum What {
     Id,
     /// Do what the lines of the standard input say, with another peer.
     With { role: Who, other: u16, conversation: u32 },
+    /// Wait for the hint that opening gives on each vector.
+    Hints,
+    /// Ring another peer on all vectors, without end.
+    Storm { other: u16 },
     /// The conformance suite of memory.
     MemorySuite,
     /// The conformance suite of interrupts; the host is the other peer.
@@ -53,6 +59,8 @@ fn main() {
             };
             converse(Side::new(&open(), PeerId(other), role, conversation));
         }
+        What::Hints => hints(&open()),
+        What::Storm { other } => storm(&open(), PeerId(other)),
         What::MemorySuite => ivshmem_conformance::memory::run(&suites::Memory(target)),
         What::DoorbellSuite => ivshmem_conformance::doorbell::run(&suites::Doorbell(target)),
     }
@@ -70,8 +78,23 @@ fn converse(mut side: Side<'_>) {
             "burst" => side.burst(count),
             "sums" => side.sums(count),
             "words" => side.words(),
+            "alone" => side.alone(),
             _ => panic!("there is no {what:?}"),
         }
         println!("done");
+    }
+}
+
+fn hints(device: &Device) {
+    for vector in 0..device.vectors() {
+        let limit = Instant::now() + Duration::from_secs(60);
+        assert!(device.wait(vector, Some(limit)).expect("an open device"), "no hint on vector {vector}");
+    }
+}
+
+fn storm(device: &Device, other: PeerId) {
+    println!("ringing");
+    for vector in (0..device.vectors()).cycle() {
+        device.ring(other, vector).expect("an open device");
     }
 }
