@@ -58,8 +58,9 @@ impl Memory {
             return Err(MemoryError::InvalidOrdering { operation: "a store", ordering: order });
         }
         let at = self.check_write(offset, T::Raw::LEN)?;
-        // A plain store neither waits for what the write-combining buffers hold, nor leaves them.
-        let late = order != Relaxed && self.cache_mode() == CacheMode::WriteCombined;
+        // A plain store neither waits for what the write-combining buffers hold, nor leaves them. Uncached memory may
+        // have such buffers as well.
+        let late = order != Relaxed && self.cache_mode() != CacheMode::Cached;
         if late || !T::Raw::is_single(at) {
             return self.swap(offset, value, SeqCst).map(drop);
         }

@@ -29,6 +29,7 @@ pub enum CacheMode {
     /// Writes are gathered and reach the other side late and in any order, until a fence, an atomic
     /// read-modify-write or a store that is not relaxed. Reads are not cached and slow.
     WriteCombined,
-    /// Every access goes to the bus, in order, one by one: slow in both directions.
+    /// Every access goes to the bus, in order, one by one: slow in both directions. Linux makes a mapping
+    /// write-combined in its place when somebody else has one, therefore publish here as there.
     Uncached,
 }

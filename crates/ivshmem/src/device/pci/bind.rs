@@ -22,10 +22,15 @@ fn take(function: &Function) -> Result<(), Finding> {
     if function.driver().as_deref() == Some(DRIVER) {
         return Ok(());
     }
+    // When VFIO lets go of the device, it puts back what the device was when it came: others need its memory on.
+    function.enable()?;
     function.set_attribute("driver_override", DRIVER)?;
     let result = load_driver().and_then(|()| release(function)).and_then(|()| probe(function));
     match function.driver() {
-        Some(driver) if driver == DRIVER => Ok(()),
+        Some(driver) if driver == DRIVER => {
+            function.keep_awake();
+            Ok(())
+        }
         // Put back what was: the driver that had it gets it again.
         _ => {
             let finding = result.err().unwrap_or_else(|| not_taken(function));

@@ -48,7 +48,10 @@ pub enum Finding {
         driver: String,
     },
     /// Interrupts belong to one process at a time.
-    #[error("{holder} receives the device's interrupts, which only one can: close it there")]
+    #[error(
+        "{holder} receives the interrupts of the device or of its IOMMU group, which only one process can: \
+         close it there"
+    )]
     HeldElsewhere {
         /// Who, as far as this process may know.
         holder: String,
@@ -88,12 +91,12 @@ pub enum Finding {
         /// What was looked for.
         what: String,
     },
-    /// A kind of caching is common to all mappings of the same bytes.
+    /// Linux lets nobody map what a driver has claimed.
     #[error(
-        "the memory is mapped with another cache mode already, by VFIO or by another program: \
-         use the same everywhere (cache=wc or cache=uncached), and do not map BAR 2 through VFIO"
+        "a driver has claimed the device's addresses, as VFIO does for a program that maps a BAR through it: \
+         end that program, or let it map resource2_wc of sysfs in place of BAR 2"
     )]
-    CacheConflict,
+    Claimed,
     /// The memory has no address.
     #[error(
         "the machine found no addresses for the device's memory: make it smaller, or give the machine more address bits \
@@ -131,7 +134,7 @@ impl Finding {
             Self::GroupNotViable { .. } => "group-not-viable",
             Self::NoInterruptRemapping => "no-interrupt-remapping",
             Self::VfioMissing { .. } => "vfio-missing",
-            Self::CacheConflict => "cache-conflict",
+            Self::Claimed => "claimed",
             Self::NoMemory => "no-memory",
             Self::NotAnswering => "not-answering",
             Self::System { .. } => "system",
@@ -142,7 +145,7 @@ impl Finding {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotPermitted { .. } | Self::LockedDown { .. } => ErrorKind::PermissionDenied,
-            Self::HeldElsewhere { .. } | Self::GroupNotViable { .. } | Self::CacheConflict => ErrorKind::Busy,
+            Self::HeldElsewhere { .. } | Self::GroupNotViable { .. } | Self::Claimed => ErrorKind::Busy,
             Self::NoMemory => ErrorKind::NoSpace,
             Self::NotAnswering | Self::System { .. } => ErrorKind::Io,
             _ => ErrorKind::Unsupported,

@@ -143,8 +143,17 @@ impl Function {
         self.configuration().get(COMMAND).is_some_and(|command| command & COMMAND_MEMORY != 0)
     }
 
+    /// Keeps the kernel from saving power on a device that vfio-pci has and nobody receives from: it does not see
+    /// those who have mapped the memory through sysfs. Only root can; without, it is up to who bound the device.
+    pub(super) fn keep_awake(&self) {
+        let _ = self.set_attribute("power/control", "on");
+    }
+
     /// Makes the device answer at its addresses, if it does not. Left to itself a device without a driver is off.
     pub(super) fn enable(&self) -> Result<(), Finding> {
+        if self.attribute("power/control").is_ok_and(|control| control == "auto") {
+            self.keep_awake();
+        }
         if self.driver().is_none() && self.attribute("enable").is_ok_and(|count| count == "0") {
             // Only root may, and where somebody else has switched it on already nothing needs to be done.
             match self.set_attribute("enable", "1") {
@@ -259,7 +268,7 @@ pub(super) fn refused(path: PathBuf, doing: &'static str, error: &io::Error) -> 
 /// What it means that a device's file cannot be mapped.
 pub(super) fn not_mapped(path: PathBuf, doing: &'static str, error: &io::Error) -> Finding {
     match Errno::from_io_error(error) {
-        Some(Errno::INVAL) => Finding::CacheConflict,
+        Some(Errno::INVAL) => Finding::Claimed,
         _ => refused(path, doing, error),
     }
 }

@@ -70,10 +70,15 @@ fn connect(device: &Opened) -> io::Result<Vec<OwnedFd>> {
     loop {
         let eventfds = (0..count).map(|_| eventfd::create()).collect::<io::Result<Vec<_>>>()?;
         let borrowed: Vec<_> = eventfds.iter().map(AsFd::as_fd).collect();
-        match calls::set_vectors(device.as_fd(), &borrowed)? {
-            Ok(()) => return Ok(eventfds),
-            Err(possible) if possible < count => count = possible,
-            Err(_) => return Err(io::ErrorKind::InvalidData.into()),
+        match calls::set_vectors(device.as_fd(), &borrowed) {
+            Ok(Ok(())) => return Ok(eventfds),
+            // x86 has some 200 interrupts for each processor. Older kernels do not say how many are left.
+            Ok(Err(possible)) if possible < count => count = possible,
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::NOSPC) && count > 1 => {
+                count -= count.div_ceil(8)
+            }
+            Ok(Err(_)) => return Err(Errno::NOSPC.into()),
+            Err(e) => return Err(e),
         }
     }
 }

@@ -181,7 +181,7 @@ impl Request<'_> {
                 return Err(self.bad_size(part.len, problem));
             }
             Err(e) if facts.system == System::Sysfs && Errno::from_io_error(&e) == Some(Errno::INVAL) => {
-                return Err(OpenError::BadOption { path: self.path.clone(), problem: CACHE_CONFLICT });
+                return Err(OpenError::BadOption { path: self.path.clone(), problem: CLAIMED });
             }
             Err(e) if facts.system == System::Hugetlbfs => return Err(self.no_room(part.len, e)),
             result => result.map_err(|e| self.failed("map", e))?,
@@ -245,9 +245,9 @@ impl Request<'_> {
     }
 }
 
-/// A kind of caching is common to all mappings of the same bytes.
-const CACHE_CONFLICT: &str = "it is mapped with another cache mode already, by VFIO or by another program; \
-    take resource2_wc or resource2 everywhere, and do not map BAR 2 through VFIO";
+/// Why a device's memory cannot be mapped through sysfs although it may be.
+const CLAIMED: &str = "a driver has claimed these addresses, as VFIO does for a program that maps a BAR through it; \
+    end that program, or let it map this file in place of BAR 2";
 
 /// A part of a file, and the pages around it.
 #[derive(Clone, Copy)]
