@@ -97,6 +97,12 @@ pub enum Finding {
          end that program, or let it map resource2_wc of sysfs in place of BAR 2"
     )]
     Claimed,
+    /// Newer kernels give the whole device to the process that receives, and take the memory from everybody else.
+    #[error(
+        "VFIO of this kernel takes the device's memory from whoever has it mapped through sysfs: \
+         use a kernel before Linux 7 to be rung (6.1 and 6.12 are proved); memory and ringing others work"
+    )]
+    VfioAlone,
     /// The memory has no address.
     #[error(
         "the machine found no addresses for the device's memory: make it smaller, or give the machine more address bits \
@@ -134,6 +140,7 @@ impl Finding {
             Self::GroupNotViable { .. } => "group-not-viable",
             Self::NoInterruptRemapping => "no-interrupt-remapping",
             Self::VfioMissing { .. } => "vfio-missing",
+            Self::VfioAlone => "vfio-alone",
             Self::Claimed => "claimed",
             Self::NoMemory => "no-memory",
             Self::NotAnswering => "not-answering",

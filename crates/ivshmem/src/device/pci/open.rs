@@ -18,18 +18,32 @@ use crate::sys::linux::registers::Registers;
 pub(super) fn open(options: &Pci) -> Result<Device, OpenError> {
     let device = &super::find(&options.selector)?;
     let function = Function::new(device.address());
-    let memory = map(options, device, &function)?;
+    if options.memory_only {
+        return attempt(options, device, &function, |_| Err(Finding::MemoryOnly));
+    }
+    let opened = attempt(options, device, &function, |ring| receive(device, &function, ring))?;
+    match opened.interrupt_finding() {
+        // The mappings are gone, and touching them would end the process. VFIO has let go, so new ones can be made.
+        Some(Finding::VfioAlone) => attempt(options, device, &function, |_| Err(Finding::VfioAlone)),
+        _ => Ok(opened),
+    }
+}
+
+/// What receives is given the way to ring the device itself.
+fn attempt(
+    options: &Pci,
+    device: &PciDevice,
+    function: &Function,
+    receive: impl FnOnce(&dyn Fn(u16)) -> Result<(Receiver, Vec<OwnedFd>), Finding>,
+) -> Result<Device, OpenError> {
+    let memory = map(options, device, function)?;
     let registers = function.registers().and_then(|registers| Ok((own_id(device, &registers)?, registers)));
     let (own_id, registers) = match registers {
         Ok(found) => found,
         Err(finding) => return Ok(memory_alone(memory, finding)),
     };
-    let received = if options.memory_only {
-        Err(Finding::MemoryOnly)
-    } else {
-        receive(device, &|vector| registers.write(DOORBELL, u32::from(own_id.0) << 16 | u32::from(vector)))
-    };
-    let (receiver, eventfds, receiving) = match received {
+    let ring = |vector| registers.write(DOORBELL, u32::from(own_id.0) << 16 | u32::from(vector));
+    let (receiver, eventfds, receiving) = match receive(&ring) {
         Ok((receiver, eventfds)) => (Some(receiver), eventfds, Ok(())),
         Err(finding) => (None, Vec::new(), Err(finding)),
     };
@@ -37,8 +51,8 @@ pub(super) fn open(options: &Pci) -> Result<Device, OpenError> {
         let path = function.path("resource0");
         OpenError::Io { path, doing: "receive interrupts from", source }
     })?;
-    let guest = guest(Ok(()), receiving, receiver);
-    Ok(Device { kind: DeviceKind::Pci, memory, doorbell: Some(doorbell), guest: Some(guest) })
+    let (doorbell, guest) = (Some(doorbell), Some(guest(Ok(()), receiving, receiver)));
+    Ok(Device { kind: DeviceKind::Pci, memory, doorbell, guest })
 }
 
 fn doorbell(own_id: PeerId, registers: Registers, eventfds: Vec<OwnedFd>) -> io::Result<Doorbell> {

@@ -29,10 +29,18 @@ pub(super) struct Receiver {
 ///
 /// # Errors
 /// Why it cannot be rung; nothing is held then.
-pub(super) fn receive(device: &PciDevice, ring: &dyn Fn(u16)) -> Result<(Receiver, Vec<OwnedFd>), Finding> {
+pub(super) fn receive(
+    device: &PciDevice,
+    function: &Function,
+    ring: &dyn Fn(u16),
+) -> Result<(Receiver, Vec<OwnedFd>), Finding> {
     bound(device)?;
     let claim = Claim::new(device.address())?;
     let opened = vfio::open(device)?;
+    // A kernel that was not known to do so took the mappings away; nothing has touched them yet.
+    if function.registers().is_err_and(|finding| finding == Finding::Claimed) {
+        return Err(Finding::VfioAlone);
+    }
     let mut eventfds = connect(&opened).map_err(system("connect the device's vectors to eventfds"))?;
     open_bus(&opened)?;
     let answering = count_answers(&eventfds, ring).map_err(system("wait for the device's own ring"))?;
@@ -57,6 +65,7 @@ fn bound(device: &PciDevice) -> Result<(), Finding> {
     let function = Function::new(address);
     match function.driver() {
         _ if device.vectors() == Some(0) => Err(Finding::NoVectors),
+        Some(driver) if driver == vfio::DRIVER && vfio::takes_memory() => Err(Finding::VfioAlone),
         Some(driver) if driver == vfio::DRIVER => Ok(()),
         None if function.group().is_none() && !vfio::runs_without_iommu() => Err(Finding::NoIommu),
         None => Err(Finding::NotBound { address }),

@@ -73,6 +73,16 @@ pub(super) fn runs_without_iommu() -> bool {
     is_on("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
 }
 
+/// Whether this kernel's VFIO is known to take the memory away from all who have mapped it through sysfs, whose next
+/// access ends their process. Opening the device would do that to other processes.
+pub(super) fn takes_memory() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| is_linux_7(&release))
+}
+
+fn is_linux_7(release: &str) -> bool {
+    release.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 7)
+}
+
 const CONTAINER: &str = "/dev/vfio/vfio";
 const IOMMUFD: &str = "/dev/iommu";
 
@@ -282,6 +292,18 @@ mod tests {
         // A kernel without groups has no container, or a container without groups.
         for there in [&all[2..], &[CONTAINER, IOMMUFD, "/dev/vfio/devices/vfio0"]] {
             assert_eq!(choose(Some("vfio0"), there), Ok(Way::Itself("/dev/vfio/devices/vfio0".into())));
+        }
+    }
+
+    #[test]
+    fn kernels_that_take_memory_are_known_by_their_release() {
+        for (release, takes) in [
+            ("6.1.0-56-amd64\n", false),
+            ("6.12.107+deb13-amd64\n", false),
+            ("7.2.12+deb14-amd64\n", true),
+            ("", false),
+        ] {
+            assert_eq!(is_linux_7(release), takes, "{release}");
         }
     }
 
