@@ -297,6 +297,8 @@ impl EventLoop {
         if let Outgoing::Vector { peer, index } = message
             && peer == id
             && index + 1 == self.about.server.vectors
+            && tracing::enabled!(tracing::Level::DEBUG)
+            && self.log.admits(Kind::ComingAndGoing)
         {
             tracing::debug!(client = %id, peers = self.engine.connected() - 1, "client greeted");
         }

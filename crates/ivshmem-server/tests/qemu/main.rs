@@ -24,7 +24,7 @@
 //! | S8 | sizes above 32 bits | `options` |
 //! | S10 | permissions | `admission`, `names::only_users_whom_the_socket_admits_...` |
 //! | S11 | truncated memory | `names::no_client_can_change_...` |
-//! | S13 | limits for each user | `churn::sixty_five_thousand_...`, `limits::clients_that_do_not_read_...` |
+//! | S13 | limits for each user, and hostile ones | `hostile`, `admission`, `churn::sixty_five_thousand_...`, `limits::clients_that_do_not_read_...` |
 //! | S14 | pid file | `names::a_pid_file_...` |
 //! | S15 | signals at any moment | `names::a_signal_at_any_moment_...` |
 //! | S16 | ids spent | `churn::sixty_five_thousand_...`, `wire::server` |

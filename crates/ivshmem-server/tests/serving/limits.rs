@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ivshmem::wire::Refusal;
+use ivshmem_server::Server;
 use rustix::process::{Resource, Rlimit, Signal, geteuid, getrlimit, setrlimit};
 
 use crate::client::{Client, eventually};
@@ -162,6 +163,31 @@ fn descriptors_that_other_processes_have_on_the_way_delay_a_client_and_lose_noth
     });
     drop(crowd);
     client.read_until(|client| client.own.len() == 32);
+}
+
+#[test]
+fn messages_in_flight_to_who_does_not_read_stay_within_the_option_and_whoever_reads_gets_all() {
+    const VECTORS: usize = 64;
+    let dir = tempfile::tempdir().unwrap();
+    let unread = |limit: Option<u32>| {
+        let builder = Server::builder(dir.path().join("s")).vectors(64);
+        let builder = match limit {
+            Some(messages) => builder.max_in_flight(messages),
+            None => builder,
+        };
+        let server = builder.start().unwrap();
+        let mut stalled = Client::connect(server.path());
+        stalled.read_one();
+        let mut readers: Vec<_> = (0..2).map(|_| Client::greeted(server.path(), VECTORS)).collect();
+        readers[0].read_until_peers_are([0, 2], VECTORS);
+        let unread = server.status().unwrap().peers[0].unread_messages;
+        stalled.read_until(|stalled| stalled.own.len() == VECTORS);
+        stalled.read_until_peers_are([1, 2], VECTORS);
+        unread
+    };
+    let (limited, not) = (unread(Some(16)), unread(None));
+    assert!(limited <= 17, "{limited} messages with a limit of 16");
+    assert!(not > 100, "{not} messages of {} without one", 3 * VECTORS);
 }
 
 #[test]
