@@ -258,7 +258,7 @@ impl Drop for Process {
         self.guest.link.forget(self.id);
         if self.ending.is_none() {
             // A guest that is gone has no programs.
-            let _ = self.kill();
+            let _ = self.guest.link.ask(&Request::Kill(self.id));
         }
     }
 }
