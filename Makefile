@@ -41,7 +41,7 @@ doc: ## the library's reference in target/doc
 	cargo doc --locked --workspace --no-deps
 
 bench: ## measure against bare baselines of the same run; fails when a goal is not met
-	@scripts/install java
+	@scripts/install test
 	@scripts/bench
 
 fuzz: ## fuzz both ends of the protocol, 10 minutes each (SECONDS_EACH=n changes that)
