@@ -1,6 +1,7 @@
 //! `info`: what a target is.
 
 use ivshmem::device::Device;
+use ivshmem::region::CacheMode;
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -28,6 +29,9 @@ impl Info {
 fn text(device: &Device) -> Result<String, Failure> {
     let size = device.memory().len();
     let mut text = format!("kind     {}\nsize     {size} bytes ({})\n", device.kind(), units(size));
+    if let Some(mode) = cache_mode(device) {
+        text += &format!("cache    {mode}\n");
+    }
     if let Some(id) = device.own_id() {
         text += &format!("id       {id} (this command's own, for as long as it runs)\n");
         text += &format!("vectors  {}\n", device.vectors());
@@ -47,6 +51,9 @@ fn text(device: &Device) -> Result<String, Failure> {
 
 fn object(device: &Device) -> Result<Value, Failure> {
     let mut object = json!({ "kind": device.kind().to_string(), "size": device.memory().len() });
+    if let Some(mode) = cache_mode(device) {
+        object["cache"] = json!(mode);
+    }
     if let Some(id) = device.own_id() {
         object["id"] = json!(id.0);
         object["vectors"] = json!(device.vectors());
@@ -58,4 +65,13 @@ fn object(device: &Device) -> Result<Value, Failure> {
         object["peers"] = peers::array(&device.peers()?);
     }
     Ok(object)
+}
+
+/// How the processor caches a guest's device; everything else is ordinary memory.
+fn cache_mode(device: &Device) -> Option<&'static str> {
+    match device.memory().cache_mode() {
+        CacheMode::WriteCombined => Some("write-combined"),
+        CacheMode::Uncached => Some("uncached"),
+        _ => None,
+    }
 }

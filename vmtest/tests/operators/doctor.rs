@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::ivshmem;
 
 /// A server with two vectors, and a guest with the command and a device at it.
-fn described(name: &str) -> (TempDir, Server, GuestBuilder) {
+pub(super) fn described(name: &str) -> (TempDir, Server, GuestBuilder) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("server");
     let server = Server::builder(&socket).size(1 << 20).vectors(2).start().unwrap();

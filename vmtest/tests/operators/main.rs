@@ -1,6 +1,7 @@
 //! The command `ivshmem` in guests: what it finds wrong there, and what it sets up.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
+mod devices;
 mod doctor;
 
 use std::path::{Path, PathBuf};

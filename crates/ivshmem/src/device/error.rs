@@ -144,7 +144,7 @@ pub enum OpenError {
         expected: u16,
     },
     /// No device of this guest is what the selector says.
-    #[error("no ivshmem device {selector:?}: {problem}")]
+    #[error("cannot find device {selector:?}: {problem}")]
     NoDevice {
         /// What was asked for.
         selector: String,
@@ -152,7 +152,7 @@ pub enum OpenError {
         problem: String,
     },
     /// The selector names no device, or not only one.
-    #[error("{selector:?} does not name a device: {problem}")]
+    #[error("cannot tell which device {selector:?} is: {problem}")]
     BadSelector {
         /// What was asked for.
         selector: String,

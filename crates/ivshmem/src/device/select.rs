@@ -32,10 +32,10 @@ pub(super) fn select<'a, D: Selectable>(devices: &'a [D], selector: &str) -> Res
     let problem = match matching[..] {
         [one] => return Ok(one),
         [] if devices.is_empty() => format!("this machine has no ivshmem device; {}", D::NONE),
-        [] => format!("no ivshmem device is that; there is {}", list(devices)),
+        [] => format!("no ivshmem device is that; there are {}", list(devices)),
         _ => {
-            let text = format!("it is {} of several devices; name one of {}", matching.len(), list(devices));
-            return Err(OpenError::BadSelector { selector: selector.to_string(), problem: text });
+            let problem = format!("{} devices are that; name one of {}", matching.len(), list(devices));
+            return Err(OpenError::BadSelector { selector: selector.to_string(), problem });
         }
     };
     Err(OpenError::NoDevice { selector: selector.to_string(), problem })

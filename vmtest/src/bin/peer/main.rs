@@ -30,6 +30,8 @@ enum What {
     Hints,
     /// Ring another peer on all vectors, without end.
     Storm { other: u16 },
+    /// Open another device of this guest as well, and let both ring each other on each vector.
+    Both { second: String },
     /// The conformance suite of memory.
     MemorySuite,
     /// The conformance suite of interrupts; the host is the other peer.
@@ -61,8 +63,25 @@ fn main() {
         }
         What::Hints => hints(&open()),
         What::Storm { other } => storm(&open(), PeerId(other)),
+        What::Both { second } => {
+            let second = ivshmem::open(&second).unwrap_or_else(|e| panic!("{second}: {e}"));
+            both(&open(), &second);
+        }
         What::MemorySuite => ivshmem_conformance::memory::run(&suites::Memory(target)),
         What::DoorbellSuite => ivshmem_conformance::doorbell::run(&suites::Doorbell(target)),
+    }
+}
+
+/// Two devices of one process ring each other.
+fn both(one: &Device, two: &Device) {
+    let limit = Instant::now() + Duration::from_secs(60);
+    for (from, to) in [(one, two), (two, one)] {
+        assert!(to.vectors() > 0, "{:?}", to.interrupt_finding());
+        for vector in 0..to.vectors() {
+            while to.wait(vector, Some(Instant::now())).expect("a vector") {}
+            from.ring(to.own_id().expect("an id"), vector).expect("a doorbell");
+            assert!(to.wait(vector, Some(limit)).expect("a vector"), "vector {vector} was not rung");
+        }
     }
 }
 

@@ -159,3 +159,46 @@ impl Finding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each.
+    fn all() -> Vec<Finding> {
+        let text = || "x".to_string();
+        let address = PciAddress::parse("00:05.0").unwrap();
+        vec![
+            Finding::MemoryOnly,
+            Finding::NoVectors,
+            Finding::Silent { vectors: 2 },
+            Finding::NoIommu,
+            Finding::NotBound { address },
+            Finding::OtherDriver { address, driver: text() },
+            Finding::HeldElsewhere { holder: text() },
+            Finding::NotPermitted { path: text().into() },
+            Finding::LockedDown { path: text().into() },
+            Finding::GroupNotViable { group: text(), members: text() },
+            Finding::NoInterruptRemapping,
+            Finding::VfioMissing { what: text() },
+            Finding::VfioAlone,
+            Finding::Claimed,
+            Finding::NoMemory,
+            Finding::NotAnswering,
+            Finding::System { doing: "x", reason: text() },
+        ]
+    }
+
+    #[test]
+    fn every_finding_has_one_line_and_a_row_in_the_documentation() {
+        let documentation = include_str!("../../../../../docs/linux-guest.md");
+        for finding in all() {
+            let row = documentation.lines().any(|line| {
+                line.starts_with("| `")
+                    && line.split('|').nth(1).unwrap_or("").contains(&format!("`{}`", finding.name()))
+            });
+            assert!(row, "docs/linux-guest.md has no row for {}", finding.name());
+            assert!(!finding.to_string().contains('\n'), "{finding}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Which device is opened, and the library's findings: each provoked for real, with what works all the same.
+
+use std::path::{Path, PathBuf};
+
+use ivshmem_conformance::bare_server::{BareServer, Manner};
+use ivshmem_server::Server;
+use ivshmem_vmtest::{Ending, Guest, Packages, Program, can_run};
+
+use super::doctor::described;
+use super::ivshmem;
+
+/// What `ivshmem info` says in JSON, or the line of its failure.
+#[track_caller]
+fn info(guest: &Guest, target: &str) -> String {
+    let output = guest.output(Program::new("/bin/ivshmem").args(["info", target, "--json"])).unwrap();
+    match output.ending {
+        Ending::Status(0) => output.out,
+        Ending::Status(1) => output.err,
+        _ => panic!("info {target}: {output:?}"),
+    }
+}
+
+#[track_caller]
+fn says(guest: &Guest, target: &str, parts: &[&str]) {
+    let text = info(guest, target);
+    for part in parts {
+        assert!(text.contains(part), "{target}: {text} has no {part}");
+    }
+}
+
+/// As a user who is not root.
+fn as_user(command: &str) -> Program {
+    Program::shell(&format!(
+        "mkdir -p /etc; echo 'user:x:1000:1000::/:/bin/sh' >/etc/passwd; su user -c '{command}'"
+    ))
+}
+
+/// The module of a driver that takes a device and does nothing with it.
+fn other_driver() -> PathBuf {
+    let kernel = Packages::find().unwrap().kernel();
+    let modules = kernel.parent().unwrap().join("lib/modules").read_dir().unwrap().next().unwrap().unwrap();
+    modules.path().join("kernel/drivers/pci/pci-stub.ko")
+}
+
+#[test]
+fn devices_are_listed_and_chosen() {
+    if !can_run("devices_are_listed_and_chosen") {
+        return;
+    }
+    let (folder, server, guest) = described("devices");
+    let plain = folder.path().join("plain");
+    let guest = guest.doorbell(server.path(), 2).plain(&plain, 4 << 20).boot().unwrap();
+    let list = guest.sh("ivshmem list --json").unwrap();
+    let lines: Vec<_> = list.lines().collect();
+    for (line, parts) in lines.iter().zip([
+        ["\"0000:00:05.0\"", "\"size\":1048576", "\"vectors\":2", "\"kind\":\"ivshmem-doorbell\""],
+        ["\"0000:00:06.0\"", "\"finding\":\"not-bound\"", "\"iommu_group\":\"2\"", "\"revision\":1"],
+        ["\"0000:00:07.0\"", "\"size\":4194304", "\"vectors\":0", "\"kind\":\"ivshmem-plain\""],
+    ]) {
+        assert!(parts.iter().all(|part| line.contains(part)), "{line} has not all of {parts:?}");
+    }
+    assert_eq!(lines.len(), 3, "{list}");
+    guest.sh("for i in 0 1 2; do ivshmem bind pci:$i; done").unwrap();
+
+    for (target, parts) in [
+        ("pci:0", &["\"id\":0", "\"vectors\":2", "\"cache\":\"write-combined\""][..]),
+        ("pci:0000:00:06.0", &["\"id\":1", "\"vectors\":2"]),
+        ("pci:00:06.0?cache=uncached", &["\"id\":1", "\"cache\":\"uncached\""]),
+        ("pci:1?memory-only", &["\"id\":1", "\"vectors\":0", "\"name\":\"memory-only\""]),
+        ("pci:size=4M", &["\"size\":4194304", "\"name\":\"no-vectors\""]),
+        ("auto", &["0000:00:05.0", "0000:00:06.0", "0000:00:07.0 (index 2, size=4194304)"]),
+        ("pci:size=1M", &["2 devices", "0000:00:05.0", "0000:00:06.0"]),
+        ("pci:00:08.0", &["0000:00:05.0", "0000:00:06.0", "0000:00:07.0"]),
+        ("pci:3", &["0000:00:07.0 (index 2"]),
+        ("pci:nonsense", &["its address (0000:00:05.0 or 00:05.0)"]),
+        ("00:05.0", &["write pci:00:05.0"]),
+        ("/dev/vfio/vfio", &["neither memory nor"]),
+    ] {
+        says(&guest, target, parts);
+    }
+    // Each in its own region or beside the other; bytes of one never appear in the other.
+    guest.sh("echo shared | ivshmem write pci:0; echo plain | ivshmem write pci:2").unwrap();
+    assert_eq!(guest.sh("ivshmem read pci:1 0 6; ivshmem read pci:2 0 5").unwrap(), "sharedplain");
+    assert_eq!(&std::fs::read(&plain).unwrap()[..5], b"plain");
+}
+
+#[test]
+fn the_files_of_sysfs_are_plain_memory_with_their_own_cache_mode() {
+    if !can_run("the_files_of_sysfs_are_plain_memory_with_their_own_cache_mode") {
+        return;
+    }
+    let (_folder, _server, guest) = described("sysfs");
+    let guest = guest.boot().unwrap();
+    let place = "plain:/sys/bus/pci/devices/0000:00:05.0/resource2";
+    says(&guest, &format!("{place}_wc"), &["\"size\":1048576", "\"cache\":\"write-combined\""]);
+    says(&guest, place, &["\"size\":1048576", "\"cache\":\"uncached\""]);
+    guest.sh(&format!("ln -s {}_wc /tmp/link", place.strip_prefix("plain:").unwrap())).unwrap();
+    says(&guest, "plain:/tmp/link", &["\"cache\":\"write-combined\""]);
+    says(&guest, &format!("{place}?size=2M"), &["is more than the file's 1048576"]);
+    guest.sh(&format!("echo one | ivshmem write {place}_wc")).unwrap();
+    assert_eq!(guest.sh("ivshmem read auto 0 3").unwrap(), "one");
+}
+
+#[test]
+fn interrupts_have_one_owner_and_the_rest_works_beside() {
+    if !can_run("interrupts_have_one_owner_and_the_rest_works_beside") {
+        return;
+    }
+    let (_folder, server, guest) = described("held");
+    let guest = guest.boot().unwrap();
+    // Somebody has switched the memory off by hand; binding switches it on for good.
+    guest.sh("d=/sys/bus/pci/devices/0000:00:05.0; echo 1 >$d/enable; printf '\\001' | dd of=$d/config bs=1 seek=4 conv=notrunc").unwrap();
+    guest.sh("ivshmem bind auto").unwrap();
+    let mut listening = guest.spawn(Program::new("/bin/ivshmem").args(["listen", "auto"])).unwrap();
+    listening.expect_line("listening as peer 0 on vectors 0, 1").unwrap();
+    says(&guest, "auto", &["\"vectors\":0", "\"name\":\"held-elsewhere\"", "(ivshmem) receives"]);
+    let unreceived = guest.output(Program::new("/bin/ivshmem").args(["listen", "auto"])).unwrap();
+    assert!(unreceived.err.contains("cannot be rung: process "), "{}", unreceived.err);
+
+    // Whoever cannot be rung still shares the memory and rings.
+    let host = ivshmem::doorbell(server.path()).vectors(2).connect().unwrap();
+    guest
+        .sh(&format!("echo two | ivshmem write auto; ivshmem ring auto {} 1", host.own_id().unwrap()))
+        .unwrap();
+    let soon = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    assert!(host.wait(1, Some(soon)).unwrap());
+    let mut bytes = [0; 3];
+    host.memory().read(0, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"two");
+
+    // A third has the memory mapped when the owner dies, and keeps it.
+    let watch = ["watch", "pci:?memory-only", "0", "4", "--count", "1", "--json"];
+    let mut watching = guest.spawn(Program::new("/bin/ivshmem").args(watch)).unwrap();
+    assert!(watching.line().unwrap().unwrap().contains("watching"));
+    listening.kill().unwrap();
+    listening.wait().unwrap();
+    says(&guest, "auto", &["\"vectors\":2"]);
+    host.memory().write(0, b"THREE").unwrap();
+    let changed = watching.succeed().unwrap();
+    assert!(changed.contains("\"new\":\"54485245\"") || changed.contains("54485245"), "{changed}");
+}
+
+#[test]
+fn a_server_decides_how_many_vectors_there_are() {
+    if !can_run("a_server_decides_how_many_vectors_there_are") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (given, hardware) in [(0, 2), (2, 4)] {
+        let socket = folder.path().join(given.to_string());
+        let _server = BareServer::start(&socket, Manner { vectors: given, ..Manner::default() }).unwrap();
+        let guest = Guest::builder("given").program(ivshmem()).doorbell(&socket, hardware).boot().unwrap();
+        guest.sh("ivshmem bind auto").unwrap();
+        if given == 0 {
+            says(
+                &guest,
+                "auto",
+                &["\"name\":\"silent\"", "has 2 vectors", "ivshmem-server -n 1", "\"vectors\":0"],
+            );
+        } else {
+            says(&guest, "auto", &["\"vectors\":2"]);
+        }
+    }
+}
+
+#[test]
+fn a_processor_has_fewer_interrupts_than_a_device_may_have_vectors() {
+    if !can_run("a_processor_has_fewer_interrupts_than_a_device_may_have_vectors") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("server");
+    let server = Server::builder(&socket).size(1 << 20).vectors(256).start().unwrap();
+    let guest = Guest::builder("many").program(ivshmem()).doorbell(&socket, 256).boot().unwrap();
+    guest.sh("ivshmem bind auto").unwrap();
+    let text = info(&guest, "auto");
+    let vectors = text.split("\"vectors\":").nth(1).and_then(|rest| rest.split(['}', ',']).next()).unwrap();
+    let vectors: u16 = vectors.parse().unwrap();
+    assert!((100..=256).contains(&vectors), "{text}");
+    // The last of them is as good as the first.
+    let listen = ["listen", "auto", &(vectors - 1).to_string(), "--count", "2"].map(str::to_owned);
+    let mut listening = guest.spawn(Program::new("/bin/ivshmem").args(listen)).unwrap();
+    listening.expect_line(&format!("listening as peer 0 on vectors {}", vectors - 1)).unwrap();
+    listening.expect_line(&format!("interrupt on vector {}", vectors - 1)).unwrap();
+    let host = ivshmem::doorbell(&socket).vectors(256).connect().unwrap();
+    host.ring(0, vectors - 1).unwrap();
+    listening.succeed().unwrap();
+    drop(host);
+    server.stop().unwrap();
+}
+
+#[test]
+fn devices_of_one_iommu_group_belong_together() {
+    if !can_run("devices_of_one_iommu_group_belong_together") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("server");
+    let _server = Server::builder(&socket).size(1 << 20).vectors(2).start().unwrap();
+    // A bridge to the old bus, behind which an IOMMU sees one device only.
+    let mut options = vec!["-device".to_owned(), "pcie-pci-bridge,id=bridge,addr=0x1c".to_owned()];
+    for number in [1, 2] {
+        options.extend([
+            "-chardev".to_owned(),
+            format!("socket,path={},id=group{number}", socket.display()),
+            "-device".to_owned(),
+            format!("ivshmem-doorbell,vectors=2,chardev=group{number},bus=bridge,addr=0x{number}"),
+        ]);
+    }
+    options.extend(["-device", "virtio-rng-pci,bus=bridge,addr=0x3"].map(str::to_owned));
+    let guest =
+        Guest::builder("group").program(ivshmem()).program(Path::new(env!("CARGO_BIN_EXE_vmtest-peer")));
+    // The driver virtio-pci comes with whatever is shared.
+    let guest = guest.share(folder.path(), "/share/any").options(options).boot().unwrap();
+    guest.sh("ivshmem bind pci:0").unwrap();
+    says(&guest, "pci:0", &["\"name\":\"group-not-viable\"", "(virtio-pci)"]);
+    assert!(guest.sh("ivshmem list").unwrap().contains("group-not-viable"));
+    guest.sh("echo 0000:01:03.0 >/sys/bus/pci/drivers/virtio-pci/unbind; ivshmem bind pci:1").unwrap();
+    says(&guest, "pci:0", &["\"vectors\":2"]);
+    // The group is one process's, and both devices in it ring each other.
+    guest.run(Program::new("/bin/vmtest-peer").args(["pci:0", "both", "pci:1"])).unwrap();
+    let mut listening = guest.spawn(Program::new("/bin/ivshmem").args(["listen", "pci:0"])).unwrap();
+    listening.expect_line("listening as peer 0 on vectors 0, 1").unwrap();
+    says(&guest, "pci:1", &["\"name\":\"held-elsewhere\"", "its IOMMU group"]);
+}
+
+#[test]
+fn binding_is_undone_and_needs_the_driver_and_root() {
+    if !can_run("binding_is_undone_and_needs_the_driver_and_root") {
+        return;
+    }
+    let (_folder, _server, guest) = described("binding");
+    let guest = guest.host_file("/share/pci-stub.ko", other_driver()).boot().unwrap();
+    let driver = "basename $(readlink /sys/bus/pci/devices/0000:00:05.0/driver) 2>/dev/null || echo none";
+    assert_eq!(guest.sh("ivshmem bind auto").unwrap(), "0000:00:05.0 belongs to vfio-pci\n");
+    assert_eq!(guest.sh("ivshmem bind auto").unwrap(), "0000:00:05.0 belongs to vfio-pci\n");
+    assert_eq!(guest.sh(driver).unwrap(), "vfio-pci\n");
+    assert_eq!(guest.sh("ivshmem bind pci:0 --undo").unwrap(), "0000:00:05.0 belongs to no driver\n");
+    says(&guest, "auto", &["\"name\":\"not-bound\"", "ivshmem bind 0000:00:05.0"]);
+    assert_eq!(guest.sh("ivshmem bind pci:0 --undo").unwrap(), "0000:00:05.0 belongs to no driver\n");
+    assert_eq!(guest.sh("cat /sys/bus/pci/devices/0000:00:05.0/driver_override").unwrap(), "(null)\n");
+
+    // Another driver that takes whatever it is told to, and gives no interrupts to programs.
+    guest.sh("insmod /share/pci-stub.ko; d=/sys/bus/pci; echo pci-stub >$d/devices/0000:00:05.0/driver_override; echo 0000:00:05.0 >$d/drivers_probe").unwrap();
+    says(&guest, "auto", &["\"name\":\"other-driver\"", "pci-stub", "ivshmem bind 0000:00:05.0"]);
+    guest.sh("ivshmem bind auto").unwrap();
+    says(&guest, "auto", &["\"vectors\":2"]);
+
+    // Without rights nothing is changed and the file is named.
+    guest.sh("ivshmem bind auto --undo").unwrap();
+    let output = guest.output(as_user("ivshmem bind auto")).unwrap();
+    assert!(output.err.contains("no permission for /sys/bus/pci/devices/0000:00:05.0/"), "{output:?}");
+    assert_eq!(guest.sh(driver).unwrap(), "none\n");
+    guest.sh("ivshmem bind auto").unwrap();
+    let list = guest.run(as_user("ivshmem list")).unwrap();
+    for file in ["/0000:00:05.0/resource2", "/0000:00:05.0/resource0", "/dev/vfio/1", "only root can see"] {
+        assert!(list.contains(file), "{list} has no {file}");
+    }
+    let output = guest.output(as_user("ivshmem info auto")).unwrap();
+    assert!(output.err.contains("resource2_wc: run as root"), "{output:?}");
+    // File by file until everything is allowed.
+    guest.sh("chmod 666 /sys/bus/pci/devices/0000:00:05.0/resource2*").unwrap();
+    let text = guest.run(as_user("ivshmem info auto --json")).unwrap();
+    assert!(
+        text.contains("not-permitted") && text.contains("resource0") && !text.contains("\"id\""),
+        "{text}"
+    );
+    guest.sh("chmod 666 /sys/bus/pci/devices/0000:00:05.0/resource0").unwrap();
+    let text = guest.run(as_user("ivshmem info auto --json")).unwrap();
+    assert!(text.contains("\"id\":0") && text.contains("/dev/vfio/1"), "{text}");
+    guest.sh("chmod 666 /dev/vfio/1").unwrap();
+    let text = guest.run(as_user("ivshmem info auto --json")).unwrap();
+    assert!(text.contains("\"vectors\":2"), "{text}");
+}
+
+#[test]
+fn a_kernel_without_vfio_is_told() {
+    if !can_run("a_kernel_without_vfio_is_told") {
+        return;
+    }
+    let (_folder, _server, guest) = described("no-vfio");
+    let guest = guest.without_vfio().boot().unwrap();
+    let output = guest.output(Program::new("/bin/ivshmem").args(["bind", "auto"])).unwrap();
+    assert_eq!(output.ending, Ending::Status(1));
+    assert!(output.err.contains("the kernel has no driver vfio-pci: load the modules"), "{}", output.err);
+    assert_eq!(guest.sh("cat /sys/bus/pci/devices/0000:00:05.0/driver_override").unwrap(), "(null)\n");
+    assert_eq!(guest.sh("echo yes | ivshmem write auto; ivshmem read auto 0 3").unwrap(), "yes");
+}
