@@ -129,7 +129,8 @@ public interface IvshmemMemory extends AutoCloseable {
     /**
      * Sends an interrupt. Returns at once; interrupts that the peer has not noticed yet are merged into one. What this
      * thread has written to the memory before is seen by whoever is called. In a virtual machine an interrupt to an id
-     * or a vector that nobody has is lost without an exception: hardware does not know.
+     * or a vector that nobody has, or that its QEMU has not heard of yet, is lost without an exception: ring again until
+     * somebody new answers.
      *
      * @param peer id of the peer; the own one is allowed
      * @param vector number of the vector, from 0
