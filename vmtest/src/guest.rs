@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::builder::{GuestBuilder, line_options};
+use crate::assemble::line_options;
+use crate::builder::GuestBuilder;
 use crate::error::Console;
 use crate::link::Link;
 use crate::program::{Output, Process, Program};

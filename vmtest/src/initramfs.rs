@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::Error;
 
@@ -79,7 +79,10 @@ impl Initramfs {
 
     /// A program of the host and the libraries that it is linked with, each where the host has it.
     pub(crate) fn program(&mut self, path: &str, from: &Path) -> Result<(), Error> {
-        self.host_file(path, from)?;
+        match stripped(from) {
+            Some(bytes) => self.file(path, bytes, 0o755),
+            None => self.host_file(path, from)?,
+        }
         for library in libraries(from)? {
             if let Some(place) = library.to_str()
                 && !self.0.contains_key(place.trim_matches('/'))
@@ -120,6 +123,15 @@ impl Initramfs {
             self.directory(parent);
         }
     }
+}
+
+/// A program without what debuggers need, which is most of one that was not optimised and would all be unpacked into the
+/// guest's memory. `None` when the tool is not here, or refuses the file.
+fn stripped(program: &Path) -> Option<Vec<u8>> {
+    let result = tempfile::NamedTempFile::new().ok()?;
+    let mut strip = Command::new("strip");
+    strip.arg("--strip-debug").arg("-o").args([result.path(), program]).stderr(Stdio::null());
+    if strip.status().ok()?.success() { std::fs::read(result.path()).ok() } else { None }
 }
 
 /// What `ldd` finds. A static program has none.

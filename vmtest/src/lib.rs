@@ -12,6 +12,7 @@
 //! # Ok::<(), ivshmem_vmtest::Error>(())
 //! ```
 
+mod assemble;
 mod builder;
 mod error;
 mod guest;

@@ -5,9 +5,11 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::protocol::{self, Ending, Report, Request, Stream, send};
+
+const WRITE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What happens to a program.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ impl Link {
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         shared.state().expected = 1;
+        // An agent that reads no more is a failure and no hang.
+        stream.set_write_timeout(Some(WRITE_LIMIT))?;
         let receiver = protocol::Receiver::new(stream.try_clone()?);
         let reader = Arc::clone(&shared);
         std::thread::spawn(move || reader.read(receiver));

@@ -22,6 +22,10 @@ impl Packages {
     /// # Errors
     /// `Missing` when it is not there.
     pub fn find() -> Result<Self, Error> {
+        if !cfg!(target_arch = "x86_64") {
+            let what = format!("guests run programs of this machine, which is {}", std::env::consts::ARCH);
+            return Err(Error::Missing { what, remedy: "use one with x86_64" });
+        }
         let cache = cache(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
         let root = cache.join("ivshmem4j/vmtest");
         let modules = root.join("linux/lib/modules");

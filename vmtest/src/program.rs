@@ -20,7 +20,7 @@ pub struct Program {
 impl Program {
     /// `program` is a path in the guest, or a name that is looked for in the guest's PATH.
     pub fn new(program: impl Into<String>) -> Self {
-        Self { words: vec![program.into()], env: BTreeMap::new(), limit: Duration::from_secs(120) }
+        Self { words: vec![program.into()], env: BTreeMap::new(), limit: Duration::from_secs(300) }
     }
 
     /// A script for busybox's shell.
@@ -56,7 +56,7 @@ impl Program {
         self
     }
 
-    /// How long it may take; 120 seconds unless said otherwise. Only against hanging.
+    /// How long it may take; 300 seconds unless said otherwise. Only against hanging.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;

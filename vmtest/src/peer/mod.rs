@@ -19,7 +19,7 @@ use ivshmem::device::Device;
 use ivshmem::doorbell::Registration;
 
 /// A hang is a failure; nothing takes a part of this.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_secs(120);
 
 /// One of two peers.
 #[derive(Debug)]

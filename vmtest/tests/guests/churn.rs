@@ -12,7 +12,7 @@ use ivshmem_vmtest::peer::{Role, Side};
 
 use super::{Place, There, VECTORS, bind, converse, id, peer};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn rings_before_and_during_set_up_harm_nothing() {

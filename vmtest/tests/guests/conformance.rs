@@ -18,7 +18,7 @@ fn memory_of_a_guest_conforms_in_both_cache_modes() {
     let place = Place::new();
     let guest = place.describe("memory").boot().unwrap();
     for target in ["pci:?cache=wc&memory-only", "pci:?cache=uncached&memory-only"] {
-        let told = guest.run(peer(target, &["memory-suite"]).limit(Duration::from_secs(400))).unwrap();
+        let told = guest.run(peer(target, &["memory-suite"]).limit(Duration::from_secs(900))).unwrap();
         println!("{target}:\n{told}");
     }
 }
@@ -30,7 +30,7 @@ fn interrupts_of_a_guest_conform() {
     }
     let place = Place::new();
     let guest = place.guest("doorbell");
-    let mut suite = guest.spawn(peer("auto", &["doorbell-suite"]).limit(Duration::from_secs(400))).unwrap();
+    let mut suite = guest.spawn(peer("auto", &["doorbell-suite"]).limit(Duration::from_secs(900))).unwrap();
     let mut others = Others { place: &place, open: BTreeMap::new() };
     while let Some(line) = suite.line().unwrap() {
         match line.strip_prefix('@') {

@@ -1,0 +1,139 @@
+//! What was described becomes an initramfs and options of QEMU.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::packages::name;
+use crate::qemu::{self, Accelerator};
+use crate::{Error, GuestBuilder, Iommu, Packages};
+
+const INIT: &str = include_str!("guest_files/init");
+
+/// What lets the agent talk to the host.
+const LINE: &[&str] = &["virtio_pci", "virtio_console"];
+/// What receives interrupts.
+const VFIO: &[&str] = &["vfio-pci", "vfio_iommu_type1"];
+/// What mounts folders of the host.
+const SHARES: &[&str] = &["9p", "9pnet_virtio"];
+
+/// Where the line to the agent is, and after it the folders of the host.
+const FIRST_OTHER: u32 = 0x10;
+
+impl GuestBuilder {
+    /// Writes what QEMU needs into `folder`; returns its options.
+    pub(crate) fn assemble(mut self, packages: &Packages, folder: &Path) -> Result<Vec<String>, Error> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let initrd = folder.join("initrd");
+        self.fill(packages)?;
+        let written = File::create(&initrd).and_then(|file| {
+            self.files.write(std::io::BufWriter::new(&file))?;
+            file.metadata()
+        });
+        let size = written.map_err(Error::host(initrd.display().to_string()))?.len();
+        // The archive, and what it unpacks to in a file system that takes half of the memory at most.
+        let memory = (u64::from(self.memory) + 3 * (size >> 20)).to_string();
+
+        let accelerator = Accelerator::choose(packages)?;
+        let machine = match accelerator {
+            // KVM's own interrupt controller cannot be remapped.
+            Accelerator::Kvm if self.iommu != Iommu::None => format!("{},kernel-irqchip=split", self.machine),
+            _ => self.machine.clone(),
+        };
+        // With one possible processor, the translator does not make locked instructions atomic towards other processes.
+        let mut options: Vec<String> =
+            ["-M", &machine, "-m", &memory, "-smp", "1,maxcpus=2"].map(String::from).to_vec();
+        options.extend(accelerator.options().map(String::from));
+        match self.iommu {
+            Iommu::Intel => options.extend(["-device", "intel-iommu"].map(String::from)),
+            Iommu::IntelWithoutRemapping => {
+                options.extend(["-device", "intel-iommu,intremap=off"].map(String::from));
+            }
+            Iommu::None => {}
+        }
+        options.append(&mut self.options);
+        options.extend(share_options(&self.shares));
+
+        let mut arguments = "console=ttyS0 quiet panic=-1".to_owned();
+        if self.shell {
+            arguments.push_str(" vmtest.shell");
+        }
+        for argument in &self.arguments {
+            arguments = format!("{arguments} {argument}");
+        }
+        options.extend(qemu::boot_options(&packages.kernel(), &initrd, &arguments));
+        Ok(options)
+    }
+
+    /// Everything that each guest has.
+    fn fill(&mut self, packages: &Packages) -> Result<(), Error> {
+        let mut wanted = LINE.to_vec();
+        if self.vfio {
+            wanted.extend(VFIO);
+        }
+        if !self.shares.is_empty() {
+            wanted.extend(SHARES);
+        }
+        let mut order = String::new();
+        for path in packages.modules(&wanted)? {
+            let name = name(&path.to_string_lossy()).to_owned();
+            self.files.host_file(&format!("vmtest/modules/{name}.ko"), &path)?;
+            order.push_str(&name);
+            order.push('\n');
+        }
+        self.files.file("vmtest/module-order", order.into_bytes(), 0o644);
+        let shares: Vec<_> =
+            self.shares.iter().enumerate().map(|(i, (_, place))| format!("share{i} {place}\n")).collect();
+        self.files.file("vmtest/shares", shares.concat().into_bytes(), 0o644);
+        self.files.host_file("bin/busybox", &packages.busybox())?;
+        self.files.file("init", INIT.as_bytes().to_vec(), 0o755);
+        self.files.program("vmtest/agent", &agent()?)?;
+        for folder in ["proc", "sys", "dev", "tmp", "root", "share", "usr"] {
+            self.files.directory(folder);
+        }
+        // Debian's C library for 32-bit programs on a 64-bit system.
+        for (place, target) in [("lib32", "/usr/lib32"), ("lib/ld-linux.so.2", "/usr/lib/ld-linux.so.2")] {
+            self.files.link_unless_there(place, target);
+        }
+        Ok(())
+    }
+}
+
+/// Options for the line to the agent and for folders of the host.
+fn share_options(shares: &[(PathBuf, String)]) -> Vec<String> {
+    let mut options = Vec::new();
+    for (i, ((path, _), place)) in shares.iter().zip(FIRST_OTHER + 1..).enumerate() {
+        let path = path.display();
+        options.push("-fsdev".to_owned());
+        options
+            .push(format!("local,id=share{i},path={path},security_model=none,readonly=on,multidevs=remap"));
+        options.push("-device".to_owned());
+        options.push(format!("virtio-9p-pci,fsdev=share{i},mount_tag=share{i},addr={place:#x}"));
+    }
+    options
+}
+
+/// Options for the line to the agent, on which QEMU connects to `socket`.
+pub(crate) fn line_options(socket: &Path) -> Vec<String> {
+    [
+        "-chardev",
+        &format!("socket,id=agent,path={}", socket.display()),
+        "-device",
+        &format!("virtio-serial-pci,addr={FIRST_OTHER:#x}"),
+        "-device",
+        &format!("virtserialport,chardev=agent,name={},nr=1", crate::protocol::PORT),
+    ]
+    .map(String::from)
+    .to_vec()
+}
+
+/// The agent's program: cargo puts it beside the programs and above the tests of the same profile.
+fn agent() -> Result<PathBuf, Error> {
+    let own = std::env::current_exe().map_err(Error::host("the path of this program"))?;
+    let places = own.ancestors().skip(1).take(2).map(|folder| folder.join("vmtest-agent"));
+    places.into_iter().find(|path| path.exists()).ok_or_else(|| Error::Missing {
+        what: format!("no vmtest-agent beside {}", own.display()),
+        remedy: "run cargo build --package ivshmem-vmtest",
+    })
+}
