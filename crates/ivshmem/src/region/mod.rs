@@ -30,6 +30,6 @@ pub enum CacheMode {
     /// read-modify-write or a store that is not relaxed. Reads are not cached and slow.
     WriteCombined,
     /// Every access goes to the bus, in order, one by one: slow in both directions. Linux makes a mapping
-    /// write-combined in its place when somebody else has one, therefore publish here as there.
+    /// write-combined in its place while somebody else has such a one, therefore publish here as there.
     Uncached,
 }

@@ -12,6 +12,7 @@ use super::{Finding, PciAddress, PciDevice};
 use crate::device::OpenError;
 use crate::region::CacheMode;
 use crate::sys::linux::file::{self, Access};
+use crate::sys::linux::mapping::Mapping;
 use crate::sys::linux::registers::Registers;
 
 const DEVICES: &str = "/sys/bus/pci/devices";
@@ -118,7 +119,10 @@ impl Function {
         if size == 0 {
             return Err(Finding::NoMemory);
         }
-        self.usable(&self.path("resource2"))?;
+        // Only trying tells whether a driver has claimed it. Nothing is touched.
+        let (file, page) = (self.resource("resource2")?, rustix::param::page_size());
+        Mapping::new(&file, 0, page, false)
+            .map_err(|e| not_mapped(self.path("resource2"), "map the device's memory", &e))?;
         self.decoding_possible()
     }
 
@@ -126,7 +130,7 @@ impl Function {
         if vectors == Some(0) {
             return Err(Finding::NoVectors);
         }
-        self.usable(&self.path("resource0"))?;
+        self.registers()?;
         self.decoding_possible()
     }
 

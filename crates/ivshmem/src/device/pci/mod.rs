@@ -44,7 +44,8 @@ pub(crate) fn pci(selector: &str) -> Pci {
 }
 
 impl Pci {
-    /// How the processor caches the memory, which is the same for all who have it mapped in this guest.
+    /// How the processor caches the memory. Whoever maps it first decides for all of this guest: others get that mode in
+    /// place of theirs, and are not told.
     ///
     /// [`WriteCombined`](CacheMode::WriteCombined) without, for it copies fastest: plain writes arrive late and in any
     /// order until something publishes them, see [`Memory`](crate::region::Memory#cache-modes).

@@ -55,7 +55,9 @@ pub(super) fn receive(
 /// Whether the device could be had now, told without taking it from anybody.
 pub(super) fn possible(device: &PciDevice) -> Result<(), Finding> {
     bound(device)?;
-    drop(Claim::new(device.address())?);
+    if Claim::exists(device.address()) {
+        return Err(held_here());
+    }
     vfio::possible(device)
 }
 
@@ -131,9 +133,9 @@ fn count_answers(eventfds: &[OwnedFd], ring: &dyn Fn(u16)) -> io::Result<usize> 
 }
 
 /// A machine that is busy takes its time; only a server that gives no vectors makes anybody wait so long.
-const LONGEST_ANSWER: Duration = Duration::from_secs(1);
-/// For the other vectors, once the first has answered.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(50);
+const LONGEST_ANSWER: Duration = Duration::from_secs(3);
+/// For the other vectors, once the first has answered; a wait only for those whose server gives fewer than the hardware has.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(500);
 
 fn system(doing: &'static str) -> impl Fn(io::Error) -> Finding {
     move |error| {
@@ -157,12 +159,16 @@ static CLAIMED: Mutex<BTreeSet<PciAddress>> = Mutex::new(BTreeSet::new());
 impl Claim {
     fn new(address: PciAddress) -> Result<Self, Finding> {
         let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
-        if claimed.insert(address) {
-            Ok(Self(address))
-        } else {
-            Err(Finding::HeldElsewhere { holder: "this process itself".to_string() })
-        }
+        if claimed.insert(address) { Ok(Self(address)) } else { Err(held_here()) }
     }
+
+    fn exists(address: PciAddress) -> bool {
+        CLAIMED.lock().unwrap_or_else(PoisonError::into_inner).contains(&address)
+    }
+}
+
+fn held_here() -> Finding {
+    Finding::HeldElsewhere { holder: "this process itself".to_string() }
 }
 
 impl Drop for Claim {
@@ -179,6 +185,7 @@ mod tests {
     fn a_device_is_claimed_once_in_a_process() {
         let address = PciAddress::parse("fffe:00:05.0").unwrap();
         let claim = Claim::new(address).unwrap();
+        assert!(Claim::exists(address));
         assert_eq!(Claim::new(address).unwrap_err().name(), "held-elsewhere");
         drop(claim);
         drop(Claim::new(address).unwrap());
