@@ -149,6 +149,19 @@ fn programs_of_32_bits_run_in_a_guest() {
 }
 
 #[test]
+fn without_packages_the_remedy_is_named() {
+    let nothing = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_vmtest"))
+        .args(["run", "--", "true"])
+        .env("XDG_CACHE_HOME", nothing.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("no linux in") && text.contains("run scripts/vm-packages"), "{text}");
+}
+
+#[test]
 fn what_cannot_boot_says_why() {
     if !can_run("what_cannot_boot_says_why") {
         return;
