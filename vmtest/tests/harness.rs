@@ -1,6 +1,8 @@
 //! The harness itself: what every other test of a guest relies on.
+#![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ivshmem_vmtest::{Ending, Error, Guest, Packages, Program, can_run};
@@ -98,24 +100,34 @@ fn no_qemu_outlives_the_program_that_booted_it() {
     if !can_run("no_qemu_outlives_the_program_that_booted_it") {
         return;
     }
-    let mut vmtest =
-        Command::new(env!("CARGO_BIN_EXE_vmtest")).args(["run", "--", "sleep", "1000"]).spawn().unwrap();
-    let children = format!("/proc/{}/task", vmtest.id());
-    let mut qemu = String::new();
-    while qemu.is_empty() {
-        std::thread::sleep(Duration::from_millis(20));
-        // Whichever of its threads made it.
-        for task in std::fs::read_dir(&children).unwrap().flatten() {
-            qemu += std::fs::read_to_string(task.path().join("children")).unwrap_or_default().trim();
-        }
-    }
+    let temporary = tempfile::tempdir().unwrap();
+    let mut vmtest = Command::new(env!("CARGO_BIN_EXE_vmtest"))
+        .args(["run", "--", "sh", "-c", "echo up; sleep 1000"])
+        .env("TMPDIR", temporary.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(vmtest.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "up\n");
+    let qemu = child_of(vmtest.id());
+    let lives =
+        || std::fs::read_to_string(format!("/proc/{qemu}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    assert!(lives());
     vmtest.kill().unwrap();
     vmtest.wait().unwrap();
-    let pid = qemu.split(' ').next().unwrap();
-    let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    while !state().is_empty() && !state().contains(") Z ") {
+    while lives() {
         std::thread::sleep(Duration::from_millis(20));
     }
+    assert_eq!(temporary.path().read_dir().unwrap().count(), 0, "files are gone");
+}
+
+/// The only child of a process, whichever of its threads made it.
+fn child_of(process: u32) -> u32 {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+    let children: Vec<_> =
+        tasks.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap()).collect();
+    children.concat().trim().parse().unwrap()
 }
 
 #[test]
