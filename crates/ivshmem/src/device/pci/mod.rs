@@ -10,6 +10,8 @@ mod function;
 #[cfg(target_os = "linux")]
 mod holder;
 #[cfg(target_os = "linux")]
+mod layout;
+#[cfg(target_os = "linux")]
 mod open;
 mod polling;
 #[cfg(target_os = "linux")]
@@ -17,6 +19,8 @@ mod receive;
 mod select;
 #[cfg(target_os = "linux")]
 mod vfio;
+#[cfg(target_os = "linux")]
+mod way;
 
 pub use address::PciAddress;
 pub use finding::Finding;

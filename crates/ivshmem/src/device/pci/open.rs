@@ -5,7 +5,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 
-use super::function::{DOORBELL, Function, IV_POSITION, MEMORY_BAR, not_mapped};
+use super::function::{Function, not_mapped};
+use super::layout::{DOORBELL, IV_POSITION, MEMORY_BAR};
 use super::receive::{Receiver, receive};
 use super::{Finding, Guest, Pci, PciDevice, Polling};
 use crate::PeerId;

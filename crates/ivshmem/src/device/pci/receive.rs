@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, pread, pwrite};
 
-use super::function::{COMMAND, COMMAND_MASTER, COMMAND_MEMORY, Function};
+use super::function::Function;
+use super::layout::{COMMAND, COMMAND_MASTER, COMMAND_MEMORY};
 use super::vfio::{self, Opened};
 use super::{Finding, PciAddress, PciDevice};
 use crate::sys::linux::{eventfd, vfio as calls};

@@ -1,0 +1,97 @@
+//! What stands where in the device: its ranges of addresses, registers, and the part of the configuration that matters.
+
+use crate::wire::MAX_VECTORS;
+
+pub(super) const MEMORY_BAR: usize = 2;
+pub(super) const TABLE_BAR: usize = 1;
+pub(super) const REGISTER_BAR: usize = 0;
+/// Mask, status, position and doorbell, 32 bits each.
+pub(super) const REGISTERS: usize = 4;
+/// The register with the own id.
+pub(super) const IV_POSITION: usize = 2;
+/// The register that rings: the peer in the upper half, the vector in the lower.
+pub(super) const DOORBELL: usize = 3;
+
+/// Where the command word is in a device's configuration, and bits of its lower byte.
+pub(super) const COMMAND: usize = 4;
+pub(super) const COMMAND_MEMORY: u8 = 1 << 1;
+pub(super) const COMMAND_MASTER: u8 = 1 << 2;
+
+/// A range of addresses that the device answers at; all zero when it has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bar {
+    pub(super) start: u64,
+    pub(super) len: u64,
+}
+
+impl Bar {
+    /// A line of the attribute `resource`: first address, last address, flags.
+    pub(super) fn parse(line: &str) -> Option<Self> {
+        let mut numbers = line.split_whitespace().map(number);
+        let (start, end) = (numbers.next()??, numbers.next()??);
+        if end == 0 { None } else { Some(Self { start, len: (end.checked_sub(start)?).checked_add(1)? }) }
+    }
+}
+
+/// How many entries the table of MSI-X has; 0 without one. `None` when too little of the configuration may be seen.
+pub(super) fn vectors(configuration: &[u8]) -> Option<u16> {
+    const STATUS: usize = 0x06;
+    const HAS_LIST: u8 = 1 << 4;
+    const LIST: usize = 0x34;
+    const MSIX: u8 = 0x11;
+    if configuration.get(STATUS)? & HAS_LIST == 0 {
+        return Some(0);
+    }
+    let mut at = usize::from(*configuration.get(LIST)? & !3);
+    // Each entry takes four bytes or more of 256, so a longer list is a ring.
+    for _ in 0..64 {
+        if at == 0 {
+            return Some(0);
+        }
+        let entry = configuration.get(at..at + 4)?;
+        if entry[0] == MSIX {
+            let entries = (u16::from_le_bytes([entry[2], entry[3]]) & 0x7ff) + 1;
+            return Some(entries.min(MAX_VECTORS));
+        }
+        at = usize::from(entry[1] & !3);
+    }
+    None
+}
+
+/// Hexadecimal with 0x, as sysfs writes numbers.
+pub(super) fn number(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_attribute_is_a_range() {
+        let line = "0x000000fe00000000 0x000000fe003fffff 0x000000000014220c";
+        assert_eq!(Bar::parse(line), Some(Bar { start: 0xfe_0000_0000, len: 4 << 20 }));
+        for nothing in
+            ["0x0000000000000000 0x0000000000000000 0x0000000000000000", "", "0x1", "1 2 3", "0x2 0x0 0x0"]
+        {
+            assert_eq!(Bar::parse(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn vectors_are_counted_by_the_list_of_capabilities() {
+        let mut configuration = vec![0; 256];
+        assert_eq!(vectors(&configuration), Some(0));
+        configuration[0x06] = 0x10;
+        configuration[0x34] = 0x40;
+        configuration[0x40..0x44].copy_from_slice(&[0x09, 0x50, 0, 0]);
+        configuration[0x50..0x54].copy_from_slice(&[0x11, 0, 1, 0x80]);
+        assert_eq!(vectors(&configuration), Some(2));
+        // Anybody sees 64 bytes, which is too few to tell.
+        assert_eq!(vectors(&configuration[..64]), None);
+        assert_eq!(vectors(&[]), None);
+        configuration[0x51] = 0x40;
+        configuration[0x50] = 0x05;
+        assert_eq!(vectors(&configuration), None, "a list that bites its tail");
+    }
+}
