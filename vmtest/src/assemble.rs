@@ -8,11 +8,14 @@ use crate::qemu::{self, Accelerator};
 use crate::{Error, GuestBuilder, Iommu, Packages};
 
 const INIT: &str = include_str!("guest_files/init");
+const AGENT: &str = include_str!("guest_files/agent.service");
 
 /// What lets the agent talk to the host.
 const LINE: &[&str] = &["virtio_pci", "virtio_console"];
 /// What receives interrupts.
 const VFIO: &[&str] = &["vfio-pci", "vfio_iommu_type1"];
+/// What a root of Debian is on.
+const DISK: &[&str] = &["virtio_blk", "crc32c_generic", "ext4"];
 /// What mounts folders of the host.
 const SHARES: &[&str] = &["9p", "9pnet_virtio"];
 
@@ -74,6 +77,10 @@ impl GuestBuilder {
         }
         if !self.shares.is_empty() {
             wanted.extend(SHARES);
+        }
+        if self.debian {
+            wanted.extend(DISK);
+            self.files.file("vmtest/agent.service", AGENT.as_bytes().to_vec(), 0o644);
         }
         let mut order = String::new();
         for path in packages.modules(&wanted)? {

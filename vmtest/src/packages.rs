@@ -59,6 +59,16 @@ impl Packages {
         if path.exists() { Ok(path) } else { Err(Error::Missing { what: what(), remedy: REMEDY }) }
     }
 
+    /// A file system with Debian's systemd and udev.
+    ///
+    /// # Errors
+    /// `Missing` when it is not there: only root can make it.
+    pub fn debian(&self) -> Result<PathBuf, Error> {
+        let path = self.root.join("debian/root.ext4");
+        let what = || format!("no {}", path.display());
+        if path.exists() { Ok(path) } else { Err(Error::Missing { what: what(), remedy: REMEDY }) }
+    }
+
     /// What this machine was found able to do, kept from one process to the next.
     pub(crate) fn verdict(&self, of: &str) -> PathBuf {
         self.root.join(of)

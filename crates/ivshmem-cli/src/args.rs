@@ -8,7 +8,7 @@ use crate::output::Out;
 use crate::values::bytes;
 use crate::{
     Failure, bind, completions, doctor, dump, fill, info, list, listen, manual, peers, ping, read, ring,
-    serve, status, watch, write,
+    serve, setup, status, watch, write,
 };
 
 const AFTER_HELP: &str = "\
@@ -40,6 +40,7 @@ pub(crate) enum Verb {
     Serve(serve::Serve),
     List(list::List),
     Bind(bind::Bind),
+    Setup(setup::Setup),
     Info(info::Info),
     Peers(peers::Peers),
     Read(read::Read),
@@ -62,6 +63,7 @@ impl Verb {
             Self::Serve(verb) => verb.run(out),
             Self::List(verb) => verb.run(out),
             Self::Bind(verb) => verb.run(out),
+            Self::Setup(verb) => verb.run(out),
             Self::Info(verb) => verb.run(out),
             Self::Peers(verb) => verb.run(out),
             Self::Read(verb) => verb.run(out),

@@ -2,7 +2,10 @@
 
 use ivshmem::pci::find;
 
+use serde_json::json;
+
 use crate::Failure;
+use crate::args::Format;
 use crate::output::Out;
 
 /// Give this virtual machine's ivshmem device to the driver vfio-pci, so that one program can be interrupted by it
@@ -15,6 +18,8 @@ pub(crate) struct Bind {
     /// Take the device from vfio-pci again
     #[arg(long)]
     undo: bool,
+    #[command(flatten)]
+    format: Format,
 }
 
 impl Bind {
@@ -26,6 +31,9 @@ impl Bind {
         let device = find(selector)?;
         if self.undo { device.unbind() } else { device.bind() }?;
         let now = find(&device.address().to_string())?;
+        if self.format.json {
+            return out.json(&json!({ "address": now.address().to_string(), "driver": now.driver() }));
+        }
         let driver = now.driver().unwrap_or("no driver");
         out.line(format_args!("{} belongs to {driver}", device.address()))
     }

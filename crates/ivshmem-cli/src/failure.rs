@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ivshmem::PeerId;
@@ -55,6 +55,14 @@ pub(crate) enum Failure {
     BadStatus { socket: PathBuf, why: String },
     #[error("{text:?} has no size: {why}")]
     BadSize { text: String, why: String },
+    #[error("only root may do this; `ivshmem setup --dry-run` shows what it is")]
+    NotRoot,
+    #[error("{} is not there: nothing has been set up", .path.display())]
+    NotSetUp { path: &'static Path },
+    #[error("{} is not from `ivshmem setup`; move it away", .path.display())]
+    NotOurs { path: &'static Path },
+    #[error("cannot {what} ({why}); `ivshmem setup --undo` takes back what was done")]
+    Setup { what: String, why: io::Error },
     #[error("{problems} problems found")]
     Unwell { problems: usize },
     #[error("{came} of {count} {what} came in time")]

@@ -25,6 +25,7 @@ mod ping;
 mod read;
 mod ring;
 mod serve;
+mod setup;
 mod status;
 mod watch;
 mod write;

@@ -3,6 +3,7 @@
 
 mod devices;
 mod doctor;
+mod setup;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

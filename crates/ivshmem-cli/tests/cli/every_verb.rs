@@ -104,6 +104,7 @@ const ROWS: &[Row] = &[
         missing: "other:/nonexistent",
         prints: Prints::Facts,
     },
+    Row { verb: "setup", good: "--dry-run", wrong: "--group A", missing: "", prints: Prints::Facts },
     Row { verb: "completions", good: "zsh", wrong: "tcsh", missing: "", prints: Prints::Text },
     Row { verb: "manual", good: "{dir}", wrong: "", missing: "/nonexistent/dir", prints: Prints::Nothing },
 ];

@@ -54,3 +54,17 @@ fn binding_what_is_no_device_names_the_forms() {
     bad(&run(&["bind"]), 2);
     bad(&run(&["list", "more"]), 2);
 }
+
+#[test]
+fn what_was_not_set_up_cannot_be_undone() {
+    let rules = "/etc/udev/rules.d/70-ivshmem.rules";
+    if std::path::Path::new(rules).exists() {
+        return ivshmem_conformance::skip("what_was_not_set_up_cannot_be_undone", "this machine is set up");
+    }
+    let text = bad(&run(&["setup", "--undo"]), 1);
+    assert!(text.contains(rules) && text.contains("nothing has been set up"), "{text}");
+    bad(&run(&["setup", "--undo", "--group", "x"]), 2);
+    // Looking changes nothing.
+    good(&run(&["setup", "--dry-run", "--group", "no-such-group"]));
+    assert!(!std::path::Path::new(rules).exists());
+}

@@ -152,10 +152,35 @@ fn a_status_is_a_table_for_people_and_whole_for_programs() {
     let text = run(&["status", socket]);
     good(&text);
     let text = String::from_utf8(text.stdout).unwrap();
-    assert_eq!(text, "clients\n  id   uid\n   0  1000\n  17     0\nnote     a?[2Jb\nsize     4096\n");
+    assert_eq!(text, "size     4096\nclients\n  id   uid\n   0  1000\n  17     0\nnote     a?[2Jb\n");
     let json = run(&["status", socket, "--json"]);
     good(&json);
     assert_eq!(json.stdout, b"{\"size\":4096}\n");
     assert!(bad(&run(&["status", socket]), 1).contains("--status"));
     assert!(bad(&run(&["status", socket]), 1).contains("--status"));
+}
+
+#[test]
+fn a_real_server_tells_its_clients() {
+    let dir = TempDir::new().unwrap();
+    let (socket, status) = (dir.path().join("s.sock"), dir.path().join("status"));
+    let _server = ivshmem_server::Server::builder(&socket)
+        .size(1 << 20)
+        .vectors(2)
+        .status_socket(&status)
+        .start()
+        .unwrap();
+    let client = ivshmem::doorbell(&socket).connect().unwrap();
+    let status = status.to_str().unwrap();
+    let json = run(&["status", status, "--json"]);
+    good(&json);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["format"], &json["clients"]), (&1.into(), &1.into()));
+    assert_eq!(json["peers"][0]["id"], client.own_id().unwrap().0);
+    let text = run(&["status", status]);
+    good(&text);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("clients") && text.contains("greeted") && text.contains("counters"), "{text}");
+    // The clients' socket is not the control socket.
+    assert!(bad(&run(&["status", socket.to_str().unwrap()]), 1).contains("--status"));
 }

@@ -1,0 +1,72 @@
+//! The file of udev rules: its text, and what it tells about who made it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::Failure;
+
+pub(super) const RULES: &str = "/etc/udev/rules.d/70-ivshmem.rules";
+
+const HEAD: &str = "# Made by `ivshmem setup`, and removed by `ivshmem setup --undo`.";
+
+/// The rules. `$$` is udev's way to write `$`, `%p` a device's path in sysfs, `%k` its name and `%n` the number in that.
+pub(super) fn text(group: &str, created: bool) -> String {
+    let created = if created { "created" } else { "found" };
+    format!(
+        r#"{HEAD}
+# group {group} {created}
+
+# A device with interrupts (those have a BAR 1) belongs to vfio-pci, which alone gives them to programs. It is switched on
+# before, because VFIO leaves it as it was found, and stays awake, because others use its memory meanwhile.
+ACTION=="add", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x1110", TEST=="resource1", RUN+="/bin/sh -c 'modprobe -aq vfio-pci vfio_iommu_type1; cd /sys%p; echo 1 >enable; echo vfio-pci >driver_override; echo %k >/sys/bus/pci/drivers_probe; echo on >power/control'"
+
+# The group may map memory and registers.
+ACTION!="remove", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x1110", RUN+="/bin/sh -c 'cd /sys%p && for file in resource0 resource2 resource2_wc; do [ ! -e $$file ] || {{ chgrp {group} $$file && chmod 660 $$file; }}; done'"
+
+# And take interrupts, by an IOMMU group in which nothing but ivshmem devices is.
+ACTION!="remove", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", PROGRAM=="/bin/sh -c '! grep -h ^PCI_ID= /sys/kernel/iommu_groups/%n/devices/*/uevent | grep -qvx PCI_ID=1AF4:1110'", GROUP="{group}", MODE="0660"
+"#
+    )
+}
+
+/// What an earlier setup left.
+pub(super) struct Made {
+    pub group: String,
+    /// Whether it created the group.
+    pub created: bool,
+}
+
+impl Made {
+    /// None when there was none.
+    pub(super) fn find() -> Result<Option<Self>, Failure> {
+        let path = Path::new(RULES);
+        let text = match fs::read_to_string(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|why| Failure::Setup { what: format!("read {RULES}"), why })?,
+        };
+        Self::parse(&text).map(Some).ok_or(Failure::NotOurs { path })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let mut words = lines.next().filter(|line| *line == HEAD).and(lines.next())?.split(' ').skip(2);
+        Some(Self { group: words.next()?.to_owned(), created: words.next()? == "created" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_tells_who_made_it_and_whose_the_group_is() {
+        for created in [true, false] {
+            let made = Made::parse(&text("some-group", created)).unwrap();
+            assert_eq!((made.group.as_str(), made.created), ("some-group", created));
+        }
+        for foreign in ["", "# rules of somebody", &text("x", true)[1..]] {
+            assert!(Made::parse(foreign).is_none());
+        }
+    }
+}

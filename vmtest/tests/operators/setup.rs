@@ -1,0 +1,152 @@
+//! `ivshmem setup` in a guest with systemd and udev, over reboots.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ivshmem::PeerId;
+use ivshmem_conformance::skip;
+use ivshmem_server::Server;
+use ivshmem_vmtest::{Ending, Guest, Output, Packages, Program, can_run};
+
+use super::ivshmem;
+
+/// Everything that setup could change, but for backups and locks of the tools for users.
+const STATE: &str = "
+    find /etc /usr/local -type f ! -name '*-' ! -name '.pwd.lock' ! -name ld.so.cache -exec sha256sum {} + | sort -k 2
+    stat -c '%n %U %G %a' /sys/bus/pci/devices/0000:00:05.0/{resource0,resource2,resource2_wc,config,enable}
+    readlink /sys/bus/pci/devices/0000:00:05.0/driver
+    cat /sys/bus/pci/devices/0000:00:05.0/driver_override
+    ls /dev/vfio | grep '[0-9]'; true";
+
+#[test]
+fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
+    let name = "a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all";
+    if !can_run(name) {
+        return;
+    }
+    let java = match Java::find() {
+        Ok(java) => java,
+        Err(why) => return skip(name, &why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("server");
+    let _server = Server::builder(&socket).size(1 << 20).vectors(2).start().unwrap();
+    let host = ivshmem::doorbell(&socket).connect().unwrap();
+    let guest = Guest::builder("setup").memory(768).debian().doorbell(&socket, 2);
+    let guest = java.given_to(guest).share(ivshmem().parent().unwrap(), "/share/bin").boot().unwrap();
+    guest.sh("install -m 755 /share/bin/ivshmem /usr/local/bin/; useradd -m user; useradd -m other").unwrap();
+    let state = || guest.run(Program::new("/bin/bash").args(["-c", STATE])).unwrap();
+    let before = state();
+
+    // Nothing happens without root, nor dry.
+    let refused = guest.output(as_user("user", "ivshmem setup")).unwrap();
+    assert!(refused.ending == Ending::Status(1) && refused.err.contains("only root"), "{refused:?}");
+    let dry = guest.sh("ivshmem setup --dry-run").unwrap();
+    for what in ["write /etc/udev/rules.d/70-ivshmem.rules", "groupadd --system ivshmem", "bind 0000:00:05.0"]
+    {
+        assert!(dry.contains(what), "{dry}");
+    }
+    assert_eq!(state(), before);
+    let nothing = guest.output(Program::shell("ivshmem setup --undo")).unwrap();
+    assert!(
+        nothing.ending == Ending::Status(1) && nothing.err.contains("nothing has been set up"),
+        "{nothing:?}"
+    );
+
+    // At once, and a second time, which changes nothing more.
+    guest.sh("ivshmem setup && usermod -aG ivshmem user").unwrap();
+    is_well(&guest.output(as_user("user", "ivshmem doctor --json auto")).unwrap());
+    let after = state();
+    guest.sh("ivshmem setup").unwrap();
+    assert_eq!(state(), after);
+
+    for _ in 0..2 {
+        guest.sh("sync").unwrap();
+        guest.reboot().unwrap();
+        guest.sh("udevadm settle").unwrap();
+        is_well(&guest.output(as_user("user", "ivshmem doctor --json auto")).unwrap());
+        let denied = guest.output(as_user("other", "ivshmem doctor --json auto")).unwrap();
+        assert!(denied.ending == Ending::Status(4) && denied.out.contains("\"not-permitted\""), "{denied:?}");
+    }
+    assert_eq!(state(), after);
+
+    // A Java virtual machine that is not root is interrupted by the host.
+    let command = format!("{} -cp /share/classes:/share/jar/{} Receive", java.program, java.jar_name());
+    let mut receiving = guest.spawn(as_user("user", &command).limit(Duration::from_secs(300))).unwrap();
+    let first = loop {
+        let line = receiving.line().unwrap().expect("the JVM has ended");
+        if line.starts_with("peer ") {
+            break line;
+        }
+    };
+    assert!(first.ends_with(" of user user"), "{first}");
+    let peer = PeerId(first.split(' ').nth(1).unwrap().parse().unwrap());
+    for (number, vector) in [(41_u32, 0), (42, 1), (43, 0)] {
+        host.memory().store(0, number, Ordering::Release).unwrap();
+        host.ring(peer, vector).unwrap();
+        let wanted = format!("vector {vector} with {number}");
+        while receiving.line().unwrap().expect("the JVM has ended") != wanted {}
+    }
+    receiving.end_input().unwrap();
+    receiving.succeed().unwrap();
+
+    // All is as it was, at once and after a reboot.
+    guest.sh("ivshmem setup --undo").unwrap();
+    assert_eq!(state(), before, "after undo");
+    guest.sh("! getent group ivshmem && [ ! -e /sys/bus/pci/devices/0000:00:05.0/driver ] && sync").unwrap();
+    guest.reboot().unwrap();
+    guest.sh("udevadm settle").unwrap();
+    assert_eq!(state(), before, "after undo and a reboot");
+}
+
+fn as_user(user: &str, command: &str) -> Program {
+    let script = format!("exec setpriv --reuid {user} --regid {user} --init-groups {command}");
+    Program::shell(&script).env("HOME", format!("/home/{user}"))
+}
+
+#[track_caller]
+fn is_well(output: &Output) {
+    let is_well = output.ending == Ending::Status(0) && output.out.contains("\"findings\":[]");
+    assert!(is_well, "{output:?}");
+}
+
+/// The Java library, a program that uses it, and a JVM of the host.
+struct Java {
+    /// Where the JVM is in the guest.
+    program: String,
+    jar: PathBuf,
+    classes: tempfile::TempDir,
+}
+
+impl Java {
+    fn find() -> Result<Self, String> {
+        let debian = Packages::find().and_then(|packages| packages.debian());
+        debian.map_err(|e| e.to_string())?;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let jars = std::fs::read_dir(root.join("java/ivshmem4j/target"));
+        let mut jars = jars.into_iter().flatten().flatten().map(|entry| entry.path());
+        let jar = jars.find(|path| path.to_string_lossy().ends_with("-SNAPSHOT.jar"));
+        let jar = jar.ok_or("no jar of the Java library: run scripts/test-vm, which builds it")?;
+        let home = "/usr/lib/jvm/java-17-openjdk-amd64";
+        if !Path::new(home).join("bin/javac").exists() {
+            return Err("no JDK 17 of Debian here".to_owned());
+        }
+        let classes = tempfile::tempdir().unwrap();
+        let source = root.join("vmtest/tests/operators/Receive.java");
+        let mut javac = Command::new(format!("{home}/bin/javac"));
+        let status = javac.arg("-d").arg(classes.path()).arg("-cp").args([&jar, &source]).status().unwrap();
+        assert!(status.success(), "javac");
+        Ok(Self { program: format!("/host{home}/bin/java"), jar, classes })
+    }
+
+    fn jar_name(&self) -> &str {
+        self.jar.file_name().unwrap().to_str().unwrap()
+    }
+
+    fn given_to(&self, guest: ivshmem_vmtest::GuestBuilder) -> ivshmem_vmtest::GuestBuilder {
+        let guest = guest.share("/usr", "/host/usr").share("/etc/java-17-openjdk", "/etc/java-17-openjdk");
+        guest.share(self.jar.parent().unwrap(), "/share/jar").share(self.classes.path(), "/share/classes")
+    }
+}
