@@ -2,7 +2,7 @@
 # A line "name: ## text" is what `make help` prints.
 
 .DEFAULT_GOAL := help
-.PHONY: help build install uninstall demo test dist lint doc bench fuzz soak audit clean
+.PHONY: help build install uninstall demo demo-host test dist lint doc bench fuzz soak audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,9 +21,13 @@ uninstall: ## remove what `make install` with the same DESTDIR and PREFIX placed
 # To the scripts, when given on the command line.
 export PREFIX DESTDIR BIN
 
-demo: ## a server and two programs, then two JVMs, exchange data and interrupts; installs what is missing
-	@scripts/install java
+demo: ## a server, two virtual machines and the host, a JVM in each, exchange data and interrupts; installs what is missing
+	@scripts/install demo
 	@scripts/demo
+
+demo-host: ## a server and two programs on the host, then two JVMs, do the same
+	@scripts/install java
+	@scripts/demo-host
 
 test: ## every check and every test; installs what is missing
 	@scripts/install test
