@@ -47,6 +47,11 @@ pub(crate) struct Ping {
 impl Ping {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
         let device = self.target.open()?;
+        // Where a device cannot be rung, its waits are pauses, and would look like answers.
+        if let Some(finding) = device.interrupt_finding() {
+            let why = finding.to_string();
+            return Err(DoorbellError::NotPrepared { doing: "be rung", why }.into());
+        }
         if self.answer { self.answer(&device, out) } else { self.ask(&device, out) }
     }
 

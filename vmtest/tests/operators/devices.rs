@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ivshmem_conformance::bare_server::{BareServer, Manner};
 use ivshmem_server::Server;
-use ivshmem_vmtest::{Ending, Guest, Packages, Program, can_run};
+use ivshmem_vmtest::{Ending, Guest, Iommu, Packages, Program, can_run};
 
 use super::doctor::described;
 use super::ivshmem;
@@ -114,8 +114,10 @@ fn interrupts_have_one_owner_and_the_rest_works_beside() {
     let mut listening = guest.spawn(Program::new("/bin/ivshmem").args(["listen", "auto"])).unwrap();
     listening.expect_line("listening as peer 0 on vectors 0, 1").unwrap();
     says(&guest, "auto", &["\"vectors\":0", "\"name\":\"held-elsewhere\"", "(ivshmem) receives"]);
-    let unreceived = guest.output(Program::new("/bin/ivshmem").args(["listen", "auto"])).unwrap();
-    assert!(unreceived.err.contains("cannot be rung: process "), "{}", unreceived.err);
+    for verb in ["listen auto", "ping auto 0", "ping auto 0 --answer"] {
+        let refused = guest.output(Program::shell(&format!("ivshmem {verb}"))).unwrap();
+        assert!(refused.err.contains("cannot be rung: process "), "{verb}: {}", refused.err);
+    }
 
     // Whoever cannot be rung still shares the memory and rings.
     let host = ivshmem::doorbell(server.path()).vectors(2).connect().unwrap();
@@ -138,6 +140,17 @@ fn interrupts_have_one_owner_and_the_rest_works_beside() {
     host.memory().write(0, b"THREE").unwrap();
     let changed = watching.succeed().unwrap();
     assert!(changed.contains("\"new\":\"54485245\"") || changed.contains("54485245"), "{changed}");
+}
+
+#[test]
+fn waits_are_pauses_where_nothing_can_be_received() {
+    if !can_run("waits_are_pauses_where_nothing_can_be_received") {
+        return;
+    }
+    let (_folder, _server, guest) = described("polls");
+    let guest = guest.program(env!("CARGO_BIN_EXE_vmtest-peer")).iommu(Iommu::None).boot().unwrap();
+    guest.run(Program::new("/bin/vmtest-peer").args(["auto", "polls"])).unwrap();
+    guest.run(Program::new("/bin/vmtest-peer").args(["pci:?memory-only", "polls"])).unwrap();
 }
 
 #[test]

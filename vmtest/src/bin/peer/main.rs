@@ -6,8 +6,8 @@ use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use ivshmem::PeerId;
 use ivshmem::device::Device;
+use ivshmem::{ErrorKind, PeerId};
 use ivshmem_vmtest::peer::{Role, Side};
 
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum What {
     Hints,
     /// Ring another peer on all vectors, without end.
     Storm { other: u16 },
+    /// What a device that cannot be rung does in place of it.
+    Polls,
     /// Open another device of this guest as well, and let both ring each other on each vector.
     Both { second: String },
     /// The conformance suite of memory.
@@ -65,8 +67,11 @@ fn main() {
         What::Storm { other } => storm(&open(), PeerId(other)),
         What::Both { second } => {
             let second = ivshmem::open(&second).unwrap_or_else(|e| panic!("{second}: {e}"));
-            both(&open(), &second);
+            let one = open();
+            both(&one, &second);
+            held(one, open);
         }
+        What::Polls => polls(open()),
         What::MemorySuite => ivshmem_conformance::memory::run(&suites::Memory(target)),
         What::DoorbellSuite => ivshmem_conformance::doorbell::run(&suites::Doorbell(target)),
     }
@@ -83,6 +88,44 @@ fn both(one: &Device, two: &Device) {
             assert!(to.wait(vector, Some(limit)).expect("a vector"), "vector {vector} was not rung");
         }
     }
+}
+
+/// A device is one opener's until that one closes it.
+fn held(device: Device, open: impl Fn() -> Device) {
+    let again = open();
+    let finding = again.interrupt_finding().expect("its interrupts are held");
+    assert_eq!(finding.name(), "held-elsewhere");
+    assert!(finding.to_string().contains("this process itself"), "{finding}");
+    device.close();
+    assert!(open().supports_interrupts(), "closing gives it back");
+    drop(device);
+}
+
+/// Waits are pauses with deadlines that closing ends; what needs interrupts says why there are none.
+fn polls(device: Device) {
+    let finding = device.interrupt_finding().expect("it cannot be rung").to_string();
+    assert!(!device.supports_interrupts() && !device.knows_peers());
+    for vector in [0, 1, 0, 255] {
+        assert!(device.wait(vector, None).expect("a pause"));
+    }
+    assert!(!device.wait(0, Some(Instant::now())).expect("a pause"), "the deadline is over");
+    let refused = device.on_interrupt(0, |_| {}).expect_err("no callback without interrupts");
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
+    assert!(refused.to_string().contains(&finding), "{refused}");
+    assert_eq!(device.raw_interrupt(0).expect_err("as above").kind(), ErrorKind::Unsupported);
+    assert_eq!(device.peers().expect_err("nobody tells").kind(), ErrorKind::Unsupported);
+    device.ring(device.own_id().expect("an id"), 0).expect("ringing needs no driver");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            loop {
+                if let Err(end) = device.wait(0, None) {
+                    return end;
+                }
+            }
+        });
+        device.close();
+        assert_eq!(waiting.join().expect("a wait").kind(), ErrorKind::Closed);
+    });
 }
 
 /// Each line is the name of a method of `Side` and its argument. Answers each with "done".
