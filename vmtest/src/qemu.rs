@@ -34,19 +34,25 @@ impl Accelerator {
             return Ok(choice);
         }
         require_qemu()?;
+        let found = if File::options().read(true).write(true).open("/dev/kvm").is_ok() {
+            Self::by_trying(packages)?
+        } else {
+            Self::Tcg
+        };
+        *choice = Some(found);
+        Ok(found)
+    }
+
+    fn by_trying(packages: &Packages) -> Result<Self, Error> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let verdict = packages.verdict("accelerator");
-        let known = std::fs::read_to_string(&verdict).ok().and_then(|text| Self::recall(&text, boot.trim()));
-        let found = match known {
-            Some(known) => known,
-            None if kvm_boots(packages)? => Self::Kvm,
-            None => Self::Tcg,
-        };
-        if known.is_none() {
-            // Without the note, the next process looks again.
-            let _ = std::fs::write(&verdict, format!("{} {found:?}\n", boot.trim()));
+        let known = std::fs::read_to_string(&verdict).ok().and_then(|note| Self::recall(&note, boot.trim()));
+        if let Some(known) = known {
+            return Ok(known);
         }
-        *choice = Some(found);
+        let found = if kvm_boots(packages)? { Self::Kvm } else { Self::Tcg };
+        // Without the note, the next process tries again.
+        let _ = std::fs::write(&verdict, format!("{} {found:?}\n", boot.trim()));
         Ok(found)
     }
 
@@ -112,9 +118,6 @@ fn require_qemu() -> Result<(), Error> {
 const PROBE: Duration = Duration::from_secs(10);
 
 fn kvm_boots(packages: &Packages) -> Result<bool, Error> {
-    if File::options().read(true).write(true).open("/dev/kvm").is_err() {
-        return Ok(false);
-    }
     let folder = tempfile::tempdir().map_err(Error::host("a folder for probing KVM"))?;
     let initrd = folder.path().join("initrd");
     let mut files = Initramfs::default();
