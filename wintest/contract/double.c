@@ -25,7 +25,7 @@ void command(const char *format, ...)
     check(CloseHandle(control));
 }
 
-/* The number after "name=" in the line of a device. */
+/* The number after "name=" in the line of a device, or, with -1, in that of the double. */
 uint64_t state(int device, const char *name)
 {
     char text[4096], line[32], field[40];
@@ -34,7 +34,7 @@ uint64_t state(int device, const char *name)
     check(ReadFile(control, text, sizeof text - 1, &length, NULL));
     check(CloseHandle(control));
     text[length] = 0;
-    snprintf(line, sizeof line, "device=%d ", device);
+    snprintf(line, sizeof line, device < 0 ? "double " : "device=%d ", device);
     snprintf(field, sizeof field, " %s=", name);
     char *at = strstr(text, line);
     check(at);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 static DEVICE_OBJECT *control_object;
+static ULONG own_process; /* As Windows numbers it. */
 static UNICODE_STRING link = RTL_CONSTANT_STRING(L"\\DosDevices\\IvshmemDouble");
 
 NTSTATUS control_create(DRIVER_OBJECT *driver)
@@ -17,8 +18,12 @@ NTSTATUS control_create(DRIVER_OBJECT *driver)
     NTSTATUS status = IoCreateDevice(driver, 0, &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &control_object);
     if (status)
         return status;
+    /* Outside a request this is the process of the driver. */
+    own_process = (ULONG)(ULONG_PTR)PsGetCurrentProcessId();
     control_object->Flags |= DO_BUFFERED_IO;
     control_object->Flags &= ~DO_DEVICE_INITIALIZING;
+    /* A driver that was killed has left its link behind. */
+    IoDeleteSymbolicLink(&link);
     return IoCreateSymbolicLink(&link, &name);
 }
 
@@ -56,8 +61,8 @@ static int describe(struct device *device, char *out, size_t room)
 
 static ULONG report(char *out, ULONG room)
 {
-    int length = _snprintf(out, room, "double process=%d bits=%lu mapping-per-handle=%u\n", linux_process(), settings.bits,
-                           settings.mapping_per_handle);
+    int length = _snprintf(out, room, "double process=%d windows-process=%lu bits=%lu mapping-per-handle=%u\n",
+                           linux_process(), own_process, settings.bits, settings.mapping_per_handle);
     for (ULONG i = 0; i < DEVICES && length >= 0; i++) {
         int more = devices[i] ? describe(devices[i], out + length, room - length) : 0;
         length = more < 0 ? more : length + more;

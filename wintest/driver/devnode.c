@@ -84,6 +84,9 @@ NTSTATUS offer(struct device *device, BOOLEAN offered)
     NTSTATUS status = STATUS_SUCCESS;
     if (!device->interface_name.Buffer)
         status = IoRegisterDeviceInterface(device->object, &ivshmem_interface, NULL, &device->interface_name);
+    /* A driver that was killed has left its link behind. */
+    if (!status && offered && !device->offered)
+        IoDeleteSymbolicLink(&device->interface_name);
     if (!status && device->offered != offered)
         status = IoSetDeviceInterfaceState(&device->interface_name, offered);
     if (!status)

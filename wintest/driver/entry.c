@@ -73,8 +73,14 @@ static void remove_device(struct device *device)
         offer(device, FALSE);
         RtlFreeUnicodeString(&device->interface_name);
     }
-    while (!IsListEmpty(&device->clients))
-        close_client(CONTAINING_RECORD(device->clients.Flink, struct client, entry));
+    /* A program that still has a handle keeps its memory: Windows does not unload a driver under it either. */
+    while (!IsListEmpty(&device->clients)) {
+        struct client *client = CONTAINING_RECORD(device->clients.Flink, struct client, entry);
+        client->address = NULL;
+        if (client->process)
+            ZwClose(client->process);
+        close_client(client);
+    }
     if (device->settings.socket[0])
         server_leave(device);
     if (device->section)
