@@ -25,7 +25,7 @@ enum { MAIN = 0, LARGE = 1, NEIGHBOUR = 2, UNREADY = 3, HUGE = 4, DEVICES = 5 };
 #define MAIN_VECTORS 70
 #define NEIGHBOUR_PEER 7
 
-/* What is run against what. */
+/* What runs against what. */
 extern int driver_bits;
 extern bool mapping_per_handle;
 extern const char *own_path;
@@ -66,6 +66,7 @@ int run_role(const char *role);
 
 /* The tests; each file names its own. */
 struct test { const char *name; void (*run)(void); };
-extern const struct test listing_tests[], request_tests[], mapping_tests[], event_tests[], process_tests[], stop_tests[];
+extern const struct test listing_tests[], request_tests[], mapping_tests[], event_tests[], process_tests[], stop_tests[],
+    count_tests[], linux_tests[];
 
 #endif

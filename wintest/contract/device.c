@@ -39,7 +39,7 @@ HANDLE open_device(int index)
     check(list_paths(paths, locations, DEVICES) > index);
     HANDLE device = CreateFileA(paths[index], GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
                                 OPEN_EXISTING, 0, NULL);
-    check(device != INVALID_HANDLE_VALUE);
+    equal(device == INVALID_HANDLE_VALUE ? GetLastError() : OK, OK);
     return device;
 }
 

@@ -202,24 +202,6 @@ static void devices_ring_each_other(void)
     end(device);
 }
 
-static void ten_thousand_registrations_leave_nothing(void)
-{
-    HANDLE event = manual();
-    DWORD before, after;
-    wait_state(MAIN, "handles", 0);
-    check(GetProcessHandleCount(GetCurrentProcess(), &before));
-    HANDLE device = begin();
-    for (int i = 0; i < 10000; i++) {
-        equal(add_event(device, 0, event, true), OK);
-        equal(ring(device, 0, 0), OK);
-    }
-    equal(state(MAIN, "events"), 0);
-    end(device);
-    check(GetProcessHandleCount(GetCurrentProcess(), &after));
-    equal(after, before);
-    CloseHandle(event);
-}
-
 const struct test event_tests[] = {
     { "an_event_fires_each_time_its_vector_is_rung", an_event_fires_each_time_its_vector_is_rung },
     { "a_single_shot_fires_once_and_gives_its_slot_back", a_single_shot_fires_once_and_gives_its_slot_back },
@@ -232,6 +214,5 @@ const struct test event_tests[] = {
     { "what_is_no_event_is_refused", what_is_no_event_is_refused },
     { "an_event_outlives_the_handle_it_was_registered_by", an_event_outlives_the_handle_it_was_registered_by },
     { "devices_ring_each_other", devices_ring_each_other },
-    { "ten_thousand_registrations_leave_nothing", ten_thousand_registrations_leave_nothing },
     { NULL, NULL },
 };

@@ -11,7 +11,8 @@ const char *own_path;
 static jmp_buf end_of_test;
 static const struct { const char *name; const struct test *tests; } groups[] = {
     { "listing", listing_tests }, { "requests", request_tests }, { "mappings", mapping_tests }, { "events", event_tests },
-    { "processes", process_tests }, { "stops", stop_tests },
+    { "processes", process_tests }, { "stops", stop_tests }, { "counts", count_tests },
+    { "linux", linux_tests },
 };
 
 void fail(const char *file, int line, const char *what, uint64_t have, uint64_t want)
@@ -33,7 +34,8 @@ int main(int count, char **arguments)
     int passed = 0, failed = 0;
     own_path = arguments[0];
     setvbuf(stdout, NULL, _IONBF, 0);
-    if (count == 3 && !strcmp(arguments[1], "--role")) {
+    if (count == 4 && !strcmp(arguments[1], "--role")) {
+        driver_bits = atoi(arguments[3]);
         if (setjmp(end_of_test))
             return 1;
         return run_role(arguments[2]);

@@ -14,7 +14,7 @@ struct child start_child(const char *role)
     start.hStdError = start.hStdOutput;
     SetHandleInformation(child.out, HANDLE_FLAG_INHERIT, 0);
     SetHandleInformation(child.in, HANDLE_FLAG_INHERIT, 0);
-    snprintf(line, sizeof line, "\"%s\" --role %s", own_path, role);
+    snprintf(line, sizeof line, "\"%s\" --role %s %d", own_path, role, driver_bits);
     check(CreateProcessA(NULL, line, NULL, NULL, TRUE, 0, NULL, NULL, &start, &process));
     CloseHandle(process.hThread);
     CloseHandle(start.hStdOutput);
