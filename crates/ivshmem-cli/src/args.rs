@@ -11,6 +11,19 @@ use crate::{
     serve, setup, status, watch, write,
 };
 
+#[cfg(windows)]
+const AFTER_HELP: &str = "\
+Targets:
+  windows:NUMBER         a device of the virtual machine this runs in, as `ivshmem list` counts them; also
+                         windows:PATH and windows:size=SIZE. Options: ?cache=cached, ?cache=wc and ?cache=uncached
+  auto                   the only such device
+
+Offsets, lengths and sizes are bytes: 4096, 0x1000 or 4K; K, M, G and T are powers of 1024.
+
+Exit status: 0 done; 1 failed; 2 wrong arguments; 3 what was waited for did not come in time; \
+4 doctor found a problem.";
+
+#[cfg(not(windows))]
 const AFTER_HELP: &str = "\
 Targets:
   plain:PATH             a file that is shared memory, as in plain:/dev/shm/x; it must exist
@@ -85,7 +98,11 @@ impl Verb {
 /// The memory that a verb is about.
 #[derive(Args, Debug)]
 pub(crate) struct Target {
-    /// plain:PATH, doorbell:SOCKET, pci:ADDRESS or auto; `ivshmem --help` explains targets
+    #[cfg_attr(windows, doc = "windows:NUMBER or auto; `ivshmem --help` explains targets")]
+    #[cfg_attr(
+        not(windows),
+        doc = "plain:PATH, doorbell:SOCKET, pci:ADDRESS or auto; `ivshmem --help` explains targets"
+    )]
     pub target: String,
 }
 

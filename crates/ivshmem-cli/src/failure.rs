@@ -12,6 +12,7 @@ use ivshmem::region::MemoryError;
 
 /// Why a verb ended without success.
 #[derive(Debug, thiserror::Error)]
+#[cfg_attr(windows, expect(dead_code, reason = "some can only happen where servers and their files are"))]
 pub(crate) enum Failure {
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -19,8 +20,12 @@ pub(crate) enum Failure {
     Memory(#[from] MemoryError),
     #[error(transparent)]
     Doorbell(#[from] DoorbellError),
+    #[cfg(target_os = "linux")]
     #[error(transparent)]
     Server(#[from] ivshmem_server::Error),
+    #[cfg(windows)]
+    #[error("there is no {verb} on Windows: {why}")]
+    LinuxOnly { verb: &'static str, why: &'static str },
     #[error("offset {offset} is outside the memory, which has {size} bytes")]
     Outside { offset: u64, size: u64 },
     #[error("the input has {length} bytes, the memory {room} from offset {offset} on; nothing was written")]

@@ -5,18 +5,23 @@
 
 mod args;
 mod failure;
+mod finding;
 mod hexdump;
 mod output;
 mod pieces;
 mod progress;
+mod standard;
 mod values;
 
+#[cfg(target_os = "linux")]
 mod bind;
 mod completions;
+#[cfg(target_os = "linux")]
 mod doctor;
 mod dump;
 mod fill;
 mod info;
+#[cfg(target_os = "linux")]
 mod list;
 mod listen;
 mod manual;
@@ -24,11 +29,18 @@ mod peers;
 mod ping;
 mod read;
 mod ring;
+#[cfg(target_os = "linux")]
 mod serve;
+#[cfg(target_os = "linux")]
 mod setup;
+#[cfg(target_os = "linux")]
 mod status;
 mod watch;
+#[cfg(windows)]
+mod windows;
 mod write;
+#[cfg(windows)]
+use windows::{bind, doctor, list, serve, setup, status};
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -3,13 +3,12 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
 use serde_json::Value;
 
-use crate::Failure;
+use crate::{Failure, standard};
 
 /// Buffered: [`flush`](Self::flush) when somebody waits for what was printed, as with events. `main` flushes the rest.
 pub(crate) struct Out {
@@ -25,10 +24,9 @@ impl Out {
         let stdout = io::stdout();
         let name = "standard output".to_owned();
         // Not through the standard library's buffer, which ends with each line.
-        let file = stdout.as_fd().try_clone_to_owned();
-        let file = file.map_err(|source| Failure::Output { to: name.clone(), source })?;
+        let file = standard::output().map_err(|source| Failure::Output { to: name.clone(), source })?;
         Ok(Self {
-            sink: BufWriter::new(File::from(file)),
+            sink: BufWriter::new(file),
             name,
             is_terminal: stdout.is_terminal(),
             colours: AutoStream::choice(&stdout) != ColorChoice::Never,

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::AsFd;
 
 use ivshmem::region::Memory;
 use serde_json::json;
@@ -11,7 +10,7 @@ use crate::args::{Format, Target};
 use crate::output::Out;
 use crate::pieces::piece_len;
 use crate::values::bytes;
-use crate::{Failure, progress};
+use crate::{Failure, progress, standard};
 
 /// Copy standard input to memory
 #[derive(clap::Args, Debug)]
@@ -27,8 +26,8 @@ pub(crate) struct Write {
 
 impl Write {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let input = io::stdin().as_fd().try_clone_to_owned().map_err(Failure::Input)?;
-        let length = write(self.target.open()?.memory(), self.offset, File::from(input))?;
+        let input = standard::input().map_err(Failure::Input)?;
+        let length = write(self.target.open()?.memory(), self.offset, input)?;
         if self.format.json {
             out.json(&json!({ "offset": self.offset, "length": length }))?;
         }
@@ -66,8 +65,8 @@ fn write(memory: &Memory, offset: u64, mut input: File) -> Result<u64, Failure> 
 }
 
 /// What is left of a regular file; `None` for a pipe or a terminal, whose length nobody knows.
-fn remaining_len(input: &impl AsFd) -> Option<u64> {
-    let mut file = File::from(input.as_fd().try_clone_to_owned().ok()?);
+fn remaining_len(input: &File) -> Option<u64> {
+    let mut file = input.try_clone().ok()?;
     let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
     let position = io::Seek::stream_position(&mut file).ok()?;
     Some(metadata.len().saturating_sub(position))

@@ -28,8 +28,12 @@ pub(crate) enum BridgeError {
     Doorbell(#[from] DoorbellError),
     #[error("the server is gone; memory and the peers known so far go on working")]
     ServerGone(#[from] ConnectionError),
+    #[cfg(target_os = "linux")]
     #[error(transparent)]
     Server(#[from] ivshmem_server::Error),
+    #[cfg(not(target_os = "linux"))]
+    #[error("servers run on Linux hosts only")]
+    NoServer,
     #[error(transparent)]
     Jni(#[from] jni::errors::Error),
 }
@@ -46,7 +50,10 @@ impl BridgeError {
             Self::Open(error) => error.kind(),
             Self::Doorbell(error) => error.kind(),
             Self::ServerGone(_) => ErrorKind::ServerGone,
+            #[cfg(target_os = "linux")]
             Self::Server(error) => error.kind(),
+            #[cfg(not(target_os = "linux"))]
+            Self::NoServer => ErrorKind::Unsupported,
             Self::Jni(_) => ErrorKind::Io,
         };
         format!("{kind:?}")

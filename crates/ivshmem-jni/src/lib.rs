@@ -13,6 +13,7 @@ mod handles;
 mod memory;
 mod pci;
 mod peer_news;
+#[cfg_attr(not(target_os = "linux"), path = "no_server.rs")]
 mod server;
 
 use ivshmem::ErrorKind;

@@ -6,7 +6,7 @@
 mod address_width;
 mod confinement;
 mod file;
-mod finding;
+
 mod guest;
 mod server;
 mod space;
@@ -22,7 +22,7 @@ use crate::args::Format;
 use crate::output::Out;
 use crate::values::bytes;
 
-use finding::{Finding, Severity};
+use crate::finding::{Finding, Severity};
 use words::Region;
 
 /// Look for what usually goes wrong, and say how to put it right

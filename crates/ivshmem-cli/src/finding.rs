@@ -6,7 +6,7 @@ use crate::output::Out;
 
 /// Something that is wrong, or that may be.
 #[derive(Clone, Debug)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     /// In kebab case. It stays the same.
     pub name: &'static str,
     pub severity: Severity,
@@ -17,7 +17,7 @@ pub(super) struct Finding {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Severity {
+pub(crate) enum Severity {
     /// Something does not work.
     Problem,
     /// Something may not work, which cannot be seen from here.
@@ -25,15 +25,15 @@ pub(super) enum Severity {
 }
 
 impl Finding {
-    pub(super) fn problem(name: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn problem(name: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { name, severity: Severity::Problem, cause: cause.into(), remedy: remedy.into() }
     }
 
-    pub(super) fn note(name: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn note(name: &'static str, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { severity: Severity::Note, ..Self::problem(name, cause, remedy) }
     }
 
-    pub(super) fn print(&self, out: &mut Out) -> Result<(), Failure> {
+    pub(crate) fn print(&self, out: &mut Out) -> Result<(), Failure> {
         let (word, colour) = match self.severity {
             Severity::Problem => ("problem", AnsiColor::Red),
             Severity::Note => ("note", AnsiColor::Yellow),
@@ -44,7 +44,7 @@ impl Finding {
         out.line(format_args!("  remedy: {}\n", self.remedy))
     }
 
-    pub(super) fn object(&self) -> Value {
+    pub(crate) fn object(&self) -> Value {
         let severity = match self.severity {
             Severity::Problem => "problem",
             Severity::Note => "note",

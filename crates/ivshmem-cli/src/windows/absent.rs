@@ -1,0 +1,46 @@
+//! Verbs that exist on Linux only. They are known here, so that who types one is told where it belongs.
+
+/// Defines a verb that takes whatever its namesake does, and says in its place why there is nothing to do.
+macro_rules! absent {
+    ($verb:ident, $arguments:ident, $about:literal, $why:literal) => {
+        pub(crate) mod $verb {
+            use std::ffi::OsString;
+
+            use crate::Failure;
+            use crate::output::Out;
+
+            #[doc = $about]
+            #[derive(clap::Args, Debug)]
+            pub(crate) struct $arguments {
+                #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+                _rest: Vec<OsString>,
+            }
+
+            impl $arguments {
+                pub(crate) fn run(&self, _: &mut Out) -> Result<(), Failure> {
+                    Err(Failure::LinuxOnly { verb: stringify!($verb), why: $why })
+                }
+            }
+        }
+    };
+}
+
+absent!(serve, Serve, "On a Linux host: run a server", "servers run on the Linux host, beside QEMU");
+absent!(
+    status,
+    Status,
+    "On a Linux host: show what a server says about itself",
+    "servers run on the Linux host"
+);
+absent!(
+    bind,
+    Bind,
+    "In a Linux guest: give a device to the driver vfio-pci",
+    "on Windows virtio-win's driver gives interrupts to programs, and nothing needs to be bound"
+);
+absent!(
+    setup,
+    Setup,
+    "In a Linux guest: prepare its devices for a group of users",
+    "on Windows virtio-win's installer prepares the devices"
+);
