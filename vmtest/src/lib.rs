@@ -19,7 +19,6 @@ mod guest;
 mod initramfs;
 mod link;
 mod packages;
-pub mod peer;
 mod program;
 pub mod protocol;
 mod qemu;

@@ -8,6 +8,8 @@
 pub mod bare_server;
 pub mod doorbell;
 pub mod memory;
+pub mod peer;
+pub mod remote;
 mod skip;
 
 pub use skip::skip;

@@ -1,5 +1,5 @@
+use ivshmem_conformance::peer::{Role, Side};
 use ivshmem_vmtest::can_run;
-use ivshmem_vmtest::peer::{Role, Side};
 
 use super::{Place, There, bind, id};
 

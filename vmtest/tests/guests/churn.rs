@@ -7,8 +7,8 @@ use std::time::Duration;
 use ivshmem::device::Device;
 use ivshmem::doorbell::{PeerEvent, Registration};
 use ivshmem::{ErrorKind, PeerId};
+use ivshmem_conformance::peer::{Role, Side};
 use ivshmem_vmtest::can_run;
-use ivshmem_vmtest::peer::{Role, Side};
 
 use super::{Place, There, VECTORS, bind, converse, id, peer};
 

@@ -8,8 +8,8 @@ mod talk;
 
 use ivshmem::PeerId;
 use ivshmem::device::Device;
+use ivshmem_conformance::peer::{Role, Side};
 use ivshmem_server::Server;
-use ivshmem_vmtest::peer::{Role, Side};
 use ivshmem_vmtest::{Guest, GuestBuilder, Process, Program};
 use tempfile::TempDir;
 

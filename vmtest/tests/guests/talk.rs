@@ -1,5 +1,5 @@
+use ivshmem_conformance::peer::Role;
 use ivshmem_vmtest::can_run;
-use ivshmem_vmtest::peer::Role;
 
 use super::{Place, There, converse, id};
 

@@ -97,9 +97,10 @@ impl Session {
     }
 }
 
-/// A device that could ring before lost its mapping, or does not answer, only when it stopped.
+/// A device that was opened before refuses access, does not know its mapping, or is not ready, only when it stopped.
 fn is_gone(code: u32) -> bool {
+    const ACCESS_DENIED: u32 = 5;
     const INVALID_HANDLE: u32 = 6;
     const NOT_READY: u32 = 21;
-    contract::is_gone(code) || code == INVALID_HANDLE || code == NOT_READY
+    contract::is_gone(code) || [ACCESS_DENIED, INVALID_HANDLE, NOT_READY].contains(&code)
 }

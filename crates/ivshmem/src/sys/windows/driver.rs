@@ -11,9 +11,9 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
 use windows_sys::Win32::System::IO::DeviceIoControl;
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, IsWow64Process};
 
 use super::contract::{self, Mapped, code};
+use super::process;
 
 /// An open device. The driver ends its mapping and forgets its events when it is dropped.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Driver {
     /// Opens a device interface by its path.
     pub fn open(path: &OsStr) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Self { handle: file.into(), bits: driver_bits()? })
+        Ok(Self { handle: file.into(), bits: process::driver_bits()? })
     }
 
     /// The id by which others ring this device.
@@ -136,19 +136,4 @@ fn place(mapped: &Mapped) -> Option<(NonNull<u8>, usize)> {
     let end = address.checked_add(len)?;
     let start = NonNull::new(std::ptr::with_exposed_provenance_mut(address))?;
     (len > 0 && end > address).then_some((start, len))
-}
-
-/// A 32-bit program runs on a 32-bit system, or in the 32-bit part of a 64-bit one, whose drivers have 64 bits.
-fn driver_bits() -> io::Result<u32> {
-    if cfg!(target_pointer_width = "64") {
-        return Ok(64);
-    }
-    let mut wow64 = 0;
-    // SAFETY: takes no argument; the handle it gives stands for this process and needs no closing.
-    let process = unsafe { GetCurrentProcess() };
-    // SAFETY: writes one number of ours.
-    match unsafe { IsWow64Process(process, &raw mut wow64) } {
-        0 => Err(io::Error::last_os_error()),
-        _ => Ok(if wow64 == 0 { 32 } else { 64 }),
-    }
 }

@@ -9,3 +9,5 @@ pub mod event;
 pub mod interfaces;
 #[cfg(windows)]
 pub mod poller;
+#[cfg(windows)]
+pub mod process;

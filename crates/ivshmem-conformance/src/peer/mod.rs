@@ -3,10 +3,10 @@
 //!
 //! All methods of [`Side`] are called by both sides, in the same order and with the same arguments. They panic when
 //! anything is not as it must be.
-#![expect(clippy::unwrap_used, reason = "tests, though they are a library")]
 
 mod burst;
 mod exchange;
+mod orders;
 mod sums;
 mod words;
 

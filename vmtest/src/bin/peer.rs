@@ -1,14 +1,12 @@
 //! `vmtest-peer`: one side of a test, in a guest. The other side, on the host or in another guest, does the same.
 
-mod suites;
-
-use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use ivshmem::device::Device;
 use ivshmem::{ErrorKind, PeerId};
-use ivshmem_vmtest::peer::{Role, Side};
+use ivshmem_conformance::peer::{Role, Side};
+use ivshmem_conformance::remote;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -61,7 +59,7 @@ fn main() {
                 Who::First => Role::First,
                 Who::Second => Role::Second,
             };
-            converse(Side::new(&open(), PeerId(other), role, conversation));
+            Side::new(&open(), PeerId(other), role, conversation).obey();
         }
         What::Hints => hints(&open()),
         What::Storm { other } => storm(&open(), PeerId(other)),
@@ -72,8 +70,8 @@ fn main() {
             held(one, open);
         }
         What::Polls => polls(open()),
-        What::MemorySuite => ivshmem_conformance::memory::run(&suites::Memory(target)),
-        What::DoorbellSuite => ivshmem_conformance::doorbell::run(&suites::Doorbell(target)),
+        What::MemorySuite => ivshmem_conformance::memory::run(&remote::Memory(target)),
+        What::DoorbellSuite => ivshmem_conformance::doorbell::run(&remote::Doorbell(target)),
     }
 }
 
@@ -126,25 +124,6 @@ fn polls(device: Device) {
         device.close();
         assert_eq!(waiting.join().expect("a wait").kind(), ErrorKind::Closed);
     });
-}
-
-/// Each line is the name of a method of `Side` and its argument. Answers each with "done".
-fn converse(mut side: Side<'_>) {
-    println!("open");
-    for line in std::io::stdin().lock().lines() {
-        let line = line.expect("the host's lines");
-        let (what, count) = line.split_once(' ').unwrap_or((&line, "0"));
-        let count = count.parse().expect("a number");
-        match what {
-            "exchange" => side.exchange(count),
-            "burst" => side.burst(count),
-            "sums" => side.sums(count),
-            "words" => side.words(),
-            "alone" => side.alone(),
-            _ => panic!("there is no {what:?}"),
-        }
-        println!("done");
-    }
 }
 
 fn hints(device: &Device) {
