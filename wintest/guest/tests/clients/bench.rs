@@ -1,0 +1,186 @@
+//! A Wine of its own with the driver double in it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use ivshmem::device::Device;
+use ivshmem_server::Server;
+use tempfile::TempDir;
+
+use crate::program::Program;
+
+/// The two kinds of Windows programs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bits {
+    B32,
+    B64,
+}
+
+pub(crate) const BOTH: [Bits; 2] = [Bits::B64, Bits::B32];
+
+/// Wine, until it is dropped.
+pub(crate) struct Bench {
+    keeper: Program,
+    environment: Vec<(String, String)>,
+}
+
+impl Bench {
+    /// Whether this machine can run Windows programs. When it cannot, says that `test` is skipped, and why.
+    pub(crate) fn possible(test: &str) -> bool {
+        let there = Path::new("/usr/lib/wine/wine64").exists();
+        if !there {
+            ivshmem_conformance::skip(test, "there is no Wine: scripts/wine --install");
+        }
+        there
+    }
+
+    /// With the devices, in the words of `scripts/wine`.
+    pub(crate) fn start(words: &[&str]) -> Self {
+        const NAMES: [&str; 5] = ["WINE", "WINEPREFIX", "WINEDLLPATH", "WINEDEBUG", "WINEDLLOVERRIDES"];
+        let script = NAMES.map(|name| format!("echo \"${name}\";")).concat() + "exec cat";
+        let mut command = Command::new(root().join("scripts/wine"));
+        let keeper = Program::start(command.args(words).args(["--", "sh", "-c", &script]));
+        let value = |name: &str| {
+            (name.to_owned(), keeper.line().unwrap_or_else(|| panic!("scripts/wine {words:?} failed")))
+        };
+        let environment = NAMES.map(value).to_vec();
+        Self { keeper, environment }
+    }
+
+    /// A command of this Wine.
+    pub(crate) fn wine(&self) -> Command {
+        let mut command = Command::new(&self.environment[0].1);
+        command.envs(self.environment.iter().cloned()).env_remove("DISPLAY");
+        command
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.environment[1].1
+    }
+
+    /// The side of a guest, on a target.
+    pub(crate) fn guest(&self, bits: Bits, target: &str, words: &[&str]) -> Program {
+        let mut command = self.wine();
+        Program::start(command.arg(built(bits, "wintest-guest.exe")).arg(target).args(words))
+    }
+
+    /// The same, run to its end, which is a good one. Its output has something in it: a program that Wine cannot run
+    /// ends well and without a word.
+    pub(crate) fn run(&self, bits: Bits, target: &str, words: &[&str]) -> String {
+        let mut command = self.wine();
+        good(command.arg(built(bits, "wintest-guest.exe")).arg(target).args(words))
+    }
+
+    /// The command `ivshmem`.
+    pub(crate) fn ivshmem(&self, bits: Bits, words: &[&str]) -> Command {
+        let mut command = self.wine();
+        command.arg(built(bits, "ivshmem.exe")).args(words);
+        command
+    }
+
+    /// What the double tells about itself, one line for each device.
+    pub(crate) fn double(&self) -> String {
+        good(self.wine().args(["cmd", "/c", "type", r"\\.\IvshmemDouble"]))
+    }
+
+    /// Waits until a device has no handle: Wine's closing is over some time after CloseHandle.
+    pub(crate) fn until_closed(&self, device: usize) {
+        let limit = Instant::now() + Duration::from_secs(60);
+        let begin = format!("device={device} ");
+        loop {
+            let told = self.double();
+            let line = told.lines().find(|line| line.starts_with(&begin)).unwrap();
+            if line.contains("handles=0") {
+                return;
+            }
+            assert!(Instant::now() < limit, "{line}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // scripts/wine ends with its command, and removes what it made.
+        self.keeper.end();
+    }
+}
+
+/// A server on this host, and the file of a folder.
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    server: Option<Server>,
+}
+
+impl Place {
+    pub(crate) fn new(size: u64, vectors: u16) -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let server = Server::builder(folder.path().join("server")).size(size).vectors(vectors.into());
+        Self { server: Some(server.start().unwrap()), folder }
+    }
+
+    /// The word by which `scripts/wine` makes a device at this server.
+    pub(crate) fn device(&self, vectors: u16) -> String {
+        format!("socket={},vectors={vectors}", self.socket().display())
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("server")
+    }
+
+    /// A peer on this host.
+    pub(crate) fn host(&self, vectors: u16) -> Device {
+        ivshmem::doorbell(self.socket()).vectors(vectors).connect().unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().unwrap();
+        }
+    }
+}
+
+/// A file of so many bytes, for a device without a server.
+pub(crate) fn file(folder: &Path, name: &str, size: u64) -> PathBuf {
+    let path = folder.join(name);
+    File::create(&path).unwrap().set_len(size).unwrap();
+    path
+}
+
+/// The output of a command that succeeds and says something.
+pub(crate) fn good(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    assert!(!output.stdout.is_empty(), "{command:?} said nothing");
+    text(&output.stdout)
+}
+
+/// The exit status and the last line of the errors of a command that fails.
+pub(crate) fn bad(command: &mut Command) -> (i32, String) {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    assert!(!status.success(), "{command:?} succeeded");
+    (status.code().unwrap(), text(&stderr).trim_end().to_owned())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace("\r\n", "\n")
+}
+
+/// A program as wintest/build-guest built it.
+pub(crate) fn built(bits: Bits, name: &str) -> PathBuf {
+    let target = match bits {
+        Bits::B64 => "x86_64-pc-windows-gnu",
+        Bits::B32 => "i686-pc-windows-gnu",
+    };
+    let path = root().join("target/cross").join(target).join("release").join(name);
+    assert!(path.exists(), "{} is missing: run wintest/build-guest", path.display());
+    path
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}

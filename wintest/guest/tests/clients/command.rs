@@ -1,0 +1,151 @@
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::bench::{BOTH, Bench, Bits, Place, bad, good};
+use crate::program::Program;
+
+const VECTORS: u16 = 2;
+
+#[test]
+fn every_verb_does_on_windows_what_it_does_on_linux() {
+    if !Bench::possible("every_verb_does_on_windows_what_it_does_on_linux") {
+        return;
+    }
+    let place = Place::new(1 << 20, VECTORS);
+    let bench = Bench::start(&[&place.device(VECTORS)]);
+    let host = place.host(VECTORS);
+    let own = host.own_id().unwrap().to_string();
+    for bits in BOTH {
+        let ivshmem = |words: &[&str]| {
+            bench.until_closed(0);
+            bench.ivshmem(bits, words)
+        };
+        let info: serde_json::Value =
+            serde_json::from_str(&good(&mut ivshmem(&["info", "auto", "--json"]))).unwrap();
+        assert_eq!(
+            info,
+            serde_json::json!({ "kind": "windows", "size": 1 << 20, "id": 0, "vectors": 2 }),
+            "{bits:?}"
+        );
+
+        let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
+        pour(&mut ivshmem(&["write", "windows:0?cache=wc", "0x100"]), &bytes);
+        let mut there = vec![0; bytes.len()];
+        host.memory().read(0x100, &mut there).unwrap();
+        assert!(there == bytes, "{bits:?}: what was written is not there");
+        let read = ivshmem(&["read", "auto", "0x100", "5000"]).output().unwrap();
+        assert!(read.status.success() && read.stdout == bytes, "{bits:?}: what is read is not what is there");
+
+        assert!(ivshmem(&["fill", "auto", "0x5a", "4096", "64"]).status().unwrap().success());
+        assert_eq!(host.memory().read_word::<u64>(4096 + 56).unwrap(), 0x5a5a_5a5a_5a5a_5a5a);
+        let dumped = good(&mut ivshmem(&["dump", "auto", "4096", "32"]));
+        assert!(dumped.contains("5a 5a 5a 5a") && dumped.contains("ZZZZ"), "{dumped}");
+
+        assert!(ivshmem(&["ring", "auto", &own, "1"]).status().unwrap().success());
+        assert!(host.wait(1, Some(Instant::now() + Duration::from_secs(60))).unwrap());
+
+        let mut listening =
+            Program::start(&mut ivshmem(&["listen", "auto", "--count", "3", "--timeout", "60"]));
+        assert!(listening.line().unwrap().starts_with("listening"));
+        for _ in 0..3 {
+            host.ring(0, 1).unwrap();
+            listening.expect("interrupt on vector 1");
+        }
+        assert!(listening.end().success());
+
+        let mut watching = Program::start(&mut ivshmem(&[
+            "watch",
+            "auto",
+            "8192",
+            "16",
+            "--count",
+            "1",
+            "--timeout",
+            "60",
+            "--interval",
+            "0.01",
+        ]));
+        let limit = Instant::now() + Duration::from_secs(60);
+        let mut value = 0_u32;
+        // It tells changes since it began to look, which nobody can see from here.
+        while watching.is_silent() {
+            assert!(Instant::now() < limit);
+            value += 1;
+            host.memory().write_word(8192, value).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(watching.end().success());
+
+        let answered = std::thread::scope(|scope| {
+            let answer = scope.spawn(|| {
+                while host.wait(0, Some(Instant::now() + Duration::from_secs(20))).unwrap() {
+                    host.ring(0, 0).unwrap();
+                    if host.memory().read_word::<u32>(12288).unwrap() == 1 {
+                        break;
+                    }
+                }
+            });
+            let told = good(&mut ivshmem(&["ping", "auto", &own, "--count", "100", "--timeout", "20"]));
+            host.memory().write_word(12288, 1_u32).unwrap();
+            host.ring(host.own_id().unwrap(), 0).unwrap();
+            answer.join().unwrap();
+            host.memory().write_word(12288, 0_u32).unwrap();
+            told
+        });
+        assert!(answered.contains("100 of 100 round trips"), "{answered}");
+
+        let well = good(&mut ivshmem(&["doctor"]));
+        assert_eq!(well.trim(), "nothing is wrong, as far as can be seen from here");
+        let (code, _) = bad(&mut ivshmem(&["doctor", "auto", "--size", "2M", "--vectors", "5"]));
+        assert_eq!(code, 4);
+    }
+}
+
+#[test]
+fn what_belongs_to_linux_says_so_and_bad_words_are_refused() {
+    if !Bench::possible("what_belongs_to_linux_says_so_and_bad_words_are_refused") {
+        return;
+    }
+    let place = Place::new(1 << 16, 1);
+    let bench = Bench::start(&[&place.device(1)]);
+    for (words, code, text) in [
+        (
+            &["serve", "x.sock", "--size", "4M"][..],
+            1,
+            "there is no serve on Windows: servers run on the Linux host",
+        ),
+        (&["bind", "auto"], 1, "there is no bind on Windows"),
+        (&["status", "x.sock"], 1, "there is no status on Windows"),
+        (&["info", "plain:C:\\x"], 1, "not supported on this system"),
+        (&["info", "windows:7"], 1, "no ivshmem device is that; there is \\\\?\\pci#"),
+        (&["read", "auto", "0", "65537"], 1, "beyond the memory"),
+        (&["info", "auto", "--no-such"], 2, "--help"),
+        (&["peers", "auto"], 1, "cannot tell who else is there"),
+    ] {
+        let (status, told) = bad(&mut bench.ivshmem(Bits::B64, words));
+        assert!(status == code && told.contains(text), "{words:?}: {status} {told}");
+        bench.until_closed(0);
+    }
+}
+
+#[test]
+fn doctor_says_what_to_do_where_there_is_no_device() {
+    if !Bench::possible("doctor_says_what_to_do_where_there_is_no_device") {
+        return;
+    }
+    let place = Place::new(1 << 16, 1);
+    let bench = Bench::start(&[&place.device(1)]);
+    good(bench.wine().args(["net", "stop", "IvshmemDouble"]));
+    let output = bench.ivshmem(Bits::B64, &["doctor"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains("no-device") && told.contains("0.1-161 or later"), "{told}");
+}
+
+/// Runs a command with these bytes as its input.
+fn pour(command: &mut Command, bytes: &[u8]) {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    assert!(child.wait().unwrap().success(), "{command:?}");
+}

@@ -1,0 +1,12 @@
+//! Windows programs over the driver double, 64 and 32 bit, beside Linux programs. `wintest/build-guest` builds the programs.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "tests and their helpers")]
+
+mod bench;
+mod command;
+mod conformance;
+mod devices;
+mod ends;
+mod leaks;
+mod program;
+mod talk;
