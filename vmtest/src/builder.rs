@@ -164,14 +164,12 @@ impl GuestBuilder {
             Ok(disk) => {
                 self.debian = true;
                 // Nothing here needs them, and each delays a boot.
-                for unit in [
-                    "systemd-networkd",
-                    "systemd-networkd-wait-online",
-                    "systemd-resolved",
-                    "systemd-timesyncd",
-                ] {
-                    self.arguments.push(format!("systemd.mask={unit}.service"));
+                for unit in
+                    ["networkd", "resolved", "timesyncd", "journal-flush", "random-seed", "update-utmp"]
+                {
+                    self.arguments.push(format!("systemd.mask=systemd-{unit}.service"));
                 }
+                self.arguments.push("systemd.mask=serial-getty@ttyS0.service".to_owned());
                 let drive = format!("file={},format=raw,if=none,id=debian,snapshot=on", disk.display());
                 let device = format!("virtio-blk-pci,drive=debian,addr={DISK_PLACE:#x}");
                 self.without_vfio().options(["-drive", &drive, "-device", &device])

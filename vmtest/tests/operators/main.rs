@@ -3,6 +3,7 @@
 
 mod devices;
 mod doctor;
+mod ping;
 mod setup;
 
 use std::path::{Path, PathBuf};

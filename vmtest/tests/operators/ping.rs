@@ -1,0 +1,51 @@
+//! `ivshmem ping` between a guest and the host.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use ivshmem_server::Server;
+use ivshmem_vmtest::{Ending, Guest, Program, can_run};
+
+use super::ivshmem;
+
+#[test]
+fn a_guest_and_the_host_answer_each_other() {
+    if !can_run("a_guest_and_the_host_answer_each_other") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("server");
+    let _server = Server::builder(&socket).vectors(2).start().unwrap();
+    let guest = Guest::builder("ping").program(ivshmem()).doorbell(&socket, 2).boot().unwrap();
+    let target = format!("doorbell:{}", socket.display());
+
+    // A device that is not bound gives no figures.
+    let refused = guest.output(Program::shell("ivshmem ping auto 1")).unwrap();
+    assert!(refused.ending == Ending::Status(1) && refused.err.contains("ivshmem bind"), "{refused:?}");
+    guest.sh("ivshmem bind auto").unwrap();
+
+    // A guest is not told who connects: it names whom it answers, here the next client, whose id is the next one.
+    let mut answering = guest.spawn(Program::shell("exec ivshmem ping auto --answer 1 --vector 1")).unwrap();
+    answering.expect_line("answering as peer 0 on vector 1; Ctrl-C ends it").unwrap();
+    let asked = Command::new(ivshmem())
+        .args(["ping", &target, "0", "--vector", "1", "--count", "100", "--timeout", "60"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&asked.stdout);
+    assert!(asked.status.success() && said.starts_with("100 of 100 round trips to peer 0"), "{asked:?}");
+    println!("the host asks: {said}");
+    drop(answering);
+
+    let mut answering = Command::new(ivshmem())
+        .args(["ping", &target, "0", "--answer"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(answering.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let id = line.strip_prefix("answering as peer ").unwrap().split(' ').next().unwrap();
+    let asked = guest.sh(&format!("ivshmem ping auto {id} --count 100 --timeout 60"));
+    answering.kill().unwrap();
+    answering.wait().unwrap();
+    println!("the guest asks: {}", asked.unwrap());
+}
