@@ -95,6 +95,12 @@ fn translated(device: &PciDevice, found: &pci::Finding) -> Finding {
     }
     let text = found.to_string();
     let (cause, remedy) = text.split_once(": ").unwrap_or((&text, "see docs/linux-guest.md"));
+    let remedy = match found {
+        pci::Finding::NotPermitted { .. } => {
+            "run as root, or let root run ivshmem setup once and add this user to the group: usermod -aG ivshmem USER"
+        }
+        _ => remedy,
+    };
     let cause = format!("{}: {cause}", device.address());
     match found {
         // An ivshmem-plain has no interrupts, and one that somebody uses is in order.

@@ -54,7 +54,7 @@ impl Region {
             ],
         };
         // What Linux needs to give a program the interrupts of a device.
-        let iommu = ["-machine", "q35", "-device", "intel-iommu"];
+        let iommu = ["-machine", "q35,kernel-irqchip=split", "-device", "intel-iommu,intremap=on"];
         let iommu = matches!(self.way, Way::Server { .. }).then_some(iommu).into_iter().flatten();
         iommu.map(str::to_owned).chain(words).collect()
     }
@@ -77,7 +77,8 @@ impl Region {
             (Way::Server { socket, vectors }, Some(name)) => format!(
                 "<shmem name='{name}'>\n  <model type='ivshmem-doorbell'/>\n  <server path='{}'/>\n  \
                  <msi vectors='{vectors}' ioeventfd='on'/>\n</shmem>\n\
-                 <iommu model='intel'>\n  <driver intremap='on'/>\n</iommu>\n",
+                 <iommu model='intel'>\n  <driver intremap='on'/>\n</iommu>\n\
+                 <!-- and inside <features>: <ioapic driver='qemu'/>, for KVM's own cannot be remapped -->\n",
                 escaped(&socket.display().to_string())
             ),
             // Only a name in /dev/shm can be said with <shmem>.

@@ -184,3 +184,24 @@ fn a_real_server_tells_its_clients() {
     // The clients' socket is not the control socket.
     assert!(bad(&run(&["status", socket.to_str().unwrap()]), 1).contains("--status"));
 }
+
+#[test]
+fn what_takes_long_shows_a_bar_to_those_who_look() {
+    let (dir, target, _path) = region(256 << 20);
+    let typescript = dir.path().join("typescript");
+    // Standard error is the terminal, standard output is not.
+    let read = format!("{} read {target} >/dev/null", env!("CARGO_BIN_EXE_ivshmem"));
+    let status = Command::new("script")
+        .args(["-q", "-e", "-c", &read, typescript.to_str().unwrap()])
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let text = fs::read_to_string(&typescript).unwrap();
+    assert!(text.contains("of 256.00 MiB"), "{text:?}");
+    // Nobody looks.
+    let output = run(&["fill", &target, "0"]);
+    good(&output);
+}
