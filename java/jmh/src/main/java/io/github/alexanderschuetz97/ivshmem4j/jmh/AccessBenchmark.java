@@ -119,6 +119,29 @@ public class AccessBenchmark {
         return at;
     }
 
+    /** What publishing and receiving cost, with nobody on the other side. */
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public long publishes_ours() {
+        long at = off;
+        for (int i = 0; i < STEPS; i++) {
+            ours.writeLongRelease(WORD + at, i + at);
+            at = ours.readLongAcquire(at);
+        }
+        return at;
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public long publishes_rival() {
+        long at = off;
+        for (int i = 0; i < STEPS; i++) {
+            rival.writeRelease(WORD + at, i + at);
+            at = rival.readAcquire(at);
+        }
+        return at;
+    }
+
     @Benchmark
     public int addInt_ours() {
         return ours.getAndAdd(WORD, 3);

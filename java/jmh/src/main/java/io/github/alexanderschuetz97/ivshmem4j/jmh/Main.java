@@ -22,8 +22,8 @@ public final class Main {
     private static final double GOAL = 1.1;
     private static final int ROUNDS = 6;
     private static final String[] WITH_GOAL = {
-        "longs", "ints", "writesAndReads", "addInt", "addLong", "compareAndSetInt", "compareAndSetLong", "read4KiB",
-        "write4KiB"};
+        "longs", "ints", "writesAndReads", "publishes", "addInt", "addLong", "compareAndSetInt", "compareAndSetLong",
+        "read4KiB", "write4KiB"};
     /** What goes to the native library, beside the aligned int of the rival. */
     private static final String[] WITHOUT_GOAL = {"addByte", "addShort", "addUnalignedInt", "addUnalignedLong"};
 

@@ -21,6 +21,10 @@ public interface Rival {
 
     void write(long off, long value);
 
+    long readAcquire(long off);
+
+    void writeRelease(long off, long value);
+
     int getAndAdd(long off, int delta);
 
     long getAndAdd(long off, long delta);

@@ -54,6 +54,16 @@ final class UnsafeRival implements Rival {
     }
 
     @Override
+    public long readAcquire(final long off) {
+        return UNSAFE.getLongVolatile(null, check(off, 8));
+    }
+
+    @Override
+    public void writeRelease(final long off, final long value) {
+        UNSAFE.putOrderedLong(null, check(off, 8), value);
+    }
+
+    @Override
     public int getAndAdd(final long off, final int delta) {
         return UNSAFE.getAndAddInt(null, check(off, 4), delta);
     }

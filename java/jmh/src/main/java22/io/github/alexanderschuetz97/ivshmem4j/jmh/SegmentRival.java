@@ -33,6 +33,16 @@ public final class SegmentRival implements Rival {
     }
 
     @Override
+    public long readAcquire(final long off) {
+        return (long) LONG.getAcquire(segment, off);
+    }
+
+    @Override
+    public void writeRelease(final long off, final long value) {
+        LONG.setRelease(segment, off, value);
+    }
+
+    @Override
     public int getAndAdd(final long off, final int delta) {
         return (int) INT.getAndAdd(segment, off, delta);
     }
