@@ -41,6 +41,7 @@ void fail(const char *file, int line, const char *what, uint64_t have, uint64_t 
 int list_paths(char paths[][512], char locations[][128], int most);
 HANDLE open_device(int index);
 void close_device(HANDLE device);
+void close_devices(void);
 DWORD ask(HANDLE device, DWORD code, const void *in, DWORD in_size, void *out, DWORD out_size); /* OK or the error */
 DWORD try_map(HANDLE device, uint8_t cache_mode, uint8_t reply[32]);
 volatile uint8_t *map(HANDLE device);

@@ -5,6 +5,26 @@
 
 static const GUID interface_guid = { 0xdf576976, 0x569d, 0x4672, { 0x95, 0xa0, 0xf5, 0x7e, 0x4e, 0xa0, 0xb2, 0x10 } };
 
+/* Those of the present test. A failed test leaves its own to close_devices, so that the next is not disturbed. */
+static HANDLE open_devices[16];
+
+static void replace(HANDLE old, HANDLE new)
+{
+    for (int i = 0; i < 16; i++)
+        if (open_devices[i] == old) {
+            open_devices[i] = new;
+            return;
+        }
+}
+
+void close_devices(void)
+{
+    for (int i = 0; i < 16; i++)
+        if (open_devices[i])
+            CloseHandle(open_devices[i]);
+    memset(open_devices, 0, sizeof open_devices);
+}
+
 /* Present devices, in the order of their locations. */
 int list_paths(char paths[][512], char locations[][128], int most)
 {
@@ -40,11 +60,13 @@ HANDLE open_device(int index)
     HANDLE device = CreateFileA(paths[index], GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
                                 OPEN_EXISTING, 0, NULL);
     equal(device == INVALID_HANDLE_VALUE ? GetLastError() : OK, OK);
+    replace(NULL, device);
     return device;
 }
 
 void close_device(HANDLE device)
 {
+    replace(device, NULL);
     check(CloseHandle(device));
 }
 

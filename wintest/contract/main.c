@@ -23,8 +23,10 @@ void fail(const char *file, int line, const char *what, uint64_t have, uint64_t 
 
 static bool passes(const struct test *test)
 {
-    if (setjmp(end_of_test))
+    if (setjmp(end_of_test)) {
+        close_devices();
         return false;
+    }
     test->run();
     return true;
 }

@@ -96,7 +96,7 @@ static void the_driver_ends(void (*how)(void), const char *when)
     equal(add_event(device, 0, event, false), OK);
     how();
     everything_fails(device, bytes, event, when);
-    CloseHandle(device);
+    close_device(device);
     CloseHandle(event);
     start();
     the_next_program_maps();
