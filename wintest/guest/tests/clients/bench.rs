@@ -27,15 +27,6 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Whether this machine can run Windows programs. When it cannot, says that `test` is skipped, and why.
-    pub(crate) fn possible(test: &str) -> bool {
-        let there = Path::new("/usr/lib/wine/wine64").exists();
-        if !there {
-            ivshmem_conformance::skip(test, "there is no Wine: scripts/wine --install");
-        }
-        there
-    }
-
     /// With the devices, in the words of `scripts/wine`.
     pub(crate) fn start(words: &[&str]) -> Self {
         const NAMES: [&str; 5] = ["WINE", "WINEPREFIX", "WINEDLLPATH", "WINEDEBUG", "WINEDLLOVERRIDES"];

@@ -2,6 +2,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ivshmem_wintest::can_run;
+
 use crate::bench::{BOTH, Bench, Bits, Place, bad, good};
 use crate::program::Program;
 
@@ -9,7 +11,7 @@ const VECTORS: u16 = 2;
 
 #[test]
 fn every_verb_does_on_windows_what_it_does_on_linux() {
-    if !Bench::possible("every_verb_does_on_windows_what_it_does_on_linux") {
+    if !can_run("every_verb_does_on_windows_what_it_does_on_linux") {
         return;
     }
     let place = Place::new(1 << 20, VECTORS);
@@ -104,7 +106,7 @@ fn every_verb_does_on_windows_what_it_does_on_linux() {
 
 #[test]
 fn what_belongs_to_linux_says_so_and_bad_words_are_refused() {
-    if !Bench::possible("what_belongs_to_linux_says_so_and_bad_words_are_refused") {
+    if !can_run("what_belongs_to_linux_says_so_and_bad_words_are_refused") {
         return;
     }
     let place = Place::new(1 << 16, 1);
@@ -131,7 +133,7 @@ fn what_belongs_to_linux_says_so_and_bad_words_are_refused() {
 
 #[test]
 fn doctor_says_what_to_do_where_there_is_no_device() {
-    if !Bench::possible("doctor_says_what_to_do_where_there_is_no_device") {
+    if !can_run("doctor_says_what_to_do_where_there_is_no_device") {
         return;
     }
     let place = Place::new(1 << 16, 1);

@@ -1,4 +1,5 @@
 use ivshmem_conformance::remote::Others;
+use ivshmem_wintest::can_run;
 
 use crate::bench::{BOTH, Bench, Bits, Place};
 
@@ -6,7 +7,7 @@ const VECTORS: u16 = 2;
 
 #[test]
 fn memory_of_windows_programs_conforms_in_every_cache_mode() {
-    if !Bench::possible("memory_of_windows_programs_conforms_in_every_cache_mode") {
+    if !can_run("memory_of_windows_programs_conforms_in_every_cache_mode") {
         return;
     }
     let place = Place::new(1 << 20, VECTORS);
@@ -32,7 +33,7 @@ fn interrupts_of_32_bit_programs_conform() {
 }
 
 fn interrupts_conform(test: &str, bits: Bits) {
-    if !Bench::possible(test) {
+    if !can_run(test) {
         return;
     }
     let place = Place::new(1 << 20, VECTORS);

@@ -1,8 +1,10 @@
+use ivshmem_wintest::can_run;
+
 use crate::bench::{BOTH, Bench, Bits, file, good};
 
 #[test]
 fn two_devices_are_listed_and_opened_by_their_size_and_number() {
-    if !Bench::possible("two_devices_are_listed_and_opened_by_their_size_and_number") {
+    if !can_run("two_devices_are_listed_and_opened_by_their_size_and_number") {
         return;
     }
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -38,7 +40,7 @@ fn two_devices_are_listed_and_opened_by_their_size_and_number() {
 
 #[test]
 fn a_device_without_vectors_is_memory_that_says_why() {
-    if !Bench::possible("a_device_without_vectors_is_memory_that_says_why") {
+    if !can_run("a_device_without_vectors_is_memory_that_says_why") {
         return;
     }
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -55,7 +57,7 @@ fn a_device_without_vectors_is_memory_that_says_why() {
 
 #[test]
 fn a_second_program_is_told_that_the_device_is_in_use() {
-    if !Bench::possible("a_second_program_is_told_that_the_device_is_in_use") {
+    if !can_run("a_second_program_is_told_that_the_device_is_in_use") {
         return;
     }
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -75,7 +77,7 @@ fn a_second_program_is_told_that_the_device_is_in_use() {
 
 #[test]
 fn drivers_with_a_mapping_for_each_handle_serve_two_programs() {
-    if !Bench::possible("drivers_with_a_mapping_for_each_handle_serve_two_programs") {
+    if !can_run("drivers_with_a_mapping_for_each_handle_serve_two_programs") {
         return;
     }
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -93,7 +95,7 @@ fn drivers_with_a_mapping_for_each_handle_serve_two_programs() {
 
 #[test]
 fn vectors_beyond_the_drivers_slots_are_refused_by_name() {
-    if !Bench::possible("vectors_beyond_the_drivers_slots_are_refused_by_name") {
+    if !can_run("vectors_beyond_the_drivers_slots_are_refused_by_name") {
         return;
     }
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -112,7 +114,7 @@ fn vectors_beyond_the_drivers_slots_are_refused_by_name() {
 
 #[test]
 fn a_driver_that_is_not_ready_says_so() {
-    if !Bench::possible("a_driver_that_is_not_ready_says_so") {
+    if !can_run("a_driver_that_is_not_ready_says_so") {
         return;
     }
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();

@@ -1,6 +1,8 @@
 use std::fs;
 use std::process::Command;
 
+use ivshmem_wintest::can_run;
+
 use crate::bench::{BOTH, Bench, Bits, file, good};
 use crate::program::Program;
 
@@ -29,7 +31,7 @@ fn serves_the_next(bench: &Bench, bits: Bits) {
 
 #[test]
 fn after_a_killed_program_the_next_one_maps() {
-    if !Bench::possible("after_a_killed_program_the_next_one_maps") {
+    if !can_run("after_a_killed_program_the_next_one_maps") {
         return;
     }
     let (_folder, bench) = bench_of_one_file();
@@ -42,7 +44,7 @@ fn after_a_killed_program_the_next_one_maps() {
 
 #[test]
 fn a_driver_that_stops_is_a_typed_error_and_no_hang() {
-    if !Bench::possible("a_driver_that_stops_is_a_typed_error_and_no_hang") {
+    if !can_run("a_driver_that_stops_is_a_typed_error_and_no_hang") {
         return;
     }
     let (_folder, bench) = bench_of_one_file();
@@ -60,7 +62,7 @@ fn a_driver_that_stops_is_a_typed_error_and_no_hang() {
 
 #[test]
 fn a_killed_driver_is_a_typed_error_and_no_hang() {
-    if !Bench::possible("a_killed_driver_is_a_typed_error_and_no_hang") {
+    if !can_run("a_killed_driver_is_a_typed_error_and_no_hang") {
         return;
     }
     let (_folder, bench) = bench_of_one_file();

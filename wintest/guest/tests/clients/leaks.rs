@@ -1,8 +1,10 @@
+use ivshmem_wintest::can_run;
+
 use crate::bench::{BOTH, Bench, Place};
 
 #[test]
 fn opening_a_thousand_times_leaves_no_handle_and_no_slot() {
-    if !Bench::possible("opening_a_thousand_times_leaves_no_handle_and_no_slot") {
+    if !can_run("opening_a_thousand_times_leaves_no_handle_and_no_slot") {
         return;
     }
     let place = Place::new(1 << 20, 2);
@@ -18,7 +20,7 @@ fn opening_a_thousand_times_leaves_no_handle_and_no_slot() {
 
 #[test]
 fn ten_thousand_registrations_leave_no_handle_and_a_vector_that_hears() {
-    if !Bench::possible("ten_thousand_registrations_leave_no_handle_and_a_vector_that_hears") {
+    if !can_run("ten_thousand_registrations_leave_no_handle_and_a_vector_that_hears") {
         return;
     }
     let place = Place::new(1 << 20, 2);

@@ -1,5 +1,6 @@
 use ivshmem::PeerId;
 use ivshmem_conformance::peer::{Role, Side};
+use ivshmem_wintest::can_run;
 
 use crate::bench::{BOTH, Bench, Bits, Place};
 use crate::program::Program;
@@ -31,7 +32,7 @@ const WINDOWS: PeerId = PeerId(0);
 
 #[test]
 fn windows_and_linux_programs_exchange_data_and_interrupts_on_every_vector() {
-    if !Bench::possible("windows_and_linux_programs_exchange_data_and_interrupts_on_every_vector") {
+    if !can_run("windows_and_linux_programs_exchange_data_and_interrupts_on_every_vector") {
         return;
     }
     let place = Place::new(1 << 20, VECTORS);
