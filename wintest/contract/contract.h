@@ -39,6 +39,7 @@ void fail(const char *file, int line, const char *what, uint64_t have, uint64_t 
 
 /* device.c */
 int list_paths(char paths[][512], char locations[][128], int most);
+HANDLE open_path(const char *path, DWORD access);
 HANDLE open_device(int index);
 void close_device(HANDLE device);
 void close_devices(void);

@@ -15,8 +15,7 @@ static void a_thousand_opens_leave_nothing(void)
     check(list_paths(paths, locations, DEVICES) > MAIN);
     DWORD before = own_handles();
     for (int i = 0; i < 1000; i++) {
-        HANDLE device = CreateFileA(paths[MAIN], GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0, NULL);
-        equal(device == INVALID_HANDLE_VALUE ? GetLastError() : OK, OK);
+        HANDLE device = open_path(paths[MAIN], GENERIC_READ | GENERIC_WRITE);
         map(device)[0] = (uint8_t)i;
         close_device(device);
         /* The next would come too early while the driver has not heard of the end. */

@@ -6,10 +6,7 @@
 
 static HANDLE open_control(DWORD access)
 {
-    HANDLE control = CreateFileA("\\\\.\\IvshmemDouble", access, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0,
-                                 NULL);
-    equal(control == INVALID_HANDLE_VALUE ? GetLastError() : OK, OK);
-    return control;
+    return open_path("\\\\.\\IvshmemDouble", access);
 }
 
 void command(const char *format, ...)
