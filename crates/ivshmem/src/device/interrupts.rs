@@ -67,7 +67,9 @@ impl Device {
     /// Does not block, unless a hostile peer makes the eventfd blocking and fills it in this very moment: that can hold
     /// up the calling thread, and nobody else.
     ///
-    /// In a guest an interrupt to an id or a vector that nobody has is lost without an error: hardware does not know.
+    /// In a guest an interrupt to an id or a vector that nobody has is lost without an error: hardware does not know. So
+    /// is one to somebody who has just connected, until this machine's QEMU has heard of it: ring again until an answer
+    /// comes.
     ///
     /// # Errors
     /// When nobody has this id, or the peer has no such vector, or the device is closed.

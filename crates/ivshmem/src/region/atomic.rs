@@ -45,7 +45,12 @@ impl Memory {
             return self.load_split(offset);
         }
         // SAFETY: checked.
-        Ok(T::from_raw(unsafe { T::Raw::load(self.as_ptr(), narrow(offset), order) }))
+        let value = unsafe { T::Raw::load(self.as_ptr(), narrow(offset), order) };
+        // Reads of ordinary memory are in order; those of write-combined memory may overtake each other.
+        if order != Relaxed && self.cache_mode() != CacheMode::Cached {
+            self.fence();
+        }
+        Ok(T::from_raw(value))
     }
 
     /// Writes a value: relaxed, release or sequentially consistent.

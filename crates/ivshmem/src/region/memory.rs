@@ -28,7 +28,8 @@ use super::{CacheMode, MemoryError, Region, Word};
 /// # Cache modes
 /// On [`CacheMode::WriteCombined`] memory, which guests get for the device's memory, plain writes and relaxed stores
 /// may reach the other side late and in any order. Every other store, every atomic read-modify-write and
-/// [`fence`](Self::fence) sends them on their way first, so publishing as above is right in every mode.
+/// [`fence`](Self::fence) sends them on their way first. Plain reads may overtake each other there, though not a load
+/// that is not relaxed. So publishing as above is right in every mode.
 ///
 /// # Files that somebody truncates
 /// When another process makes the mapped file shorter, touching the lost pages raises SIGBUS, which ends the process;

@@ -1,4 +1,4 @@
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
 use super::{AtomicWord, Memory, MemoryError};
@@ -25,7 +25,10 @@ impl Memory {
     /// # Errors
     /// As [`load`](Self::load); [`MemoryError::Closed`] also when the memory is closed meanwhile.
     pub fn spin<T: AtomicWord>(&self, offset: u64, expected: T, how: Spin) -> Result<bool, MemoryError> {
-        self.poll(how, || Ok(self.load::<T>(offset, Acquire)? == expected))
+        // Looking orders nothing, which is cheaper where acquiring needs a fence.
+        self.poll(how, || {
+            Ok(self.load::<T>(offset, Relaxed)? == expected && self.load::<T>(offset, Acquire)? == expected)
+        })
     }
 
     /// Waits until the value at `offset` is `expected` and writes `new` in its place, in one atomic step. Tells
@@ -45,7 +48,7 @@ impl Memory {
         // The first attempt is an exchange all the same, so that memory that cannot be written is an error at once.
         let mut first = true;
         self.poll(how, || {
-            let worth_it = std::mem::take(&mut first) || self.load::<T>(offset, Acquire)? == expected;
+            let worth_it = std::mem::take(&mut first) || self.load::<T>(offset, Relaxed)? == expected;
             Ok(worth_it && self.compare_exchange(offset, expected, new, AcqRel, Acquire)?.is_ok())
         })
     }
