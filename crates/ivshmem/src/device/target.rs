@@ -132,7 +132,7 @@ fn is_socket(_: &std::fs::Metadata) -> bool {
     false
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use crate::ErrorKind;
