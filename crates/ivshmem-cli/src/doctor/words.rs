@@ -93,7 +93,7 @@ impl Region {
         }
     }
 
-    /// The name of a <shmem> element. That of a server may be any.
+    /// The name of a `shmem` element. That of a server may be any.
     fn shmem_name(&self) -> Option<String> {
         let Way::File { path } = &self.way else { return Some("ivshmem".to_owned()) };
         let name = path.strip_prefix("/dev/shm").ok()?.to_str()?;
