@@ -6,7 +6,7 @@ use ivshmem_conformance::bare_server::{BareServer, Manner};
 use ivshmem_server::Server;
 use ivshmem_vmtest::{Ending, Guest, Iommu, Packages, Program, can_run};
 
-use super::doctor::described;
+use super::doctor::{described, finds};
 use super::ivshmem;
 
 /// What `ivshmem info` says in JSON, or the line of its failure.
@@ -29,17 +29,17 @@ fn says(guest: &Guest, target: &str, parts: &[&str]) {
 }
 
 /// As a user who is not root.
-fn as_user(command: &str) -> Program {
+pub(super) fn as_user(command: &str) -> Program {
     Program::shell(&format!(
         "mkdir -p /etc; echo 'user:x:1000:1000::/:/bin/sh' >/etc/passwd; su user -c '{command}'"
     ))
 }
 
-/// The module of a driver that takes a device and does nothing with it.
-fn other_driver() -> PathBuf {
+/// A module of the guests' kernel, below its folder `kernel`.
+pub(super) fn module(path: &str) -> PathBuf {
     let kernel = Packages::find().unwrap().kernel();
     let modules = kernel.parent().unwrap().join("lib/modules").read_dir().unwrap().next().unwrap().unwrap();
-    modules.path().join("kernel/drivers/pci/pci-stub.ko")
+    modules.path().join("kernel").join(path)
 }
 
 #[test]
@@ -170,8 +170,11 @@ fn a_server_decides_how_many_vectors_there_are() {
                 "auto",
                 &["\"name\":\"silent\"", "has 2 vectors", "ivshmem-server -n 1", "\"vectors\":0"],
             );
+            let report = finds(&guest, &[], &["silent"]);
+            assert!(report.contains("start the server with at least one vector"), "{report}");
         } else {
             says(&guest, "auto", &["\"vectors\":2"]);
+            finds(&guest, &[], &[]);
         }
     }
 }
@@ -228,8 +231,11 @@ fn devices_of_one_iommu_group_belong_together() {
     guest.sh("ivshmem bind pci:0").unwrap();
     says(&guest, "pci:0", &["\"name\":\"group-not-viable\"", "(virtio-pci)"]);
     assert!(guest.sh("ivshmem list").unwrap().contains("group-not-viable"));
+    let report = finds(&guest, &["pci:0"], &["group-not-viable"]);
+    assert!(report.contains("0000:01:03.0 (virtio-pci)") && report.contains("or unbind them"), "{report}");
     guest.sh("echo 0000:01:03.0 >/sys/bus/pci/drivers/virtio-pci/unbind; ivshmem bind pci:1").unwrap();
     says(&guest, "pci:0", &["\"vectors\":2"]);
+    finds(&guest, &["pci:0"], &[]);
     // The group is one process's, and both devices in it ring each other.
     guest.run(Program::new("/bin/vmtest-peer").args(["pci:0", "both", "pci:1"])).unwrap();
     let mut listening = guest.spawn(Program::new("/bin/ivshmem").args(["listen", "pci:0"])).unwrap();
@@ -243,7 +249,7 @@ fn binding_is_undone_and_needs_the_driver_and_root() {
         return;
     }
     let (_folder, _server, guest) = described("binding");
-    let guest = guest.host_file("/share/pci-stub.ko", other_driver()).boot().unwrap();
+    let guest = guest.host_file("/share/pci-stub.ko", module("drivers/pci/pci-stub.ko")).boot().unwrap();
     let driver = "basename $(readlink /sys/bus/pci/devices/0000:00:05.0/driver) 2>/dev/null || echo none";
     assert_eq!(guest.sh("ivshmem bind auto").unwrap(), "0000:00:05.0 belongs to vfio-pci\n");
     assert_eq!(guest.sh("ivshmem bind auto").unwrap(), "0000:00:05.0 belongs to vfio-pci\n");

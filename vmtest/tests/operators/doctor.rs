@@ -4,6 +4,7 @@ use ivshmem_server::Server;
 use ivshmem_vmtest::{Ending, Guest, GuestBuilder, Iommu, Program, can_run};
 use tempfile::TempDir;
 
+use super::devices::{as_user, module};
 use super::ivshmem;
 
 /// A server with two vectors, and a guest with the command and a device at it.
@@ -27,7 +28,7 @@ fn found(guest: &Guest, asked: &[&str]) -> (Vec<String>, Ending, String) {
 }
 
 #[track_caller]
-fn finds(guest: &Guest, asked: &[&str], names: &[&str]) -> String {
+pub(super) fn finds(guest: &Guest, asked: &[&str], names: &[&str]) -> String {
     let (found, ending, report) = found(guest, asked);
     assert_eq!(found, names, "{report}");
     let is_well = !report.contains("\"severity\":\"problem\"");
@@ -130,6 +131,89 @@ fn memory_without_addresses_is_told() {
     assert!(names.contains(&"no-memory".to_owned()), "{report}");
     assert_eq!(ending, Ending::Status(4));
     assert!(report.contains("make it smaller"), "{report}");
+}
+
+#[test]
+fn what_drivers_and_rights_withhold_is_told() {
+    if !can_run("what_drivers_and_rights_withhold_is_told") {
+        return;
+    }
+    let (_folder, _server, guest) = described("withheld");
+    let guest = guest
+        .host_file("/share/pci-stub.ko", module("drivers/pci/pci-stub.ko"))
+        .host_file("/share/uio.ko", module("drivers/uio/uio.ko"))
+        .host_file("/share/uio_cif.ko", module("drivers/uio/uio_cif.ko"))
+        .boot()
+        .unwrap();
+    guest.sh("for m in pci-stub uio uio_cif; do insmod /share/$m.ko; done").unwrap();
+    let give_to = |driver: &str| {
+        let give = format!(
+            "d=/sys/bus/pci; echo {driver} >$d/devices/0000:00:05.0/driver_override; echo 0000:00:05.0 >$d/drivers_probe"
+        );
+        guest.sh(&give).unwrap();
+    };
+    let remedy = "run ivshmem bind 0000:00:05.0 as root";
+
+    // A driver that does nothing, and one that keeps the device's addresses for itself.
+    give_to("pci-stub");
+    let report = finds(&guest, &[], &["other-driver"]);
+    assert!(report.contains("the driver pci-stub has the device") && report.contains(remedy), "{report}");
+    guest.sh("ivshmem bind 0000:00:05.0").unwrap();
+    finds(&guest, &[], &[]);
+    guest.sh("ivshmem bind 0000:00:05.0 --undo").unwrap();
+    give_to("hilscher");
+    let report = finds(&guest, &[], &["claimed", "other-driver"]);
+    assert!(report.contains("the driver hilscher has the device") && report.contains(remedy), "{report}");
+    guest.sh("ivshmem bind 0000:00:05.0").unwrap();
+    finds(&guest, &[], &[]);
+
+    // VFIO without the half that knows the machine's IOMMU.
+    guest.sh("rmmod vfio_iommu_type1").unwrap();
+    let report = finds(&guest, &[], &["vfio-missing"]);
+    assert!(report.contains("load the modules vfio-pci and vfio_iommu_type1"), "{report}");
+    guest.sh("insmod /vmtest/modules/vfio_iommu_type1.ko").unwrap();
+    finds(&guest, &[], &[]);
+
+    // Whoever is not root is told each file until all of them are allowed.
+    let folder = "/sys/bus/pci/devices/0000:00:05.0";
+    for file in [format!("{folder}/resource2"), format!("{folder}/resource0"), "/dev/vfio/1".to_owned()] {
+        let output = guest.output(as_user("ivshmem doctor --json")).unwrap();
+        assert_eq!(output.ending, Ending::Status(4), "{}", output.out);
+        let told = format!("no permission for {file}\"");
+        assert!(output.out.contains("\"not-permitted\"") && output.out.contains(&told), "{}", output.out);
+        assert!(output.out.contains("run as root"), "{}", output.out);
+        guest.sh(&format!("chmod 666 {file}*")).unwrap();
+    }
+    let output = guest.output(as_user("ivshmem doctor --json")).unwrap();
+    assert_eq!(output.ending, Ending::Status(0), "{}", output.out);
+
+    // The registers lose their address behind the kernel's back, as by a reset; booting gives them one.
+    guest.sh(&format!("dd if=/dev/zero of={folder}/config bs=4 seek=4 count=1 conv=notrunc")).unwrap();
+    let report = finds(&guest, &[], &["not-answering"]);
+    assert!(report.contains("\"remedy\":\"reboot\""), "{report}");
+    guest.reboot().unwrap();
+    guest.sh("ivshmem bind auto").unwrap();
+    finds(&guest, &[], &[]);
+}
+
+#[test]
+fn a_locked_kernel_is_told() {
+    if !can_run("a_locked_kernel_is_told") {
+        return;
+    }
+    let (_folder, _server, guest) = described("locked");
+    let guest = guest.kernel_argument("lockdown=integrity").boot().unwrap();
+    guest.sh("mount -t securityfs none /sys/kernel/security").unwrap();
+    let (names, ending, report) = found(&guest, &[]);
+    assert!(names.contains(&"locked-down".to_owned()), "{report}");
+    assert_eq!(ending, Ending::Status(4), "{report}");
+    assert!(report.contains("start it with lockdown=none"), "{report}");
+    drop(guest);
+
+    let (_folder, _server, guest) = described("unlocked");
+    let guest = guest.kernel_argument("lockdown=none").boot().unwrap();
+    guest.sh("mount -t securityfs none /sys/kernel/security; ivshmem bind auto").unwrap();
+    finds(&guest, &[], &[]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use ivshmem::pci::{self, PciDevice};
 
 use super::users::User;
 use super::{Doctor, Finding, Report};
+use crate::finding::Severity;
 use crate::values::units;
 
 pub(super) fn examine(doctor: &Doctor, report: &mut Report) -> Result<(), OpenError> {
@@ -62,6 +63,13 @@ fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
             findings.push(finding);
         }
     }
+    // Registers that do not answer and rings that do not come back are seen only by trying.
+    if !findings.iter().any(|finding| finding.severity == Severity::Problem && finding.name != "not-bound")
+        && let Some(finding) = tried(device)
+        && !findings.iter().any(|known| known.name == finding.name)
+    {
+        findings.push(finding);
+    }
     if let Some(wanted) = doctor.size.filter(|wanted| *wanted != device.size() && device.size() > 0) {
         findings.push(Finding::problem(
             "size-differs",
@@ -84,6 +92,18 @@ fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
         ));
     }
     report.add(findings);
+}
+
+/// What keeps the device from being rung when it is opened. It is given back at once.
+fn tried(device: &PciDevice) -> Option<Finding> {
+    match device.open().open() {
+        Ok(opened) => opened.interrupt_finding().map(|finding| translated(device, finding)),
+        Err(OpenError::Guest { finding, .. }) => Some(translated(device, &finding)),
+        Err(error) => {
+            let cause = format!("{}: {error}", device.address());
+            Some(Finding::problem("system", cause, "see docs/linux-guest.md"))
+        }
+    }
 }
 
 /// What the library found, as a finding of the doctor. The library's text has cause and remedy in one line.

@@ -1,7 +1,7 @@
 //! `doctor`: what usually goes wrong, looked for and explained.
 //!
 //! Each known failure has a name that stays the same, a cause and a remedy. What is looked at is only looked at: nothing
-//! is created, grown or written.
+//! is created, grown or written. A guest's device is opened besides, as any program would do: it rings itself then.
 
 mod address_width;
 mod confinement;

@@ -111,7 +111,7 @@ pub enum Finding {
     NoMemory,
     /// The device's registers read as nothing.
     #[error(
-        "the device's registers do not answer: it is switched off, or was removed; bind it again or reboot"
+        "the device's registers do not answer, because it was reset behind the kernel's back or removed: reboot"
     )]
     NotAnswering,
     /// Something else that the system refused.

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::layout::{
-    Bar, COMMAND, COMMAND_MEMORY, MEMORY_BAR, REGISTER_BAR, REGISTERS, TABLE_BAR, number, vectors,
+    Bar, COMMAND, COMMAND_MEMORY, MEMORY_BAR, REGISTER_BAR, REGISTERS, TABLE_BAR, lost_its_address, number,
+    vectors,
 };
 use super::{Finding, PciAddress, PciDevice};
 use crate::device::OpenError;
@@ -148,6 +149,11 @@ impl Function {
     /// Whether the device answers at its addresses.
     fn decodes(&self) -> bool {
         self.configuration().get(COMMAND).is_some_and(|command| command & COMMAND_MEMORY != 0)
+    }
+
+    /// Whether the device has forgotten where its registers are. What reads there is not the device then.
+    pub(super) fn lost_its_registers(&self) -> bool {
+        lost_its_address(&self.configuration(), REGISTER_BAR)
     }
 
     /// Keeps the kernel from saving power on a device that vfio-pci has and nobody receives from: it does not see

@@ -58,6 +58,16 @@ pub(super) fn vectors(configuration: &[u8]) -> Option<u16> {
     None
 }
 
+/// Whether a BAR that the kernel gave an address has none in the device, as after a reset that the kernel knows nothing
+/// of, or reads as ones, as what was removed does. What may not be seen counts as well.
+pub(super) fn lost_its_address(configuration: &[u8], bar: usize) -> bool {
+    const BARS: usize = 0x10;
+    const FLAGS: u32 = 0xf;
+    let at = BARS + 4 * bar;
+    let Some(&bytes) = configuration.get(at..).and_then(<[u8]>::first_chunk) else { return false };
+    matches!(u32::from_le_bytes(bytes) | FLAGS, FLAGS | u32::MAX)
+}
+
 /// Hexadecimal with 0x, as sysfs writes numbers.
 pub(super) fn number(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
@@ -76,6 +86,16 @@ mod tests {
         {
             assert_eq!(Bar::parse(nothing), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn an_address_is_lost_when_it_is_zero_or_ones() {
+        let mut configuration = vec![0; 64];
+        assert!(lost_its_address(&configuration, REGISTER_BAR));
+        configuration[0x10..0x14].copy_from_slice(&0xfea0_0000_u32.to_le_bytes());
+        assert!(!lost_its_address(&configuration, REGISTER_BAR));
+        assert!(lost_its_address(&[0xff; 64], REGISTER_BAR));
+        assert!(!lost_its_address(&configuration[..0x12], REGISTER_BAR));
     }
 
     #[test]

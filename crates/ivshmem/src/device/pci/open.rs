@@ -38,7 +38,8 @@ fn attempt(
     receive: impl FnOnce(&dyn Fn(u16)) -> Result<(Receiver, Vec<OwnedFd>), Finding>,
 ) -> Result<Device, OpenError> {
     let memory = map(options, device, function)?;
-    let registers = function.registers().and_then(|registers| Ok((own_id(device, &registers)?, registers)));
+    let registers =
+        function.registers().and_then(|registers| Ok((own_id(device, function, &registers)?, registers)));
     let (own_id, registers) = match registers {
         Ok(found) => found,
         Err(finding) => return Ok(memory_alone(memory, finding)),
@@ -71,9 +72,13 @@ fn guest(sending: Result<(), Finding>, receiving: Result<(), Finding>, receiver:
 }
 
 /// The id that the server gave to this machine.
-fn own_id(device: &PciDevice, registers: &Registers) -> Result<PeerId, Finding> {
+fn own_id(device: &PciDevice, function: &Function, registers: &Registers) -> Result<PeerId, Finding> {
     if device.vectors() == Some(0) {
         return Err(Finding::NoVectors);
+    }
+    // Where nothing answers some machines read zeros, which would be an id.
+    if function.lost_its_registers() {
+        return Err(Finding::NotAnswering);
     }
     // What is switched off reads as ones; no id has more than 16 bits.
     let position = registers.read(IV_POSITION);
