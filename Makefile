@@ -48,7 +48,7 @@ bench: ## measure against bare baselines of the same run; fails when a goal is n
 	@scripts/install test
 	@scripts/bench
 
-fuzz: ## fuzz both ends of the protocol, 10 minutes each (SECONDS_EACH=n changes that)
+fuzz: ## fuzz each decoder, 10 minutes each (SECONDS_EACH=n changes that)
 	@scripts/install test
 	@scripts/fuzz $(or $(SECONDS_EACH),600)
 

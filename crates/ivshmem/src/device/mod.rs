@@ -19,8 +19,10 @@ pub use plain::Plain;
 pub(crate) use plain::plain;
 #[cfg(unix)]
 pub(crate) use plain::plain_fd;
+#[cfg(fuzzing)]
+pub(crate) use target::Target;
 pub(crate) use target::open;
-use target::size;
+pub(crate) use target::size;
 pub use windows::Windows;
 
 use crate::region::Memory;

@@ -7,20 +7,39 @@ use crate::region::CacheMode;
 
 /// Opens what one string names; see [`open`](crate::open()).
 pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
-    let bad = |problem: String| OpenError::BadTarget { target: target.to_string(), problem };
-    match target.split_once(':') {
-        Some(("plain", rest)) => open_plain(rest).map_err(bad)?.open(),
-        Some(("doorbell", "")) => Err(bad("the path is missing".to_string())),
-        Some(("doorbell", path)) => doorbell::doorbell(Path::new(path)).connect(),
-        Some(("pci", rest)) => open_pci(rest).map_err(bad)?.open(),
-        Some(("windows", rest)) => open_windows(rest).map_err(bad)?.open(),
-        _ if target == "auto" && cfg!(windows) => windows("").open(),
-        _ if target == "auto" => pci("").open(),
-        _ => Err(bad(advice(target))),
+    match Target::read(target)? {
+        Target::Plain(plain) => plain.open(),
+        Target::Doorbell(doorbell) => doorbell.connect(),
+        Target::Pci(device) => device.open(),
+        Target::Windows(device) => device.open(),
     }
 }
 
-fn open_plain(rest: &str) -> Result<plain::Plain, String> {
+/// What a string names, with its options; nothing is opened yet.
+pub(crate) enum Target {
+    Plain(plain::Plain),
+    Doorbell(doorbell::Doorbell),
+    Pci(Pci),
+    Windows(Windows),
+}
+
+impl Target {
+    pub(crate) fn read(target: &str) -> Result<Self, OpenError> {
+        let bad = |problem: String| OpenError::BadTarget { target: target.to_string(), problem };
+        Ok(match target.split_once(':') {
+            Some(("plain", rest)) => Self::Plain(read_plain(rest).map_err(bad)?),
+            Some(("doorbell", "")) => return Err(bad("the path is missing".to_string())),
+            Some(("doorbell", path)) => Self::Doorbell(doorbell::doorbell(Path::new(path))),
+            Some(("pci", rest)) => Self::Pci(read_pci(rest).map_err(bad)?),
+            Some(("windows", rest)) => Self::Windows(read_windows(rest).map_err(bad)?),
+            _ if target == "auto" && cfg!(windows) => Self::Windows(windows("")),
+            _ if target == "auto" => Self::Pci(pci("")),
+            _ => return Err(bad(advice(target))),
+        })
+    }
+}
+
+fn read_plain(rest: &str) -> Result<plain::Plain, String> {
     let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
     if path.is_empty() {
         return Err("the path is missing".to_string());
@@ -36,7 +55,7 @@ fn open_plain(rest: &str) -> Result<plain::Plain, String> {
     Ok(plain)
 }
 
-fn open_pci(rest: &str) -> Result<Pci, String> {
+fn read_pci(rest: &str) -> Result<Pci, String> {
     let (selector, options) = rest.split_once('?').unwrap_or((rest, ""));
     let mut device = pci(selector);
     for option in options.split('&').filter(|o| !o.is_empty()) {
@@ -54,7 +73,7 @@ fn open_pci(rest: &str) -> Result<Pci, String> {
     Ok(device)
 }
 
-fn open_windows(rest: &str) -> Result<Windows, String> {
+fn read_windows(rest: &str) -> Result<Windows, String> {
     // The path of a device has a question mark itself, which a backslash follows.
     let (selector, options) = match rest.rsplit_once('?') {
         Some((selector, options)) if !options.starts_with('\\') => (selector, options),
@@ -77,7 +96,7 @@ fn open_windows(rest: &str) -> Result<Windows, String> {
 }
 
 /// Bytes, decimal or hexadecimal, with a power of 1024 behind.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']);
     let shift = match &text[digits.len()..] {
         "" => 0,
@@ -224,7 +243,7 @@ mod tests {
             ("1?cache=uncached".to_string(), windows("1").cache(CacheMode::Uncached)),
             ("?cache=cached".to_string(), windows("")),
         ] {
-            assert_eq!(text(open_windows(&rest).unwrap()), text(expected), "{rest}");
+            assert_eq!(text(read_windows(&rest).unwrap()), text(expected), "{rest}");
         }
     }
 

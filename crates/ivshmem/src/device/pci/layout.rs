@@ -19,14 +19,14 @@ pub(super) const COMMAND_MASTER: u8 = 1 << 2;
 
 /// A range of addresses that the device answers at; all zero when it has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bar {
-    pub(super) start: u64,
-    pub(super) len: u64,
+pub(crate) struct Bar {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
 }
 
 impl Bar {
     /// A line of the attribute `resource`: first address, last address, flags.
-    pub(super) fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut numbers = line.split_whitespace().map(number);
         let (start, end) = (numbers.next()??, numbers.next()??);
         if end == 0 { None } else { Some(Self { start, len: (end.checked_sub(start)?).checked_add(1)? }) }
@@ -34,7 +34,7 @@ impl Bar {
 }
 
 /// How many entries the table of MSI-X has; 0 without one. `None` when too little of the configuration may be seen.
-pub(super) fn vectors(configuration: &[u8]) -> Option<u16> {
+pub(crate) fn vectors(configuration: &[u8]) -> Option<u16> {
     const STATUS: usize = 0x06;
     const HAS_LIST: u8 = 1 << 4;
     const LIST: usize = 0x34;
@@ -60,7 +60,7 @@ pub(super) fn vectors(configuration: &[u8]) -> Option<u16> {
 
 /// Whether a BAR that the kernel gave an address has none in the device, as after a reset that the kernel knows nothing
 /// of, or reads as ones, as what was removed does. What may not be seen counts as well.
-pub(super) fn lost_its_address(configuration: &[u8], bar: usize) -> bool {
+pub(crate) fn lost_its_address(configuration: &[u8], bar: usize) -> bool {
     const BARS: usize = 0x10;
     const FLAGS: u32 = 0xf;
     let at = BARS + 4 * bar;

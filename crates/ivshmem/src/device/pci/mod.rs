@@ -10,7 +10,7 @@ mod function;
 #[cfg(target_os = "linux")]
 mod holder;
 #[cfg(target_os = "linux")]
-mod layout;
+pub(crate) mod layout;
 #[cfg(target_os = "linux")]
 mod open;
 mod polling;

@@ -1,0 +1,34 @@
+//! Target strings, as command lines and configuration files have them: read, and nothing opened.
+//!
+//! A string may be refused, in one line that does not change; what is accepted must mean the same when it is written
+//! another way.
+#![no_main]
+
+use ivshmem::decoders;
+use ivshmem::pci::PciAddress;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let text = String::from_utf8_lossy(input);
+    for kind in ["", "plain:", "pci:", "windows:"] {
+        let target = format!("{kind}{text}");
+        let read = decoders::target(&target);
+        assert_eq!(read, decoders::target(&target));
+        if let Err(why) = read {
+            assert!(!why.is_empty(), "{target:?} is refused without a reason");
+        }
+    }
+    size(&text);
+    if let Some(address) = PciAddress::parse(&text) {
+        assert_eq!(PciAddress::parse(&address.to_string()), Some(address), "{text:?}");
+    }
+});
+
+/// Bytes that were understood are understood again as a number, and as a hexadecimal one.
+fn size(text: &str) {
+    let Ok(bytes) = decoders::size(text) else { return };
+    assert_ne!(bytes, 0, "{text:?}");
+    assert_eq!(decoders::size(&bytes.to_string()), Ok(bytes), "{text:?}");
+    assert_eq!(decoders::size(&format!("{bytes:#x}")), Ok(bytes), "{text:?}");
+    assert!(decoders::target(&format!("plain:/x?size={text}")).is_ok(), "{text:?}");
+}
