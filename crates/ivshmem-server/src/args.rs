@@ -104,6 +104,10 @@ pub(crate) struct Args {
     #[arg(short = 'V', long, action = clap::ArgAction::Version)]
     version: (),
 
+    /// Write the man page into this directory, for `make install`
+    #[arg(long, hide = true, exclusive = true, value_name = "DIR")]
+    pub(crate) manual: Option<PathBuf>,
+
     /// Set by the program itself when it starts itself in the background
     #[arg(long, hide = true)]
     pub(crate) is_daemon: bool,

@@ -7,9 +7,10 @@ mod names;
 mod pid_file;
 
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use ivshmem::ErrorKind;
 use ivshmem::sys::linux::inherited;
 use ivshmem_server::{Error, Listening, raise_descriptor_limit};
@@ -22,6 +23,9 @@ use crate::pid_file::PidFile;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(directory) = &args.manual {
+        return manual(directory);
+    }
     if !args.foreground && !args.is_daemon {
         return background::start();
     }
@@ -34,6 +38,17 @@ fn main() -> ExitCode {
             } else {
                 args::EXIT_FAILURE
             })
+        }
+    }
+}
+
+/// Writes the man page, made from the same words as the help.
+fn manual(directory: &Path) -> ExitCode {
+    match clap_mangen::generate_to(Args::command(), directory) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ivshmem-server: cannot write the man page into {}: {error}", directory.display());
+            ExitCode::from(args::EXIT_FAILURE)
         }
     }
 }
