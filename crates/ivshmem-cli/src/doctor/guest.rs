@@ -96,14 +96,12 @@ fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
 
 /// What keeps the device from being rung when it is opened. It is given back at once.
 fn tried(device: &PciDevice) -> Option<Finding> {
-    match device.open().open() {
-        Ok(opened) => opened.interrupt_finding().map(|finding| translated(device, finding)),
-        Err(OpenError::Guest { finding, .. }) => Some(translated(device, &finding)),
-        Err(error) => {
-            let cause = format!("{}: {error}", device.address());
-            Some(Finding::problem("system", cause, "see docs/linux-guest.md"))
-        }
-    }
+    let finding = match device.open().open() {
+        Ok(opened) => opened.interrupt_finding()?.clone(),
+        Err(OpenError::Guest { finding, .. }) => finding,
+        Err(error) => pci::Finding::System { doing: "open the device", reason: error.to_string() },
+    };
+    Some(translated(device, &finding))
 }
 
 /// What the library found, as a finding of the doctor. The library's text has cause and remedy in one line.
