@@ -38,7 +38,7 @@ impl Serve {
         // When it cannot be raised, fewer clients fit.
         let _ = raise_descriptor_limit();
         // Who comes, goes or stops reading, and that a size was rounded up.
-        tracing_subscriber::fmt().with_target(false).with_writer(io::stderr).init();
+        tracing_subscriber::fmt().with_target(false).with_ansi(false).with_writer(io::stderr).init();
         let listening =
             Server::builder(&self.socket).size(self.size).vectors(self.vectors.into()).listen()?;
         self.greet(&listening, out)?;

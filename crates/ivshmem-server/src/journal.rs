@@ -22,7 +22,7 @@ pub(crate) fn start(args: &Args) -> Result<(), Error> {
         LogLevel::Info => Level::INFO,
         LogLevel::Debug => Level::DEBUG,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false);
+    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(false);
     match &args.log {
         None if journal_reads(std::env::var("JOURNAL_STREAM").ok().as_deref()) => {
             let bare = Format::default().with_target(false).with_level(false).without_time();
