@@ -258,6 +258,7 @@ impl Folder {
 /// In cargo's folder if this program is there, or else where temporary files are.
 fn consoles() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
-    let target = own.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+    let profile = own.ancestors().find(|folder| folder.ends_with("debug") || folder.ends_with("release"));
+    let target = profile.and_then(Path::parent);
     target.map_or_else(std::env::temp_dir, Path::to_owned).join("vmtest")
 }
