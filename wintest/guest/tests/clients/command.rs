@@ -120,7 +120,7 @@ fn what_belongs_to_linux_says_so_and_bad_words_are_refused() {
         (&["bind", "auto"], 1, "there is no bind on Windows"),
         (&["status", "x.sock"], 1, "there is no status on Windows"),
         (&["info", "plain:C:\\x"], 1, "not supported on this system"),
-        (&["info", "windows:7"], 1, "no ivshmem device is that; there is \\\\?\\pci#"),
+        (&["info", "windows:7"], 1, "no ivshmem device is that; there are \\\\?\\pci#"),
         (&["read", "auto", "0", "65537"], 1, "beyond the memory"),
         (&["info", "auto", "--no-such"], 2, "--help"),
         (&["peers", "auto"], 1, "cannot tell who else is there"),
