@@ -30,6 +30,8 @@ class CacheModeTest {
 
     private long device;
     private long mapping;
+    /** All of one mapping, which would be closed as soon as one of these cannot be reached any more. */
+    private final List<NativeMemory> kept = new ArrayList<>();
 
     @BeforeEach
     void open() {
@@ -90,7 +92,9 @@ class CacheModeTest {
     private NativeMemory fenced(final Runnable fence) {
         final Mapping all = new Mapping(mapping, NativeLibrary.memoryAddress(mapping),
             NativeLibrary.memorySize(mapping), true, CacheMode.WRITE_COMBINED);
-        return Memories.of(all, fence, () -> { });
+        final NativeMemory memory = Memories.of(all, fence, () -> { });
+        kept.add(memory);
+        return memory;
     }
 
     private static List<Method> orderedAccesses(final String prefix) {
