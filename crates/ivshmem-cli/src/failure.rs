@@ -68,7 +68,7 @@ pub(crate) enum Failure {
     NotOurs { path: &'static Path },
     #[error("cannot {what} ({why}); `ivshmem setup --undo` takes back what was done")]
     Setup { what: String, why: io::Error },
-    #[error("{problems} problems found")]
+    #[error("{problems} problem{} found", if *problems == 1 { "" } else { "s" })]
     Unwell { problems: usize },
     #[error("{came} of {count} {what} came in time")]
     TooFew { what: &'static str, count: u64, came: u64 },

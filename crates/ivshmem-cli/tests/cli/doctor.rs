@@ -35,7 +35,8 @@ fn visit_by(mut command: Command, target: &str, options: &[&str]) -> Visit {
     let problems = findings.iter().filter(|finding| finding["severity"] == "problem").count();
     assert_eq!(output.status.code(), Some(if problems > 0 { 4 } else { 0 }), "{report}");
     if problems > 0 {
-        assert_eq!(said, format!("ivshmem: {problems} problems found\n"));
+        let ending = if problems == 1 { "" } else { "s" };
+        assert_eq!(said, format!("ivshmem: {problems} problem{ending} found\n"));
     }
     let names = findings.iter().map(|finding| finding["name"].as_str().unwrap().to_owned()).collect();
     Visit { names, report }

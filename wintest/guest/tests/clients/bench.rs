@@ -142,9 +142,26 @@ pub(crate) fn file(folder: &Path, name: &str, size: u64) -> PathBuf {
     path
 }
 
+/// A program from its start to its end. On a busy machine Wine itself fails now and then: it does not start a program,
+/// without a word or with one of its own, or refuses to open a device with 998, of which its driver knows nothing. Then it
+/// is asked again. What a program of ours says or fails with is never asked for twice: it always gives a reason.
+pub(crate) fn ended(command: &mut Command) -> Output {
+    for _ in 1..3 {
+        let output = command.output().unwrap();
+        let said = text(&output.stderr);
+        let by_wine =
+            said.is_empty() || said.contains("ShellExecuteEx failed") || said.contains("os error 998");
+        if output.status.success() || !output.stdout.is_empty() || !by_wine {
+            return output;
+        }
+        println!("Wine failed, and is asked again: {command:?}: {} {said}", output.status);
+    }
+    command.output().unwrap()
+}
+
 /// The output of a command that succeeds and says something.
 pub(crate) fn good(command: &mut Command) -> String {
-    let output = command.output().unwrap();
+    let output = ended(command);
     assert!(output.status.success(), "{command:?}: {output:?}");
     assert!(!output.stdout.is_empty(), "{command:?} said nothing");
     text(&output.stdout)
@@ -152,7 +169,7 @@ pub(crate) fn good(command: &mut Command) -> String {
 
 /// The exit status and the last line of the errors of a command that fails.
 pub(crate) fn bad(command: &mut Command) -> (i32, String) {
-    let Output { status, stderr, .. } = command.output().unwrap();
+    let Output { status, stderr, .. } = ended(command);
     assert!(!status.success(), "{command:?} succeeded");
     (status.code().unwrap(), text(&stderr).trim_end().to_owned())
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ivshmem_wintest::can_run;
 
-use crate::bench::{BOTH, Bench, Bits, Place, bad, good};
+use crate::bench::{BOTH, Bench, Bits, Place, bad, ended, good};
 use crate::program::Program;
 
 const VECTORS: u16 = 2;
@@ -36,25 +36,26 @@ fn every_verb_does_on_windows_what_it_does_on_linux() {
         let mut there = vec![0; bytes.len()];
         host.memory().read(0x100, &mut there).unwrap();
         assert!(there == bytes, "{bits:?}: what was written is not there");
-        let read = ivshmem(&["read", "auto", "0x100", "5000"]).output().unwrap();
+        let read = ended(&mut ivshmem(&["read", "auto", "0x100", "5000"]));
         assert!(read.status.success() && read.stdout == bytes, "{bits:?}: what is read is not what is there");
 
-        assert!(ivshmem(&["fill", "auto", "0x5a", "4096", "64"]).status().unwrap().success());
+        silent(&mut ivshmem(&["fill", "auto", "0x5a", "4096", "64"]));
         assert_eq!(host.memory().read_word::<u64>(4096 + 56).unwrap(), 0x5a5a_5a5a_5a5a_5a5a);
         let dumped = good(&mut ivshmem(&["dump", "auto", "4096", "32"]));
         assert!(dumped.contains("5a 5a 5a 5a") && dumped.contains("ZZZZ"), "{dumped}");
 
-        assert!(ivshmem(&["ring", "auto", &own, "1"]).status().unwrap().success());
+        silent(&mut ivshmem(&["ring", "auto", &own, "1"]));
         assert!(host.wait(1, Some(Instant::now() + Duration::from_secs(60))).unwrap());
 
-        let mut listening =
-            Program::start(&mut ivshmem(&["listen", "auto", "--count", "3", "--timeout", "60"]));
-        assert!(listening.line().unwrap().starts_with("listening"));
+        let (mut listening, line) =
+            Program::begun(&mut ivshmem(&["listen", "auto", "--count", "3", "--timeout", "60"]));
+        assert!(line.starts_with("listening"), "{line}");
         for _ in 0..3 {
             host.ring(0, 1).unwrap();
             listening.expect("interrupt on vector 1");
         }
-        assert!(listening.end().success());
+        let end = listening.end();
+        assert!(end.success(), "{bits:?}: listen: {end}");
 
         let mut watching = Program::start(&mut ivshmem(&[
             "watch",
@@ -77,18 +78,19 @@ fn every_verb_does_on_windows_what_it_does_on_linux() {
             host.memory().write_word(8192, value).unwrap();
             std::thread::sleep(Duration::from_millis(20));
         }
-        assert!(watching.end().success());
+        let end = watching.end();
+        assert!(end.success(), "{bits:?}: watch: {end}");
 
         let answered = std::thread::scope(|scope| {
             let answer = scope.spawn(|| {
-                while host.wait(0, Some(Instant::now() + Duration::from_secs(20))).unwrap() {
+                while host.wait(0, Some(Instant::now() + Duration::from_secs(60))).unwrap() {
                     host.ring(0, 0).unwrap();
                     if host.memory().read_word::<u32>(12288).unwrap() == 1 {
                         break;
                     }
                 }
             });
-            let told = good(&mut ivshmem(&["ping", "auto", &own, "--count", "100", "--timeout", "20"]));
+            let told = good(&mut ivshmem(&["ping", "auto", &own, "--count", "100", "--timeout", "60"]));
             host.memory().write_word(12288, 1_u32).unwrap();
             host.ring(host.own_id().unwrap(), 0).unwrap();
             answer.join().unwrap();
@@ -139,10 +141,16 @@ fn doctor_says_what_to_do_where_there_is_no_device() {
     let place = Place::new(1 << 16, 1);
     let bench = Bench::start(&[&place.device(1)]);
     good(bench.wine().args(["net", "stop", "IvshmemDouble"]));
-    let output = bench.ivshmem(Bits::B64, &["doctor"]).output().unwrap();
+    let output = ended(&mut bench.ivshmem(Bits::B64, &["doctor"]));
     let told = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(4), "{told}");
     assert!(told.contains("no-device") && told.contains("0.1-161 or later"), "{told}");
+}
+
+/// Runs a command that succeeds and says nothing.
+fn silent(command: &mut Command) {
+    let output = ended(command);
+    assert!(output.status.success() && output.stdout.is_empty(), "{command:?}: {output:?}");
 }
 
 /// Runs a command with these bytes as its input.

@@ -28,6 +28,18 @@ impl Program {
         Self { input: child.stdin.take(), child, lines }
     }
 
+    /// A program that has begun, which its first line shows. One that ends before that was not started by Wine, which
+    /// happens on a busy machine, and is started again.
+    pub(crate) fn begun(command: &mut Command) -> (Self, String) {
+        for _ in 0..3 {
+            let program = Self::start(command);
+            if let Some(line) = program.line() {
+                return (program, line);
+            }
+        }
+        panic!("{command:?} ended three times without a word");
+    }
+
     /// The next line of its output; `None` at the end.
     pub(crate) fn line(&self) -> Option<String> {
         match self.lines.recv_timeout(HANG) {
