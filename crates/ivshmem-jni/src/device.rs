@@ -1,7 +1,7 @@
 //! Devices: opening and closing, who is there, ringing, and waiting to be rung.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ivshmem::device::Device;
 use ivshmem::doorbell::{DoorbellError, Registration};
@@ -38,7 +38,7 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     native_method! { static fn device_peers(device: jlong) -> [jint], error_policy = Throw },
     native_method! { static fn device_peer_vectors(device: jlong, peer: jint) -> jint, error_policy = Throw },
     native_method! { static fn device_ring(device: jlong, peer: jint, vector: jint), error_policy = Throw },
-    native_method! { static fn device_wait(device: jlong, vector: jint) -> jboolean, error_policy = Throw },
+    native_method! { static fn device_wait(device: jlong, vector: jint, nanos: jlong) -> jint, error_policy = Throw },
     native_method! { static fn device_peer_news(device: jlong) -> [jint], error_policy = Throw },
     native_method! { static fn device_peers_again(device: jlong), error_policy = Throw },
     native_method! { static fn device_close(device: jlong), error_policy = Throw },
@@ -173,18 +173,21 @@ fn device_ring<'local>(
     Ok(DEVICES.find(device)?.device.ring(peer, vector)?)
 }
 
-/// True when the vector was rung, false once the device is closed.
+/// 1 when the vector was rung, 0 when the time was over, -1 once the device is closed. A negative time is for ever.
 fn device_wait<'local>(
     _: &mut Env<'local>,
     _: JClass<'local>,
     device: jlong,
     vector: jint,
-) -> Result<jboolean, BridgeError> {
+    nanos: jlong,
+) -> Result<jint, BridgeError> {
     let vector = u16::try_from(vector).map_err(|_| BridgeError::UnknownVector(vector))?;
-    let Ok(opened) = DEVICES.find(device) else { return Ok(false) };
-    match opened.device.wait(vector, None) {
-        Err(DoorbellError::Closed) => Ok(false),
-        rung => Ok(rung?),
+    let deadline =
+        u64::try_from(nanos).ok().and_then(|nanos| Instant::now().checked_add(Duration::from_nanos(nanos)));
+    let Ok(opened) = DEVICES.find(device) else { return Ok(-1) };
+    match opened.device.wait(vector, deadline) {
+        Err(DoorbellError::Closed) => Ok(-1),
+        rung => Ok(rung?.into()),
     }
 }
 

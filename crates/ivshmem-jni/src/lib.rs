@@ -24,7 +24,7 @@ use jni::{Env, NativeMethod, native_method};
 use error::{BridgeError, Throw};
 
 /// Raised with every change of a native method; `NativeLibrary.java` has the same number.
-const ABI: jint = 2;
+const ABI: jint = 3;
 
 /// Found by its name, so that a library of any age can be asked whether it fits.
 const _: NativeMethod = native_method! {

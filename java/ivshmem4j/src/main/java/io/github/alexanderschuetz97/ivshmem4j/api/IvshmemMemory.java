@@ -1,6 +1,8 @@
 package io.github.alexanderschuetz97.ivshmem4j.api;
 
 import java.util.Collection;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 
 /**
  * A device: shared memory and, where the device has them, interrupts and peers.
@@ -163,6 +165,59 @@ public interface IvshmemMemory extends AutoCloseable {
      * @param isr the routine
      */
     void removeInterruptServiceRoutine(int vector, InterruptServiceRoutine isr);
+
+    /**
+     * Waits until a vector is rung; as {@link #waitInterrupt(int, long, TimeUnit)} without an end.
+     *
+     * @param vector number of an own vector, from 0
+     * @throws InterruptedException if the thread is interrupted
+     * @throws IvshmemException with the code {@code UNKNOWN_VECTOR} if this device has no such vector
+     * @throws UnsupportedOperationException if this is memory without a doorbell
+     * @throws IllegalStateException if the device is closed, also while this waits
+     */
+    void waitInterrupt(int vector) throws InterruptedException;
+
+    /**
+     * Waits until a vector is rung, or was since this thread last waited for it: at first, since the device was opened.
+     *
+     * <p>All threads that wait are woken, virtual ones too, and routines and futures are served as well. An interrupt is a
+     * hint: several may be told as one, and one may come early or without a reason, as when another thread that waits is
+     * interrupted; so look at the memory after each. None is lost: each thread that goes on waiting returns at least once
+     * after the last interrupt.
+     *
+     * <p>A device in a virtual machine that cannot be interrupted returns true after a pause, which grows from 20
+     * microseconds to 2 milliseconds while nothing but waiting is done: look at the memory, as after an interrupt.
+     *
+     * <p>A platform thread that is the only one is woken by the operating system itself, without another thread in between.
+     *
+     * @param vector number of an own vector, from 0
+     * @param timeout how long to wait; 0 does not wait, a negative time is for ever
+     * @param unit unit of the timeout
+     * @return false if the time was over before
+     * @throws InterruptedException if the thread is interrupted before or while it waits
+     * @throws IvshmemException with the code {@code UNKNOWN_VECTOR} if this device has no such vector
+     * @throws UnsupportedOperationException if this is memory without a doorbell
+     * @throws NullPointerException if the unit is null
+     * @throws IllegalStateException if the device is closed, also while this waits
+     */
+    boolean waitInterrupt(int vector, long timeout, TimeUnit unit) throws InterruptedException;
+
+    /**
+     * What the next interrupt of a vector completes, with the number of the vector. An interrupt from before that reached no
+     * thread, routine or future completes it at once. To miss nothing ask for the future first, look at the memory then,
+     * and wait last.
+     *
+     * <p>It is completed in the executor, or in the thread that also runs the routines of this vector; so is what the
+     * program has attached to it. Closing the device completes it with an {@link IllegalStateException}. One that is
+     * cancelled, or has timed out, is forgotten at once.
+     *
+     * @param vector number of an own vector, from 0
+     * @return a new future
+     * @throws IvshmemException with the code {@code UNKNOWN_VECTOR} if this device has no such vector
+     * @throws UnsupportedOperationException if this device cannot receive interrupts
+     * @throws IllegalStateException if the device is closed
+     */
+    CompletableFuture<Integer> nextInterrupt(int vector);
 
     /**
      * Has a listener called when peers come and go, and at once for each peer that is connected.

@@ -14,7 +14,7 @@ import java.nio.file.Path;
 public final class NativeLibrary {
 
     /** Raised with every change of a native method; crates/ivshmem-jni/src/lib.rs has the same number. */
-    private static final int ABI = 2;
+    private static final int ABI = 3;
 
     private static volatile boolean loaded;
 
@@ -104,8 +104,17 @@ public final class NativeLibrary {
     /** Raises an interrupt. */
     public static native void deviceRing(long device, int peer, int vector);
 
-    /** Waits until the device's vector is rung; false once the device is closed. */
-    public static native boolean deviceWait(long device, int vector);
+    /** What {@link #deviceWait} gives when the vector was rung. */
+    public static final int RUNG = 1;
+
+    /** What {@link #deviceWait} gives when the time was over. */
+    public static final int TIMED_OUT = 0;
+
+    /** What {@link #deviceWait} gives once the device is closed. */
+    public static final int CLOSED = -1;
+
+    /** Waits until the device's vector is rung; 0 nanoseconds look only, a negative time is for ever. */
+    public static native int deviceWait(long device, int vector, long nanos);
 
     /**
      * Waits for news of one peer: its id, 1 if it has left (before it came back, perhaps), and its vectors or -1. Empty

@@ -12,7 +12,9 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
 
 /**
  * A device of any kind: a file, a client of a server, a device of a guest.
@@ -22,8 +24,11 @@ import java.util.concurrent.Executor;
  */
 public final class DeviceMemory implements IvshmemMemory {
 
+    private static final long FOREVER = -1;
+
     private final NativeDevice device;
     private final Dispatch dispatch;
+    private final Pauses pauses = new Pauses();
     private final boolean receives;
     private final boolean knowsPeers;
     /** Why it cannot be interrupted; null when it can, and for files. */
@@ -60,6 +65,7 @@ public final class DeviceMemory implements IvshmemMemory {
         if (dispatch != null) {
             dispatch.close();
         }
+        pauses.close();
         device.close();
     }
 
@@ -145,20 +151,61 @@ public final class DeviceMemory implements IvshmemMemory {
     }
 
     @Override
+    public void waitInterrupt(final int vector) throws InterruptedException {
+        await(vector, FOREVER);
+    }
+
+    @Override
+    public boolean waitInterrupt(final int vector, final long timeout, final TimeUnit unit)
+        throws InterruptedException {
+        return await(vector, timeout < 0 ? FOREVER : unit.toNanos(timeout));
+    }
+
+    @Override
+    public CompletableFuture<Integer> nextInterrupt(final int vector) {
+        checkReceives();
+        if (!receives) {
+            throw notRung();
+        }
+        checkVector(vector);
+        return dispatch.next(vector, this);
+    }
+
+    private boolean await(final int vector, final long nanos) throws InterruptedException {
+        device.checkOpen();
+        Vector known = dispatch.known(vector);
+        if (known == null) {
+            if (finding != null) {
+                return pause(vector, nanos);
+            }
+            if (!receives) {
+                throw notRung();
+            }
+            checkVector(vector);
+            known = dispatch.vector(vector);
+        }
+        final boolean rung = known.await(nanos);
+        // Also keeps the device reachable while this waits.
+        device.checkOpen();
+        return rung;
+    }
+
+    private boolean pause(final int vector, final long nanos) throws InterruptedException {
+        if (vector < 0 || vector >= Dispatch.MAX_VECTORS) {
+            throw new IvshmemException(Code.UNKNOWN_VECTOR,
+                "no device has a vector " + vector + ": vectors are 0 to " + (Dispatch.MAX_VECTORS - 1));
+        }
+        return pauses.await(nanos);
+    }
+
+    @Override
     public void registerInterruptServiceRoutine(final int vector, final InterruptServiceRoutine isr) {
         Objects.requireNonNull(isr, "isr");
-        device.checkOpen();
-        if (finding != null) {
-            throw new UnsupportedOperationException("this device cannot be interrupted: " + finding);
+        checkReceives();
+        if (receives) {
+            checkVector(vector);
+            dispatch.add(vector, isr, this);
         }
-        if (!receives) {
-            return;
-        }
-        if (!isVectorValid(vector)) {
-            throw new IvshmemException(Code.UNKNOWN_VECTOR,
-                "this device has no vector " + vector + ": it has " + getOwnVectors() + ", counted from 0");
-        }
-        dispatch.add(vector, isr, this);
     }
 
     @Override
@@ -181,5 +228,25 @@ public final class DeviceMemory implements IvshmemMemory {
     @Override
     public void removePeerConnectionListener(final PeerConnectionListener listener) {
         dispatch.remove(listener);
+    }
+
+    /** Passes for files, too. */
+    private void checkReceives() {
+        device.checkOpen();
+        if (finding != null) {
+            throw new UnsupportedOperationException("this device cannot be interrupted: " + finding);
+        }
+    }
+
+    private void checkVector(final int vector) {
+        if (!isVectorValid(vector)) {
+            throw new IvshmemException(Code.UNKNOWN_VECTOR,
+                "this device has no vector " + vector + ": it has " + getOwnVectors() + ", counted from 0");
+        }
+    }
+
+    private static UnsupportedOperationException notRung() {
+        return new UnsupportedOperationException(
+            "memory without a doorbell has no interrupts: connect to a server, or look at the memory");
     }
 }

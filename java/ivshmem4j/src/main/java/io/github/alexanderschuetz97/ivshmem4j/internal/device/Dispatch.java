@@ -2,26 +2,29 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.InterruptServiceRoutine;
 import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
-import java.util.HashMap;
-import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /**
  * Who is to be called, and the daemon threads that find out when.
  *
- * <p>Each vector that ever had a routine has a thread that waits for its interrupts in the native library, and one more
- * waits for news about peers, where the device has them; so what one vector's routines do never delays another vector. Without an executor the
- * callbacks run in these threads. All threads end with the device.
+ * <p>Each vector has threads of its own while they are needed ({@link Vector}), and one more waits for news about peers, where
+ * the device has them; so what one vector's routines do never delays another vector. Without an executor the callbacks run
+ * in these threads. All threads end with the device.
  *
  * <p>The threads refer to this and not to the device, so that a device that everyone has forgotten can be collected. As
- * long as a routine or a listener is registered, this refers to the device and keeps it.
+ * long as a routine or a listener is registered or a future is waiting, this refers to the device and keeps it.
  */
 final class Dispatch {
+
+    /** No device has more. */
+    static final int MAX_VECTORS = 256;
 
     private final long device;
     private final Executor executor;
     private final Handler handler;
-    private final Map<Integer, VectorLoop> vectors = new HashMap<>();
+    private final AtomicReferenceArray<Vector> vectors = new AtomicReferenceArray<>(MAX_VECTORS);
     /** Null where nobody tells of peers. */
     private final PeerLoop peers;
     private Object owner;
@@ -38,26 +41,53 @@ final class Dispatch {
         }
     }
 
+    /** A vector that somebody has waited for or registered for, or null. */
+    Vector known(final int vector) {
+        return vector >= 0 && vector < MAX_VECTORS ? vectors.get(vector) : null;
+    }
+
+    /** A vector that the device is known to have. */
+    Vector vector(final int vector) {
+        final Vector known = vectors.get(vector);
+        if (known != null) {
+            return known;
+        }
+        final Vector made = new Vector(device, vector, this);
+        final Vector kept = vectors.compareAndSet(vector, null, made) ? made : vectors.get(vector);
+        if (closed) {
+            kept.close();
+        }
+        return kept;
+    }
+
     synchronized void add(final int vector, final InterruptServiceRoutine routine, final Object device) {
         checkOpen();
-        final VectorLoop running = vectors.get(vector);
-        if (running != null) {
-            running.add(routine);
-        } else {
-            // The routine first: the thread may find an interrupt from before.
-            final VectorLoop loop = new VectorLoop(this.device, vector, this);
-            loop.add(routine);
-            start("ivshmem4j-vector-" + vector, loop);
-            vectors.put(vector, loop);
-        }
+        vector(vector).add(routine);
         owner = device;
     }
 
     synchronized void remove(final int vector, final InterruptServiceRoutine routine) {
-        final VectorLoop loop = vectors.get(vector);
-        if (loop != null) {
-            loop.remove(routine);
+        final Vector known = known(vector);
+        if (known != null) {
+            known.callbacks().remove(routine);
         }
+        forgetOwner();
+    }
+
+    /** What is completed, with the vector's number, by an interrupt. */
+    CompletableFuture<Integer> next(final int vector, final Object device) {
+        final CompletableFuture<Integer> future = new CompletableFuture<>();
+        synchronized (this) {
+            checkOpen();
+            vector(vector).add(future);
+            owner = device;
+        }
+        future.whenComplete((number, e) -> remove(vector, future));
+        return future;
+    }
+
+    private synchronized void remove(final int vector, final CompletableFuture<Integer> future) {
+        vector(vector).callbacks().remove(future);
         forgetOwner();
     }
 
@@ -75,9 +105,17 @@ final class Dispatch {
     }
 
     /** No callback begins any more. Waits for none, as a callback itself may be the caller. */
-    synchronized void close() {
-        closed = true;
-        owner = null;
+    void close() {
+        synchronized (this) {
+            closed = true;
+            owner = null;
+        }
+        for (int vector = 0; vector < MAX_VECTORS; vector++) {
+            final Vector known = vectors.get(vector);
+            if (known != null) {
+                known.close();
+            }
+        }
     }
 
     boolean isClosed() {
@@ -86,6 +124,15 @@ final class Dispatch {
 
     Handler handler() {
         return handler;
+    }
+
+    /** Runs something that must not be lost: when the executor refuses it, here. */
+    void execute(final Runnable job) {
+        try {
+            executor.execute(job);
+        } catch (final Throwable e) {
+            job.run();
+        }
     }
 
     /** Something that runs a callback of this device when it is signalled. */
@@ -97,21 +144,32 @@ final class Dispatch {
         }, handler);
     }
 
+    static IllegalStateException closed() {
+        return new IllegalStateException("the device is closed");
+    }
+
+    static void start(final String name, final Runnable loop) {
+        final Thread thread = new Thread(loop, name);
+        thread.setDaemon(true);
+        thread.start();
+    }
+
     private void checkOpen() {
         if (closed) {
-            throw new IllegalStateException("the device is closed");
+            throw closed();
         }
     }
 
     private void forgetOwner() {
-        if ((peers == null || peers.isEmpty()) && vectors.values().stream().allMatch(VectorLoop::isEmpty)) {
-            owner = null;
+        if (peers != null && !peers.isEmpty()) {
+            return;
         }
-    }
-
-    private static void start(final String name, final Runnable loop) {
-        final Thread thread = new Thread(loop, name);
-        thread.setDaemon(true);
-        thread.start();
+        for (int vector = 0; vector < MAX_VECTORS; vector++) {
+            final Vector known = vectors.get(vector);
+            if (known != null && !known.callbacks().isEmpty()) {
+                return;
+            }
+        }
+        owner = null;
     }
 }

@@ -1,0 +1,105 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.device;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.InterruptServiceRoutine;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+
+/** The routines and futures of one vector: what runs code of the program after an interrupt. */
+final class Callbacks {
+
+    private final Vector vector;
+    private final Dispatch dispatch;
+    private final CopyOnWriteArrayList<Registered> routines = new CopyOnWriteArrayList<>();
+    private final Set<CompletableFuture<Integer>> futures = ConcurrentHashMap.newKeySet();
+
+    Callbacks(final Vector vector, final Dispatch dispatch) {
+        this.vector = vector;
+        this.dispatch = dispatch;
+    }
+
+    boolean isEmpty() {
+        return routines.isEmpty() && futures.isEmpty();
+    }
+
+    boolean has(final InterruptServiceRoutine routine) {
+        return routines.stream().anyMatch(registered -> registered.routine.equals(routine));
+    }
+
+    void add(final InterruptServiceRoutine routine) {
+        routines.add(new Registered(routine));
+    }
+
+    void add(final CompletableFuture<Integer> future) {
+        futures.add(future);
+    }
+
+    void remove(final InterruptServiceRoutine routine) {
+        for (final Registered registered : routines) {
+            if (registered.routine.equals(routine)) {
+                registered.repeater.stop();
+                routines.remove(registered);
+            }
+        }
+    }
+
+    void remove(final CompletableFuture<Integer> future) {
+        futures.remove(future);
+    }
+
+    /** Tells of an interrupt: futures once, routines each time. */
+    void tell() {
+        for (final CompletableFuture<Integer> future : futures) {
+            if (futures.remove(future)) {
+                dispatch.execute(() -> complete(future));
+            }
+        }
+        for (final Registered registered : routines) {
+            registered.repeater.signal();
+        }
+    }
+
+    private void complete(final CompletableFuture<Integer> future) {
+        final long before = vector.hear();
+        if (!future.complete(vector.number())) {
+            // Cancelled or timed out just now, so nobody has heard.
+            vector.unhear(before);
+        }
+    }
+
+    /** Ends what waits, in a thread of its own, as that runs code of the program. */
+    void close() {
+        if (!futures.isEmpty()) {
+            Dispatch.start("ivshmem4j-closing", () -> endFutures(Dispatch.closed()));
+        }
+    }
+
+    /** The vector cannot be read. */
+    void fail(final Throwable thrown) {
+        dispatch.handler().accept(thrown);
+        endFutures(thrown);
+    }
+
+    private void endFutures(final Throwable why) {
+        for (final CompletableFuture<Integer> future : futures) {
+            if (futures.remove(future)) {
+                dispatch.execute(() -> future.completeExceptionally(why));
+            }
+        }
+    }
+
+    private final class Registered {
+
+        private final InterruptServiceRoutine routine;
+        private final Repeater repeater;
+
+        Registered(final InterruptServiceRoutine routine) {
+            this.routine = routine;
+            repeater = dispatch.repeater(() -> {
+                vector.hear();
+                routine.onInterrupt(vector.number());
+            });
+        }
+    }
+}

@@ -1,0 +1,411 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.device;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.InterruptServiceRoutine;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
+import java.nio.channels.AsynchronousCloseException;
+import java.nio.channels.spi.AbstractInterruptibleChannel;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
+
+/**
+ * One vector: all who wait for its interrupts, and the one place that reads it.
+ *
+ * <p>One thread at a time waits in the native library. A platform thread that waits does so itself when nobody else does,
+ * so an interrupt wakes it without a second thread in between; the others park, and one of them takes over when it leaves.
+ * A virtual thread always parks, since native code would hold its carrier: as long as there are any, a daemon thread reads
+ * unless somebody else does. Routines and futures have another daemon thread, as they run code of the program, which may
+ * take its time.
+ *
+ * <p>Whoever reads an interrupt counts it and wakes all. Each thread remembers the count that it has seen, so none misses an
+ * interrupt that another one has read.
+ */
+final class Vector {
+
+    private static final long FOREVER = -1;
+    /** How long a daemon thread that nobody needs any more is kept for the next one. */
+    private static final long LINGER_SECONDS = 1;
+
+    private final long device;
+    private final int number;
+    private final ReentrantLock lock = new ReentrantLock();
+    /** Platform threads park here; one is signalled when nobody reads any more. */
+    private final Condition platform = lock.newCondition();
+    /** Virtual threads park here. */
+    private final Condition virtual = lock.newCondition();
+    private final Attendant forVirtual;
+    private final Attendant forCallbacks;
+    private final Callbacks callbacks;
+    private final ThreadLocal<long[]> seen = ThreadLocal.withInitial(() -> new long[1]);
+
+    /** How often this vector was read with success. */
+    private long rings;
+    /** What {@link #rings} was when a routine, a future or a thread last heard of one. */
+    private long heard;
+    /** A thread waits in the native library. */
+    private boolean reading;
+    /** Virtual threads that are parked and have no interrupt yet. */
+    private int parked;
+    /** How often a daemon thread could not read, and why at last. */
+    private int failures;
+    private IvshmemException failure;
+    private Interruption interruption = new Interruption();
+    private boolean closed;
+
+    Vector(final long device, final int number, final Dispatch dispatch) {
+        this.device = device;
+        this.number = number;
+        callbacks = new Callbacks(this, dispatch);
+        forVirtual = new Attendant("ivshmem4j-reader-" + number, () -> parked > 0, null);
+        forCallbacks = new Attendant("ivshmem4j-vector-" + number, () -> !callbacks.isEmpty(), callbacks::tell);
+    }
+
+    /**
+     * Waits until this vector is rung, or was since this thread's last wait.
+     *
+     * @param nanos 0 looks only, a negative time is for ever
+     * @return false when the time was over before
+     */
+    boolean await(final long nanos) throws InterruptedException {
+        if (Thread.interrupted()) {
+            throw new InterruptedException();
+        }
+        final long[] mine = seen.get();
+        final boolean isVirtual = VirtualThreads.isCurrent();
+        final long begin = nanos > 0 ? System.nanoTime() : 0;
+        lock.lock();
+        try {
+            final int failedBefore = failures;
+            boolean looked = false;
+            while (rings == mine[0]) {
+                checkUsable(failedBefore);
+                final long left = nanos > 0 ? Math.max(nanos - (System.nanoTime() - begin), 0) : nanos;
+                if (left == 0) {
+                    if (looked || reading) {
+                        return false;
+                    }
+                    looked = true;
+                    read(0);
+                } else if (isVirtual) {
+                    park(left);
+                } else if (reading) {
+                    await(platform, left);
+                } else {
+                    readInterruptibly(left);
+                }
+            }
+            mine[0] = rings;
+            heard = rings;
+            return true;
+        } finally {
+            passOn();
+            lock.unlock();
+        }
+    }
+
+    /** A routine that is registered already stays registered once. What nobody has heard yet, a new one hears. */
+    void add(final InterruptServiceRoutine routine) {
+        if (!callbacks.has(routine)) {
+            addCallback(() -> callbacks.add(routine));
+        }
+    }
+
+    /** What is to be completed with the next interrupt, or with one that nobody has heard yet. */
+    void add(final CompletableFuture<Integer> future) {
+        addCallback(() -> callbacks.add(future));
+    }
+
+    Callbacks callbacks() {
+        return callbacks;
+    }
+
+    int number() {
+        return number;
+    }
+
+    /** Somebody hears of all interrupts so far; gives what had been heard before. */
+    long hear() {
+        lock.lock();
+        try {
+            final long before = heard;
+            heard = rings;
+            return before;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Nobody has heard after all. */
+    void unhear(final long before) {
+        lock.lock();
+        try {
+            heard = Math.min(heard, before);
+            tellUnheard();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Wakes everyone but the one in the native library, which closing the device wakes. */
+    void close() {
+        lock.lock();
+        try {
+            closed = true;
+            wakeAll();
+            forVirtual.wake.signal();
+            forCallbacks.wake.signal();
+        } finally {
+            lock.unlock();
+        }
+        callbacks.close();
+    }
+
+    private void addCallback(final Runnable adding) {
+        lock.lock();
+        try {
+            checkOpen();
+            if (callbacks.isEmpty()) {
+                forCallbacks.told = heard;
+            }
+            adding.run();
+            tellUnheard();
+            forCallbacks.need();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    // The rest is called with the lock held.
+
+    /** Has the thread of the callbacks tell them of what nobody has heard yet. */
+    private void tellUnheard() {
+        forCallbacks.told = Math.min(forCallbacks.told, heard);
+        if (forCallbacks.told != rings && !callbacks.isEmpty()) {
+            forCallbacks.need();
+            if (reading) {
+                // By that thread, perhaps, which no signal reaches in there.
+                ring();
+            }
+        }
+    }
+
+    private void ring() {
+        NativeLibrary.deviceRing(device, NativeLibrary.deviceOwnId(device), number);
+    }
+
+    /** Parks a virtual thread. */
+    private void park(final long nanos) throws InterruptedException {
+        final long before = rings;
+        parked++;
+        try {
+            forVirtual.need();
+            await(virtual, nanos);
+        } finally {
+            // Whoever rings takes all who are parked off the count.
+            if (rings == before) {
+                parked--;
+            }
+        }
+    }
+
+    private static void await(final Condition condition, final long nanos) throws InterruptedException {
+        if (nanos < 0) {
+            condition.await();
+        } else {
+            condition.awaitNanos(nanos);
+        }
+    }
+
+    /** Waits in the native library, and ends when this thread is interrupted. */
+    private void readInterruptibly(final long nanos) throws InterruptedException {
+        final Interruption hook = interruption;
+        hook.enter();
+        final boolean interrupted;
+        try {
+            read(nanos);
+        } finally {
+            interrupted = hook.leave();
+            if (interrupted) {
+                interruption = new Interruption();
+            }
+        }
+        if (interrupted && Thread.interrupted()) {
+            throw new InterruptedException();
+        }
+    }
+
+    /** Waits in the native library, without the lock. */
+    private void read(final long nanos) {
+        reading = true;
+        lock.unlock();
+        int result = NativeLibrary.TIMED_OUT;
+        try {
+            result = NativeLibrary.deviceWait(device, number, nanos);
+        } finally {
+            lock.lock();
+            reading = false;
+            if (result == NativeLibrary.RUNG) {
+                rings++;
+                parked = 0;
+                wakeAll();
+            } else if (result == NativeLibrary.CLOSED) {
+                closed = true;
+                wakeAll();
+            }
+        }
+    }
+
+    private void wakeAll() {
+        platform.signalAll();
+        virtual.signalAll();
+        forVirtual.wakeIfNeeded();
+        forCallbacks.wakeIfNeeded();
+    }
+
+    /** Has somebody else read when nobody does. */
+    private void passOn() {
+        if (!reading) {
+            platform.signal();
+            forVirtual.wakeIfNeeded();
+            forCallbacks.wakeIfNeeded();
+        }
+    }
+
+    private void checkUsable(final int failedBefore) {
+        checkOpen();
+        if (failures != failedBefore) {
+            throw failure;
+        }
+    }
+
+    private void checkOpen() {
+        if (closed) {
+            throw Dispatch.closed();
+        }
+    }
+
+    /** A daemon thread that exists while somebody needs it, and a little longer. */
+    private final class Attendant implements Runnable {
+
+        private final String name;
+        private final BooleanSupplier needed;
+        /** What to do after each interrupt, without the lock; or null. */
+        private final Runnable tell;
+        private final Condition wake = lock.newCondition();
+        private boolean running;
+        /** What {@link Vector#rings} was when this told of it. */
+        private long told;
+
+        Attendant(final String name, final BooleanSupplier needed, final Runnable tell) {
+            this.name = name;
+            this.needed = needed;
+            this.tell = tell;
+        }
+
+        void need() {
+            if (running) {
+                wake.signal();
+            } else {
+                Dispatch.start(name, this);
+                running = true;
+            }
+        }
+
+        void wakeIfNeeded() {
+            if (running && needed.getAsBoolean()) {
+                wake.signal();
+            }
+        }
+
+        @Override
+        public void run() {
+            Throwable thrown = null;
+            lock.lock();
+            try {
+                serve();
+            } catch (final Throwable e) {
+                thrown = e;
+                failures++;
+                failure = e instanceof IvshmemException
+                    ? (IvshmemException) e : new IvshmemException("vector " + number + " cannot be read", e);
+                wakeAll();
+            } finally {
+                running = false;
+                passOn();
+                lock.unlock();
+            }
+            if (thrown != null) {
+                callbacks.fail(thrown);
+            }
+        }
+
+        private void serve() {
+            while (!closed) {
+                if (!needed.getAsBoolean()) {
+                    passOn();
+                    if (!isNeededSoon()) {
+                        return;
+                    }
+                } else if (tell != null && rings != told) {
+                    tell();
+                } else if (reading) {
+                    wake.awaitUninterruptibly();
+                } else {
+                    read(FOREVER);
+                }
+            }
+        }
+
+        private void tell() {
+            told = rings;
+            passOn();
+            lock.unlock();
+            try {
+                tell.run();
+            } finally {
+                // What a callback has done to its thread is not meant for this one.
+                Thread.interrupted();
+                lock.lock();
+            }
+        }
+
+        private boolean isNeededSoon() {
+            try {
+                return wake.await(LINGER_SECONDS, TimeUnit.SECONDS);
+            } catch (final InterruptedException e) {
+                return true;
+            }
+        }
+    }
+
+    /** Ends a wait in the native library when the thread that waits is interrupted; good for one interruption. */
+    private final class Interruption extends AbstractInterruptibleChannel {
+
+        void enter() {
+            begin();
+        }
+
+        /** Whether the thread was interrupted meanwhile. */
+        boolean leave() {
+            try {
+                end(true);
+                return false;
+            } catch (final AsynchronousCloseException e) {
+                return true;
+            }
+        }
+
+        @Override
+        protected void implCloseChannel() {
+            try {
+                ring();
+            } catch (final RuntimeException e) {
+                // The device is closed, which ends the wait as well.
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.device;
+
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
+
+/** What Java 21 knows of virtual threads and Java 8 does not. */
+final class VirtualThreads {
+
+    /** {@code Thread.isVirtual()}, or null. A constant for the JIT compiler, so a call costs what a plain one does. */
+    private static final MethodHandle IS_VIRTUAL = find();
+
+    private VirtualThreads() {}
+
+    /** Whether the calling thread is a virtual one. */
+    static boolean isCurrent() {
+        try {
+            return IS_VIRTUAL != null && (boolean) IS_VIRTUAL.invokeExact(Thread.currentThread());
+        } catch (final Throwable e) {
+            throw new AssertionError("Thread.isVirtual() throws nothing", e);
+        }
+    }
+
+    private static MethodHandle find() {
+        try {
+            return MethodHandles.publicLookup()
+                .findVirtual(Thread.class, "isVirtual", MethodType.methodType(boolean.class));
+        } catch (final ReflectiveOperationException e) {
+            return null;
+        }
+    }
+}
