@@ -17,11 +17,12 @@ mod peer_news;
 mod server;
 
 use ivshmem::ErrorKind;
-use jni::objects::{JClass, JObjectArray, JString};
+use jni::objects::{JByteBuffer, JClass, JObjectArray, JString};
 use jni::sys::jint;
 use jni::{Env, NativeMethod, native_method};
 
 use error::{BridgeError, Throw};
+use ivshmem::region::Memory;
 
 /// Raised with every change of a native method; `NativeLibrary.java` has the same number.
 const ABI: jint = 3;
@@ -52,6 +53,26 @@ fn register<'local>(env: &mut Env<'local>, class: JClass<'local>) -> Result<(), 
         unsafe { env.register_native_methods(&class, methods) }?;
     }
     Ok(())
+}
+
+/// A buffer over a part of a memory, which stays Java's until the memory's handle is freed.
+fn direct_buffer<'local>(
+    env: &mut Env<'local>,
+    memory: &Memory,
+    offset: u64,
+    length: u64,
+) -> Result<JByteBuffer<'local>, BridgeError> {
+    if offset.checked_add(length).is_none_or(|end| end > memory.len()) {
+        let text =
+            format!("{length} bytes at offset {offset} are not inside a memory of {} bytes", memory.len());
+        return Err(BridgeError::Argument(text));
+    }
+    let [offset, length] = [offset, length]
+        .map(|number| usize::try_from(number).expect("a mapping has at most isize::MAX bytes"));
+    let start = memory.as_ptr().wrapping_add(offset);
+    // SAFETY: the bytes were mapped, and stay so until the handle is freed, also after closing; Java frees it when the
+    // object that took it over is unreachable, and each buffer keeps that object reachable.
+    Ok(unsafe { env.new_direct_byte_buffer(start, length) }?)
 }
 
 /// What tests of the bridge itself need and nobody else calls.

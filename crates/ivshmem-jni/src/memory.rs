@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use ivshmem::region::{CacheMode, Memory};
-use jni::objects::{JByteArray, JClass};
+use jni::objects::{JByteArray, JByteBuffer, JClass};
 use jni::sys::{jboolean, jbyte, jint, jlong, jshort};
 use jni::{Env, NativeMethod, native_method};
 
+use crate::direct_buffer;
 use crate::error::{BridgeError, Throw};
 use crate::handles::Handles;
 
@@ -22,6 +23,10 @@ pub(crate) const METHODS: &[&[NativeMethod]] = &[
         native_method! { static fn memory_close(memory: jlong), error_policy = Throw },
         native_method! { static fn memory_free(memory: jlong), error_policy = Throw },
         native_method! { static fn memory_sync(memory: jlong, offset: jlong, length: jlong), error_policy = Throw },
+        native_method! {
+            static fn memory_buffer(memory: jlong, offset: jlong, length: jlong) -> java.nio.ByteBuffer,
+            error_policy = Throw,
+        },
         native_method! {
             static fn compare_and_set_16(memory: jlong, offset: jlong, data: [jbyte]) -> jboolean,
             name = "compareAndSet16",
@@ -97,6 +102,17 @@ fn memory_sync<'local>(
 ) -> Result<(), BridgeError> {
     let memory = MEMORIES.find(memory)?;
     Ok(memory.sync(unsigned(offset)?, unsigned(length)?)?)
+}
+
+fn memory_buffer<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+    memory: jlong,
+    offset: jlong,
+    length: jlong,
+) -> Result<JByteBuffer<'local>, BridgeError> {
+    let memory = MEMORIES.find(memory)?;
+    direct_buffer(env, &memory, unsigned(offset)?, unsigned(length)?)
 }
 
 fn compare_and_set_16<'local>(

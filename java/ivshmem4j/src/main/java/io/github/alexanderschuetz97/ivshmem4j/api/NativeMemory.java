@@ -27,7 +27,7 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * <table>
  *   <caption>Kinds of access</caption>
  *   <tr><th>methods</th><th>kind</th><th>meaning</th></tr>
- *   <tr><td>{@code read}, {@code write}, {@code set}, {@code zero}, {@code indexOf} and their kin</td><td>plain</td>
+ *   <tr><td>{@code read}, {@code write}, {@code set}, {@code zero}, {@code indexOf}, {@code copyTo} and their kin, and views</td><td>plain</td>
  *       <td>Fastest. The JIT compiler may merge, move or repeat them, so a loop that waits with them may wait for ever.
  *       Beside a writer, an access of several bytes may see a mixture of old and new bytes.</td></tr>
  *   <tr><td>{@code readXxxAcquire}, {@code writeXxxRelease}</td><td>ordered</td>
@@ -43,16 +43,36 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * {@linkplain #cacheMode() cache mode}: where it is {@link CacheMode#WRITE_COMBINED}, as in Linux guests, each ordered
  * access is a full fence, which sends the plain writes before it on their way.
  *
- * <p>An ordered access that is not aligned to its size is done by the native library: it costs a call, and where it
- * crosses a cache line it stops the bus of the whole machine for a moment. Reading that way needs memory that can be
- * written. The same call, without the bus, is the price of every atomic operation on {@code byte} and {@code short}.
+ * <p>Ordered accesses are compiled by the JIT compiler. Those that cross a multiple of 8 are done by the native library
+ * instead: that costs a call, and where one crosses a cache line it stops the bus of the whole machine for a moment.
+ * Reading that way needs memory that can be written. So do the last bytes of a mapping whose size is no multiple of 8,
+ * for numbers that are not aligned and for atomic operations on {@code byte} and {@code short}.
  * In a machine that QEMU runs without hardware virtualisation (TCG), one that is not aligned is not a single step for
- * programs outside that machine: align what different machines change at the same time.
+ * programs outside that machine if it crosses a multiple of 8: align what different machines change at the same time.
  *
  * <h2>Closing</h2>
  * <p>{@link #close()} closes the device as well. It never waits for an access: one that runs at the same moment
  * finishes, though it may read zeroes, and what it writes may reach nobody. Every later one throws; a thread that does
  * nothing but plain accesses in a loop may notice the end a little later, and until then they do no harm.
+ *
+ * <h2>Slices and views</h2>
+ * <p>A {@linkplain #slice slice} is a memory of its own kind over a part of the bytes, with offsets from 0 on, and as fast.
+ * Closing a slice closes that slice and the slices of it: its accesses throw, its waits end; neither the memory nor the
+ * device is closed, so a slice may stand in a try-with-resources statement, or be forgotten. Closing the memory closes
+ * all its slices.
+ *
+ * <p>A {@linkplain #view view} is an object of Java's own for the same bytes: a {@link ByteBuffer}, or from Java 22 on a
+ * {@code java.lang.foreign.MemorySegment}. Its accesses are plain, without the fences of ordered ones in
+ * {@linkplain #cacheMode() any cache mode}: to publish what was written through it, write a number with release here.
+ * Memory for reading only has views for reading only. A view keeps the memory reachable, so the memory stays open while
+ * there is one, unless somebody closes it. Closing a slice does not end its views; closing the memory does:
+ * <ul>
+ *   <li>From Java 22 on, views throw {@link IllegalStateException} then. Should a call of the operating system be using
+ *       one at that moment, such as a channel that writes it, the views read zeroes instead.
+ *   <li>Before, a {@link ByteBuffer} stays readable and writable: it has zeroes then and what is written into it
+ *       afterwards, nobody else sees that, and its addresses are given back when it is unreachable. It throws nothing:
+ *       ask {@link #isValid()} where that matters.
+ * </ul>
  *
  * <h2>Truncated files</h2>
  * <p>When another process makes the mapped file shorter, its lost pages cannot be read or written any more. Plain
@@ -62,7 +82,7 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * aligned may end the process, with any JVM: they meet code of the JVM that cannot come back from it. The memory of an
  * {@code ivshmem-server} can be sealed against all this; named files cannot.
  */
-public interface NativeMemory extends NumberAccess, OrderedAccess, AutoCloseable {
+public interface NativeMemory extends NumberAccess, ArrayAccess, OrderedAccess, AutoCloseable {
 
     /**
      * Closes the memory and the device that it belongs to, and wakes the threads that are inside {@code spin}.
@@ -196,6 +216,19 @@ public interface NativeMemory extends NumberAccess, OrderedAccess, AutoCloseable
     }
 
     /**
+     * Sets bytes to 0. Plain.
+     *
+     * @param off offset of the first byte
+     * @param len number of bytes; 0 does nothing
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void zero(final long off, final long len) {
+        set(off, (byte) 0, len);
+    }
+
+    /**
      * Where a sequence of bytes occurs first. Plain: the answer is true of a copy, as others may write meanwhile.
      *
      * @param off offset to start at
@@ -294,4 +327,76 @@ public interface NativeMemory extends NumberAccess, OrderedAccess, AutoCloseable
      * @throws java.nio.ReadOnlyBufferException if the buffer cannot be written
      */
     void read(long off, ByteBuffer target);
+
+    /**
+     * Copies bytes to another place or to another memory, as if by way of a copy of all of them: within one memory and
+     * its slices the two places may overlap. Memories that were opened one by one may show the same bytes twice; there,
+     * what overlaps becomes a mixture. Plain.
+     *
+     * @param off offset of the first byte in this memory
+     * @param target where to copy to; it may be this memory
+     * @param targetOff offset of the first byte in {@code target}
+     * @param len number of bytes, more than 2 GiB too; 0 does nothing
+     * @throws IllegalArgumentException if the bytes are not inside this memory, or not inside {@code target}; nothing
+     *     is written
+     * @throws IllegalStateException if one of the two is closed
+     * @throws UnsupportedOperationException if {@code target} is for reading only
+     */
+    void copyTo(long off, NativeMemory target, long targetOff, long len);
+
+    /**
+     * A part of this memory as a memory, with offsets from 0 on. It has the lock of this one, and all that this one
+     * can do; what is said of alignment holds for offsets in the memory that was opened. See <em>Slices and views</em>.
+     *
+     * @param off offset of its first byte in this memory
+     * @param len its size in bytes; it may be 0
+     * @return a memory that closes nothing but itself, and is closed with this one
+     * @throws IllegalArgumentException if the bytes are not inside this memory
+     * @throws IllegalStateException if this memory is closed
+     */
+    NativeMemory slice(long off, long len);
+
+    /**
+     * A part of this memory as a buffer, in the processor's byte order; {@link ByteBuffer#order} changes that, and what
+     * is made of the buffer, as by {@link ByteBuffer#duplicate()}, begins with Java's own, highest byte first. See
+     * <em>Slices and views</em>.
+     *
+     * @param off offset of its first byte in this memory
+     * @param len its capacity in bytes, up to {@code Integer.MAX_VALUE - 8}, 9 bytes less than 2 GiB
+     * @return a direct buffer, with position 0
+     * @throws IllegalArgumentException if the bytes are not inside this memory, or are too many
+     * @throws IllegalStateException if this memory is closed
+     * @throws UnsupportedOperationException before Java 22, where the addresses of the memory do not outlive closing
+     */
+    ByteBuffer asByteBuffer(long off, long len);
+
+    /**
+     * A part of this memory as an object of another class: {@code ByteBuffer.class}, as {@link #asByteBuffer} gives it,
+     * and from Java 22 on {@code java.lang.foreign.MemorySegment.class}. See <em>Slices and views</em>.
+     *
+     * @param <T> the class
+     * @param off offset of its first byte in this memory
+     * @param len its size in bytes
+     * @param type the class
+     * @return the view
+     * @throws IllegalArgumentException if the bytes are not inside this memory, or too many for a buffer
+     * @throws IllegalStateException if this memory is closed
+     * @throws UnsupportedOperationException if there is no such view in this version of Java
+     */
+    <T> T view(long off, long len, Class<T> type);
+
+    /**
+     * This memory as an object of another class, as {@link #view(long, long, Class)} of all its bytes:
+     * {@code MemorySegment segment = memory.view(MemorySegment.class);}
+     *
+     * @param <T> the class
+     * @param type the class
+     * @return the view
+     * @throws IllegalArgumentException if the memory is too large for a buffer
+     * @throws IllegalStateException if this memory is closed
+     * @throws UnsupportedOperationException if there is no such view in this version of Java
+     */
+    default <T> T view(final Class<T> type) {
+        return view(0, size(), type);
+    }
 }

@@ -585,4 +585,105 @@ public interface NumberAccess {
     default void writeDoubleBE(final long off, final double value) {
         writeLongBE(off, Double.doubleToRawLongBits(value));
     }
+
+    /**
+     * Reads a boolean: 1 byte, false if it is 0. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default boolean readBoolean(final long off) {
+        return read(off) != 0;
+    }
+
+    /**
+     * Writes a boolean: 1 byte, 1 for true and 0 for false. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeBoolean(final long off, final boolean value) {
+        write(off, (byte) (value ? 1 : 0));
+    }
+
+    /**
+     * Reads a char: 2 bytes. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default char readChar(final long off) {
+        return (char) readShort(off);
+    }
+
+    /**
+     * Writes a char: 2 bytes. Plain. There is no {@code write(long, char)}, as that would take over calls that write
+     * 4 bytes: a char given to {@code write} is an int.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeChar(final long off, final char value) {
+        write(off, (short) value);
+    }
+
+    /**
+     * Reads a char: 2 bytes, the lowest first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default char readCharLE(final long off) {
+        return (char) readShortLE(off);
+    }
+
+    /**
+     * Writes a char: 2 bytes, the lowest first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeCharLE(final long off, final char value) {
+        writeShortLE(off, (short) value);
+    }
+
+    /**
+     * Reads a char: 2 bytes, the highest first. Plain.
+     *
+     * @param off offset in bytes
+     * @return the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory
+     * @throws IllegalStateException if the memory is closed
+     */
+    default char readCharBE(final long off) {
+        return (char) readShortBE(off);
+    }
+
+    /**
+     * Writes a char: 2 bytes, the highest first. Plain.
+     *
+     * @param off offset in bytes
+     * @param value the value
+     * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
+     * @throws IllegalStateException if the memory is closed
+     * @throws UnsupportedOperationException if the memory is for reading only
+     */
+    default void writeCharBE(final long off, final char value) {
+        writeShortBE(off, (short) value);
+    }
 }

@@ -6,7 +6,8 @@ import java.util.concurrent.TimeUnit;
  * Numbers in memory, read and written so that other writers are seen: the part of {@link NativeMemory}, with its rules,
  * for talking to other programs.
  *
- * <p>Offsets are in bytes; any alignment will do, aligned is faster. All methods may be called from any thread.
+ * <p>Offsets are in bytes; any alignment will do, and what does not cross a multiple of 8 is
+ * faster. All methods may be called from any thread.
  */
 public interface OrderedAccess {
 
@@ -59,7 +60,8 @@ public interface OrderedAccess {
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 2
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
+     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     short readShortAcquire(long off);
 
@@ -70,7 +72,8 @@ public interface OrderedAccess {
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 2
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
+     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     short readShortVolatile(long off);
 
@@ -103,7 +106,8 @@ public interface OrderedAccess {
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 4
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
+     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     int readIntAcquire(long off);
 
@@ -114,7 +118,8 @@ public interface OrderedAccess {
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 4
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
+     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     int readIntVolatile(long off);
 
@@ -412,7 +417,8 @@ public interface OrderedAccess {
      * @return true if it had the value; false if the time was over or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 2
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
+     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     boolean spin(long off, short expect, long sleep, long timeout, TimeUnit unit);
 
@@ -425,7 +431,8 @@ public interface OrderedAccess {
      * @param unit of that time
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 2
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
+     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spin(long off, short expect, long sleep, TimeUnit unit);
@@ -441,7 +448,8 @@ public interface OrderedAccess {
      * @return true if it had the value; false if the time was over or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 4
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
+     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     boolean spin(long off, int expect, long sleep, long timeout, TimeUnit unit);
 
@@ -454,7 +462,8 @@ public interface OrderedAccess {
      * @param unit of that time
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 4
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
+     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spin(long off, int expect, long sleep, TimeUnit unit);

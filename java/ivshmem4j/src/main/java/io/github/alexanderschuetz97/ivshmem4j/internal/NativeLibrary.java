@@ -3,6 +3,7 @@ package io.github.alexanderschuetz97.ivshmem4j.internal;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException.Code;
 import io.github.alexanderschuetz97.ivshmem4j.internal.load.Loader;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 
 /**
@@ -152,6 +153,12 @@ public final class NativeLibrary {
 
     /** Ends the handle, after which the address means nothing. */
     public static native void memoryFree(long memory);
+
+    /**
+     * A direct buffer over a part of the memory, good until the handle is freed: whoever asks sees to it that nobody has
+     * the buffer by then.
+     */
+    public static native ByteBuffer memoryBuffer(long memory, long offset, long length);
 
     /** Writes bytes to the storage behind the memory and waits for that. */
     public static native void memorySync(long memory, long offset, long length);

@@ -60,6 +60,7 @@ final class Operation {
     static List<Operation> all() {
         final List<Operation> all = new ArrayList<>();
         bulk(all);
+        BulkOperations.addTo(all);
         numbers(all);
         byteOrders(all);
         final List<Operation> atomic = new ArrayList<>();
@@ -78,7 +79,7 @@ final class Operation {
         return size < 8 ? this : new Operation(name, size, 8, writes, call, model);
     }
 
-    private static void read(
+    static void read(
         final List<Operation> all, final String name, final int size, final Call call, final Model model) {
         all.add(new Operation(name, size, 1, false, call, model));
     }
@@ -98,7 +99,7 @@ final class Operation {
         void on(ByteBuffer model, int off);
     }
 
-    private static void put(
+    static void put(
         final List<Operation> all, final String name, final int size, final Action action, final Change change) {
         write(all, name, size, (m, o) -> {
             action.on(m, o);
@@ -109,7 +110,7 @@ final class Operation {
         });
     }
 
-    private static byte[] bytes(final ByteBuffer model, final int off, final int len) {
+    static byte[] bytes(final ByteBuffer model, final int off, final int len) {
         final byte[] bytes = new byte[len];
         for (int i = 0; i < len; i++) {
             bytes[i] = model.get(off + i);
@@ -117,7 +118,7 @@ final class Operation {
         return bytes;
     }
 
-    private static void put(final ByteBuffer model, final int off, final byte[] bytes) {
+    static void put(final ByteBuffer model, final int off, final byte[] bytes) {
         for (int i = 0; i < bytes.length; i++) {
             model.put(off + i, bytes[i]);
         }
@@ -137,6 +138,7 @@ final class Operation {
             Arrays.fill(bytes, (byte) 0x5a);
             put(m, o, bytes);
         });
+        put(all, "zero", BULK, (m, o) -> m.zero(o, BULK), (m, o) -> put(m, o, new byte[BULK]));
         put(all, "write(byte[])", BULK, (m, o) -> m.write(o, sample()), (m, o) -> put(m, o, sample()));
         put(all, "write(byte[], int, int)", BULK, (m, o) -> {
             final byte[] wide = new byte[BULK + 9];
@@ -214,6 +216,11 @@ final class Operation {
             (m, o) -> m.putLong(o, 0x123456789abcdefL));
         put(all, "writeFloat", 4, (m, o) -> m.writeFloat(o, -0f), (m, o) -> m.putFloat(o, -0f));
         put(all, "writeDouble", 8, (m, o) -> m.writeDouble(o, -Math.E), (m, o) -> m.putDouble(o, -Math.E));
+        put(all, "writeBoolean", 1, (m, o) -> m.writeBoolean(o, true), (m, o) -> m.put(o, (byte) 1));
+        put(all, "writeBoolean(false)", 1, (m, o) -> m.writeBoolean(o, false), (m, o) -> m.put(o, (byte) 0));
+        put(all, "writeChar", 2, (m, o) -> m.writeChar(o, '\u8765'), (m, o) -> m.putChar(o, '\u8765'));
+        read(all, "readBoolean", 1, NativeMemory::readBoolean, (m, o) -> m.get(o) != 0);
+        read(all, "readChar", 2, NativeMemory::readChar, (m, o) -> m.getChar(o));
         read(all, "read", 1, NativeMemory::read, (m, o) -> m.get(o));
         read(all, "readByte", 1, NativeMemory::readByte, (m, o) -> m.get(o));
         read(all, "readUnsignedByte", 1, NativeMemory::readUnsignedByte, (m, o) -> m.get(o) & 0xff);
@@ -248,6 +255,8 @@ final class Operation {
             (m, o) -> le(m).getInt(o));
         read(all, "readDoubleLE", 8, (m, o) -> Double.doubleToRawLongBits(m.readDoubleLE(o)),
             (m, o) -> le(m).getLong(o));
+        read(all, "readCharLE", 2, NativeMemory::readCharLE, (m, o) -> le(m).getChar(o));
+        put(all, "writeCharLE", 2, (m, o) -> m.writeCharLE(o, '\u8765'), (m, o) -> le(m).putChar(o, '\u8765'));
         put(all, "writeShortLE", 2, (m, o) -> m.writeShortLE(o, (short) -12345),
             (m, o) -> le(m).putShort(o, (short) -12345));
         put(all, "writeIntLE", 4, (m, o) -> m.writeIntLE(o, -123456789),
@@ -269,6 +278,8 @@ final class Operation {
             (m, o) -> be(m).getInt(o));
         read(all, "readDoubleBE", 8, (m, o) -> Double.doubleToRawLongBits(m.readDoubleBE(o)),
             (m, o) -> be(m).getLong(o));
+        read(all, "readCharBE", 2, NativeMemory::readCharBE, (m, o) -> be(m).getChar(o));
+        put(all, "writeCharBE", 2, (m, o) -> m.writeCharBE(o, '\u8765'), (m, o) -> be(m).putChar(o, '\u8765'));
         put(all, "writeShortBE", 2, (m, o) -> m.writeShortBE(o, (short) -12345),
             (m, o) -> be(m).putShort(o, (short) -12345));
         put(all, "writeIntBE", 4, (m, o) -> m.writeIntBE(o, -123456789),

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
+import java.lang.reflect.Array;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.nio.ByteBuffer;
@@ -19,6 +20,8 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -29,6 +32,22 @@ class RejectionTest {
     private static final int SIZE = 147;
     /** Bytes that calls with an array, a buffer or a length ask for. */
     private static final int BULK = 11;
+    /** Methods that are told how many bytes. */
+    private static final String WITH_LENGTH = "set|zero|sync|indexOf|copyTo|slice|asByteBuffer|view";
+
+    /** Where copies would go. */
+    private static Region target;
+
+    @BeforeAll
+    static void openTarget() {
+        target = new Region(SIZE);
+    }
+
+    @AfterAll
+    static void closeTarget() {
+        assertArrayEquals(new byte[SIZE], target.content());
+        target.close();
+    }
 
     /** All methods with an offset that do not answer a question about it. */
     static List<Method> withOffset() {
@@ -39,7 +58,7 @@ class RejectionTest {
                 methods.add(method);
             }
         }
-        assertTrue(methods.size() > 100);
+        assertTrue(methods.size() > 140);
         return methods;
     }
 
@@ -53,8 +72,8 @@ class RejectionTest {
 
     static List<Method> writers() {
         final List<Method> methods = new ArrayList<>(withOffset());
-        methods.removeIf(method -> !method.getName().matches("set|write.*|getAnd.*|compareAndSet|spinAndSet"));
-        assertTrue(methods.size() > 40);
+        methods.removeIf(method -> !method.getName().matches("set|zero|write.*|getAnd.*|compareAndSet|spinAndSet"));
+        assertTrue(methods.size() > 60);
         return methods;
     }
 
@@ -131,7 +150,13 @@ class RejectionTest {
             final NativeMemory memory = region.memory;
             for (final long len : new long[] {-1, SIZE, SIZE - 1, Long.MAX_VALUE, Long.MIN_VALUE, Long.MAX_VALUE - 1}) {
                 assertThrows(IllegalArgumentException.class, () -> memory.set(2, (byte) 1, len));
+                assertThrows(IllegalArgumentException.class, () -> memory.zero(2, len));
                 assertThrows(IllegalArgumentException.class, () -> memory.sync(2, len, false));
+                assertThrows(IllegalArgumentException.class, () -> memory.slice(2, len));
+                assertThrows(IllegalArgumentException.class, () -> memory.asByteBuffer(2, len));
+                assertThrows(IllegalArgumentException.class, () -> memory.view(2, len, ByteBuffer.class));
+                assertThrows(IllegalArgumentException.class, () -> memory.copyTo(2, memory, 0, len));
+                assertThrows(IllegalArgumentException.class, () -> memory.copyTo(0, memory, 2, len));
                 assertThrows(IllegalArgumentException.class, () -> memory.indexOf(2, len, new byte[1]));
                 assertThrows(IllegalArgumentException.class, () -> memory.indexOf(2, len, (byte) 1));
             }
@@ -149,12 +174,30 @@ class RejectionTest {
             memory.write(SIZE - 1, ByteBuffer.allocate(0));
             memory.read(SIZE - 1, ByteBuffer.allocateDirect(0));
             memory.sync(SIZE - 1, 0, true);
+            memory.zero(SIZE - 1, 0);
+            memory.copyTo(SIZE - 1, memory, SIZE - 1, 0);
+            assertEquals(0, memory.slice(SIZE - 1, 0).size());
+            assertEquals(0, memory.asByteBuffer(SIZE - 1, 0).capacity());
             assertEquals(-1, memory.indexOf(SIZE - 1, 0, (byte) 0));
             assertThrows(IllegalArgumentException.class, () -> memory.set(SIZE, (byte) 1, 0));
             assertThrows(IllegalArgumentException.class, () -> memory.write(SIZE, new byte[0]));
             assertThrows(IllegalArgumentException.class, () -> memory.read(SIZE, new byte[0]));
             assertThrows(IllegalArgumentException.class, () -> memory.write(SIZE, ByteBuffer.allocate(0)));
             assertThrows(IllegalArgumentException.class, () -> memory.read(SIZE, ByteBuffer.allocate(0)));
+            assertThrows(IllegalArgumentException.class, () -> memory.zero(SIZE, 0));
+            assertThrows(IllegalArgumentException.class, () -> memory.copyTo(SIZE, memory, 0, 0));
+            assertThrows(IllegalArgumentException.class, () -> memory.copyTo(0, memory, SIZE, 0));
+            assertThrows(IllegalArgumentException.class, () -> memory.slice(SIZE, 0));
+            assertThrows(IllegalArgumentException.class, () -> memory.asByteBuffer(SIZE, 0));
+            for (final Class<?> element : BulkOperations.ELEMENTS) {
+                final Object none = Array.newInstance(element, 0);
+                for (final String name : new String[] {"read", "write"}) {
+                    final Method method = BulkOperations.method(name, none.getClass(), false);
+                    assertEquals(null, thrown(method, memory, new Object[] {SIZE - 1L, none}));
+                    assertTrue(thrown(method, memory, new Object[] {(long) SIZE, none})
+                        instanceof IllegalArgumentException, method::toString);
+                }
+            }
             assertThrows(IllegalArgumentException.class, () -> memory.sync(SIZE, 0, true));
             assertThrows(IllegalArgumentException.class, () -> memory.indexOf(SIZE, 0, new byte[0]));
             assertArrayEquals(new byte[SIZE], region.content());
@@ -162,21 +205,26 @@ class RejectionTest {
     }
 
     @Test
-    void partsOfArraysAreChecked() {
+    void partsOfArraysAreChecked() throws Exception {
+        final List<Class<?>> elements = new ArrayList<>(BulkOperations.ELEMENTS);
+        elements.add(byte.class);
+        final int[][] wrong = {
+            {-1, 1}, {0, -1}, {0, 5}, {4, 1}, {5, 0}, {3, 2}, {Integer.MAX_VALUE, 1}, {1, Integer.MAX_VALUE},
+            {Integer.MIN_VALUE, 0}, {0, Integer.MIN_VALUE}, {Integer.MAX_VALUE, Integer.MAX_VALUE}};
         try (Region region = new Region(SIZE)) {
-            final byte[] array = {1, 2, 3, 4};
-            final int[][] wrong = {
-                {-1, 1}, {0, -1}, {0, 5}, {4, 1}, {5, 0}, {3, 2}, {Integer.MAX_VALUE, 1}, {1, Integer.MAX_VALUE},
-                {Integer.MIN_VALUE, 0}, {0, Integer.MIN_VALUE}, {Integer.MAX_VALUE, Integer.MAX_VALUE}};
-            for (final int[] part : wrong) {
-                assertThrows(
-                    IllegalArgumentException.class, () -> region.memory.write(0, array, part[0], part[1]));
-                assertThrows(
-                    IllegalArgumentException.class, () -> region.memory.read(0, array, part[0], part[1]));
+            for (final Class<?> element : elements) {
+                final Object array = Array.newInstance(element, 4);
+                for (final String name : new String[] {"read", "write"}) {
+                    final Method method = BulkOperations.method(name, array.getClass(), true);
+                    for (final int[] part : wrong) {
+                        assertTrue(thrown(method, region.memory, new Object[] {0L, array, part[0], part[1]})
+                            instanceof IllegalArgumentException, () -> method + " " + Arrays.toString(part));
+                    }
+                    assertEquals(null, thrown(method, region.memory, new Object[] {0L, array, 4, 0}));
+                    assertTrue(thrown(method, region.memory, new Object[] {0L, null, 0, 0})
+                        instanceof NullPointerException, method::toString);
+                }
             }
-            region.memory.write(0, array, 4, 0);
-            region.memory.read(0, array, 4, 0);
-            assertArrayEquals(new byte[] {1, 2, 3, 4}, array);
             assertArrayEquals(new byte[SIZE], region.content());
         }
     }
@@ -214,13 +262,14 @@ class RejectionTest {
         try (Region region = new Region(SIZE)) {
             final NativeMemory memory = region.memory;
             assertThrows(NullPointerException.class, () -> memory.write(0, (byte[]) null));
-            assertThrows(NullPointerException.class, () -> memory.write(0, null, 0, 0));
             assertThrows(NullPointerException.class, () -> memory.write(0, (ByteBuffer) null));
             assertThrows(NullPointerException.class, () -> memory.read(0, (byte[]) null));
-            assertThrows(NullPointerException.class, () -> memory.read(0, null, 0, 0));
             assertThrows(NullPointerException.class, () -> memory.read(0, (ByteBuffer) null));
             assertThrows(NullPointerException.class, () -> memory.indexOf(0, 1, null));
             assertThrows(NullPointerException.class, () -> memory.compareAndSet(0, null));
+            assertThrows(NullPointerException.class, () -> memory.copyTo(0, null, 0, 0));
+            assertThrows(NullPointerException.class, () -> memory.view(null));
+            assertThrows(NullPointerException.class, () -> memory.view(0, 1, null));
             assertThrows(NullPointerException.class, () -> memory.spin(0, 0, 0, 0, null));
             assertThrows(NullPointerException.class, () -> memory.spinAndSet(0, 0, 1, 0, 0, null));
             assertArrayEquals(new byte[SIZE], region.content());
@@ -244,11 +293,11 @@ class RejectionTest {
     private static int length(final Method method) {
         final String name = method.getName();
         final Class<?>[] types = method.getParameterTypes();
-        if (name.matches("set|sync|indexOf") || types.length > 1 && types[1] == ByteBuffer.class) {
+        if (name.matches(WITH_LENGTH) || types.length > 1 && types[1] == ByteBuffer.class) {
             return BULK;
         }
-        if (types.length > 1 && types[1] == byte[].class) {
-            return name.equals("compareAndSet") ? 16 : BULK;
+        if (types.length > 1 && types[1].isArray()) {
+            return name.equals("compareAndSet") ? 16 : BULK * BulkOperations.sizeOf(types[1].getComponentType());
         }
         if (name.endsWith("Pointer")) {
             return name.startsWith("get") ? 1 : System.getProperty("os.arch").contains("64") ? 8 : 4;
@@ -256,7 +305,7 @@ class RejectionTest {
         final String kind = name.matches("read|write|getAndAdd|getAndSet|compareAndSet|spin|spinAndSet")
             ? types.length > 1 ? types[1].getName() : "byte"
             : name.toLowerCase(java.util.Locale.ROOT);
-        return kind.contains("byte") ? 1 : kind.contains("short") ? 2
+        return kind.contains("byte") || kind.contains("boolean") ? 1 : kind.contains("short") || kind.contains("char") ? 2
             : kind.contains("int") || kind.contains("float") ? 4 : 8;
     }
 
@@ -274,11 +323,17 @@ class RejectionTest {
     }
 
     private static Object argument(final Method method, final Class<?> type, final int index, final long off) {
-        if (index == 0) {
+        if (index == 0 && type == long.class) {
             return off;
         }
-        if (type == byte[].class) {
-            return new byte[method.getName().equals("compareAndSet") ? 32 : BULK];
+        if (type.isArray()) {
+            return Array.newInstance(type.getComponentType(), method.getName().equals("compareAndSet") ? 32 : BULK);
+        }
+        if (type == Class.class) {
+            return ByteBuffer.class;
+        }
+        if (type == NativeMemory.class) {
+            return target.memory;
         }
         if (type == ByteBuffer.class) {
             return ByteBuffer.allocate(BULK);
@@ -295,14 +350,17 @@ class RejectionTest {
         if (type == short.class) {
             return (short) 0;
         }
+        if (type == char.class) {
+            return 'x';
+        }
         if (type == float.class) {
             return 0f;
         }
         if (type == double.class) {
             return 0d;
         }
-        final boolean isLength = method.getName().matches("set|sync|indexOf")
-            || method.getName().matches("read|write") && index == 3;
+        final boolean isLength = method.getName().matches(WITH_LENGTH)
+            && !(method.getName().equals("copyTo") && index == 2) || method.getName().matches("read|write") && index == 3;
         if (type == int.class) {
             return isLength ? BULK : 0;
         }

@@ -5,47 +5,88 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import java.io.SyncFailedException;
-import java.nio.ByteBuffer;
-import java.util.concurrent.CancellationException;
-import java.util.concurrent.TimeUnit;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Set;
+import java.util.WeakHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
-import java.util.function.BooleanSupplier;
 
 /**
- * Memory of a mapping: all that does not depend on how Java gets at an address.
+ * Memory of a mapping, or of a part of it: its life, its bounds, its parts.
  *
  * <p>There is one bound for reading and one for writing: the size, or {@link #NOTHING} when the memory is closed or
  * must not be written. So one comparison tells that an access is inside, open and allowed; only when it fails
  * {@link #refused} finds out why. The bounds are plain fields: a loop may see the end of closing late, and until then
  * goes on in pages that are still there.
+ *
+ * <p>A part is an object like the whole, with an address and bounds of its own, so it is as fast. It keeps the whole
+ * reachable; the whole knows it by a weak reference, to close it.
+ *
+ * <p>An access begins with {@link #readable} or {@link #writable} and ends with {@link #keep}.
  */
 abstract class MappedMemory implements NativeMemory {
 
     /** Below every offset, also after taking the length of an access from it. */
     private static final long NOTHING = -1;
-    /** Bytes that are copied at a time, where a copy on the way is needed. */
-    private static final int CHUNK = 8192;
 
     final Mapping mapping;
+    /** Where this part begins in the mapping. */
+    final long start;
     final long address;
+    /** What this is a part of; null for the whole mapping. */
+    final MappedMemory parent;
     private final long size;
     private final Runnable onClose;
     private long readBound;
     private long writeBound;
 
     private final AtomicBoolean closed = new AtomicBoolean();
-    private final Waiting waiting = new Waiting();
-    private final Runnable relax = this::relax;
-    private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+    private final ReentrantReadWriteLock lock;
+    /** The parts of this that somebody can reach; null before there is one. Guarded by {@code closed}. */
+    private Set<MappedMemory> parts;
 
+    /** All of a mapping. */
     MappedMemory(final Mapping mapping, final Runnable onClose) {
         this.mapping = mapping;
-        this.address = mapping.address;
-        this.size = mapping.size;
         this.onClose = onClose;
+        start = 0;
+        address = mapping.address;
+        parent = null;
+        size = mapping.size;
+        lock = new ReentrantReadWriteLock();
         readBound = size;
         writeBound = mapping.writeable ? size : NOTHING;
+    }
+
+    /** A part of a memory, which must have these bytes. */
+    MappedMemory(final MappedMemory parent, final long off, final long len) {
+        this.parent = parent;
+        mapping = parent.mapping;
+        onClose = null;
+        start = parent.start + off;
+        address = parent.address + off;
+        size = len;
+        lock = parent.lock;
+        readBound = size;
+        writeBound = mapping.writeable ? size : NOTHING;
+    }
+
+    @Override
+    public final NativeMemory slice(final long off, final long len) {
+        readable(off, len);
+        final MappedMemory part = part(off, len);
+        synchronized (closed) {
+            if (closed.get()) {
+                throw refused(off, len, false);
+            }
+            if (parts == null) {
+                parts = Collections.newSetFromMap(new WeakHashMap<>());
+            }
+            parts.add(part);
+        }
+        return part;
     }
 
     @Override
@@ -55,16 +96,37 @@ abstract class MappedMemory implements NativeMemory {
         }
         readBound = NOTHING;
         writeBound = NOTHING;
-        waiting.stop();
-        try {
-            release();
-        } finally {
-            onClose.run();
+        wake();
+        final List<MappedMemory> open = new ArrayList<>();
+        synchronized (closed) {
+            // None is added from here on.
+            if (parts != null) {
+                open.addAll(parts);
+            }
+        }
+        open.forEach(MappedMemory::close);
+        if (parent == null) {
+            try {
+                release();
+            } finally {
+                onClose.run();
+            }
+        } else {
+            leave();
         }
     }
 
+    /** The same kind of object for a part. */
+    abstract MappedMemory part(long off, long len);
+
     /** Lets go of the shared pages, so that an access that still runs does no harm. */
     abstract void release();
+
+    /** Lets go of a part, while the pages stay. */
+    void leave() {}
+
+    /** Ends the waits in this object. */
+    abstract void wake();
 
     /** Bytes of an address. */
     abstract int pointerBytes();
@@ -139,7 +201,7 @@ abstract class MappedMemory implements NativeMemory {
     public final void sync(final long off, final long len, final boolean invalidate) throws SyncFailedException {
         readable(off, len);
         try {
-            NativeLibrary.memorySync(mapping.handle, off, len);
+            NativeLibrary.memorySync(mapping.handle, start + off, len);
         } catch (final IvshmemException e) {
             final SyncFailedException failure = new SyncFailedException(e.getMessage());
             failure.initCause(e);
@@ -150,308 +212,9 @@ abstract class MappedMemory implements NativeMemory {
     }
 
     @Override
-    public final long indexOf(final long off, final long len, final byte[] needle) {
-        final int length = needle.length;
-        readable(off, len);
-        if (length > len) {
-            return -1;
-        }
-        final byte[] chunk = new byte[(int) Math.min(len, (long) CHUNK + length)];
-        final long end = off + len;
-        long at = off;
-        while (true) {
-            final int filled = (int) Math.min(end - at, chunk.length);
-            read(at, chunk, 0, filled);
-            final int found = Search.indexOf(chunk, filled, needle);
-            if (found >= 0) {
-                return at + found;
-            }
-            if (at + filled == end) {
-                return -1;
-            }
-            // An occurrence may lie across two chunks.
-            at += filled - Math.max(length - 1, 0);
-        }
-    }
-
-    @Override
-    public final void write(final long off, final ByteBuffer source) {
-        final ByteBuffer rest = source.duplicate();
-        final int len = rest.remaining();
-        writable(off, len);
-        if (rest.hasArray()) {
-            write(off, rest.array(), rest.arrayOffset() + rest.position(), len);
-        } else {
-            final byte[] chunk = new byte[Math.min(len, CHUNK)];
-            for (int done = 0; done < len; done += chunk.length) {
-                final int some = Math.min(len - done, chunk.length);
-                rest.get(chunk, 0, some);
-                write(off + done, chunk, 0, some);
-            }
-        }
-        source.position(source.limit());
-    }
-
-    @Override
-    public final void read(final long off, final ByteBuffer target) {
-        final ByteBuffer rest = target.duplicate();
-        final int len = rest.remaining();
-        readable(off, len);
-        if (rest.hasArray()) {
-            read(off, rest.array(), rest.arrayOffset() + rest.position(), len);
-        } else {
-            if (rest.isReadOnly()) {
-                throw new java.nio.ReadOnlyBufferException();
-            }
-            final byte[] chunk = new byte[Math.min(len, CHUNK)];
-            for (int done = 0; done < len; done += chunk.length) {
-                final int some = Math.min(len - done, chunk.length);
-                read(off + done, chunk, 0, some);
-                rest.put(chunk, 0, some);
-            }
-        }
-        target.position(target.limit());
-    }
-
-    @Override
-    public final void writePointer(final long off, final long value) {
-        if (pointerBytes() == 8) {
-            write(off, value);
-        } else {
-            write(off, (int) value);
-        }
-    }
-
-    @Override
-    public final long readPointer(final long off) {
-        return pointerBytes() == 8 ? readLong(off) : readUnsignedInt(off);
-    }
-
-    @Override
-    public final boolean supportsAtomicOperations() {
-        return true;
-    }
-
-    @Override
-    public final boolean supports16ByteCompareAndSet() {
-        return NativeLibrary.supports16ByteCompareAndSet();
-    }
-
-    @Override
-    public final boolean atomic8ByteOperationsRequireAlignment() {
-        return pointerBytes() < 8;
-    }
-
-    @Override
-    public final byte getAndAdd(final long off, final byte delta) {
-        writable(off, 1);
-        final byte result = NativeLibrary.getAndAdd(mapping.handle, off, delta);
-        keep(this);
-        return result;
-    }
-
-    @Override
-    public final byte getAndSet(final long off, final byte value) {
-        writable(off, 1);
-        final byte result = NativeLibrary.getAndSet(mapping.handle, off, value);
-        keep(this);
-        return result;
-    }
-
-    @Override
-    public final boolean compareAndSet(final long off, final byte expect, final byte update) {
-        writable(off, 1);
-        final boolean result = NativeLibrary.compareAndSet(mapping.handle, off, expect, update);
-        keep(this);
-        return result;
-    }
-
-    @Override
-    public final short getAndAdd(final long off, final short delta) {
-        writable(off, 2);
-        final short result = NativeLibrary.getAndAdd(mapping.handle, off, delta);
-        keep(this);
-        return result;
-    }
-
-    @Override
-    public final short getAndSet(final long off, final short value) {
-        writable(off, 2);
-        final short result = NativeLibrary.getAndSet(mapping.handle, off, value);
-        keep(this);
-        return result;
-    }
-
-    @Override
-    public final boolean compareAndSet(final long off, final short expect, final short update) {
-        writable(off, 2);
-        final boolean result = NativeLibrary.compareAndSet(mapping.handle, off, expect, update);
-        keep(this);
-        return result;
-    }
-
-    @Override
-    public final boolean compareAndSet(final long off, final byte[] data) {
-        if (data.length != 32) {
-            throw new IllegalArgumentException("16 bytes expected and 16 new ones are 32 bytes, not " + data.length);
-        }
-        writable(off, 16);
-        final boolean result = NativeLibrary.compareAndSet16(mapping.handle, off, data);
-        keep(this);
-        return result;
-    }
-
-    @Override
-    public final boolean spin(
-        final long off, final byte expect, final long sleep, final long timeout, final TimeUnit unit) {
-        return until(() -> readByteVolatile(off) == expect, sleep, timeout, unit);
-    }
-
-    @Override
-    public final void spin(final long off, final byte expect, final long sleep, final TimeUnit unit) {
-        orCancelled(spin(off, expect, sleep, -1, unit));
-    }
-
-    @Override
-    public final boolean spinAndSet(
-        final long off,
-        final byte expect,
-        final byte update,
-        final long sleep,
-        final long timeout,
-        final TimeUnit unit) {
-        writable(off, 1);
-        // A look costs less than an attempt, and leaves the cache line to whoever is to write it.
-        return until(
-            () -> readByteVolatile(off) == expect && compareAndSet(off, expect, update), sleep, timeout, unit);
-    }
-
-    @Override
-    public final void spinAndSet(
-        final long off, final byte expect, final byte update, final long sleep, final TimeUnit unit) {
-        orCancelled(spinAndSet(off, expect, update, sleep, -1, unit));
-    }
-
-    @Override
-    public final boolean spin(
-        final long off, final short expect, final long sleep, final long timeout, final TimeUnit unit) {
-        return until(() -> readShortVolatile(off) == expect, sleep, timeout, unit);
-    }
-
-    @Override
-    public final void spin(final long off, final short expect, final long sleep, final TimeUnit unit) {
-        orCancelled(spin(off, expect, sleep, -1, unit));
-    }
-
-    @Override
-    public final boolean spinAndSet(
-        final long off,
-        final short expect,
-        final short update,
-        final long sleep,
-        final long timeout,
-        final TimeUnit unit) {
-        writable(off, 2);
-        // A look costs less than an attempt, and leaves the cache line to whoever is to write it.
-        return until(
-            () -> readShortVolatile(off) == expect && compareAndSet(off, expect, update), sleep, timeout, unit);
-    }
-
-    @Override
-    public final void spinAndSet(
-        final long off, final short expect, final short update, final long sleep, final TimeUnit unit) {
-        orCancelled(spinAndSet(off, expect, update, sleep, -1, unit));
-    }
-
-    @Override
-    public final boolean spin(
-        final long off, final int expect, final long sleep, final long timeout, final TimeUnit unit) {
-        return until(() -> readIntVolatile(off) == expect, sleep, timeout, unit);
-    }
-
-    @Override
-    public final void spin(final long off, final int expect, final long sleep, final TimeUnit unit) {
-        orCancelled(spin(off, expect, sleep, -1, unit));
-    }
-
-    @Override
-    public final boolean spinAndSet(
-        final long off,
-        final int expect,
-        final int update,
-        final long sleep,
-        final long timeout,
-        final TimeUnit unit) {
-        writable(off, 4);
-        // A look costs less than an attempt, and leaves the cache line to whoever is to write it.
-        return until(
-            () -> readIntVolatile(off) == expect && compareAndSet(off, expect, update), sleep, timeout, unit);
-    }
-
-    @Override
-    public final void spinAndSet(
-        final long off, final int expect, final int update, final long sleep, final TimeUnit unit) {
-        orCancelled(spinAndSet(off, expect, update, sleep, -1, unit));
-    }
-
-    @Override
-    public final boolean spin(
-        final long off, final long expect, final long sleep, final long timeout, final TimeUnit unit) {
-        return until(() -> readLongVolatile(off) == expect, sleep, timeout, unit);
-    }
-
-    @Override
-    public final void spin(final long off, final long expect, final long sleep, final TimeUnit unit) {
-        orCancelled(spin(off, expect, sleep, -1, unit));
-    }
-
-    @Override
-    public final boolean spinAndSet(
-        final long off,
-        final long expect,
-        final long update,
-        final long sleep,
-        final long timeout,
-        final TimeUnit unit) {
-        writable(off, 8);
-        // A look costs less than an attempt, and leaves the cache line to whoever is to write it.
-        return until(
-            () -> readLongVolatile(off) == expect && compareAndSet(off, expect, update), sleep, timeout, unit);
-    }
-
-    @Override
-    public final void spinAndSet(
-        final long off, final long expect, final long update, final long sleep, final TimeUnit unit) {
-        orCancelled(spinAndSet(off, expect, update, sleep, -1, unit));
-    }
-
-    @Override
-    public final void stopSpin() {
-        checkOpen();
-        waiting.stop();
-    }
-
-    @Override
     public final String toString() {
         return "NativeMemory[size=" + size + (closed.get() ? ", closed]" : mapping.writeable ? "]" : ", read-only]");
     }
-
-    private boolean until(
-        final BooleanSupplier condition, final long sleep, final long timeout, final TimeUnit unit) {
-        final boolean met = waiting.until(condition, relax, sleep, timeout, unit);
-        // What was seen may be the zeroes that replace closed pages.
-        checkOpen();
-        return met;
-    }
-
-    private static void orCancelled(final boolean met) {
-        if (!met) {
-            throw new CancellationException("stopSpin() was called");
-        }
-    }
-
-    /** Tells the processor that this thread waits for another one. */
-    void relax() {}
 
     /**
      * Keeps an object, and with it the mapping, from being unreachable before this call.
@@ -461,53 +224,6 @@ abstract class MappedMemory implements NativeMemory {
      * Java 21; from 22 on the accesses use that one.
      */
     static void keep(final Object object) {}
-
-    /** Whether the processor reads or writes a number there as a whole. */
-    final boolean isAligned(final long off, final int len) {
-        return (address + off & len - 1) == 0;
-    }
-
-    final int unalignedGetAndAdd(final long off, final int delta) {
-        writable(off, 4);
-        final int result = NativeLibrary.getAndAdd(mapping.handle, off, delta);
-        keep(this);
-        return result;
-    }
-
-    final int unalignedGetAndSet(final long off, final int value) {
-        writable(off, 4);
-        final int result = NativeLibrary.getAndSet(mapping.handle, off, value);
-        keep(this);
-        return result;
-    }
-
-    final boolean unalignedCompareAndSet(final long off, final int expect, final int update) {
-        writable(off, 4);
-        final boolean result = NativeLibrary.compareAndSet(mapping.handle, off, expect, update);
-        keep(this);
-        return result;
-    }
-
-    final long unalignedGetAndAdd(final long off, final long delta) {
-        writable(off, 8);
-        final long result = NativeLibrary.getAndAdd(mapping.handle, off, delta);
-        keep(this);
-        return result;
-    }
-
-    final long unalignedGetAndSet(final long off, final long value) {
-        writable(off, 8);
-        final long result = NativeLibrary.getAndSet(mapping.handle, off, value);
-        keep(this);
-        return result;
-    }
-
-    final boolean unalignedCompareAndSet(final long off, final long expect, final long update) {
-        writable(off, 8);
-        final boolean result = NativeLibrary.compareAndSet(mapping.handle, off, expect, update);
-        keep(this);
-        return result;
-    }
 
     /** The address of a number that is to be read. */
     final long readable(final long off, final int len) {
@@ -543,10 +259,10 @@ abstract class MappedMemory implements NativeMemory {
         return address + off;
     }
 
-    static void checkArray(final byte[] array, final int off, final int len) {
-        if ((off | len) < 0 || len > array.length - off) {
+    static void checkArray(final int length, final int off, final int len) {
+        if ((off | len) < 0 || len > length - off) {
             throw new IllegalArgumentException(
-                len + " bytes from index " + off + " on are not inside an array of " + array.length);
+                len + " elements from index " + off + " on are not inside an array of " + length);
         }
     }
 
@@ -585,7 +301,7 @@ abstract class MappedMemory implements NativeMemory {
         return off >= 0 && len >= 0 && off < size && len <= size - off;
     }
 
-    private void checkOpen() {
+    final void checkOpen() {
         if (closed.get()) {
             throw new IllegalStateException("the memory is closed");
         }

@@ -3,6 +3,7 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 import io.github.alexanderschuetz97.ivshmem4j.internal.Cleanup;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import java.lang.reflect.Field;
+import java.nio.ByteBuffer;
 import java.util.Arrays;
 import sun.misc.Unsafe;
 
@@ -13,10 +14,16 @@ import sun.misc.Unsafe;
  * passed its check never faults. The addresses are given back when this object is unreachable, and every access keeps
  * it reachable to its end.
  */
-class UnsafeMemory extends MappedMemory {
+class UnsafeMemory extends AtomicMemory {
 
     private static final Unsafe UNSAFE = unsafe();
     private static final long BYTES = Unsafe.ARRAY_BYTE_BASE_OFFSET;
+    private static final long CHARS = Unsafe.ARRAY_CHAR_BASE_OFFSET;
+    private static final long SHORTS = Unsafe.ARRAY_SHORT_BASE_OFFSET;
+    private static final long INTS = Unsafe.ARRAY_INT_BASE_OFFSET;
+    private static final long LONGS = Unsafe.ARRAY_LONG_BASE_OFFSET;
+    private static final long FLOATS = Unsafe.ARRAY_FLOAT_BASE_OFFSET;
+    private static final long DOUBLES = Unsafe.ARRAY_DOUBLE_BASE_OFFSET;
     /** Bytes of one copy; between two, the JVM can stop the thread. */
     private static final long STRIDE = 1 << 20;
     /** Bytes that are set at a time. */
@@ -28,6 +35,10 @@ class UnsafeMemory extends MappedMemory {
         Cleanup.register(this, () -> NativeLibrary.memoryFree(handle));
     }
 
+    private UnsafeMemory(final MappedMemory parent, final long off, final long len) {
+        super(parent, off, len);
+    }
+
     /** Memory whose ordered accesses need fences beside them. */
     static final class Fenced extends UnsafeMemory {
 
@@ -36,6 +47,16 @@ class UnsafeMemory extends MappedMemory {
         Fenced(final Mapping mapping, final Runnable fence, final Runnable onClose) {
             super(mapping, onClose);
             this.fence = fence;
+        }
+
+        private Fenced(final Fenced parent, final long off, final long len) {
+            super(parent, off, len);
+            fence = parent.fence;
+        }
+
+        @Override
+        MappedMemory part(final long off, final long len) {
+            return new Fenced(this, off, len);
         }
 
         @Override
@@ -60,6 +81,11 @@ class UnsafeMemory extends MappedMemory {
     }
 
     @Override
+    MappedMemory part(final long off, final long len) {
+        return new UnsafeMemory(this, off, len);
+    }
+
+    @Override
     void release() {
         NativeLibrary.memoryClose(mapping.handle);
     }
@@ -80,13 +106,25 @@ class UnsafeMemory extends MappedMemory {
         }
     }
 
-    @Override
-    public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
-        checkArray(buffer, bufferOff, len);
-        final long to = writable(off, (long) len);
+    /** Writes a part of an array, given by the offset of its first byte in the object and its bytes. */
+    private void copyIn(final long off, final Object array, final long from, final long bytes) {
+        final long to = writable(off, bytes);
         try {
-            for (long done = 0; done < len; done += STRIDE) {
-                UNSAFE.copyMemory(buffer, BYTES + bufferOff + done, null, to + done, Math.min(len - done, STRIDE));
+            for (long done = 0; done < bytes; done += STRIDE) {
+                UNSAFE.copyMemory(array, from + done, null, to + done, Math.min(bytes - done, STRIDE));
+            }
+        } catch (final InternalError e) {
+            throw truncated(e);
+        }
+        keep(this);
+    }
+
+    /** Fills a part of an array, given in the same way. */
+    private void copyOut(final long off, final Object array, final long to, final long bytes) {
+        final long from = readable(off, bytes);
+        try {
+            for (long done = 0; done < bytes; done += STRIDE) {
+                UNSAFE.copyMemory(null, from + done, array, to + done, Math.min(bytes - done, STRIDE));
             }
         } catch (final InternalError e) {
             throw truncated(e);
@@ -95,17 +133,129 @@ class UnsafeMemory extends MappedMemory {
     }
 
     @Override
-    public void read(final long off, final byte[] buffer, final int bufferOff, final int len) {
-        checkArray(buffer, bufferOff, len);
-        final long from = readable(off, (long) len);
+    void copy(final long off, final MappedMemory target, final long targetOff, final long len) {
+        final long from = address + off;
+        final long to = target.address + targetOff;
+        // From the end on, where the first bytes would be written over others that are still to be read.
+        final boolean backwards = to > from && to - from < len;
         try {
             for (long done = 0; done < len; done += STRIDE) {
-                UNSAFE.copyMemory(null, from + done, buffer, BYTES + bufferOff + done, Math.min(len - done, STRIDE));
+                final long some = Math.min(len - done, STRIDE);
+                final long at = backwards ? len - done - some : done;
+                UNSAFE.copyMemory(from + at, to + at, some);
             }
         } catch (final InternalError e) {
             throw truncated(e);
         }
-        keep(this);
+    }
+
+    @Override
+    ByteBuffer buffer(final long off, final int len) {
+        final ByteBuffer buffer = NativeLibrary.memoryBuffer(mapping.handle, start + off, len);
+        final UnsafeMemory memory = this;
+        // Buffers that are made of this one refer to it. While there is one, this action refers to the memory, whose
+        // addresses are good until nobody can reach it.
+        Cleanup.register(buffer, () -> keep(memory));
+        return mapping.writeable ? buffer : buffer.asReadOnlyBuffer();
+    }
+
+    @Override
+    Object newerView(final long off, final long len, final Class<?> type) {
+        return null;
+    }
+
+    @Override
+    long loadWord(final long at) {
+        return UNSAFE.getLongVolatile(null, mapping.address + at);
+    }
+
+    @Override
+    boolean swapWord(final long at, final long expect, final long update) {
+        return UNSAFE.compareAndSwapLong(null, mapping.address + at, expect, update);
+    }
+
+    @Override
+    public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, BYTES + bufferOff, len);
+    }
+
+    @Override
+    public void read(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, BYTES + bufferOff, len);
+    }
+
+    @Override
+    public void write(final long off, final char[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, CHARS + ((long) bufferOff << 1), (long) len << 1);
+    }
+
+    @Override
+    public void read(final long off, final char[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, CHARS + ((long) bufferOff << 1), (long) len << 1);
+    }
+
+    @Override
+    public void write(final long off, final short[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, SHORTS + ((long) bufferOff << 1), (long) len << 1);
+    }
+
+    @Override
+    public void read(final long off, final short[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, SHORTS + ((long) bufferOff << 1), (long) len << 1);
+    }
+
+    @Override
+    public void write(final long off, final int[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, INTS + ((long) bufferOff << 2), (long) len << 2);
+    }
+
+    @Override
+    public void read(final long off, final int[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, INTS + ((long) bufferOff << 2), (long) len << 2);
+    }
+
+    @Override
+    public void write(final long off, final long[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, LONGS + ((long) bufferOff << 3), (long) len << 3);
+    }
+
+    @Override
+    public void read(final long off, final long[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, LONGS + ((long) bufferOff << 3), (long) len << 3);
+    }
+
+    @Override
+    public void write(final long off, final float[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, FLOATS + ((long) bufferOff << 2), (long) len << 2);
+    }
+
+    @Override
+    public void read(final long off, final float[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, FLOATS + ((long) bufferOff << 2), (long) len << 2);
+    }
+
+    @Override
+    public void write(final long off, final double[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, DOUBLES + ((long) bufferOff << 3), (long) len << 3);
+    }
+
+    @Override
+    public void read(final long off, final double[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, DOUBLES + ((long) bufferOff << 3), (long) len << 3);
     }
 
     @Override
@@ -225,7 +375,7 @@ class UnsafeMemory extends MappedMemory {
     @Override
     public short readShortVolatile(final long off) {
         if (!isAligned(off, 2)) {
-            return getAndAdd(off, (short) 0);
+            return unalignedShort(off);
         }
         final short value = UNSAFE.getShortVolatile(null, readable(off, 2));
         keep(this);
@@ -267,7 +417,7 @@ class UnsafeMemory extends MappedMemory {
     @Override
     public int readIntVolatile(final long off) {
         if (!isAligned(off, 4)) {
-            return unalignedGetAndAdd(off, 0);
+            return unalignedInt(off);
         }
         final int value = UNSAFE.getIntVolatile(null, readable(off, 4));
         keep(this);

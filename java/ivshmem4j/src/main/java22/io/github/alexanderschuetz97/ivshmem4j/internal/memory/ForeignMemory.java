@@ -7,15 +7,18 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.lang.ref.Reference;
+import java.nio.ByteBuffer;
 
 /**
  * Memory access from Java 22 on.
  *
  * <p>The segment checks plain numbers itself, so nothing is checked twice; what it throws is translated. Closing its
- * shared arena waits until no thread is inside an access, so the mapping is given back at once.
+ * shared arena waits until no thread is inside an access, so the mapping is given back at once. Whoever has a segment of
+ * the arena, as every view has, keeps this object reachable: a memory that is forgotten stays open while it has views.
  */
-class ForeignMemory extends MappedMemory {
+class ForeignMemory extends AtomicMemory {
 
+    private static final ValueLayout.OfChar CHAR = ValueLayout.JAVA_CHAR_UNALIGNED;
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED;
@@ -27,19 +30,41 @@ class ForeignMemory extends MappedMemory {
     private static final VarHandle ALIGNED_INT = ValueLayout.JAVA_INT.varHandle();
     private static final VarHandle ALIGNED_LONG = ValueLayout.JAVA_LONG.varHandle();
 
-    private final MemorySegment segment;
-    private final Runnable release;
+    /** What a part has instead of its segment once it is closed. */
+    private static final MemorySegment CLOSED = closed();
+
+    private final Arena arena;
+    /** Gives the mapping back. */
+    private final Runnable free;
+    /** All of the mapping. */
+    private final MemorySegment whole;
+    /** As plain as the bounds: a loop may go on with the one before, which does no harm. */
+    private MemorySegment segment;
 
     ForeignMemory(final Mapping mapping, final Runnable onClose) {
         super(mapping, onClose);
-        final Arena arena = Arena.ofShared();
-        final MemorySegment all = MemorySegment.ofAddress(mapping.address).reinterpret(mapping.size, arena, null);
-        segment = mapping.writeable ? all : all.asReadOnly();
+        arena = Arena.ofShared();
+        // The arena keeps its actions, and so this object.
+        final MemorySegment all = MemorySegment.ofAddress(mapping.address)
+            .reinterpret(mapping.size, arena, ignored -> Reference.reachabilityFence(this));
+        whole = mapping.writeable ? all : all.asReadOnly();
+        segment = whole;
         final long handle = mapping.handle;
-        release = Cleanup.register(this, () -> {
-            arena.close();
-            NativeLibrary.memoryFree(handle);
-        });
+        free = Cleanup.register(this, () -> NativeLibrary.memoryFree(handle));
+    }
+
+    private ForeignMemory(final ForeignMemory parent, final long off, final long len) {
+        super(parent, off, len);
+        arena = parent.arena;
+        free = parent.free;
+        whole = parent.whole;
+        segment = whole.asSlice(start, len);
+    }
+
+    private static MemorySegment closed() {
+        try (Arena arena = Arena.ofConfined()) {
+            return arena.allocate(1);
+        }
     }
 
     /** Memory whose ordered accesses need fences beside them. */
@@ -52,6 +77,16 @@ class ForeignMemory extends MappedMemory {
             this.fence = fence;
         }
 
+        private Fenced(final Fenced parent, final long off, final long len) {
+            super(parent, off, len);
+            fence = parent.fence;
+        }
+
+        @Override
+        MappedMemory part(final long off, final long len) {
+            return new Fenced(this, off, len);
+        }
+
         @Override
         void fence() {
             fence.run();
@@ -59,8 +94,27 @@ class ForeignMemory extends MappedMemory {
     }
 
     @Override
+    MappedMemory part(final long off, final long len) {
+        return new ForeignMemory(this, off, len);
+    }
+
+    @Override
     void release() {
-        release.run();
+        try {
+            arena.close();
+        } catch (final IllegalStateException inUse) {
+            // A call of the operating system uses a view now, and may do so for ever. Zeroes take the place of the pages,
+            // and the addresses are given back when nobody can reach them.
+            segment = CLOSED;
+            NativeLibrary.memoryClose(mapping.handle);
+            return;
+        }
+        free.run();
+    }
+
+    @Override
+    void leave() {
+        segment = CLOSED;
     }
 
     @Override
@@ -84,28 +138,159 @@ class ForeignMemory extends MappedMemory {
         Reference.reachabilityFence(this);
     }
 
-    @Override
-    public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
-        checkArray(buffer, bufferOff, len);
-        writable(off, (long) len);
+    private void copyIn(
+        final long off, final Object array, final int arrayOff, final int len, final ValueLayout layout) {
+        final long bytes = len * layout.byteSize();
+        writable(off, bytes);
         try {
-            MemorySegment.copy(buffer, bufferOff, segment, ValueLayout.JAVA_BYTE, off, len);
+            MemorySegment.copy(array, arrayOff, segment, layout, off, len);
         } catch (final RuntimeException | InternalError e) {
-            throw failed(off, len, true, e);
+            throw failed(off, bytes, true, e);
+        }
+        Reference.reachabilityFence(this);
+    }
+
+    private void copyOut(
+        final long off, final Object array, final int arrayOff, final int len, final ValueLayout layout) {
+        final long bytes = len * layout.byteSize();
+        readable(off, bytes);
+        try {
+            MemorySegment.copy(segment, layout, off, array, arrayOff, len);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(off, bytes, false, e);
         }
         Reference.reachabilityFence(this);
     }
 
     @Override
-    public void read(final long off, final byte[] buffer, final int bufferOff, final int len) {
-        checkArray(buffer, bufferOff, len);
-        readable(off, (long) len);
+    void copy(final long off, final MappedMemory target, final long targetOff, final long len) {
         try {
-            MemorySegment.copy(segment, ValueLayout.JAVA_BYTE, off, buffer, bufferOff, len);
+            MemorySegment.copy(segment, off, ((ForeignMemory) target).segment, targetOff, len);
         } catch (final RuntimeException | InternalError e) {
+            throw isValid() ? target.failed(targetOff, len, true, e) : failed(off, len, false, e);
+        }
+        Reference.reachabilityFence(target);
+        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    ByteBuffer buffer(final long off, final int len) {
+        try {
+            return segment.asSlice(off, len).asByteBuffer();
+        } catch (final RuntimeException e) {
             throw failed(off, len, false, e);
         }
-        Reference.reachabilityFence(this);
+    }
+
+    @Override
+    Object newerView(final long off, final long len, final Class<?> type) {
+        try {
+            return type == MemorySegment.class ? segment.asSlice(off, len) : null;
+        } catch (final RuntimeException e) {
+            throw failed(off, len, false, e);
+        }
+    }
+
+    @Override
+    long loadWord(final long at) {
+        try {
+            return (long) ALIGNED_LONG.getVolatile(whole, at);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(0, 0, false, e);
+        }
+    }
+
+    @Override
+    boolean swapWord(final long at, final long expect, final long update) {
+        try {
+            return (boolean) ALIGNED_LONG.compareAndSet(whole, at, expect, update);
+        } catch (final RuntimeException | InternalError e) {
+            throw failed(0, 0, true, e);
+        }
+    }
+
+    @Override
+    public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, bufferOff, len, ValueLayout.JAVA_BYTE);
+    }
+
+    @Override
+    public void read(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, bufferOff, len, ValueLayout.JAVA_BYTE);
+    }
+
+    @Override
+    public void write(final long off, final char[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, bufferOff, len, CHAR);
+    }
+
+    @Override
+    public void read(final long off, final char[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, bufferOff, len, CHAR);
+    }
+
+    @Override
+    public void write(final long off, final short[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, bufferOff, len, SHORT);
+    }
+
+    @Override
+    public void read(final long off, final short[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, bufferOff, len, SHORT);
+    }
+
+    @Override
+    public void write(final long off, final int[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, bufferOff, len, INT);
+    }
+
+    @Override
+    public void read(final long off, final int[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, bufferOff, len, INT);
+    }
+
+    @Override
+    public void write(final long off, final long[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, bufferOff, len, LONG);
+    }
+
+    @Override
+    public void read(final long off, final long[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, bufferOff, len, LONG);
+    }
+
+    @Override
+    public void write(final long off, final float[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, bufferOff, len, FLOAT);
+    }
+
+    @Override
+    public void read(final long off, final float[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, bufferOff, len, FLOAT);
+    }
+
+    @Override
+    public void write(final long off, final double[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyIn(off, buffer, bufferOff, len, DOUBLE);
+    }
+
+    @Override
+    public void read(final long off, final double[] buffer, final int bufferOff, final int len) {
+        checkArray(buffer.length, bufferOff, len);
+        copyOut(off, buffer, bufferOff, len, DOUBLE);
     }
 
     @Override
@@ -285,7 +470,7 @@ class ForeignMemory extends MappedMemory {
     @Override
     public short readShortAcquire(final long off) {
         if (!isAligned(off, 2)) {
-            return getAndAdd(off, (short) 0);
+            return unalignedShort(off);
         }
         try {
             final short value = (short) ALIGNED_SHORT.getAcquire(segment, off);
@@ -300,7 +485,7 @@ class ForeignMemory extends MappedMemory {
     @Override
     public short readShortVolatile(final long off) {
         if (!isAligned(off, 2)) {
-            return getAndAdd(off, (short) 0);
+            return unalignedShort(off);
         }
         try {
             final short value = (short) ALIGNED_SHORT.getVolatile(segment, off);
@@ -347,7 +532,7 @@ class ForeignMemory extends MappedMemory {
     @Override
     public int readIntAcquire(final long off) {
         if (!isAligned(off, 4)) {
-            return unalignedGetAndAdd(off, 0);
+            return unalignedInt(off);
         }
         try {
             final int value = (int) ALIGNED_INT.getAcquire(segment, off);
@@ -362,7 +547,7 @@ class ForeignMemory extends MappedMemory {
     @Override
     public int readIntVolatile(final long off) {
         if (!isAligned(off, 4)) {
-            return unalignedGetAndAdd(off, 0);
+            return unalignedInt(off);
         }
         try {
             final int value = (int) ALIGNED_INT.getVolatile(segment, off);

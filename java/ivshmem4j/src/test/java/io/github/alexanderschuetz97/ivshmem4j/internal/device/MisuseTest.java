@@ -10,6 +10,8 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
+import java.nio.BufferOverflowException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -46,6 +48,7 @@ class MisuseTest {
     Path folder;
 
     private final AtomicReferenceArray<IvshmemMemory> devices = new AtomicReferenceArray<>(DEVICES);
+    private final AtomicReferenceArray<ByteBuffer> buffers = new AtomicReferenceArray<>(DEVICES);
     private final Queue<Throwable> unexpected = new ConcurrentLinkedQueue<>();
     private final AtomicLong calls = new AtomicLong();
     private final AtomicLong callbacks = new AtomicLong();
@@ -76,6 +79,7 @@ class MisuseTest {
         }
         for (int i = 0; i < DEVICES; i++) {
             close(devices.getAndSet(i, null));
+            buffers.set(i, null);
         }
         pool.shutdown();
         pool.awaitTermination(1, TimeUnit.MINUTES);
@@ -121,6 +125,8 @@ class MisuseTest {
             } catch (final IllegalArgumentException | IllegalStateException | UnsupportedOperationException
                 | IvshmemException e) {
                 // What the documentation promises for wrong arguments, closed memory, lacking features, the system.
+            } catch (final IndexOutOfBoundsException | BufferOverflowException e) {
+                // From buffers, which are Java's own.
             } catch (final Throwable e) {
                 unexpected.add(e);
             }
@@ -180,10 +186,10 @@ class MisuseTest {
         }
     }
 
-    private static void access(final NativeMemory memory, final Random random) throws Exception {
+    private void access(final NativeMemory memory, final Random random) throws Exception {
         final long off = random.nextInt(SIZE + 64) - 32;
         final byte[] bytes = new byte[random.nextInt(5000)];
-        switch (random.nextInt(20)) {
+        switch (random.nextInt(28)) {
             case 0:
                 memory.write(off, random.nextLong());
                 return;
@@ -240,6 +246,37 @@ class MisuseTest {
                 return;
             case 18:
                 memory.writeLongRelease(off, random.nextLong());
+                return;
+            case 19:
+                memory.write(off, new double[random.nextInt(700)]);
+                return;
+            case 20:
+                memory.read(off, new char[random.nextInt(700)]);
+                return;
+            case 21:
+                memory.copyTo(off, memory, random.nextInt(SIZE), random.nextInt(SIZE));
+                return;
+            case 22:
+                try (NativeMemory slice = memory.slice(off, random.nextInt(5000))) {
+                    access(slice, random);
+                }
+                return;
+            case 23:
+                // Forgotten, open.
+                access(memory.slice(off, random.nextInt(5000)), random);
+                return;
+            case 24:
+                memory.asByteBuffer(off, random.nextInt(5000)).duplicate().put(bytes);
+                return;
+            case 25:
+                // Kept beyond what it is of, perhaps.
+                buffers.set(random.nextInt(DEVICES), memory.view(off, random.nextInt(5000), ByteBuffer.class).slice());
+                return;
+            case 26:
+                final ByteBuffer kept = buffers.get(random.nextInt(DEVICES));
+                if (kept != null) {
+                    kept.put(random.nextInt(5000), (byte) kept.get(random.nextInt(5000)));
+                }
                 return;
             default:
                 memory.indexOf(off, random.nextInt(SIZE), new byte[] {1, 2, 3});

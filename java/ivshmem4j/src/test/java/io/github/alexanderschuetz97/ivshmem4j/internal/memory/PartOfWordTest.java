@@ -1,0 +1,176 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
+import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.FutureTask;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * Java changes bytes, shorts and what is not aligned by exchanging the word around them; the native library, as every
+ * other program does, by one instruction on the number alone. Neither may lose what the other does, in the number or
+ * beside it.
+ */
+@Timeout(120)
+class PartOfWordTest {
+
+    private static final int TIMES = 200_000;
+
+    @TempDir
+    Path folder;
+
+    private long device;
+    private long handle;
+    private NativeMemory memory;
+
+    @BeforeEach
+    void open() {
+        NativeLibrary.load();
+        device = NativeLibrary.openPlain(folder.resolve("memory").toString(), 64);
+        handle = NativeLibrary.deviceMemory(device);
+        memory = Memories.of(handle, NativeLibrary.memoryAddress(handle), NativeLibrary.memorySize(handle), true,
+            CacheMode.CACHED, () -> { });
+    }
+
+    @AfterEach
+    void close() {
+        memory.close();
+        NativeLibrary.deviceClose(device);
+        NativeLibrary.deviceFree(device);
+    }
+
+    @Test
+    void bytesOfJavaAndOfTheNativeLibraryAreOneStepEach() throws Exception {
+        inParallel(
+            () -> memory.getAndAdd(9, (byte) 1),
+            () -> NativeLibrary.getAndAdd(handle, 9, (byte) 3),
+            () -> memory.getAndAdd(10, (byte) 5),
+            () -> NativeLibrary.getAndAdd(handle, 11, (byte) 7),
+            () -> increment(12));
+        assertEquals((byte) (TIMES + 3 * TIMES), memory.read(9));
+        assertEquals((byte) (5 * TIMES), memory.read(10));
+        assertEquals((byte) (7 * TIMES), memory.read(11));
+        assertEquals((byte) TIMES, memory.read(12));
+        assertEquals(0, memory.read(8));
+        assertEquals(0, memory.readShort(13) | memory.read(15));
+    }
+
+    @Test
+    void shortsAtAllPlacesOfAWordAreOneStepEach() throws Exception {
+        for (final long off : new long[] {16, 17, 21, 22}) {
+            memory.zero();
+            inParallel(
+                () -> memory.getAndAdd(off, (short) 1),
+                () -> NativeLibrary.getAndAdd(handle, off, (short) 3),
+                () -> add(off, (short) 5),
+                () -> NativeLibrary.getAndAdd(handle, off == 16 ? 18 : 16, (byte) 1));
+            assertEquals((short) (9 * TIMES), memory.readShort(off), "at " + off);
+        }
+    }
+
+    @Test
+    void intsThatAreNotAlignedAreOneStepEach() throws Exception {
+        for (final long off : new long[] {17, 18, 19}) {
+            memory.zero();
+            inParallel(
+                () -> memory.getAndAdd(off, 1),
+                () -> NativeLibrary.getAndAdd(handle, off, 3),
+                () -> increment(16),
+                () -> NativeLibrary.getAndAdd(handle, 23, (byte) 1));
+            assertEquals(4 * TIMES, memory.readInt(off), "at " + off);
+            assertEquals((byte) TIMES, memory.read(16), "at " + off);
+            assertEquals((byte) TIMES, memory.read(23), "at " + off);
+        }
+    }
+
+    /** A token in a short: whoever takes it counts, and puts it back. */
+    @Test
+    void whatIsTakenByOneIsNotTakenByTheOther() throws Exception {
+        memory.write(33, (short) 3);
+        final int[] plain = new int[1];
+        inParallel(
+            () -> {
+                while (!memory.compareAndSet(33, (short) 3, (short) 0)) {
+                    Thread.yield();
+                }
+                plain[0]++;
+                return memory.getAndSet(33, (short) 3);
+            },
+            () -> {
+                while (!NativeLibrary.compareAndSet(handle, 33, (short) 3, (short) 0)) {
+                    Thread.yield();
+                }
+                plain[0]++;
+                return NativeLibrary.getAndSet(handle, 33, (short) 3);
+            });
+        assertEquals(2 * TIMES, plain[0]);
+    }
+
+    /** An ordered read of a part never mixes two values. */
+    @Test
+    void aReaderSeesWholeNumbers() throws Exception {
+        inParallel(
+            () -> {
+                NativeLibrary.getAndSet(handle, 41, memory.readIntVolatile(41) == 0 ? -1 : 0);
+                return null;
+            },
+            () -> {
+                memory.writeShortVolatile(45, (short) ~memory.readShortVolatile(45));
+                return null;
+            },
+            () -> {
+                final int number = memory.readIntAcquire(41);
+                final short other = memory.readShortAcquire(45);
+                if (number != 0 && number != -1 || other != 0 && other != -1) {
+                    throw new AssertionError("a mixture: " + number + ", " + other);
+                }
+                return null;
+            });
+    }
+
+    /** Plainly, as the only writer: the byte would fall back if a word were written over it. */
+    private Void increment(final long off) {
+        final byte before = memory.readByteVolatile(off);
+        memory.write(off, (byte) (before + 1));
+        return null;
+    }
+
+    private Void add(final long off, final short delta) {
+        short before;
+        do {
+            before = memory.readShortVolatile(off);
+        } while (!memory.compareAndSet(off, before, (short) (before + delta)));
+        return null;
+    }
+
+    private static void inParallel(final Callable<?>... steps) throws Exception {
+        final CyclicBarrier begin = new CyclicBarrier(steps.length);
+        final List<FutureTask<Void>> tasks = new ArrayList<>();
+        for (final Callable<?> step : Arrays.asList(steps)) {
+            final FutureTask<Void> task = new FutureTask<>(() -> {
+                begin.await();
+                for (int i = 0; i < TIMES; i++) {
+                    step.call();
+                }
+                return null;
+            });
+            tasks.add(task);
+            new Thread(task).start();
+        }
+        for (final FutureTask<Void> task : tasks) {
+            task.get();
+        }
+    }
+}
