@@ -52,9 +52,9 @@ fuzz: ## fuzz each decoder, 10 minutes each (SECONDS_EACH=n changes that)
 	@scripts/install test
 	@scripts/fuzz $(or $(SECONDS_EACH),600)
 
-soak: ## long forms of tests, 60 seconds each: hostile clients beside honest ones (SECONDS_EACH=n changes that)
+soak: ## long forms of tests, 10 minutes each: hostile clients, misuse of the Java library (SECONDS_EACH=n changes that)
 	@scripts/install test
-	@scripts/soak $(or $(SECONDS_EACH),60)
+	@scripts/soak $(or $(SECONDS_EACH),600)
 
 audit: ## known advisories against the dependencies; needs the advisory database from the network
 	@scripts/deny advisories

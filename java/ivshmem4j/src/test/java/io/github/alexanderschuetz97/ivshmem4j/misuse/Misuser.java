@@ -1,0 +1,314 @@
+package io.github.alexanderschuetz97.ivshmem4j.misuse;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
+import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
+import io.github.alexanderschuetz97.ivshmem4j.api.SharedMemoryLock;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.lang.ref.WeakReference;
+import java.lang.reflect.Constructor;
+import java.lang.reflect.Executable;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.nio.ByteBuffer;
+import java.nio.ReadOnlyBufferException;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Queue;
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReferenceArray;
+import java.util.function.Consumer;
+
+/** One thread: calls any method of any object of the library, with any arguments. */
+final class Misuser implements Runnable {
+
+    /** What all threads share. */
+    static final class Objects {
+
+        private static final int DEVICES = 6;
+        private static final int MEMORIES = 6;
+        private static final int OTHERS = 24;
+        private static final long FORGOTTEN_NANOS = TimeUnit.SECONDS.toNanos(10);
+
+        final AtomicReferenceArray<IvshmemMemory> devices = new AtomicReferenceArray<>(DEVICES);
+        /** Of devices that may be closed or forgotten by now. */
+        private final AtomicReferenceArray<NativeMemory> memories = new AtomicReferenceArray<>(MEMORIES);
+        private final AtomicReferenceArray<Object> others = new AtomicReferenceArray<>(OTHERS);
+
+        private final Queue<Forgotten> forgotten = new ConcurrentLinkedQueue<>();
+
+        /** A device that nobody closes. */
+        private static final class Forgotten {
+
+            private final WeakReference<IvshmemMemory> device;
+            private final long since = System.nanoTime();
+
+            Forgotten(final IvshmemMemory device) {
+                this.device = new WeakReference<>(device);
+            }
+        }
+
+        IvshmemMemory device(final Random random) {
+            return devices.get(random.nextInt(DEVICES));
+        }
+
+        private Object any(final Random random) {
+            switch (random.nextInt(8)) {
+                case 0:
+                case 1:
+                case 2:
+                    return device(random);
+                case 3:
+                    return others.get(random.nextInt(OTHERS));
+                default:
+                    return memories.get(random.nextInt(MEMORIES));
+            }
+        }
+
+        /** Any of a type, or null. */
+        private Object any(final Class<?> type, final Random random) {
+            for (int tries = 0; tries < 8; tries++) {
+                final Object object = any(random);
+                if (type.isInstance(object)) {
+                    return object;
+                }
+            }
+            return null;
+        }
+
+        private void keep(final Object object, final Random random) {
+            if (object instanceof IvshmemMemory) {
+                final IvshmemMemory replaced = devices.getAndSet(random.nextInt(DEVICES), (IvshmemMemory) object);
+                // Sometimes nobody closes it; what has routines would stay, as it should.
+                if (replaced == null) {
+                    return;
+                }
+                if (random.nextInt(10) > 0 || mayHaveRoutines(replaced)) {
+                    replaced.close();
+                } else {
+                    forgotten.add(new Forgotten(replaced));
+                }
+            } else if (object instanceof NativeMemory) {
+                memories.set(random.nextInt(MEMORIES), (NativeMemory) object);
+            } else {
+                final Object replaced = others.getAndSet(random.nextInt(OTHERS), object);
+                if (replaced instanceof IvshmemServer) {
+                    ((IvshmemServer) replaced).close();
+                }
+            }
+        }
+
+        private static boolean mayHaveRoutines(final IvshmemMemory memory) {
+            try {
+                return memory.supportsInterrupts();
+            } catch (final IllegalStateException closed) {
+                return false;
+            }
+        }
+
+        /** What is still reachable after a while has somebody in it who waits, perhaps for ever. */
+        void closeForgotten() {
+            while (!forgotten.isEmpty() && System.nanoTime() - forgotten.peek().since > FORGOTTEN_NANOS) {
+                final IvshmemMemory device = forgotten.poll().device.get();
+                if (device != null) {
+                    device.close();
+                }
+            }
+        }
+
+        /** Closes all that has to be closed, and forgets everything. */
+        void clear() {
+            for (int i = 0; i < DEVICES; i++) {
+                final IvshmemMemory device = devices.getAndSet(i, null);
+                if (device != null) {
+                    device.close();
+                }
+            }
+            for (int i = 0; i < MEMORIES; i++) {
+                memories.set(i, null);
+            }
+            for (int i = 0; i < OTHERS; i++) {
+                final Object other = others.getAndSet(i, null);
+                if (other instanceof IvshmemServer) {
+                    ((IvshmemServer) other).close();
+                }
+            }
+        }
+    }
+
+    private final Api api;
+    private final Values values;
+    private final Objects objects;
+    private final Set<Executable> called;
+    private final Random random;
+    private final Consumer<Throwable> unexpected;
+    private volatile boolean over;
+    private volatile Executable inside;
+    private volatile long since = System.nanoTime();
+    private volatile long calls;
+
+    Misuser(
+        final Api api,
+        final Values values,
+        final Objects objects,
+        final Set<Executable> called,
+        final Random random,
+        final Consumer<Throwable> unexpected) {
+        this.api = api;
+        this.values = values;
+        this.objects = objects;
+        this.called = called;
+        this.random = random;
+        this.unexpected = unexpected;
+    }
+
+    void stop() {
+        over = true;
+    }
+
+    long calls() {
+        return calls;
+    }
+
+    /** How long the call lasts in which it is now. */
+    long nanosInCall() {
+        return System.nanoTime() - since;
+    }
+
+    @Override
+    public String toString() {
+        return inside == null ? "between two calls" : "in " + inside;
+    }
+
+    @Override
+    public void run() {
+        while (!over) {
+            since = System.nanoTime();
+            try {
+                once();
+            } catch (final Throwable e) {
+                unexpected.accept(e);
+            }
+            inside = null;
+            // What the watch of this test or a stream has left.
+            Thread.interrupted();
+            calls++;
+        }
+    }
+
+    private void once() throws Exception {
+        final Object object = objects.any(random);
+        if (object == null || random.nextInt(50) == 0) {
+            final List<Executable> makers = api.makers();
+            call(null, makers.get(random.nextInt(makers.size())));
+        } else if (object instanceof InputStream) {
+            stream((InputStream) object);
+        } else if (object instanceof OutputStream) {
+            stream((OutputStream) object);
+        } else if (object instanceof ByteBuffer) {
+            view((ByteBuffer) object);
+        } else {
+            final List<Method> methods = api.methods(object.getClass());
+            final Method method = methods.get(random.nextInt(methods.size()));
+            if (!method.getName().equals("close") || random.nextInt(10) == 0) {
+                call(object, method);
+            }
+        }
+    }
+
+    private void call(final Object object, final Executable callee) throws Exception {
+        final Class<?>[] types = callee.getParameterTypes();
+        final Object[] arguments = new Object[types.length];
+        final IvshmemMemory device = object instanceof IvshmemMemory ? (IvshmemMemory) object : objects.device(random);
+        for (int i = 0; i < types.length; i++) {
+            if (api.isGiven(types[i])) {
+                arguments[i] = objects.any(types[i], random);
+                if (arguments[i] == null) {
+                    return;
+                }
+            } else {
+                arguments[i] = values.of(types[i], callee, device, random);
+            }
+        }
+        called.add(callee);
+        inside = callee;
+        try {
+            final Object result = callee instanceof Method
+                ? ((Method) callee).invoke(object, arguments) : ((Constructor<?>) callee).newInstance(arguments);
+            if (result != null && (result instanceof InputStream || result instanceof OutputStream
+                || result instanceof ByteBuffer || !api.methods(result.getClass()).isEmpty())) {
+                objects.keep(result, random);
+            }
+        } catch (final InvocationTargetException e) {
+            if (!isPromised(e.getCause(), callee)) {
+                throw new IllegalStateException(callee + " of " + Arrays.deepToString(arguments), e.getCause());
+            }
+        } finally {
+            if (object instanceof SharedMemoryLock) {
+                unlock((SharedMemoryLock) object);
+            }
+        }
+    }
+
+    /** For wrong arguments, closed memory, lacking features, what the system says, and what the method declares. */
+    private static boolean isPromised(final Throwable e, final Executable callee) {
+        return e instanceof IllegalArgumentException || e instanceof IllegalStateException
+            || e instanceof UnsupportedOperationException || e instanceof IvshmemException
+            || e instanceof IllegalMonitorStateException
+            || Arrays.stream(callee.getExceptionTypes()).anyMatch(declared -> declared.isInstance(e));
+    }
+
+    /** A thread that keeps a lock makes others wait for ever, as any lock does. */
+    private static void unlock(final SharedMemoryLock lock) {
+        try {
+            while (true) {
+                lock.unlock();
+            }
+        } catch (final IllegalMonitorStateException notHeld) {
+            // It is the end of the loop.
+        } catch (final IllegalStateException closed) {
+            // Given back to the threads of this JVM all the same.
+            unlock(lock);
+        }
+    }
+
+    private void stream(final InputStream in) {
+        try {
+            final byte[] bytes = new byte[random.nextInt(2000)];
+            if (random.nextInt(50) == 0) {
+                in.close();
+            } else if (in.available() > 0 || random.nextInt(100) == 0) {
+                in.read(bytes, random.nextInt(10) - 1, random.nextInt(2000));
+            }
+        } catch (final IOException | IllegalStateException | IndexOutOfBoundsException e) {
+            // Promised.
+        }
+    }
+
+    /** Kept beyond what it is of, perhaps. */
+    private void view(final ByteBuffer view) {
+        try {
+            view.put(random.nextInt(5000), (byte) view.get(random.nextInt(5000)));
+        } catch (final IllegalStateException | IndexOutOfBoundsException | ReadOnlyBufferException e) {
+            // What Java's own buffers throw.
+        }
+    }
+
+    private void stream(final OutputStream out) {
+        try {
+            if (random.nextInt(50) == 0) {
+                out.close();
+            } else {
+                out.write(new byte[random.nextInt(2000)], random.nextInt(10) - 1, random.nextInt(2000));
+            }
+        } catch (final IOException | IllegalStateException | IndexOutOfBoundsException e) {
+            // Promised.
+        }
+    }
+}
