@@ -27,7 +27,8 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * <table>
  *   <caption>Kinds of access</caption>
  *   <tr><th>methods</th><th>kind</th><th>meaning</th></tr>
- *   <tr><td>{@code read}, {@code write}, {@code set}, {@code zero}, {@code indexOf}, {@code copyTo} and their kin, and views</td><td>plain</td>
+ *   <tr><td>{@code read}, {@code write}, {@code set}, {@code zero}, {@code indexOf}, {@code copyTo} and their kin;
+ *       views</td><td>plain</td>
  *       <td>Fastest. The JIT compiler may merge, move or repeat them, so a loop that waits with them may wait for ever.
  *       Beside a writer, an access of several bytes may see a mixture of old and new bytes.</td></tr>
  *   <tr><td>{@code readXxxAcquire}, {@code writeXxxRelease}</td><td>ordered</td>
@@ -56,13 +57,13 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * nothing but plain accesses in a loop may notice the end a little later, and until then they do no harm.
  *
  * <h2>Slices and views</h2>
- * <p>A {@linkplain #slice slice} is a memory of its own kind over a part of the bytes, with offsets from 0 on, and as fast.
- * Closing a slice closes that slice and the slices of it: its accesses throw, its waits end; neither the memory nor the
- * device is closed, so a slice may stand in a try-with-resources statement, or be forgotten. Closing the memory closes
- * all its slices.
+ * <p>A {@linkplain #slice slice} is a memory of its own kind over a part of the bytes, with offsets from 0 on, and as
+ * fast. Closing a slice closes that slice and the slices of it: its accesses throw, its waits end; neither the memory
+ * nor the device is closed, so a slice may stand in a try-with-resources statement, or be forgotten. Closing the memory
+ * closes all its slices.
  *
- * <p>A {@linkplain #view view} is an object of Java's own for the same bytes: a {@link ByteBuffer}, or from Java 22 on a
- * {@code java.lang.foreign.MemorySegment}. Its accesses are plain, without the fences of ordered ones in
+ * <p>A {@linkplain #view view} is an object of Java's own for the same bytes: a {@link ByteBuffer}, or from Java 22 on
+ * a {@code java.lang.foreign.MemorySegment}. Its accesses are plain, without the fences of ordered ones in
  * {@linkplain #cacheMode() any cache mode}: to publish what was written through it, write a number with release here.
  * Memory for reading only has views for reading only. A view keeps the memory reachable, so the memory stays open while
  * there is one, unless somebody closes it. Closing a slice does not end its views; closing the memory does:

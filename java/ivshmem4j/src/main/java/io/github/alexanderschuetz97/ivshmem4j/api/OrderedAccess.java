@@ -60,8 +60,8 @@ public interface OrderedAccess {
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
-     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
+     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     short readShortAcquire(long off);
 
@@ -72,8 +72,8 @@ public interface OrderedAccess {
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
-     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
+     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     short readShortVolatile(long off);
 
@@ -106,8 +106,8 @@ public interface OrderedAccess {
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
-     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
+     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     int readIntAcquire(long off);
 
@@ -118,8 +118,8 @@ public interface OrderedAccess {
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
-     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
+     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     int readIntVolatile(long off);
 
@@ -417,8 +417,8 @@ public interface OrderedAccess {
      * @return true if it had the value; false if the time was over or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
-     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
+     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     boolean spin(long off, short expect, long sleep, long timeout, TimeUnit unit);
 
@@ -431,8 +431,8 @@ public interface OrderedAccess {
      * @param unit of that time
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
-     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
+     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spin(long off, short expect, long sleep, TimeUnit unit);
@@ -448,8 +448,8 @@ public interface OrderedAccess {
      * @return true if it had the value; false if the time was over or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
-     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
+     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      */
     boolean spin(long off, int expect, long sleep, long timeout, TimeUnit unit);
 
@@ -462,8 +462,8 @@ public interface OrderedAccess {
      * @param unit of that time
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8, or
-     *     lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
+     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spin(long off, int expect, long sleep, TimeUnit unit);

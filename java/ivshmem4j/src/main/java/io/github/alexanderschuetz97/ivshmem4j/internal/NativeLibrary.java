@@ -15,7 +15,7 @@ import java.nio.file.Path;
 public final class NativeLibrary {
 
     /** Raised with every change of a native method; crates/ivshmem-jni/src/lib.rs has the same number. */
-    private static final int ABI = 3;
+    private static final int ABI = 4;
 
     private static volatile boolean loaded;
 
@@ -155,8 +155,8 @@ public final class NativeLibrary {
     public static native void memoryFree(long memory);
 
     /**
-     * A direct buffer over a part of the memory, good until the handle is freed: whoever asks sees to it that nobody has
-     * the buffer by then.
+     * A direct buffer over a part of the memory, good until the handle is freed: whoever asks sees to it that nobody
+     * has the buffer by then.
      */
     public static native ByteBuffer memoryBuffer(long memory, long offset, long length);
 

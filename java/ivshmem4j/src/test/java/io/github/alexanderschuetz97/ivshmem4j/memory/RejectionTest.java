@@ -305,7 +305,8 @@ class RejectionTest {
         final String kind = name.matches("read|write|getAndAdd|getAndSet|compareAndSet|spin|spinAndSet")
             ? types.length > 1 ? types[1].getName() : "byte"
             : name.toLowerCase(java.util.Locale.ROOT);
-        return kind.contains("byte") || kind.contains("boolean") ? 1 : kind.contains("short") || kind.contains("char") ? 2
+        return kind.contains("byte") || kind.contains("boolean") ? 1
+            : kind.contains("short") || kind.contains("char") ? 2
             : kind.contains("int") || kind.contains("float") ? 4 : 8;
     }
 
@@ -359,8 +360,9 @@ class RejectionTest {
         if (type == double.class) {
             return 0d;
         }
-        final boolean isLength = method.getName().matches(WITH_LENGTH)
-            && !(method.getName().equals("copyTo") && index == 2) || method.getName().matches("read|write") && index == 3;
+        final String name = method.getName();
+        final boolean isLength = name.matches(WITH_LENGTH) && !(name.equals("copyTo") && index == 2)
+            || name.matches("read|write") && index == 3;
         if (type == int.class) {
             return isLength ? BULK : 0;
         }

@@ -8,10 +8,10 @@ import java.util.function.BooleanSupplier;
 /**
  * Ordered accesses that Java has no instruction for, and waiting.
  *
- * <p>A number that lies inside an aligned word of 8 bytes is read with the word, and changed by comparing and exchanging
- * the word until nothing beside it has changed meanwhile. For everybody else that is one step: the processor holds the
- * cache line meanwhile, so the bytes beside the number are written back as they are. The native library does the rest: numbers
- * that cross such a word, and those in the last bytes of a mapping whose size is no multiple of 8.
+ * <p>A number that lies inside an aligned word of 8 bytes is read with the word, and changed by comparing and
+ * exchanging the word until nothing beside it has changed meanwhile. For everybody else that is one step: the processor
+ * holds the cache line meanwhile, so the bytes beside the number are written back as they are. The native library does
+ * the rest: numbers that cross such a word, and those in the last bytes of a mapping whose size is no multiple of 8.
  *
  * <p>The first byte of a word is its lowest one: the native library exists for such processors only.
  */
@@ -44,7 +44,7 @@ abstract class AtomicMemory extends BulkMemory {
         return (address + off & len - 1) == 0;
     }
 
-    /** Where in the mapping the word begins that holds all of a number; -1 if there is none. Mappings begin with a page. */
+    /** Where in the mapping the word is that holds all of a number; -1 if there is none. Mappings begin with a page. */
     private long wordOf(final long off, final int len) {
         final long at = start + off;
         final long word = at & -WORD;

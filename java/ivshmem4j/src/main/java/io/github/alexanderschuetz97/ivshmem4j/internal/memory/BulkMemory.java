@@ -94,8 +94,8 @@ abstract class BulkMemory extends MappedMemory {
         target.position(target.limit());
     }
 
-    // A Java boolean that is neither 0 nor 1 breaks the JVM's own assumptions, and others may write anything: so each is
-    // looked at.
+    // A Java boolean that is neither 0 nor 1 breaks the JVM's own assumptions, and others may write anything: so each
+    // is looked at.
 
     @Override
     public final void write(final long off, final boolean[] buffer, final int bufferOff, final int len) {

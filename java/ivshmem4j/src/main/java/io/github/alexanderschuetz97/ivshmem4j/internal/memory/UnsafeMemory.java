@@ -149,8 +149,15 @@ class UnsafeMemory extends AtomicMemory {
         }
     }
 
+    /**
+     * Refuses views, by UnsupportedOperationException, where closing takes the addresses away: an access through a view
+     * has no check of ours, so nothing could keep it from them. A class for such mappings overrides this.
+     */
+    void checkViews() {}
+
     @Override
     ByteBuffer buffer(final long off, final int len) {
+        checkViews();
         final ByteBuffer buffer = NativeLibrary.memoryBuffer(mapping.handle, start + off, len);
         final UnsafeMemory memory = this;
         // Buffers that are made of this one refer to it. While there is one, this action refers to the memory, whose

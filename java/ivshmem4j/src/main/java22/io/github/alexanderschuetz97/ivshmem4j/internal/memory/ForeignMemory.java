@@ -13,8 +13,9 @@ import java.nio.ByteBuffer;
  * Memory access from Java 22 on.
  *
  * <p>The segment checks plain numbers itself, so nothing is checked twice; what it throws is translated. Closing its
- * shared arena waits until no thread is inside an access, so the mapping is given back at once. Whoever has a segment of
- * the arena, as every view has, keeps this object reachable: a memory that is forgotten stays open while it has views.
+ * shared arena waits until no thread is inside an access, so the mapping is given back at once. Whoever has a segment
+ * of the arena, as every view has, keeps this object reachable: a memory that is forgotten stays open while it has
+ * views.
  */
 class ForeignMemory extends AtomicMemory {
 
@@ -103,8 +104,8 @@ class ForeignMemory extends AtomicMemory {
         try {
             arena.close();
         } catch (final IllegalStateException inUse) {
-            // A call of the operating system uses a view now, and may do so for ever. Zeroes take the place of the pages,
-            // and the addresses are given back when nobody can reach them.
+            // A call of the operating system uses a view now, and may do so for ever. Zeroes take the place of the
+            // pages, where the system can do that, and the addresses are given back when nobody can reach them.
             segment = CLOSED;
             NativeLibrary.memoryClose(mapping.handle);
             return;

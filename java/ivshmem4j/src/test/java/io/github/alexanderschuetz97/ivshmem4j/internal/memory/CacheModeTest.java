@@ -1,6 +1,7 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
@@ -67,6 +68,35 @@ class CacheModeTest {
             assertEquals(-1L, ((Number) read.invoke(memory[0], OFF)).longValue(), read.getName());
             assertEquals(0, memory[0].readLong(OFF), read.getName());
         }
+    }
+
+    @Test
+    void slicesAndNumbersThatAreNotAlignedHaveTheFencesToo() {
+        final int[] fences = new int[1];
+        final NativeMemory slice = fenced(() -> fences[0]++).slice(OFF, 32);
+        slice.writeIntRelease(0, 1);
+        assertEquals(2, fences[0]);
+        slice.readLongAcquire(8);
+        assertEquals(3, fences[0]);
+        slice.readIntAcquire(1);
+        assertEquals(4, fences[0]);
+        slice.readShortVolatile(1);
+        assertEquals(5, fences[0]);
+        slice.slice(8, 8).readByteVolatile(1);
+        assertEquals(6, fences[0]);
+    }
+
+    /** The processor's instruction for it is a fence whether it sets or not; a part of a word may come to none. */
+    @Test
+    void aCompareAndSetOfAPartOfAWordThatFailsIsAFence() {
+        final int[] fences = new int[1];
+        final NativeMemory memory = fenced(() -> fences[0]++);
+        assertFalse(memory.compareAndSet(OFF, (byte) 1, (byte) 2));
+        assertFalse(memory.compareAndSet(OFF + 1, (short) 1, (short) 2));
+        assertFalse(memory.compareAndSet(OFF + 1, 1, 2));
+        assertEquals(3, fences[0]);
+        memory.compareAndSet(OFF, (byte) 0, (byte) 2);
+        assertEquals(3, fences[0]);
     }
 
     @Test
