@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ivshmem::device::Device;
 use ivshmem::doorbell::{DoorbellError, Registration};
-use jni::objects::{JClass, JIntArray, JString};
+use jni::objects::{JClass, JIntArray, JLongArray, JString};
 use jni::sys::{jboolean, jint, jlong};
 use jni::{Env, NativeMethod, native_method};
 
@@ -26,7 +26,7 @@ pub(crate) struct Opened {
 }
 
 pub(crate) const METHODS: &[NativeMethod] = &[
-    native_method! { static fn open_plain(path: JString, size: jlong) -> jlong, error_policy = Throw },
+    native_method! { static fn open_plain(path: JString, options: [jlong]) -> jlong, error_policy = Throw },
     native_method! { static fn connect(path: JString, timeout_millis: jlong) -> jlong, error_policy = Throw },
     native_method! { static fn open(target: JString) -> jlong, error_policy = Throw },
     native_method! { static fn device_memory(device: jlong) -> jlong, error_policy = Throw },
@@ -45,18 +45,45 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     native_method! { static fn device_free(device: jlong), error_policy = Throw },
 ];
 
-/// A negative size stands for none.
+/// `PlainOptions.java` has the same order; a negative number stands for what is not asked for.
 fn open_plain<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
     path: JString<'local>,
-    size: jlong,
+    options: JLongArray<'local>,
 ) -> Result<jlong, BridgeError> {
-    let plain = ivshmem::plain(path.try_to_string(env)?);
-    give(match u64::try_from(size) {
-        Ok(size) => plain.size(size).open()?,
-        Err(_) => plain.open()?,
-    })
+    let mut numbers = [0; 10];
+    options.get_region(env, 0, &mut numbers)?;
+    let [size, offset, length, mode, user, group, create_new, prefault, huge_pages, read_only] =
+        numbers.map(|number| u64::try_from(number).ok());
+    let small = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok());
+
+    let mut plain = ivshmem::plain(path.try_to_string(env)?);
+    if let Some(size) = size {
+        plain = plain.size(size);
+    }
+    if let (Some(offset), Some(length)) = (offset, length) {
+        plain = plain.window(offset, length);
+    }
+    if let Some(mode) = small(mode) {
+        plain = plain.mode(mode);
+    }
+    if let (Some(user), Some(group)) = (small(user), small(group)) {
+        plain = plain.owner(user, group);
+    }
+    if create_new.is_some() {
+        plain = plain.create_new();
+    }
+    if prefault.is_some() {
+        plain = plain.prefault();
+    }
+    if huge_pages.is_some() {
+        plain = plain.huge_pages();
+    }
+    if read_only.is_some() {
+        plain = plain.read_only();
+    }
+    give(plain.open()?)
 }
 
 fn connect<'local>(

@@ -48,7 +48,7 @@ public final class Ivshmem {
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory plain(final String path) {
-        return Devices.plain(path);
+        return plain(path, PlainOptions.defaults());
     }
 
     /**
@@ -63,7 +63,7 @@ public final class Ivshmem {
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory plain(final String path, final long size) {
-        return Devices.plain(path, size, null);
+        return plain(path, size, null);
     }
 
     /**
@@ -78,7 +78,43 @@ public final class Ivshmem {
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory plain(final String path, final long size, final UncaughtExceptionHandler handler) {
-        return Devices.plain(path, size, handler);
+        if (size < 0) {
+            throw new IllegalArgumentException("a size of " + size + " bytes; a size is 0 or more");
+        }
+        final PlainOptions options = PlainOptions.defaults();
+        return plain(path, size == 0 ? options : options.size(size), handler);
+    }
+
+    /**
+     * Opens or creates a file as options say. There are no interrupts.
+     *
+     * @param path path of the file
+     * @param options size, permissions, pages and more; see there
+     * @return the memory, open
+     * @throws IvshmemException if it cannot be opened, created or grown, or options exclude each other; the code tells the
+     *     kind. Nothing is left behind then
+     * @throws IllegalArgumentException if the window is not inside of the file
+     * @throws NullPointerException if {@code path} or {@code options} is null
+     */
+    public static IvshmemMemory plain(final String path, final PlainOptions options) {
+        return options.open(path, null);
+    }
+
+    /**
+     * As {@link #plain(String, PlainOptions)}, with an exception handler, which such memory never needs.
+     *
+     * @param path path of the file
+     * @param options size, permissions, pages and more; see there
+     * @param handler gets what callbacks throw; null for printing
+     * @return the memory, open
+     * @throws IvshmemException if it cannot be opened, created or grown, or options exclude each other; the code tells the
+     *     kind. Nothing is left behind then
+     * @throws IllegalArgumentException if the window is not inside of the file
+     * @throws NullPointerException if {@code path} or {@code options} is null
+     */
+    public static IvshmemMemory plain(
+        final String path, final PlainOptions options, final UncaughtExceptionHandler handler) {
+        return options.open(path, handler);
     }
 
     /**

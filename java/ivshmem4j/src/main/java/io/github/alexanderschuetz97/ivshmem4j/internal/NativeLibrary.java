@@ -63,8 +63,13 @@ public final class NativeLibrary {
 
     // Devices.
 
-    /** Opens a file; a negative size asks for a file that exists. */
-    public static native long openPlain(String path, long size);
+    /**
+     * Opens a file.
+     *
+     * @param options size, offset and length of a window, mode, user, group; and whether to create a new file, fault all
+     *     pages in, use huge pages, read only. A negative number stands for what is not asked for
+     */
+    public static native long openPlain(String path, long[] options);
 
     /** Connects to a server. */
     public static native long connect(String path, long timeoutMillis);

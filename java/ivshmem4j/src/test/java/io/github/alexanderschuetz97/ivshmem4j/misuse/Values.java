@@ -5,6 +5,7 @@ import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
 import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
+import io.github.alexanderschuetz97.ivshmem4j.api.PlainOptions;
 import java.lang.Thread.UncaughtExceptionHandler;
 import java.lang.reflect.Array;
 import java.lang.reflect.Executable;
@@ -114,7 +115,8 @@ final class Values {
 
     /** There a number is the size of a file, which would be filled. */
     private static boolean makesFiles(final Executable callee) {
-        return callee.getDeclaringClass() == Ivshmem.class || callee.getDeclaringClass() == IvshmemServer.Builder.class;
+        final Class<?> type = callee.getDeclaringClass();
+        return type == Ivshmem.class || type == IvshmemServer.Builder.class || type == PlainOptions.class;
     }
 
     private static long size(final Random random) {

@@ -17,28 +17,14 @@ public final class Devices {
     /** The least time that a server is given to greet, in milliseconds: 1.2 took a grace of 0 as well. */
     private static final long MIN_GRACE = 1000;
 
-    /** Stands for whatever size a file has. */
-    private static final long EXISTING = -1;
-
     private Devices() {}
 
-    /** Opens a file that exists. */
-    public static IvshmemMemory plain(final String path) {
-        return plain(path, EXISTING);
-    }
-
-    /** Opens or creates a file. */
-    public static IvshmemMemory plain(final String path, final long size, final UncaughtExceptionHandler handler) {
-        if (size < 0) {
-            throw new IllegalArgumentException("a size of " + size + " bytes; a size is 0 or more");
-        }
-        return plain(path, size == 0 ? EXISTING : size);
-    }
-
-    private static IvshmemMemory plain(final String path, final long size) {
+    /** Opens or creates a file, with options as {@link NativeLibrary#openPlain} takes them. */
+    public static IvshmemMemory plain(
+        final String path, final long[] options, final UncaughtExceptionHandler handler) {
         Objects.requireNonNull(path, "path");
         NativeLibrary.load();
-        return new DeviceMemory(NativeLibrary.openPlain(path, size), null, null);
+        return new DeviceMemory(NativeLibrary.openPlain(path, options), null, handler);
     }
 
     /** Connects to a server. */

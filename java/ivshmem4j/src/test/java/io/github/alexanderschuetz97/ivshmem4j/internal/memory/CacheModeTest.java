@@ -37,7 +37,7 @@ class CacheModeTest {
     @BeforeEach
     void open() {
         NativeLibrary.load();
-        device = NativeLibrary.openPlain(folder.resolve("memory").toString(), 64);
+        device = NativeLibrary.open("plain:" + folder.resolve("memory") + "?size=64");
         mapping = NativeLibrary.deviceMemory(device);
     }
 

@@ -38,7 +38,7 @@ class PartOfWordTest {
     @BeforeEach
     void open() {
         NativeLibrary.load();
-        device = NativeLibrary.openPlain(folder.resolve("memory").toString(), 64);
+        device = NativeLibrary.open("plain:" + folder.resolve("memory") + "?size=64");
         handle = NativeLibrary.deviceMemory(device);
         memory = Memories.of(handle, NativeLibrary.memoryAddress(handle), NativeLibrary.memorySize(handle), true,
             CacheMode.CACHED, () -> { });

@@ -1,0 +1,171 @@
+package io.github.alexanderschuetz97.ivshmem4j.api;
+
+import io.github.alexanderschuetz97.ivshmem4j.internal.device.Devices;
+import java.lang.Thread.UncaughtExceptionHandler;
+import java.util.Arrays;
+
+/**
+ * How {@link Ivshmem#plain(String, PlainOptions)} opens a file. Objects are immutable: each method returns new options.
+ *
+ * <pre>{@code
+ * PlainOptions options = PlainOptions.defaults().size(1 << 20).createNew().mode(0660);
+ * }</pre>
+ */
+public final class PlainOptions {
+
+    private static final int MAX_MODE = 0777;
+    /** The highest id; the operating system takes the one after it for none. */
+    private static final long MAX_ID = 0xffff_fffeL;
+
+    // Places in the values, in the order in which the native library takes them.
+    private static final int SIZE = 0;
+    private static final int OFFSET = 1;
+    private static final int LENGTH = 2;
+    private static final int MODE = 3;
+    private static final int USER = 4;
+    private static final int GROUP = 5;
+    private static final int CREATE_NEW = 6;
+    private static final int PREFAULT = 7;
+    private static final int HUGE_PAGES = 8;
+    private static final int READ_ONLY = 9;
+    private static final int COUNT = 10;
+
+    /** Stands for what was not set. */
+    private static final long NONE = -1;
+    private static final long YES = 1;
+
+    private static final PlainOptions DEFAULTS = new PlainOptions();
+
+    private final long[] values;
+
+    private PlainOptions() {
+        values = new long[COUNT];
+        Arrays.fill(values, NONE);
+    }
+
+    private PlainOptions(final PlainOptions others, final int place, final long value) {
+        values = others.values.clone();
+        values[place] = value;
+    }
+
+    /**
+     * Opens a file that exists, with all of its bytes, to be read and written.
+     *
+     * @return options with nothing set
+     */
+    public static PlainOptions defaults() {
+        return DEFAULTS;
+    }
+
+    /**
+     * Sets the least size of the file. A file that does not exist is created, a shorter one grows, and of a longer one all
+     * is mapped. Unless set the file has to exist.
+     *
+     * @param bytes 1 or more; a multiple of the page size on hugetlbfs
+     * @return new options
+     * @throws IllegalArgumentException if the size is less than 1
+     */
+    public PlainOptions size(final long bytes) {
+        if (bytes < 1) {
+            throw new IllegalArgumentException("a size of " + bytes + " bytes; a size is 1 or more");
+        }
+        return with(SIZE, bytes);
+    }
+
+    /**
+     * Maps a part of the file only. Any offset will do. Opening a part that is not inside of the file is an
+     * {@link IllegalArgumentException}.
+     *
+     * @param offset where the part begins, in bytes from 0
+     * @param length bytes of the part, 1 or more
+     * @return new options
+     * @throws IllegalArgumentException if the offset is negative, the length less than 1 or their sum too large for a long
+     */
+    public PlainOptions window(final long offset, final long length) {
+        if (offset < 0 || length < 1 || length > Long.MAX_VALUE - offset) {
+            throw new IllegalArgumentException("a window of " + length + " bytes from " + offset
+                + "; an offset is 0 or more, a length 1 or more, and their sum at most " + Long.MAX_VALUE);
+        }
+        return with(OFFSET, offset).with(LENGTH, length);
+    }
+
+    /**
+     * Demands that the file does not exist yet. Needs a size.
+     *
+     * @return new options; opening a file that exists is an {@link IvshmemException} with the code
+     *     {@link IvshmemException.Code#ALREADY_EXISTS}
+     */
+    public PlainOptions createNew() {
+        return with(CREATE_NEW, YES);
+    }
+
+    /**
+     * Sets the permissions of a file that is created, exactly these: the umask takes none away. 0600 unless set. The
+     * permissions of a file that exists stay.
+     *
+     * @param permissions bits as for chmod, 0 to 0777, for example 0660
+     * @return new options
+     * @throws IllegalArgumentException if there are other bits
+     */
+    public PlainOptions mode(final int permissions) {
+        if ((permissions & ~MAX_MODE) != 0) {
+            throw new IllegalArgumentException(
+                "a mode of 0" + Integer.toOctalString(permissions) + "; permissions are 0 to 0777, in octal");
+        }
+        return with(MODE, permissions);
+    }
+
+    /**
+     * Sets user and group of a file that is created; those of this process unless set. Another user needs root.
+     *
+     * @param user id of the user, 0 to 4294967294
+     * @param group id of the group, 0 to 4294967294
+     * @return new options
+     * @throws IllegalArgumentException if an id is outside this range
+     */
+    public PlainOptions owner(final long user, final long group) {
+        for (final long id : new long[] {user, group}) {
+            if (id < 0 || id > MAX_ID) {
+                throw new IllegalArgumentException("an id of " + id + "; ids of users and groups are 0 to " + MAX_ID);
+            }
+        }
+        return with(USER, user).with(GROUP, group);
+    }
+
+    /**
+     * Makes all pages present at once, so that no access waits for the system later.
+     *
+     * @return new options
+     */
+    public PlainOptions prefault() {
+        return with(PREFAULT, YES);
+    }
+
+    /**
+     * Asks the system for transparent huge pages; where it has none for such a file, opening fails with the code
+     * {@link IvshmemException.Code#INVALID_ARGUMENT}. A file on hugetlbfs has huge pages without this.
+     *
+     * @return new options
+     */
+    public PlainOptions hugePages() {
+        return with(HUGE_PAGES, YES);
+    }
+
+    /**
+     * Opens for reading only: nothing is created, and every write is an {@link UnsupportedOperationException}.
+     *
+     * @return new options
+     */
+    public PlainOptions readOnly() {
+        return with(READ_ONLY, YES);
+    }
+
+    /** Opens a file so. */
+    IvshmemMemory open(final String path, final UncaughtExceptionHandler handler) {
+        return Devices.plain(path, values, handler);
+    }
+
+    private PlainOptions with(final int place, final long value) {
+        return new PlainOptions(this, place, value);
+    }
+}

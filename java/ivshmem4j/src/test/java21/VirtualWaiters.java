@@ -1,0 +1,135 @@
+import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import jdk.jfr.Recording;
+import jdk.jfr.consumer.RecordedEvent;
+import jdk.jfr.consumer.RecordingFile;
+
+/**
+ * Many virtual threads that wait for the interrupts of another process, under a flight recording. Run from its source by
+ * VirtualThreadsTest, since the other tests are compiled for Java 8.
+ */
+final class VirtualWaiters {
+
+    private static final String PINNED = "jdk.VirtualThreadPinned";
+
+    private VirtualWaiters() {}
+
+    /**
+     * Arguments: the server's path, how many threads, how many rounds. Prints its peer id; "waiting" when all are parked,
+     * after which it has to be rung; "woken" when all have returned; and at last how often a carrier was pinned: by all
+     * of that, and by a thread that does it on purpose.
+     */
+    public static void main(final String[] arguments) throws Exception {
+        final int count = Integer.parseInt(arguments[1]);
+        final int rounds = Integer.parseInt(arguments[2]);
+        final long pinned;
+        try (IvshmemMemory device = Ivshmem.doorbell(arguments[0])) {
+            loadClasses(device);
+            System.out.println(device.getOwnPeerID());
+            pinned = pinnedDuring(() -> wait(device, count, rounds));
+        }
+        final long onPurpose = pinnedDuring(() -> Thread.startVirtualThread(Pin::once).join());
+        System.out.println("pinned " + pinned + ", on purpose " + Math.min(onPurpose, 1));
+    }
+
+    /** Two threads that load one class at the same time pin a carrier, whatever the class does. */
+    private static void loadClasses(final IvshmemMemory device) throws InterruptedException {
+        final Thread first = Thread.startVirtualThread(() -> {
+            try {
+                device.waitInterrupt(1, 1, TimeUnit.MILLISECONDS);
+                device.waitInterrupt(1);
+            } catch (final InterruptedException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+        while (first.getState() != Thread.State.WAITING) {
+            Thread.sleep(1);
+        }
+        device.sendInterrupt(device.getOwnPeerID(), 1);
+        first.join();
+    }
+
+    private static void wait(final IvshmemMemory device, final int count, final int rounds) throws Exception {
+        final List<CountDownLatch> woken = new ArrayList<>();
+        for (int round = 0; round < rounds; round++) {
+            woken.add(new CountDownLatch(count));
+        }
+        final List<Thread> threads = new ArrayList<>();
+        for (int thread = 0; thread < count; thread++) {
+            threads.add(Thread.startVirtualThread(() -> {
+                try {
+                    for (final CountDownLatch latch : woken) {
+                        device.waitInterrupt(0);
+                        latch.countDown();
+                    }
+                } catch (final InterruptedException e) {
+                    throw new IllegalStateException(e);
+                }
+            }));
+        }
+        for (final CountDownLatch latch : woken) {
+            for (final Thread thread : threads) {
+                while (thread.getState() != Thread.State.WAITING) {
+                    Thread.sleep(1);
+                }
+            }
+            if (latch.getCount() != count) {
+                throw new IllegalStateException("woken before the interrupt: " + (count - latch.getCount()));
+            }
+            System.out.println("waiting");
+            latch.await();
+            System.out.println("woken");
+        }
+        for (final Thread thread : threads) {
+            thread.join();
+        }
+    }
+
+    private static long pinnedDuring(final Action action) throws Exception {
+        final Path file = Files.createTempFile("ivshmem4j", ".jfr");
+        try (Recording recording = new Recording()) {
+            recording.enable(PINNED).withThreshold(Duration.ZERO).withStackTrace();
+            recording.start();
+            action.run();
+            recording.stop();
+            recording.dump(file);
+            long pinned = 0;
+            for (final RecordedEvent event : RecordingFile.readAllEvents(file)) {
+                if (event.getEventType().getName().equals(PINNED)) {
+                    System.err.println(event);
+                    pinned++;
+                }
+            }
+            return pinned;
+        } finally {
+            Files.delete(file);
+        }
+    }
+
+    private interface Action {
+        void run() throws Exception;
+    }
+
+    /** Sleeps in a class initializer: a frame of the JVM's own is on the stack, so the carrier cannot leave the thread. */
+    private static final class Pin {
+
+        static {
+            try {
+                Thread.sleep(20);
+            } catch (final InterruptedException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+
+        private Pin() {}
+
+        static void once() {}
+    }
+}
