@@ -1,11 +1,12 @@
 //! Mapped memory: its address for Java's own accesses, and the accesses that Java cannot do itself.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::SeqCst;
 
 use ivshmem::region::{CacheMode, Memory};
 use jni::objects::{JByteArray, JByteBuffer, JClass};
 use jni::sys::{jboolean, jbyte, jint, jlong, jshort};
-use jni::{Env, NativeMethod, native_method};
+use jni::{Env, EnvUnowned, NativeMethod, native_method};
 
 use crate::direct_buffer;
 use crate::error::{BridgeError, Throw};
@@ -147,52 +148,55 @@ macro_rules! atomics {
 
             pub(super) const METHODS: &[NativeMethod] = &[
                 native_method! {
-                    static fn get_and_add(memory: jlong, offset: jlong, delta: $type) -> $type,
-                    error_policy = Throw,
+                    static raw fn get_and_add(memory: jlong, offset: jlong, delta: $type) -> $type,
                 },
                 native_method! {
-                    static fn get_and_set(memory: jlong, offset: jlong, value: $type) -> $type,
-                    error_policy = Throw,
+                    static raw fn get_and_set(memory: jlong, offset: jlong, value: $type) -> $type,
                 },
                 native_method! {
-                    static fn compare_and_set(memory: jlong, offset: jlong, expect: $type, update: $type) -> jboolean,
-                    error_policy = Throw,
+                    static raw fn compare_and_set(memory: jlong, offset: jlong, expect: $type, update: $type) -> jboolean,
                 },
             ];
 
-            fn get_and_add<'local>(
-                _: &mut Env<'local>,
+            extern "system" fn get_and_add<'local>(
+                env: EnvUnowned<'local>,
                 _: JClass<'local>,
                 memory: jlong,
                 offset: jlong,
                 delta: $type,
-            ) -> Result<$type, BridgeError> {
-                let offset = unsigned(offset)?;
-                MEMORIES.with(memory, |memory| Ok(memory.fetch_add(offset, delta, SeqCst)?))
+            ) -> $type {
+                quick(env, || {
+                    let offset = unsigned(offset)?;
+                    MEMORIES.with(memory, |memory| Ok(memory.fetch_add(offset, delta, SeqCst)?))
+                })
             }
 
-            fn get_and_set<'local>(
-                _: &mut Env<'local>,
+            extern "system" fn get_and_set<'local>(
+                env: EnvUnowned<'local>,
                 _: JClass<'local>,
                 memory: jlong,
                 offset: jlong,
                 value: $type,
-            ) -> Result<$type, BridgeError> {
-                let offset = unsigned(offset)?;
-                MEMORIES.with(memory, |memory| Ok(memory.swap(offset, value, SeqCst)?))
+            ) -> $type {
+                quick(env, || {
+                    let offset = unsigned(offset)?;
+                    MEMORIES.with(memory, |memory| Ok(memory.swap(offset, value, SeqCst)?))
+                })
             }
 
-            fn compare_and_set<'local>(
-                _: &mut Env<'local>,
+            extern "system" fn compare_and_set<'local>(
+                env: EnvUnowned<'local>,
                 _: JClass<'local>,
                 memory: jlong,
                 offset: jlong,
                 expect: $type,
                 update: $type,
-            ) -> Result<jboolean, BridgeError> {
-                let offset = unsigned(offset)?;
-                MEMORIES.with(memory, |memory| {
-                    Ok(memory.compare_exchange(offset, expect, update, SeqCst, SeqCst)?.is_ok())
+            ) -> jboolean {
+                quick(env, || {
+                    let offset = unsigned(offset)?;
+                    MEMORIES.with(memory, |memory| {
+                        Ok(memory.compare_exchange(offset, expect, update, SeqCst, SeqCst)?.is_ok())
+                    })
                 })
             }
         }
@@ -203,6 +207,15 @@ atomics! {
     shorts: jshort;
     ints: jint;
     longs: jlong;
+}
+
+/// Runs what needs Java for its errors only: making its environment ready costs more than the operation.
+fn quick<T: Default>(mut env: EnvUnowned<'_>, operation: impl FnOnce() -> Result<T, BridgeError>) -> T {
+    match catch_unwind(AssertUnwindSafe(operation)) {
+        Ok(Ok(value)) => value,
+        Ok(Err(error)) => env.with_env(|_| Err(error)).resolve::<Throw>(),
+        Err(panic) => env.with_env(|_| -> Result<T, BridgeError> { resume_unwind(panic) }).resolve::<Throw>(),
+    }
 }
 
 /// Java has no unsigned numbers; a negative offset or length is outside of every memory.

@@ -1,6 +1,7 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
@@ -138,6 +139,21 @@ class PartOfWordTest {
                 }
                 return null;
             });
+    }
+
+    /** Java checks before it calls; the native library does not rely on that. */
+    @Test
+    void theNativeLibraryRefusesWrongCallsItself() {
+        for (final long off : new long[] {-1, 57, 64, Long.MAX_VALUE}) {
+            assertThrows(IllegalArgumentException.class, () -> NativeLibrary.getAndAdd(handle, off, 1L));
+            assertThrows(IllegalArgumentException.class, () -> NativeLibrary.getAndSet(handle, off, 1L));
+            assertThrows(IllegalArgumentException.class, () -> NativeLibrary.compareAndSet(handle, off, 0L, 1L));
+        }
+        for (final long forged : new long[] {0, -1, handle + (1L << 32), Long.MAX_VALUE}) {
+            assertThrows(IllegalStateException.class, () -> NativeLibrary.getAndAdd(forged, 0, (byte) 1));
+            assertThrows(IllegalStateException.class, () -> NativeLibrary.compareAndSet(forged, 0, (short) 0, (short) 1));
+        }
+        assertEquals(0, memory.readLong(0) | memory.readLong(56));
     }
 
     /** Plainly, as the only writer: the byte would fall back if a word were written over it. */
