@@ -104,6 +104,7 @@ fn java_finds_the_right_device_and_sends_where_it_cannot_receive() {
         assert!(said.starts_with("failed UnsupportedOperationException: "), "{what}: {said}");
         assert!(said.contains("it is an ivshmem-plain"), "{what}: {said}");
     }
+    assert_eq!(inside.ask("wait 0 1000"), "rung true", "a pause stands for an interrupt");
     inside.ask("write 100");
     let opened = outside.ask(&format!("open plain:{}", plain.display()));
     assert!(opened.contains("size=4194304"), "{opened}");
@@ -116,6 +117,18 @@ fn java_finds_the_right_device_and_sends_where_it_cannot_receive() {
     let said = inside.ask("register 0");
     let finding = "failed UnsupportedOperationException: this device cannot be interrupted: no-iommu: ";
     assert!(said.starts_with(finding), "{said}");
+    let said = inside.ask("next 0");
+    assert!(said.starts_with(finding), "{said}");
+    for vector in [0, 1, 255] {
+        assert_eq!(
+            inside.ask(&format!("wait {vector} 1000")),
+            "rung true",
+            "a pause stands for an interrupt"
+        );
+    }
+    assert_eq!(inside.ask("wait 0 0"), "rung false");
+    let said = inside.ask("wait 256 0");
+    assert!(said.contains("no device has a vector 256: vectors are 0 to 255"), "{said}");
     assert!(outside.ask(&format!("open doorbell:{}", server.path().display())).starts_with("opened"));
     let witness = ivshmem::doorbell(server.path()).connect().unwrap();
     let id = witness.own_id().unwrap();

@@ -9,12 +9,12 @@ import java.util.concurrent.Executor;
  * Opens shared memory. All methods may be called from any thread.
  *
  * <p>The program closes what it has opened; memory that is forgotten is closed when the garbage collector finds it, unless
- * routines or listeners are registered.
+ * routines or listeners are registered or a future waits for an interrupt.
  *
  * <p>Parameters that several methods have:
  * <ul>
  *   <li>{@code executor} runs the callbacks of the program; null stands for daemon threads of the library, one for each
- *       vector that has routines. An executor must run every job that it accepts; one that throws is tried again with the
+ *       vector that has routines or futures. An executor must run every job that it accepts; one that throws is tried again with the
  *       next interrupt.
  *   <li>{@code handler} gets what callbacks of the program and the dispatch itself throw, with the thread it happened
  *       in; null, and leaving it out, stands for printing to {@link System#err}. When the server goes away it gets one

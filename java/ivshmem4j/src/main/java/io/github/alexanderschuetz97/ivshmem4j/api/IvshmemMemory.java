@@ -13,6 +13,16 @@ import java.util.concurrent.TimeUnit;
  * nothing. A device in a virtual machine does not know its peers, and may be able to send interrupts without being able
  * to receive them; the exception tells what is in the way.
  *
+ * <p>Three ways to be interrupted, which go together on one vector: a thread waits ({@link #waitInterrupt(int)}), a routine is
+ * called ({@link #registerInterruptServiceRoutine}), a future is completed ({@link #nextInterrupt}). An interrupt is a hint
+ * to look at the memory:
+ *
+ * <pre>{@code
+ * while (memory.readIntAcquire(0) == 0) {
+ *     device.waitInterrupt(0);
+ * }
+ * }</pre>
+ *
  * <p>All methods may be called from any thread, callbacks included. After {@link #close()} all but {@link #close()},
  * {@link #isClosed()}, {@link #getMemory()} and the removing of routines and listeners throw
  * {@link IllegalStateException}.

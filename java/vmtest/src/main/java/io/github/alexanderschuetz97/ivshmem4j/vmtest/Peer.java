@@ -8,6 +8,7 @@ import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.util.Arrays;
+import java.util.concurrent.TimeUnit;
 
 /**
  * Does what it is told, a line at a time, and answers each with a line: a result, or "failed" and the exception.
@@ -58,6 +59,11 @@ public final class Peer {
             case "register":
                 device.registerInterruptServiceRoutine(Integer.parseInt(words[1]), vector -> { });
                 return "registered";
+            case "wait":
+                final long millis = Long.parseLong(words[2]);
+                return "rung " + device.waitInterrupt(Integer.parseInt(words[1]), millis, TimeUnit.MILLISECONDS);
+            case "next":
+                return "next " + device.nextInterrupt(Integer.parseInt(words[1])).get();
             case "ring":
                 device.sendInterrupt(Integer.parseInt(words[1]), Integer.parseInt(words[2]));
                 return "rung";
