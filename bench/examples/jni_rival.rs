@@ -1,0 +1,45 @@
+//! The least that a call by JNI can be: one access to an address, without a check. java/jmh measures it beside the library.
+//!
+//! `cargo build --release -p ivshmem-bench --example jni_rival` makes a library for Java of it.
+#![expect(unsafe_code, reason = "a baseline without a check has no safe form")]
+// UNSAFETY: the other side of a comparison, which no product contains.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+
+type Ignored = *mut c_void;
+
+macro_rules! natives {
+    ($($name:ident($address:ident: *mut $number:ty $(, $value:ident)?) $(-> $result:ty)? { $access:expr })*) => { $(
+        /// # Safety
+        /// The address must be that of an aligned number which may be written.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "system" fn $name(
+            _: Ignored,
+            _: Ignored,
+            $address: *mut $number
+            $(, $value: $number)?
+        ) $(-> $result)? {
+            // SAFETY: the caller's promise.
+            unsafe { $access }
+        }
+    )* };
+}
+
+natives! {
+    Java_io_github_alexanderschuetz97_ivshmem4j_jmh_JniRival_getInt(address: *mut i32) -> i32 {
+        address.read_volatile()
+    }
+    Java_io_github_alexanderschuetz97_ivshmem4j_jmh_JniRival_getLong(address: *mut i64) -> i64 {
+        address.read_volatile()
+    }
+    Java_io_github_alexanderschuetz97_ivshmem4j_jmh_JniRival_putLong(address: *mut i64, value) {
+        address.write_volatile(value)
+    }
+    Java_io_github_alexanderschuetz97_ivshmem4j_jmh_JniRival_addInt(address: *mut i32, delta) -> i32 {
+        AtomicI32::from_ptr(address).fetch_add(delta, Ordering::SeqCst)
+    }
+    Java_io_github_alexanderschuetz97_ivshmem4j_jmh_JniRival_addLong(address: *mut i64, delta) -> i64 {
+        AtomicI64::from_ptr(address).fetch_add(delta, Ordering::SeqCst)
+    }
+}

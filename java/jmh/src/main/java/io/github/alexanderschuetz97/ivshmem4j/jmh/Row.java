@@ -1,0 +1,86 @@
+package io.github.alexanderschuetz97.ivshmem4j.jmh;
+
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/** One operation: by what else it is measured beside this library, and what is demanded. */
+final class Row {
+
+    private static final boolean SEGMENTS = Runtime.version().feature() >= 22;
+    /** What the JIT compiler itself has to offer on this JVM. */
+    static final String OWN = SEGMENTS ? "MemorySegment" : "Unsafe";
+    static final String JNI = "JNI";
+    static final String OLDER = "1.2";
+    /** The JDK's counterpart, which has nothing to do with shared memory. */
+    static final String JDK = "rival";
+
+    static final List<String> RIVALS = Stream.of(SEGMENTS ? OWN : "", "Unsafe", "ByteBuffer", JNI,
+        System.getProperty(OlderRival.PROPERTY) == null ? "" : OLDER).filter(name -> !name.isEmpty())
+        .collect(Collectors.toList());
+
+    /** All, in the order of the table. */
+    static final List<Row> ALL = List.of(
+        access("longs", RIVALS, true, false),
+        access("ints", RIVALS, true, false),
+        access("writesAndReads", RIVALS, true, false),
+        access("words", RIVALS, true, true),
+        access("publishes", without(JNI, OLDER), true, false),
+        access("addInt", RIVALS, true, false),
+        access("addLong", RIVALS, true, false),
+        access("compareAndSetInt", without(JNI, OLDER), true, false),
+        access("compareAndSetLong", without(JNI, OLDER), true, false),
+        access("addByte", without(JNI, OLDER), true, false),
+        access("addShort", without(JNI, OLDER), true, false),
+        access("addUnalignedInt", without(JNI, OLDER), true, false),
+        access("addUnalignedLong", List.of(JNI), false, false),
+        access("read64B", without(JNI, OLDER), true, false),
+        access("write64B", without(JNI, OLDER), true, false),
+        access("read4KiB", without(JNI, OLDER), true, false),
+        access("write4KiB", without(JNI, OLDER), true, false),
+        structure("atomicNumber"),
+        structure("lockAndUnlock"),
+        structure("ring64B"),
+        structure("spin"));
+
+    final String benchmark;
+    final String name;
+    final List<String> rivals;
+    /** Ours may take so many times what the JIT compiler's own takes; infinity when there is no such goal. */
+    final double atMost;
+    /** A call by JNI must take at least so many times what ours takes; 0 when there is no such goal. */
+    final double fasterThanCalls;
+
+    private Row(
+        final Class<?> benchmark,
+        final String name,
+        final List<String> rivals,
+        final double atMost,
+        final double fasterThanCalls) {
+        this.benchmark = benchmark.getSimpleName() + "\\." + name;
+        this.name = name;
+        this.rivals = rivals;
+        this.atMost = atMost;
+        this.fasterThanCalls = fasterThanCalls;
+    }
+
+    private static Row access(
+        final String name, final List<String> rivals, final boolean likeOwn, final boolean fasterThanCalls) {
+        return new Row(AccessBenchmark.class, name, rivals, likeOwn ? 1.05 : Double.POSITIVE_INFINITY,
+            fasterThanCalls ? 10 : 0);
+    }
+
+    private static Row structure(final String name) {
+        return new Row(StructureBenchmark.class, name, List.of(JDK), Double.POSITIVE_INFINITY, 0);
+    }
+
+    private static List<String> without(final String... names) {
+        return RIVALS.stream().filter(rival -> !List.of(names).contains(rival)).collect(Collectors.toList());
+    }
+
+    /** Whether a goal depends on this rival. */
+    boolean decides(final String rival) {
+        return rival.equals(OWN) ? atMost < Double.POSITIVE_INFINITY
+            : (rival.equals(JNI) || rival.equals(OLDER)) && fasterThanCalls > 0;
+    }
+}

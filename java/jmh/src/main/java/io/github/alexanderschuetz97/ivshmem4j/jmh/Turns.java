@@ -1,0 +1,85 @@
+package io.github.alexanderschuetz97.ivshmem4j.jmh;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.DoubleSummaryStatistics;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.openjdk.jmh.results.RunResult;
+import org.openjdk.jmh.runner.Runner;
+import org.openjdk.jmh.runner.RunnerException;
+import org.openjdk.jmh.runner.options.OptionsBuilder;
+import org.openjdk.jmh.runner.options.TimeValue;
+import org.openjdk.jmh.runner.options.VerboseMode;
+
+/**
+ * Runs of one row in turns, each in a JVM of its own; of each means the best iteration counts, as what disturbs a run only
+ * ever makes it slower. Iterations are short, so that some of them meet no disturbance at all.
+ */
+final class Turns {
+
+    static final String OURS = "ours";
+
+    private final Row row;
+    private final Map<String, Double> best = new LinkedHashMap<>();
+    private boolean backwards;
+
+    Turns(final Row row) {
+        this.row = row;
+    }
+
+    /** One more run of each; every other time in the reverse order. */
+    void run(final List<String> means) throws RunnerException {
+        final List<String> order = new ArrayList<>(means);
+        if (backwards) {
+            Collections.reverse(order);
+        }
+        backwards = !backwards;
+        for (final String one : order) {
+            best.merge(one, nanos(one), Math::min);
+        }
+    }
+
+    /** Nanoseconds of an operation; NaN for what was not run. */
+    double best(final String means) {
+        return best.getOrDefault(means, Double.NaN);
+    }
+
+    private double nanos(final String means) throws RunnerException {
+        final OptionsBuilder options = new OptionsBuilder();
+        options.include(row.benchmark + (means.equals(OURS) ? "_ours$" : "_rival$"))
+            .forks(1)
+            .warmupIterations(4).warmupTime(TimeValue.milliseconds(100))
+            .measurementIterations(40).measurementTime(TimeValue.milliseconds(10))
+            .verbosity(VerboseMode.SILENT)
+            .shouldFailOnError(true)
+            .jvmArgsAppend(jvmArguments());
+        if (!means.equals(Row.JDK)) {
+            options.param("means", means);
+        }
+        final DoubleSummaryStatistics scores = new DoubleSummaryStatistics();
+        for (final RunResult result : new Runner(options.build()).run()) {
+            result.getBenchmarkResults().forEach(fork -> fork.getIterationResults()
+                .forEach(iteration -> scores.accept(iteration.getPrimaryResult().getScore())));
+        }
+        if (scores.getCount() == 0) {
+            throw new IllegalStateException("no result of " + row.name + " by " + means);
+        }
+        return scores.getMin();
+    }
+
+    private static String[] jvmArguments() {
+        final List<String> arguments = new ArrayList<>();
+        // Compiled in the thread that needs it, so that warming up ends at the same point on a loaded machine as well.
+        arguments.add("-Xbatch");
+        if (Runtime.version().feature() >= 22) {
+            arguments.add("--enable-native-access=ALL-UNNAMED");
+        }
+        if (Runtime.version().feature() >= 23) {
+            // JMH and one of the rivals use it, and so would print a warning for each run.
+            arguments.add("--sun-misc-unsafe-memory-access=allow");
+        }
+        return arguments.toArray(new String[0]);
+    }
+}
