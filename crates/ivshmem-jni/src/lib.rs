@@ -15,6 +15,7 @@ mod pci;
 mod peer_news;
 #[cfg_attr(not(target_os = "linux"), path = "no_server.rs")]
 mod server;
+mod windows;
 
 use ivshmem::ErrorKind;
 use jni::objects::{JByteBuffer, JClass, JObjectArray, JString};
@@ -46,9 +47,13 @@ fn abi<'local>(_: &mut Env<'local>, _: JClass<'local>) -> Result<jint, BridgeErr
 }
 
 fn register<'local>(env: &mut Env<'local>, class: JClass<'local>) -> Result<(), BridgeError> {
-    for methods in
-        memory::METHODS.iter().chain([&device::METHODS, &pci::METHODS, &server::METHODS, &FOR_TESTS])
-    {
+    for methods in memory::METHODS.iter().chain([
+        &device::METHODS,
+        &pci::METHODS,
+        &windows::METHODS,
+        &server::METHODS,
+        &FOR_TESTS,
+    ]) {
         // SAFETY: native_method! makes each entry of a function with the signature it states, and all are static.
         unsafe { env.register_native_methods(&class, methods) }?;
     }

@@ -17,6 +17,14 @@ fn pci_devices<'local>(
     _: JClass<'local>,
 ) -> Result<JObjectArray<'local, JString<'local>>, BridgeError> {
     let facts: Vec<_> = devices()?.iter().flat_map(facts).collect();
+    strings(env, &facts)
+}
+
+/// Java's array of these; null stands for none.
+pub(crate) fn strings<'local>(
+    env: &mut Env<'local>,
+    facts: &[Option<String>],
+) -> Result<JObjectArray<'local, JString<'local>>, BridgeError> {
     let array = JObjectArray::<JString>::new(env, facts.len(), JString::null())?;
     for (index, fact) in facts.iter().enumerate() {
         if let Some(fact) = fact {

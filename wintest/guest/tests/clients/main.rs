@@ -7,6 +7,8 @@ mod command;
 mod conformance;
 mod devices;
 mod ends;
+mod java;
+mod jvm;
 mod leaks;
 mod program;
 mod talk;

@@ -68,6 +68,12 @@ impl Program {
         self.line().unwrap_or_else(|| panic!("the program ended at {line:?}"))
     }
 
+    /// The same; `None` when it ended before it answered.
+    pub(crate) fn try_ask(&mut self, line: &str) -> Option<String> {
+        writeln!(self.input.as_mut().unwrap(), "{line}").ok()?;
+        self.line()
+    }
+
     /// As a crash: without a word to anybody.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

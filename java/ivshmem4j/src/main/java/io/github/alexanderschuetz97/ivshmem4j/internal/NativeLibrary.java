@@ -83,6 +83,9 @@ public final class NativeLibrary {
      */
     public static native String[] pciDevices();
 
+    /** The devices of a Windows guest, two strings for each: the path of the interface, and the size. */
+    public static native String[] windowsDevices();
+
     /** A handle for the device's memory, to be freed for itself. */
     public static native long deviceMemory(long device);
 

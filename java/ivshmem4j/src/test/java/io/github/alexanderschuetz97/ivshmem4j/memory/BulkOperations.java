@@ -100,6 +100,9 @@ final class BulkOperations {
         }, (m, o) -> Operation.bytes(m, o, Operation.BULK));
         Operation.put(all, "slice that is written", Operation.BULK,
             (m, o) -> m.slice(o, Operation.BULK).write(0, sample), (m, o) -> Operation.put(m, o, sample));
+        if (!Region.HAS_VIEWS) {
+            return;
+        }
         Operation.read(all, "asByteBuffer that is read", Operation.BULK,
             (m, o) -> content(m.asByteBuffer(o, Operation.BULK)), (m, o) -> Operation.bytes(m, o, Operation.BULK));
         Operation.read(all, "asByteBuffer in native order", 8, (m, o) -> m.asByteBuffer(o, 8).getLong(0),

@@ -15,14 +15,53 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 
 /** Closing, during accesses and by the garbage collector. */
 @Timeout(120)
 class ClosingTest {
 
     private static final int SIZE = 4096;
+
+    /** A program that closes and opens again and again, whatever the other threads are doing. */
+    @Test
+    @Tag("long")
+    @Timeout(600)
+    void aThousandClosesUnderTheAccessesOfEightThreads() throws Exception {
+        final List<Operation> operations = Operation.all();
+        final AtomicReference<NativeMemory> current = new AtomicReference<>();
+        final AtomicBoolean over = new AtomicBoolean();
+        try (Region region = new Region(SIZE)) {
+            final List<FutureTask<Void>> tasks = new ArrayList<>();
+            current.set(region.again().getMemory());
+            for (int thread = 0; thread < 8; thread++) {
+                final Random random = new Random(thread);
+                final FutureTask<Void> task = new FutureTask<>(() -> {
+                    while (!over.get()) {
+                        hammer(current.get(), operations, random);
+                    }
+                    return null;
+                });
+                tasks.add(task);
+                new Thread(task).start();
+            }
+            for (int round = 0; round < 1000; round++) {
+                final NativeMemory next = region.again().getMemory();
+                current.getAndSet(next).close();
+            }
+            over.set(true);
+            current.get().close();
+            for (final FutureTask<Void> task : tasks) {
+                task.get();
+            }
+        }
+    }
 
     @Test
     void closingTheMemoryClosesTheDeviceAndTheOtherWayRound() {
@@ -77,6 +116,7 @@ class ClosingTest {
     }
 
     @Test
+    @EnabledOnOs(value = OS.LINUX, disabledReason = "there is no list of a process's mappings")
     void memoryThatIsForgottenOpenOrClosedLeavesNoMapping() throws Exception {
         final Path file = Files.createTempFile(Paths.get("/dev/shm"), "ivshmem4j-forgotten", null);
         try {

@@ -1,21 +1,52 @@
 package io.github.alexanderschuetz97.ivshmem4j.memory;
 
+import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
+import io.github.alexanderschuetz97.ivshmem4j.internal.memory.Memories;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
+import org.opentest4j.TestAbortedException;
 
-/** A shared file and the memory that maps it; both gone with {@link #close()}. */
-final class Region implements AutoCloseable {
+/**
+ * Memory of any size for a test, all zeroes, gone with {@link #close()}.
+ *
+ * <p>It is a file; or, where the system property {@value #PROPERTY} names a device as {@link Ivshmem#open(String)} does,
+ * for example {@code windows:0}, the first bytes of that device's memory.
+ */
+public final class Region implements AutoCloseable {
 
+    /** The system property that names a device. */
+    public static final String PROPERTY = "ivshmem4j.test.region";
+
+    /** Whether there are views: not of memory that is released when it is closed, before Java 22. */
+    static final boolean HAS_VIEWS = !"guarded".equals(System.getProperty("ivshmem4j.memory"))
+        && (!System.getProperty("os.name").startsWith("Windows")
+            || !System.getProperty("java.specification.version").matches("1\\.8|[0-9]|1[0-9]|2[01]"));
+
+    private static final String DEVICE = System.getProperty(PROPERTY);
+    /** What a device's driver needs to notice that it was closed, which Wine tells it some time later; against hanging. */
+    private static final long PATIENCE_NANOS = 60_000_000_000L;
+
+    /** Null for a device. */
     final Path file;
     final NativeMemory memory;
+    private final int size;
 
     Region(final int size) {
+        this.size = size;
+        if (DEVICE != null) {
+            file = null;
+            memory = part(size);
+            memory.write(0, new byte[size]);
+            return;
+        }
         try {
             final Path shm = Paths.get("/dev/shm");
             file = Files.isDirectory(shm)
@@ -36,12 +67,74 @@ final class Region implements AutoCloseable {
         }
     }
 
-    /** The same file, mapped once more. */
+    /** The first bytes of the device, as if it had no more. */
+    private static NativeMemory part(final int size) {
+        final long device = openDevice();
+        final long mapping = NativeLibrary.deviceMemory(device);
+        if (NativeLibrary.memorySize(mapping) < size) {
+            throw new IllegalStateException(DEVICE + " has " + NativeLibrary.memorySize(mapping) + " bytes of memory,"
+                + " and this test needs " + size);
+        }
+        return Memories.of(
+            mapping,
+            NativeLibrary.memoryAddress(mapping),
+            size,
+            NativeLibrary.memoryIsWriteable(mapping),
+            CacheMode.values()[NativeLibrary.memoryCacheMode(mapping)],
+            () -> {
+                NativeLibrary.deviceClose(device);
+                NativeLibrary.deviceFree(device);
+            });
+    }
+
+    /** A handle of the device, which may have been closed just now. */
+    public static long openDevice() {
+        NativeLibrary.load();
+        final long begin = System.nanoTime();
+        while (true) {
+            try {
+                return NativeLibrary.open(DEVICE);
+            } catch (final IvshmemException e) {
+                if (e.getCode() != IvshmemException.Code.BUSY || System.nanoTime() - begin > PATIENCE_NANOS) {
+                    throw e;
+                }
+                Thread.yield();
+            }
+        }
+    }
+
+    /** Whether this is a device's memory. */
+    public static boolean isDevice() {
+        return DEVICE != null;
+    }
+
+    /** The same bytes, mapped once more; of a device all of them. Skips the test where the driver forbids it. */
     IvshmemMemory again() {
-        return Ivshmem.plain(file.toString());
+        if (DEVICE == null) {
+            return Ivshmem.plain(file.toString());
+        }
+        try {
+            return Ivshmem.open(DEVICE);
+        } catch (final IvshmemException e) {
+            if (e.getCode() == IvshmemException.Code.BUSY && memory.isValid()) {
+                throw new TestAbortedException("this driver maps a device once only", e);
+            }
+            throw e;
+        }
     }
 
     byte[] content() {
+        if (DEVICE != null) {
+            final byte[] content = new byte[size];
+            if (memory.isValid()) {
+                memory.read(0, content);
+            } else {
+                final NativeMemory other = part(size);
+                other.read(0, content);
+                other.close();
+            }
+            return content;
+        }
         try {
             return Files.readAllBytes(file);
         } catch (final IOException e) {
@@ -50,6 +143,10 @@ final class Region implements AutoCloseable {
     }
 
     void fill(final byte[] content) {
+        if (DEVICE != null) {
+            memory.write(0, content);
+            return;
+        }
         try {
             Files.write(file, content, java.nio.file.StandardOpenOption.WRITE);
         } catch (final IOException e) {
@@ -64,6 +161,9 @@ final class Region implements AutoCloseable {
     }
 
     private void delete() {
+        if (file == null) {
+            return;
+        }
         try {
             Files.deleteIfExists(file);
         } catch (final IOException e) {

@@ -23,6 +23,8 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -113,6 +115,7 @@ class RejectionTest {
 
     @ParameterizedTest
     @MethodSource("writers")
+    @EnabledOnOs(value = OS.LINUX, disabledReason = "all memory can be written")
     void readOnlyMemoryRefusesToBeWritten(final Method method) throws Exception {
         try (Region region = new Region(SIZE)) {
             final NativeMemory memory = Ivshmem.open("plain:" + region.file + "?readonly").getMemory();
@@ -133,8 +136,9 @@ class RejectionTest {
 
     @ParameterizedTest
     @MethodSource("withOffset")
+    @EnabledOnOs(value = OS.LINUX, disabledReason = "all memory can be written")
     void readOnlyMemoryCanBeRead(final Method method) throws Exception {
-        if (writers().contains(method)) {
+        if (writers().contains(method) || !Region.HAS_VIEWS && method.getName().matches("asByteBuffer|view")) {
             return;
         }
         try (Region region = new Region(SIZE)) {
@@ -177,7 +181,12 @@ class RejectionTest {
             memory.zero(SIZE - 1, 0);
             memory.copyTo(SIZE - 1, memory, SIZE - 1, 0);
             assertEquals(0, memory.slice(SIZE - 1, 0).size());
-            assertEquals(0, memory.asByteBuffer(SIZE - 1, 0).capacity());
+            if (Region.HAS_VIEWS) {
+                assertEquals(0, memory.asByteBuffer(SIZE - 1, 0).capacity());
+            } else {
+                assertThrows(UnsupportedOperationException.class, () -> memory.asByteBuffer(SIZE - 1, 0));
+                assertThrows(UnsupportedOperationException.class, () -> memory.view(0, 1, ByteBuffer.class));
+            }
             assertEquals(-1, memory.indexOf(SIZE - 1, 0, (byte) 0));
             assertThrows(IllegalArgumentException.class, () -> memory.set(SIZE, (byte) 1, 0));
             assertThrows(IllegalArgumentException.class, () -> memory.write(SIZE, new byte[0]));

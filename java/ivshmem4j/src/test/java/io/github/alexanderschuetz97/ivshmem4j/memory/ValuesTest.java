@@ -9,6 +9,7 @@ import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import java.lang.reflect.Method;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
@@ -75,6 +76,9 @@ class ValuesTest {
         }
         missing.removeAll(tested);
         missing.remove("isValid");
+        if (!Region.HAS_VIEWS) {
+            missing.removeAll(Arrays.asList("asByteBuffer", "view"));
+        }
         assertTrue(missing.isEmpty(), () -> "no operation tests " + missing);
     }
 
@@ -83,7 +87,8 @@ class ValuesTest {
         final String forced = System.getProperty("ivshmem4j.memory");
         try (Region region = new Region(SIZE)) {
             final String name = region.memory.getClass().getSimpleName();
-            assertTrue(forced == null || name.equalsIgnoreCase(forced + "memory"), name);
+            final boolean guarded = "unsafe".equals(forced) && System.getProperty("os.name").startsWith("Windows");
+            assertTrue(forced == null || name.equalsIgnoreCase((guarded ? "guarded" : forced) + "memory"), name);
         }
     }
 
@@ -136,7 +141,7 @@ class ValuesTest {
             final NativeMemory other = region.again().getMemory();
             region.memory.write(3, 0x1234_5678_9abc_def0L);
             assertEquals(0x1234_5678_9abc_def0L, other.readLong(3));
-            assertEquals(SIZE, other.size());
+            assertTrue(other.size() >= SIZE);
             other.close();
             assertEquals(0x1234_5678_9abc_def0L, region.memory.readLong(3));
         }

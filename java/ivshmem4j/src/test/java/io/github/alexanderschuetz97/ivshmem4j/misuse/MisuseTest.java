@@ -30,10 +30,13 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Whatever a program does, in whatever order, from however many threads: the JVM lives and nothing is left behind. */
 @Tag("long")
+@EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class MisuseTest {
 
     private static final int THREADS = 8;

@@ -6,13 +6,16 @@ import io.github.alexanderschuetz97.ivshmem4j.api.LinuxIvshmemPCIDevice;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
 import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileInputStream;
+import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
 
 /**
  * Does what it is told, a line at a time, and answers each with a line: a result, or "failed" and the exception.
- * vmtest/tests/java.rs runs one in each guest and on the host and compares what they say.
+ * vmtest/tests/java.rs runs one in each guest and on the host and compares what they say, wintest/guest one on Windows.
  */
 public final class Peer {
 
@@ -29,7 +32,9 @@ public final class Peer {
      */
     public static void main(final String[] arguments) throws Exception {
         final Peer peer = new Peer();
-        final BufferedReader input = new BufferedReader(new InputStreamReader(System.in));
+        // Not System.in, which asks how much there is: Wine does not know that of a pipe.
+        final InputStream in = new FileInputStream(FileDescriptor.in);
+        final BufferedReader input = new BufferedReader(new InputStreamReader(in));
         for (String line = input.readLine(); line != null; line = input.readLine()) {
             String answer;
             try {
@@ -45,6 +50,11 @@ public final class Peer {
         switch (words[0]) {
             case "list":
                 return list();
+            case "windows":
+                return Ivshmem.windowsListPCI().toString();
+            case "open-windows":
+                device = Ivshmem.windowsPCI(Ivshmem.windowsListPCI().iterator().next());
+                return facts();
             case "open":
                 device = Ivshmem.open(words[1]);
                 return facts();

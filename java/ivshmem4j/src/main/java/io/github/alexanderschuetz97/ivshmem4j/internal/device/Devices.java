@@ -5,6 +5,7 @@ import io.github.alexanderschuetz97.ivshmem4j.api.LinuxIvshmemPCIDevice;
 import io.github.alexanderschuetz97.ivshmem4j.api.WindowsIvshmemPCIDevice;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import java.lang.Thread.UncaughtExceptionHandler;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
@@ -61,18 +62,19 @@ public final class Devices {
 
     /** Lists the devices of a Windows guest. */
     public static Collection<WindowsIvshmemPCIDevice> windowsListPCI() {
-        throw notWindows();
+        NativeLibrary.load();
+        final String[] facts = NativeLibrary.windowsDevices();
+        final List<WindowsIvshmemPCIDevice> devices = new ArrayList<>();
+        for (int at = 0; at < facts.length; at += 2) {
+            devices.add(new WindowsIvshmemPCIDevice(facts[at], Long.parseLong(facts[at + 1])));
+        }
+        return devices;
     }
 
     /** Opens a device of a Windows guest. */
     public static IvshmemMemory windowsPCI(
         final WindowsIvshmemPCIDevice device, final Executor executor, final UncaughtExceptionHandler handler) {
         Objects.requireNonNull(device, "device");
-        throw notWindows();
-    }
-
-    private static UnsupportedOperationException notWindows() {
-        return new UnsupportedOperationException("devices of the Windows driver exist in Windows guests only; this is "
-            + System.getProperty("os.name"));
+        return open("windows:" + device.getName(), executor, handler);
     }
 }

@@ -3,11 +3,15 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.load;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException.Code;
 import java.io.IOException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.MessageDigest;
@@ -16,20 +20,29 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.ThreadLocalRandom;
 
 /**
  * Brings the library of the jar into a file and loads that.
  *
  * <p>The file lies in the user's cache, in a folder that only the user can enter, and its name is the SHA-256 of what is
  * in the jar. It is used again next time, after its content was compared with the jar's: a file that was tampered with is
- * replaced. Where the cache cannot be used, a new temporary folder is, which is gone as soon as the library is loaded.
+ * replaced. Where the cache cannot be used, a new temporary folder is, which is gone as soon as the library is loaded; on
+ * Windows, where a loaded file cannot be removed, the next such load removes it.
  *
  * <p>A JVM binds a file to one class loader. The second class loader of a process gets a copy with a number in its name.
+ * So does, on Windows, who finds a file that is not right and that another process has loaded: it cannot be replaced.
  */
 final class Extraction {
 
     /** More class loaders than this with the same library at the same time are a leak. */
     private static final int MAX_COPIES = 1000;
+    private static final FileAttribute<Set<PosixFilePermission>> OWNER_ONLY =
+        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
+    /** How the names of temporary folders begin. */
+    private static final String TEMPORARY = "ivshmem4j-";
+    /** Whoever made a temporary folder has loaded its library by then. */
+    private static final long LEFTOVER_MILLIS = 3_600_000;
 
     private final Platform platform;
     private final byte[] content;
@@ -54,7 +67,7 @@ final class Extraction {
             failures.add(System.getProperty("java.io.tmpdir") + ": " + explain(e));
         }
         throw new IvshmemException(Code.PERMISSION_DENIED, "cannot unpack and load the native library of the jar: "
-            + String.join("; ", failures) + ". Let XDG_CACHE_HOME or -Djava.io.tmpdir name a folder where this user may"
+            + String.join("; ", failures) + ". Let " + cacheVariable() + " or -Djava.io.tmpdir name a folder where this user may"
             + " write and execute files, or unpack " + platform.resource() + " from the jar and name it with -D"
             + Loader.PATH_PROPERTY);
     }
@@ -63,8 +76,8 @@ final class Extraction {
         makePrivate(folder);
         for (int copy = 0; copy < MAX_COPIES; copy++) {
             final Path file = folder.resolve(name(copy));
-            if (!isIntact(file, folder)) {
-                write(file);
+            if (!isIntact(file, folder) && !write(file, folder)) {
+                continue;
             }
             try {
                 Loader.link(file);
@@ -75,40 +88,64 @@ final class Extraction {
                 }
             }
         }
-        throw new IOException(MAX_COPIES + " class loaders of this process have loaded the library already");
+        throw new IOException(MAX_COPIES + " copies of the library are in use already");
     }
 
     private Path loadFromTemporary() throws IOException {
-        final Path folder = Files.createTempDirectory("ivshmem4j-");
+        if (platform.isWindows()) {
+            removeLeftovers();
+        }
+        final Path folder = Files.createTempDirectory(TEMPORARY);
         final Path file = folder.resolve(platform.fileName());
         try {
             Files.write(file, content);
             Loader.link(file);
             return file;
         } finally {
-            // Windows keeps a loaded file until the process ends.
-            file.toFile().deleteOnExit();
-            folder.toFile().deleteOnExit();
-            if (file.toFile().delete()) {
+            if (file.toFile().delete() || !Files.exists(file)) {
                 Files.deleteIfExists(folder);
+            }
+        }
+    }
+
+    /** What earlier processes could not remove; a file that one of them still runs by cannot be removed now, either. */
+    private void removeLeftovers() throws IOException {
+        final long newest = System.currentTimeMillis() - LEFTOVER_MILLIS;
+        try (DirectoryStream<Path> folders =
+            Files.newDirectoryStream(Paths.get(System.getProperty("java.io.tmpdir")), TEMPORARY + "*")) {
+            for (final Path folder : folders) {
+                // A younger one may be about to be loaded.
+                if (Files.getLastModifiedTime(folder).toMillis() < newest) {
+                    folder.resolve(platform.fileName()).toFile().delete();
+                    folder.toFile().delete();
+                }
             }
         }
     }
 
     private Path cache() {
         final String home = System.getProperty("user.home");
-        final String cache = System.getenv(platform.isWindows() ? "LOCALAPPDATA" : "XDG_CACHE_HOME");
+        final String cache = System.getenv(cacheVariable());
         if (cache != null && Paths.get(cache).isAbsolute()) {
             return Paths.get(cache, "ivshmem4j");
         }
         return Paths.get(home, platform.isWindows() ? "AppData\\Local" : ".cache", "ivshmem4j");
     }
 
+    private String cacheVariable() {
+        return platform.isWindows() ? "LOCALAPPDATA" : "XDG_CACHE_HOME";
+    }
+
     /** Creates the folder, or makes sure that nobody else can have put anything into the one that exists. */
     private void makePrivate(final Path folder) throws IOException {
         if (platform.isWindows()) {
-            // The folder for local application data is private by its access list.
+            // It inherits the access list of the folder for local application data, which is the user's alone.
             Files.createDirectories(folder);
+            final String stranger = AccessList.stranger(folder, folder.getParent());
+            if (stranger != null) {
+                throw new IOException(stranger + " may write to it and not to the folder it is in, so others may have"
+                    + " changed the library in it; remove it");
+            }
             return;
         }
         if (!Files.exists(folder, LinkOption.NOFOLLOW_LINKS)) {
@@ -120,7 +157,7 @@ final class Extraction {
             throw new IOException("it is not a folder for this user alone (rwx------) but " + mode
                 + ", so others may have changed the library in it; remove it");
         }
-        final Path probe = Files.createTempFile(folder, ".owner", null);
+        final Path probe = newFile(folder);
         try {
             if (!uid(folder).equals(uid(probe))) {
                 throw new IOException("it belongs to user " + uid(folder) + " and not to this one; remove it");
@@ -135,7 +172,11 @@ final class Extraction {
         if (!Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
             return false;
         }
-        if (!platform.isWindows()) {
+        if (platform.isWindows()) {
+            if (AccessList.stranger(file, folder) != null) {
+                return false;
+            }
+        } else {
             final Set<PosixFilePermission> mode = Files.getPosixFilePermissions(file);
             if (mode.contains(PosixFilePermission.GROUP_WRITE) || mode.contains(PosixFilePermission.OTHERS_WRITE)
                 || !uid(file).equals(uid(folder))) {
@@ -145,14 +186,41 @@ final class Extraction {
         return Files.size(file) == content.length && Arrays.equals(Files.readAllBytes(file), content);
     }
 
-    /** Puts the file there at once and whole: other processes may do the same, or load it, at this moment. */
-    private void write(final Path file) throws IOException {
-        final Path part = Files.createTempFile(file.getParent(), ".part", null);
+    /**
+     * Puts the file there at once and whole: other processes may do the same, or load it, at this moment.
+     *
+     * @return false if the file is not right and in use, as only Windows cares
+     */
+    private boolean write(final Path file, final Path folder) throws IOException {
+        final Path part = newFile(folder);
         try {
             Files.write(part, content);
             Files.move(part, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            return true;
+        } catch (final FileSystemException e) {
+            if (!platform.isWindows() || !Files.exists(file)) {
+                throw e;
+            }
+            // Somebody may have been quicker with the same.
+            return isIntact(file, folder);
         } finally {
             Files.deleteIfExists(part);
+        }
+    }
+
+    /**
+     * A file that is empty and this user's alone.
+     *
+     * <p>Its folder is private, so its name need be no secret: the generator of such names takes its time to get ready.
+     */
+    private Path newFile(final Path folder) throws IOException {
+        while (true) {
+            final Path file = folder.resolve(".part" + Long.toHexString(ThreadLocalRandom.current().nextLong()));
+            try {
+                return platform.isWindows() ? Files.createFile(file) : Files.createFile(file, OWNER_ONLY);
+            } catch (final FileAlreadyExistsException e) {
+                // The next one will be another.
+            }
         }
     }
 
@@ -184,8 +252,11 @@ final class Extraction {
         return String.valueOf(e.getMessage()).contains("already loaded in another classloader");
     }
 
-    private static String explain(final Throwable e) {
+    private String explain(final Throwable e) {
         final String text = String.valueOf(e.getMessage());
+        if (platform.isWindows() && e instanceof UnsatisfiedLinkError) {
+            return "Windows does not load the library from there, perhaps by a policy such as AppLocker's (" + text + ")";
+        }
         if (text.contains("failed to map segment")) {
             return "files in it may not be executed, its file system is mounted noexec or a security policy forbids it ("
                 + text + ")";

@@ -43,9 +43,10 @@ public final class Loader {
             return loadFile(Paths.get(named), "the system property " + PATH_PROPERTY + " names it");
         }
         for (final String folder : System.getProperty("java.library.path", "").split(File.pathSeparator)) {
-            final Path file = Paths.get(folder, platform.fileName());
-            if (!folder.isEmpty() && Files.exists(file)) {
-                return loadFile(file, "the system property java.library.path leads to it");
+            // Windows puts PATH into this, where quotes may be: they are no part of a path, and File bears them.
+            final File file = new File(folder, platform.fileName());
+            if (!folder.isEmpty() && file.exists()) {
+                return loadFile(file.toPath(), "the system property java.library.path leads to it");
             }
         }
         return new Extraction(platform, content(platform)).load();

@@ -92,26 +92,26 @@ abstract class AtomicMemory extends BulkMemory {
 
     /** An ordered read at any place. */
     final short unalignedShort(final long off) {
-        readable(off, 2);
         final long word = wordOf(off, 2);
         if (word < 0) {
             return getAndAdd(off, (short) 0);
         }
+        reading(off, 2);
         final short value = (short) (loadWord(word) >>> shiftOf(off));
-        keep(this);
+        done();
         fence();
         return value;
     }
 
     /** An ordered read at any place. */
     final int unalignedInt(final long off) {
-        readable(off, 4);
         final long word = wordOf(off, 4);
         if (word < 0) {
             return unalignedGetAndAdd(off, 0);
         }
+        reading(off, 4);
         final int value = (int) (loadWord(word) >>> shiftOf(off));
-        keep(this);
+        done();
         fence();
         return value;
     }
@@ -147,121 +147,145 @@ abstract class AtomicMemory extends BulkMemory {
 
     @Override
     public final byte getAndAdd(final long off, final byte delta) {
-        writable(off, 1);
-        final long word = wordOf(off, 1);
-        final byte before = word < 0
-            ? NativeLibrary.getAndAdd(mapping.handle, start + off, delta)
-            : (byte) addInWord(word, shiftOf(off), 0xff, delta);
-        keep(this);
-        return before;
+        writing(off, 1);
+        try {
+            final long word = wordOf(off, 1);
+            return word < 0
+                ? NativeLibrary.getAndAdd(mapping.handle, start + off, delta)
+                : (byte) addInWord(word, shiftOf(off), 0xff, delta);
+        } finally {
+            done();
+        }
     }
 
     @Override
     public final byte getAndSet(final long off, final byte value) {
-        writable(off, 1);
-        final long word = wordOf(off, 1);
-        final byte before = word < 0
-            ? NativeLibrary.getAndSet(mapping.handle, start + off, value)
-            : (byte) setInWord(word, shiftOf(off), 0xff, value);
-        keep(this);
-        return before;
+        writing(off, 1);
+        try {
+            final long word = wordOf(off, 1);
+            return word < 0
+                ? NativeLibrary.getAndSet(mapping.handle, start + off, value)
+                : (byte) setInWord(word, shiftOf(off), 0xff, value);
+        } finally {
+            done();
+        }
     }
 
     @Override
     public final boolean compareAndSet(final long off, final byte expect, final byte update) {
-        writable(off, 1);
-        final long word = wordOf(off, 1);
-        final boolean set = word < 0
-            ? NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update)
-            : compareAndSetInWord(word, shiftOf(off), 0xff, expect, update);
-        keep(this);
-        return set;
+        writing(off, 1);
+        try {
+            final long word = wordOf(off, 1);
+            return word < 0
+                ? NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update)
+                : compareAndSetInWord(word, shiftOf(off), 0xff, expect, update);
+        } finally {
+            done();
+        }
     }
 
     @Override
     public final short getAndAdd(final long off, final short delta) {
-        writable(off, 2);
-        final long word = wordOf(off, 2);
-        final short before = word < 0
-            ? NativeLibrary.getAndAdd(mapping.handle, start + off, delta)
-            : (short) addInWord(word, shiftOf(off), 0xffff, delta);
-        keep(this);
-        return before;
+        writing(off, 2);
+        try {
+            final long word = wordOf(off, 2);
+            return word < 0
+                ? NativeLibrary.getAndAdd(mapping.handle, start + off, delta)
+                : (short) addInWord(word, shiftOf(off), 0xffff, delta);
+        } finally {
+            done();
+        }
     }
 
     @Override
     public final short getAndSet(final long off, final short value) {
-        writable(off, 2);
-        final long word = wordOf(off, 2);
-        final short before = word < 0
-            ? NativeLibrary.getAndSet(mapping.handle, start + off, value)
-            : (short) setInWord(word, shiftOf(off), 0xffff, value);
-        keep(this);
-        return before;
+        writing(off, 2);
+        try {
+            final long word = wordOf(off, 2);
+            return word < 0
+                ? NativeLibrary.getAndSet(mapping.handle, start + off, value)
+                : (short) setInWord(word, shiftOf(off), 0xffff, value);
+        } finally {
+            done();
+        }
     }
 
     @Override
     public final boolean compareAndSet(final long off, final short expect, final short update) {
-        writable(off, 2);
-        final long word = wordOf(off, 2);
-        final boolean set = word < 0
-            ? NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update)
-            : compareAndSetInWord(word, shiftOf(off), 0xffff, expect, update);
-        keep(this);
-        return set;
+        writing(off, 2);
+        try {
+            final long word = wordOf(off, 2);
+            return word < 0
+                ? NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update)
+                : compareAndSetInWord(word, shiftOf(off), 0xffff, expect, update);
+        } finally {
+            done();
+        }
     }
 
     final int unalignedGetAndAdd(final long off, final int delta) {
-        writable(off, 4);
-        final long word = wordOf(off, 4);
-        final int before = word < 0
-            ? NativeLibrary.getAndAdd(mapping.handle, start + off, delta)
-            : (int) addInWord(word, shiftOf(off), 0xffff_ffffL, delta);
-        keep(this);
-        return before;
+        writing(off, 4);
+        try {
+            final long word = wordOf(off, 4);
+            return word < 0
+                ? NativeLibrary.getAndAdd(mapping.handle, start + off, delta)
+                : (int) addInWord(word, shiftOf(off), 0xffff_ffffL, delta);
+        } finally {
+            done();
+        }
     }
 
     final int unalignedGetAndSet(final long off, final int value) {
-        writable(off, 4);
-        final long word = wordOf(off, 4);
-        final int before = word < 0
-            ? NativeLibrary.getAndSet(mapping.handle, start + off, value)
-            : (int) setInWord(word, shiftOf(off), 0xffff_ffffL, value);
-        keep(this);
-        return before;
+        writing(off, 4);
+        try {
+            final long word = wordOf(off, 4);
+            return word < 0
+                ? NativeLibrary.getAndSet(mapping.handle, start + off, value)
+                : (int) setInWord(word, shiftOf(off), 0xffff_ffffL, value);
+        } finally {
+            done();
+        }
     }
 
     final boolean unalignedCompareAndSet(final long off, final int expect, final int update) {
-        writable(off, 4);
-        final long word = wordOf(off, 4);
-        final boolean set = word < 0
-            ? NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update)
-            : compareAndSetInWord(word, shiftOf(off), 0xffff_ffffL, expect, update);
-        keep(this);
-        return set;
+        writing(off, 4);
+        try {
+            final long word = wordOf(off, 4);
+            return word < 0
+                ? NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update)
+                : compareAndSetInWord(word, shiftOf(off), 0xffff_ffffL, expect, update);
+        } finally {
+            done();
+        }
     }
 
     // No number of 8 bytes that is not aligned is inside an aligned word of 8.
 
     final long unalignedGetAndAdd(final long off, final long delta) {
-        writable(off, 8);
-        final long before = NativeLibrary.getAndAdd(mapping.handle, start + off, delta);
-        keep(this);
-        return before;
+        writing(off, 8);
+        try {
+            return NativeLibrary.getAndAdd(mapping.handle, start + off, delta);
+        } finally {
+            done();
+        }
     }
 
     final long unalignedGetAndSet(final long off, final long value) {
-        writable(off, 8);
-        final long before = NativeLibrary.getAndSet(mapping.handle, start + off, value);
-        keep(this);
-        return before;
+        writing(off, 8);
+        try {
+            return NativeLibrary.getAndSet(mapping.handle, start + off, value);
+        } finally {
+            done();
+        }
     }
 
     final boolean unalignedCompareAndSet(final long off, final long expect, final long update) {
-        writable(off, 8);
-        final boolean set = NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update);
-        keep(this);
-        return set;
+        writing(off, 8);
+        try {
+            return NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update);
+        } finally {
+            done();
+        }
     }
 
     @Override
@@ -269,10 +293,12 @@ abstract class AtomicMemory extends BulkMemory {
         if (data.length != 32) {
             throw new IllegalArgumentException("16 bytes expected and 16 new ones are 32 bytes, not " + data.length);
         }
-        writable(off, 16);
-        final boolean result = NativeLibrary.compareAndSet16(mapping.handle, start + off, data);
-        keep(this);
-        return result;
+        writing(off, 16);
+        try {
+            return NativeLibrary.compareAndSet16(mapping.handle, start + off, data);
+        } finally {
+            done();
+        }
     }
 
     @Override

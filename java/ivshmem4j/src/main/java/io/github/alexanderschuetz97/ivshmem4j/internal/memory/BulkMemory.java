@@ -131,10 +131,17 @@ abstract class BulkMemory extends MappedMemory {
         readable(off, len);
         if (target instanceof MappedMemory) {
             final MappedMemory mapped = (MappedMemory) target;
-            mapped.writable(targetOff, len);
-            copy(off, mapped, targetOff, len);
-            keep(this);
-            keep(mapped);
+            reading(off, len);
+            try {
+                mapped.writing(targetOff, len);
+                try {
+                    copy(off, mapped, targetOff, len);
+                } finally {
+                    mapped.done();
+                }
+            } finally {
+                done();
+            }
             return;
         }
         // Of a program's own class.

@@ -24,7 +24,8 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * <p>A part is an object like the whole, with an address and bounds of its own, so it is as fast. It keeps the whole
  * reachable; the whole knows it by a weak reference, to close it.
  *
- * <p>An access begins with {@link #readable} or {@link #writable} and ends with {@link #keep}.
+ * <p>An access begins with {@link #readable} or {@link #writable} and ends with {@link #keep}. Where an address is used that
+ * closing may take away, it begins with {@link #reading} or {@link #writing} and ends with {@link #done}.
  */
 abstract class MappedMemory implements NativeMemory {
 
@@ -258,6 +259,55 @@ abstract class MappedMemory implements NativeMemory {
         }
         return address + off;
     }
+
+    /** As {@link #readable}, for an access that {@link #done} ends. */
+    final long reading(final long off, final int len) {
+        begin();
+        if (off < 0 || off > readBound - len) {
+            throw notBegun(off, len, false);
+        }
+        return address + off;
+    }
+
+    /** As {@link #writable}, for an access that {@link #done} ends. */
+    final long writing(final long off, final int len) {
+        begin();
+        if (off < 0 || off > writeBound - len) {
+            throw notBegun(off, len, true);
+        }
+        return address + off;
+    }
+
+    /** As {@link #readable}, for an access that {@link #done} ends. */
+    final long reading(final long off, final long len) {
+        begin();
+        final long bound = readBound;
+        if (off < 0 || len < 0 || off >= bound || len > bound - off) {
+            throw notBegun(off, len, false);
+        }
+        return address + off;
+    }
+
+    /** As {@link #writable}, for an access that {@link #done} ends. */
+    final long writing(final long off, final long len) {
+        begin();
+        final long bound = writeBound;
+        if (off < 0 || len < 0 || off >= bound || len > bound - off) {
+            throw notBegun(off, len, true);
+        }
+        return address + off;
+    }
+
+    private RuntimeException notBegun(final long off, final long len, final boolean write) {
+        done();
+        return refused(off, len, write);
+    }
+
+    /** Somebody is about to use an address: until {@link #done} closing leaves it good. Empty, as {@link #fence} is. */
+    void begin() {}
+
+    /** The address is used no more; until here this object is reachable, see {@link #keep}. */
+    void done() {}
 
     static void checkArray(final int length, final int off, final int len) {
         if ((off | len) < 0 || len > length - off) {

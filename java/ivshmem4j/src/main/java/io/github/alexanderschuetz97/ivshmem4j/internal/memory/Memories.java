@@ -6,7 +6,10 @@ import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 /** Makes memory of mappings. This is the form for Java 8 to 21; newer ones have their own. */
 public final class Memories {
 
-    /** The system property that tests force an implementation with: {@code unsafe} or {@code foreign}. */
+    /**
+     * The system property that tests force an implementation with: {@code unsafe}, {@code foreign}, or {@code guarded}
+     * for the one that Windows needs where there is no {@code foreign}.
+     */
     static final String PROPERTY = "ivshmem4j.memory";
 
     private Memories() {}
@@ -38,6 +41,6 @@ public final class Memories {
             throw new UnsupportedOperationException(
                 PROPERTY + " is foreign, and this JVM is older than 22 or the jar was built without JDK 22");
         }
-        return fence == null ? new UnsafeMemory(mapping, onClose) : new UnsafeMemory.Fenced(mapping, fence, onClose);
+        return UnsafeMemory.of(mapping, fence, onClose);
     }
 }

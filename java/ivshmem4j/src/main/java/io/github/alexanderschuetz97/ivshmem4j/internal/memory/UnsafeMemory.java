@@ -12,10 +12,12 @@ import sun.misc.Unsafe;
  *
  * <p>Closing puts zeroed pages in the place of the shared ones and leaves the addresses taken, so an access that has
  * passed its check never faults. The addresses are given back when this object is unreachable, and every access keeps
- * it reachable to its end.
+ * it reachable to its end. Where nothing can take the place of the pages, {@link GuardedMemory} is used.
  */
 class UnsafeMemory extends AtomicMemory {
 
+    /** Where every mapping is the driver's. */
+    private static final boolean WINDOWS = System.getProperty("os.name").startsWith("Windows");
     private static final Unsafe UNSAFE = unsafe();
     private static final long BYTES = Unsafe.ARRAY_BYTE_BASE_OFFSET;
     private static final long CHARS = Unsafe.ARRAY_CHAR_BASE_OFFSET;
@@ -29,14 +31,30 @@ class UnsafeMemory extends AtomicMemory {
     /** Bytes that are set at a time. */
     private static final long PATTERN = 1 << 14;
 
+    /** Gives the addresses back; once, whoever calls it. */
+    final Runnable free;
+
     UnsafeMemory(final Mapping mapping, final Runnable onClose) {
         super(mapping, onClose);
         final long handle = mapping.handle;
-        Cleanup.register(this, () -> NativeLibrary.memoryFree(handle));
+        free = Cleanup.register(this, () -> NativeLibrary.memoryFree(handle));
     }
 
-    private UnsafeMemory(final MappedMemory parent, final long off, final long len) {
+    UnsafeMemory(final UnsafeMemory parent, final long off, final long len) {
         super(parent, off, len);
+        free = parent.free;
+    }
+
+    /**
+     * The class for a mapping.
+     *
+     * @param fence what runs where the ordered accesses need a fence; null where they need none
+     */
+    static UnsafeMemory of(final Mapping mapping, final Runnable fence, final Runnable onClose) {
+        if (WINDOWS || "guarded".equals(System.getProperty(Memories.PROPERTY))) {
+            return new GuardedMemory(mapping, fence, onClose);
+        }
+        return fence == null ? new UnsafeMemory(mapping, onClose) : new Fenced(mapping, fence, onClose);
     }
 
     /** Memory whose ordered accesses need fences beside them. */
@@ -108,28 +126,30 @@ class UnsafeMemory extends AtomicMemory {
 
     /** Writes a part of an array, given by the offset of its first byte in the object and its bytes. */
     private void copyIn(final long off, final Object array, final long from, final long bytes) {
-        final long to = writable(off, bytes);
+        final long to = writing(off, bytes);
         try {
             for (long done = 0; done < bytes; done += STRIDE) {
                 UNSAFE.copyMemory(array, from + done, null, to + done, Math.min(bytes - done, STRIDE));
             }
         } catch (final InternalError e) {
             throw truncated(e);
+        } finally {
+            done();
         }
-        keep(this);
     }
 
     /** Fills a part of an array, given in the same way. */
     private void copyOut(final long off, final Object array, final long to, final long bytes) {
-        final long from = readable(off, bytes);
+        final long from = reading(off, bytes);
         try {
             for (long done = 0; done < bytes; done += STRIDE) {
                 UNSAFE.copyMemory(null, from + done, array, to + done, Math.min(bytes - done, STRIDE));
             }
         } catch (final InternalError e) {
             throw truncated(e);
+        } finally {
+            done();
         }
-        keep(this);
     }
 
     @Override
@@ -267,79 +287,79 @@ class UnsafeMemory extends AtomicMemory {
 
     @Override
     public void write(final long off, final byte value) {
-        UNSAFE.putByte(writable(off, 1), value);
-        keep(this);
+        UNSAFE.putByte(writing(off, 1), value);
+        done();
     }
 
     @Override
     public byte read(final long off) {
-        final byte value = UNSAFE.getByte(readable(off, 1));
-        keep(this);
+        final byte value = UNSAFE.getByte(reading(off, 1));
+        done();
         return value;
     }
 
     @Override
     public void write(final long off, final short value) {
-        UNSAFE.putShort(writable(off, 2), value);
-        keep(this);
+        UNSAFE.putShort(writing(off, 2), value);
+        done();
     }
 
     @Override
     public short readShort(final long off) {
-        final short value = UNSAFE.getShort(readable(off, 2));
-        keep(this);
+        final short value = UNSAFE.getShort(reading(off, 2));
+        done();
         return value;
     }
 
     @Override
     public void write(final long off, final int value) {
-        UNSAFE.putInt(writable(off, 4), value);
-        keep(this);
+        UNSAFE.putInt(writing(off, 4), value);
+        done();
     }
 
     @Override
     public int readInt(final long off) {
-        final int value = UNSAFE.getInt(readable(off, 4));
-        keep(this);
+        final int value = UNSAFE.getInt(reading(off, 4));
+        done();
         return value;
     }
 
     @Override
     public void write(final long off, final long value) {
-        UNSAFE.putLong(writable(off, 8), value);
-        keep(this);
+        UNSAFE.putLong(writing(off, 8), value);
+        done();
     }
 
     @Override
     public long readLong(final long off) {
-        final long value = UNSAFE.getLong(readable(off, 8));
-        keep(this);
+        final long value = UNSAFE.getLong(reading(off, 8));
+        done();
         return value;
     }
 
     @Override
     public void write(final long off, final float value) {
-        UNSAFE.putFloat(writable(off, 4), value);
-        keep(this);
+        UNSAFE.putFloat(writing(off, 4), value);
+        done();
     }
 
     @Override
     public float readFloat(final long off) {
-        final float value = UNSAFE.getFloat(readable(off, 4));
-        keep(this);
+        final float value = UNSAFE.getFloat(reading(off, 4));
+        done();
         return value;
     }
 
     @Override
     public void write(final long off, final double value) {
-        UNSAFE.putDouble(writable(off, 8), value);
-        keep(this);
+        UNSAFE.putDouble(writing(off, 8), value);
+        done();
     }
 
     @Override
     public double readDouble(final long off) {
-        final double value = UNSAFE.getDouble(readable(off, 8));
-        keep(this);
+        final double value = UNSAFE.getDouble(reading(off, 8));
+        done();
         return value;
     }
 
@@ -350,8 +370,8 @@ class UnsafeMemory extends AtomicMemory {
 
     @Override
     public byte readByteVolatile(final long off) {
-        final byte value = UNSAFE.getByteVolatile(null, readable(off, 1));
-        keep(this);
+        final byte value = UNSAFE.getByteVolatile(null, reading(off, 1));
+        done();
         fence();
         return value;
     }
@@ -359,18 +379,18 @@ class UnsafeMemory extends AtomicMemory {
     @Override
     public void writeByteRelease(final long off, final byte value) {
         fence();
-        final long to = writable(off, 1);
+        final long to = writing(off, 1);
         UNSAFE.storeFence();
         UNSAFE.putByte(to, value);
-        keep(this);
+        done();
         fence();
     }
 
     @Override
     public void writeByteVolatile(final long off, final byte value) {
         fence();
-        UNSAFE.putByteVolatile(null, writable(off, 1), value);
-        keep(this);
+        UNSAFE.putByteVolatile(null, writing(off, 1), value);
+        done();
         fence();
     }
 
@@ -384,8 +404,8 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 2)) {
             return unalignedShort(off);
         }
-        final short value = UNSAFE.getShortVolatile(null, readable(off, 2));
-        keep(this);
+        final short value = UNSAFE.getShortVolatile(null, reading(off, 2));
+        done();
         fence();
         return value;
     }
@@ -397,10 +417,10 @@ class UnsafeMemory extends AtomicMemory {
             return;
         }
         fence();
-        final long to = writable(off, 2);
+        final long to = writing(off, 2);
         UNSAFE.storeFence();
         UNSAFE.putShort(to, value);
-        keep(this);
+        done();
         fence();
     }
 
@@ -411,8 +431,8 @@ class UnsafeMemory extends AtomicMemory {
             return;
         }
         fence();
-        UNSAFE.putShortVolatile(null, writable(off, 2), value);
-        keep(this);
+        UNSAFE.putShortVolatile(null, writing(off, 2), value);
+        done();
         fence();
     }
 
@@ -426,8 +446,8 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 4)) {
             return unalignedInt(off);
         }
-        final int value = UNSAFE.getIntVolatile(null, readable(off, 4));
-        keep(this);
+        final int value = UNSAFE.getIntVolatile(null, reading(off, 4));
+        done();
         fence();
         return value;
     }
@@ -439,8 +459,8 @@ class UnsafeMemory extends AtomicMemory {
             return;
         }
         fence();
-        UNSAFE.putOrderedInt(null, writable(off, 4), value);
-        keep(this);
+        UNSAFE.putOrderedInt(null, writing(off, 4), value);
+        done();
         fence();
     }
 
@@ -451,8 +471,8 @@ class UnsafeMemory extends AtomicMemory {
             return;
         }
         fence();
-        UNSAFE.putIntVolatile(null, writable(off, 4), value);
-        keep(this);
+        UNSAFE.putIntVolatile(null, writing(off, 4), value);
+        done();
         fence();
     }
 
@@ -466,8 +486,8 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 8)) {
             return unalignedGetAndAdd(off, 0L);
         }
-        final long value = UNSAFE.getLongVolatile(null, readable(off, 8));
-        keep(this);
+        final long value = UNSAFE.getLongVolatile(null, reading(off, 8));
+        done();
         fence();
         return value;
     }
@@ -479,8 +499,8 @@ class UnsafeMemory extends AtomicMemory {
             return;
         }
         fence();
-        UNSAFE.putOrderedLong(null, writable(off, 8), value);
-        keep(this);
+        UNSAFE.putOrderedLong(null, writing(off, 8), value);
+        done();
         fence();
     }
 
@@ -491,8 +511,8 @@ class UnsafeMemory extends AtomicMemory {
             return;
         }
         fence();
-        UNSAFE.putLongVolatile(null, writable(off, 8), value);
-        keep(this);
+        UNSAFE.putLongVolatile(null, writing(off, 8), value);
+        done();
         fence();
     }
 
@@ -501,8 +521,8 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 4)) {
             return unalignedGetAndAdd(off, delta);
         }
-        final int before = UNSAFE.getAndAddInt(null, writable(off, 4), delta);
-        keep(this);
+        final int before = UNSAFE.getAndAddInt(null, writing(off, 4), delta);
+        done();
         return before;
     }
 
@@ -511,8 +531,8 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 4)) {
             return unalignedGetAndSet(off, value);
         }
-        final int before = UNSAFE.getAndSetInt(null, writable(off, 4), value);
-        keep(this);
+        final int before = UNSAFE.getAndSetInt(null, writing(off, 4), value);
+        done();
         return before;
     }
 
@@ -521,8 +541,8 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 4)) {
             return unalignedCompareAndSet(off, expect, update);
         }
-        final boolean set = UNSAFE.compareAndSwapInt(null, writable(off, 4), expect, update);
-        keep(this);
+        final boolean set = UNSAFE.compareAndSwapInt(null, writing(off, 4), expect, update);
+        done();
         return set;
     }
 
@@ -531,8 +551,8 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 8)) {
             return unalignedGetAndAdd(off, delta);
         }
-        final long before = UNSAFE.getAndAddLong(null, writable(off, 8), delta);
-        keep(this);
+        final long before = UNSAFE.getAndAddLong(null, writing(off, 8), delta);
+        done();
         return before;
     }
 
@@ -541,8 +561,8 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 8)) {
             return unalignedGetAndSet(off, value);
         }
-        final long before = UNSAFE.getAndSetLong(null, writable(off, 8), value);
-        keep(this);
+        final long before = UNSAFE.getAndSetLong(null, writing(off, 8), value);
+        done();
         return before;
     }
 
@@ -551,8 +571,8 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 8)) {
             return unalignedCompareAndSet(off, expect, update);
         }
-        final boolean set = UNSAFE.compareAndSwapLong(null, writable(off, 8), expect, update);
-        keep(this);
+        final boolean set = UNSAFE.compareAndSwapLong(null, writing(off, 8), expect, update);
+        done();
         return set;
     }
 }

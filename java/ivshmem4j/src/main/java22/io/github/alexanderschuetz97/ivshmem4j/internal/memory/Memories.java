@@ -7,7 +7,10 @@ import java.lang.invoke.VarHandle;
 /** Makes memory of mappings. This is the form for Java 22 and newer. */
 public final class Memories {
 
-    /** The system property that tests force an implementation with: {@code unsafe} or {@code foreign}. */
+    /**
+     * The system property that tests force an implementation with: {@code unsafe}, {@code foreign}, or {@code guarded}
+     * for the one that Windows needs where there is no {@code foreign}.
+     */
     static final String PROPERTY = "ivshmem4j.memory";
 
     private Memories() {}
@@ -35,8 +38,9 @@ public final class Memories {
 
     /** As above, with what runs where the ordered accesses need a fence; null where they need none. */
     static NativeMemory of(final Mapping mapping, final Runnable fence, final Runnable onClose) {
-        if ("unsafe".equals(System.getProperty(PROPERTY))) {
-            return fence == null ? new UnsafeMemory(mapping, onClose) : new UnsafeMemory.Fenced(mapping, fence, onClose);
+        final String forced = System.getProperty(PROPERTY);
+        if ("unsafe".equals(forced) || "guarded".equals(forced)) {
+            return UnsafeMemory.of(mapping, fence, onClose);
         }
         return fence == null ? new ForeignMemory(mapping, onClose) : new ForeignMemory.Fenced(mapping, fence, onClose);
     }

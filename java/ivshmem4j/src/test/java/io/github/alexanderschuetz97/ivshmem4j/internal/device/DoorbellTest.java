@@ -33,10 +33,13 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** What a client of a server can do, with two of them in one JVM. */
 @Timeout(60)
+@EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class DoorbellTest {
 
     @TempDir

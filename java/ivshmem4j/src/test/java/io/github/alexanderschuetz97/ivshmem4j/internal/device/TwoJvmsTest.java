@@ -17,10 +17,13 @@ import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** One JVM writes and rings, this one is called and reads. */
 @Tag("long")
+@EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class TwoJvmsTest {
 
     private static final int RINGS = 1_000_000;

@@ -26,10 +26,13 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Each test starts a new JVM with a jar that has the native library inside. */
 @Tag("long")
+@EnabledOnOs(value = OS.LINUX, disabledReason = "the loader is tested by wintest there")
 class LoaderTest {
 
     private static final String WORKS = "works with 64 bytes\nexit 0";

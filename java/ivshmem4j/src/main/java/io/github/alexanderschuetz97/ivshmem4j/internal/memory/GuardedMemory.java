@@ -1,0 +1,63 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
+
+/**
+ * Memory access before Java 22 to mappings that nothing can take the place of: those of the Windows driver.
+ *
+ * <p>Each access is counted in and out. Closing ends those to come; the mapping is released by the closing thread, or by
+ * the last one that leaves an access. So closing waits for nobody.
+ */
+final class GuardedMemory extends UnsafeMemory {
+
+    private final Guard guard;
+    private final Runnable fence;
+
+    /** All of a mapping; the fence may be null. */
+    GuardedMemory(final Mapping mapping, final Runnable fence, final Runnable onClose) {
+        super(mapping, onClose);
+        this.fence = fence;
+        guard = new Guard(free);
+    }
+
+    private GuardedMemory(final GuardedMemory parent, final long off, final long len) {
+        super(parent, off, len);
+        fence = parent.fence;
+        guard = parent.guard;
+    }
+
+    @Override
+    MappedMemory part(final long off, final long len) {
+        return new GuardedMemory(this, off, len);
+    }
+
+    @Override
+    void release() {
+        try {
+            super.release();
+        } finally {
+            guard.close();
+        }
+    }
+
+    @Override
+    void begin() {
+        guard.enter();
+    }
+
+    @Override
+    void done() {
+        guard.leave();
+    }
+
+    @Override
+    void fence() {
+        if (fence != null) {
+            fence.run();
+        }
+    }
+
+    @Override
+    void checkViews() {
+        throw new UnsupportedOperationException("a device of the Windows driver has no view as a ByteBuffer before Java 22:"
+            + " its memory goes when it is closed, and the buffer would stay; read and write, or use Java 22 or newer");
+    }
+}
