@@ -2,10 +2,10 @@
 # A line "name: ## text" is what `make help` prints.
 
 .DEFAULT_GOAL := help
-.PHONY: help build install uninstall demo demo-host test dist lint doc bench fuzz soak audit clean
+.PHONY: help build install uninstall demo demo-host demo-windows test dist lint doc bench fuzz soak audit clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build target/release/ivshmem and target/release/ivshmem-server
 	@scripts/install build
@@ -28,6 +28,10 @@ demo: ## a server, two virtual machines and the host, a JVM in each, exchange da
 demo-host: ## a server and two programs on the host, then two JVMs, do the same
 	@scripts/install java
 	@scripts/demo-host
+
+demo-windows: ## the same with a JVM of Windows, in Wine, one in a virtual machine, and one on the host
+	@scripts/install demo
+	@scripts/demo-windows
 
 test: ## every check and every test; installs what is missing
 	@scripts/install test

@@ -112,7 +112,11 @@ class WaitingTest {
                 return null;
             });
             settle();
-            memory.stopSpin();
+            // Again, in case one of them has not come to wait yet.
+            while (!timed.isDone() || !forEver.isDone()) {
+                memory.stopSpin();
+                Thread.sleep(5);
+            }
             assertFalse(timed.get(30, TimeUnit.SECONDS));
             assertEquals(CancellationException.class, failure(forEver).getClass());
             assertFalse(memory.spin(0, 5L, -1, 1, TimeUnit.MILLISECONDS));
