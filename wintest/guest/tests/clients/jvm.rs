@@ -79,7 +79,7 @@ pub(crate) fn jar() -> PathBuf {
     java_folder().join(JARS[0])
 }
 
-fn java_folder() -> PathBuf {
+pub(crate) fn java_folder() -> PathBuf {
     root().join("java")
 }
 

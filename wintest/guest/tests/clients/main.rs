@@ -11,4 +11,5 @@ mod java;
 mod jvm;
 mod leaks;
 mod program;
+mod suite;
 mod talk;
