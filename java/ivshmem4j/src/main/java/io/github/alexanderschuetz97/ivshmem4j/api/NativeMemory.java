@@ -80,7 +80,8 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * accesses and ordered reads throw {@link IvshmemException} then, from Java 22 on, if the JVM notices in time. Compiled
  * code may notice late, and older JVMs always do: they throw an {@link InternalError} from some later point of the
  * thread, and until then what was read is not there. Ordered writes, atomic operations, and ordered reads that are not
- * aligned may end the process, with any JVM: they meet code of the JVM that cannot come back from it. The memory of an
+ * aligned may end the process, with any JVM: they meet code of the JVM that cannot come back from it. Before Java 14, so may
+ * copies to and from arrays and buffers. The memory of an
  * {@code ivshmem-server} can be sealed against all this; named files cannot.
  */
 public interface NativeMemory extends NumberAccess, ArrayAccess, OrderedAccess, AutoCloseable {

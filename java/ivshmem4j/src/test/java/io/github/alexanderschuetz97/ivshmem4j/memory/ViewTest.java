@@ -24,6 +24,7 @@ import java.util.concurrent.FutureTask;
 import java.util.function.Function;
 import javax.tools.JavaCompiler;
 import javax.tools.ToolProvider;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -202,6 +203,8 @@ class ViewTest {
 
     /** A program for Java 22, compiled by a plain compiler against what this test runs against: the jar. */
     @Test
+    // It compiles, which a runtime without tools cannot.
+    @Tag("jdk")
     void aProgramForJava22GetsASegmentByItsType(@TempDir final Path folder) throws Exception {
         final Path source = Paths.get(ViewTest.class.getResource("/SegmentUser.java").toURI());
         try (Region region = new Region(SIZE)) {

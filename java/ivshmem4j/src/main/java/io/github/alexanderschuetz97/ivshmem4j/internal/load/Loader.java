@@ -73,8 +73,9 @@ public final class Loader {
         } catch (final RuntimeException e) {
             // IllegalCallerException, which Java 8 does not have, or SecurityException.
             throw new IvshmemException(Code.PERMISSION_DENIED, "this JVM forbids loading " + file + ": "
-                + e.getMessage() + "; start it with --enable-native-access=io.github.alexanderschuetz97.ivshmem4j, or"
-                + " with --enable-native-access=ALL-UNNAMED when this library is on the class path", e);
+                + e.getMessage() + "; start it with --enable-native-access=ALL-UNNAMED when this library is on the class"
+                + " path, with --enable-native-access=io.github.alexanderschuetz97.ivshmem4j when it is on the module"
+                + " path, or write 'Enable-Native-Access: ALL-UNNAMED' into the manifest of a jar run with -jar", e);
         }
     }
 
