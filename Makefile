@@ -31,6 +31,7 @@ demo-host: ## a server and two programs on the host, then two JVMs, do the same
 
 demo-windows: ## the same with a JVM of Windows, in Wine, one in a virtual machine, and one on the host
 	@scripts/install demo
+	@scripts/install dist
 	@scripts/demo-windows
 
 test: ## every check and every test; installs what is missing
