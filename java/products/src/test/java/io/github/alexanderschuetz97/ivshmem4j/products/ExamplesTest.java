@@ -83,6 +83,33 @@ class ExamplesTest {
     }
 
     @Test
+    void waitersWaitForEachVectorAndEndWithTheDevice() throws Exception {
+        final String target = "doorbell:" + server();
+        for (final String jdk : Products.jdks()) {
+            final List<String> command = command("Waiters", target);
+            command.set(0, jdk + "/bin/java");
+            if (jdk.equals(Products.newJdk())) {
+                command.add(1, "--enable-native-access=ALL-UNNAMED");
+            }
+            final Running waiters = new Running(command, builder -> {});
+            running.add(waiters);
+            final String greeting = waiters.line();
+            assertTrue(greeting.matches("peer [0-9]+ waits"), greeting);
+            assertEquals("exit 0", start("Bell", target, greeting.split(" ")[1], "1").rest());
+            assertEquals("rung on vector 1", waiters.line());
+            waiters.enter();
+            assertEquals("all threads have ended\nexit 0", waiters.rest());
+        }
+    }
+
+    @Test
+    void viewReadsAFileIntoTheMemory() throws Exception {
+        final Path file = Files.writeString(folder.resolve("text"), "Hello");
+        assertEquals("5 bytes, the first is 72 and 72\nexit 0",
+            start("View", folder.resolve("view").toString(), file.toString()).rest());
+    }
+
+    @Test
     void peersAreToldWhoComesAndGoes() throws Exception {
         final String target = "doorbell:" + server();
         final Running watcher = start("Peers", target);
