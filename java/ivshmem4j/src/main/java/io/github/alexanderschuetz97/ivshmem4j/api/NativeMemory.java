@@ -81,8 +81,8 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * code may notice late, and older JVMs always do: they throw an {@link InternalError} from some later point of the
  * thread, and until then what was read is not there. Ordered writes, atomic operations, and ordered reads that are not
  * aligned may end the process, with any JVM: they meet code of the JVM that cannot come back from it. Before Java 14, so may
- * copies to and from arrays and buffers. The memory of an
- * {@code ivshmem-server} can be sealed against all this; named files cannot.
+ * copies between a view and an array, which are the JVM's own. The memory of an {@code ivshmem-server} can be sealed
+ * against all this; named files cannot.
  */
 public interface NativeMemory extends NumberAccess, ArrayAccess, OrderedAccess, AutoCloseable {
 

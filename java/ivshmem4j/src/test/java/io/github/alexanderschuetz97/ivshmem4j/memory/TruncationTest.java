@@ -17,16 +17,12 @@ import java.util.List;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.EnabledOnOs;
-import org.junit.jupiter.api.condition.JRE;
 import org.junit.jupiter.api.condition.OS;
 import org.opentest4j.TestAbortedException;
 
 /** A file that another process makes shorter; in a JVM of its own, as old ones report it wherever they are by then. */
 @Timeout(120)
-// Older JVMs end when they copy such bytes, as NativeMemory says.
-@EnabledForJreRange(min = JRE.JAVA_14)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "files cannot be opened")
 class TruncationTest {
 

@@ -34,7 +34,7 @@ public class AccessBenchmark {
     /** Where everything else goes: behind the chains. */
     private static final long WORD = SIZE / 2;
 
-    /** A name of {@link Rival#of}, or {@code ours}: then there is none. */
+    /** A name of {@link Rival#of}, or this library: {@code ours}, {@code guarded}. */
     @Param("ours")
     public String means;
 
@@ -56,7 +56,7 @@ public class AccessBenchmark {
             content.putLong(order[i] * 8, order[(i + 1) % cells] * 8L);
         }
         Files.write(file, content.array());
-        if (means.equals("ours")) {
+        if (means.equals(Turns.OURS) || means.equals(Row.GUARDED)) {
             ours = Ivshmem.plain(file.toString()).getMemory();
         } else {
             rival = Rival.of(means, file);

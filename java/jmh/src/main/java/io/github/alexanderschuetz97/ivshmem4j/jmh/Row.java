@@ -12,10 +12,12 @@ final class Row {
     static final String OWN = SEGMENTS ? "MemorySegment" : "Unsafe";
     static final String JNI = "JNI";
     static final String OLDER = "1.2";
+    /** This library with a guard around each access, as before Java 22 in Windows guests. */
+    static final String GUARDED = "guarded";
     /** The JDK's counterpart, which has nothing to do with shared memory. */
     static final String JDK = "rival";
 
-    static final List<String> RIVALS = Stream.of(SEGMENTS ? OWN : "", "Unsafe", "ByteBuffer", JNI,
+    static final List<String> RIVALS = Stream.of(SEGMENTS ? OWN : GUARDED, "Unsafe", "ByteBuffer", JNI,
         System.getProperty(OlderRival.PROPERTY) == null ? "" : OLDER).filter(name -> !name.isEmpty())
         .collect(Collectors.toList());
 

@@ -48,13 +48,13 @@ final class Turns {
 
     private double nanos(final String means) throws RunnerException {
         final OptionsBuilder options = new OptionsBuilder();
-        options.include(row.benchmark + (means.equals(OURS) ? "_ours$" : "_rival$"))
+        options.include(row.benchmark + (means.equals(OURS) || means.equals(Row.GUARDED) ? "_ours$" : "_rival$"))
             .forks(1)
             .warmupIterations(4).warmupTime(TimeValue.milliseconds(100))
             .measurementIterations(40).measurementTime(TimeValue.milliseconds(10))
             .verbosity(VerboseMode.SILENT)
             .shouldFailOnError(true)
-            .jvmArgsAppend(jvmArguments());
+            .jvmArgsAppend(jvmArguments(means));
         if (!means.equals(Row.JDK)) {
             options.param("means", means);
         }
@@ -69,10 +69,13 @@ final class Turns {
         return scores.getMin();
     }
 
-    private static String[] jvmArguments() {
+    private static String[] jvmArguments(final String means) {
         final List<String> arguments = new ArrayList<>();
         // Compiled in the thread that needs it, so that warming up ends at the same point on a loaded machine as well.
         arguments.add("-Xbatch");
+        if (means.equals(Row.GUARDED)) {
+            arguments.add("-Divshmem4j.memory=guarded");
+        }
         if (Runtime.version().feature() >= 22) {
             arguments.add("--enable-native-access=ALL-UNNAMED");
         }

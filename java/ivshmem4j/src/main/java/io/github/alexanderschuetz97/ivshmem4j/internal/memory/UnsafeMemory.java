@@ -26,6 +26,8 @@ class UnsafeMemory extends AtomicMemory {
     private static final long LONGS = Unsafe.ARRAY_LONG_BASE_OFFSET;
     private static final long FLOATS = Unsafe.ARRAY_FLOAT_BASE_OFFSET;
     private static final long DOUBLES = Unsafe.ARRAY_DOUBLE_BASE_OFFSET;
+    /** Before Java 14 a page that a file has lost ends the JVM inside its own copying, but not in accesses one by one. */
+    private static final boolean COPIES_SAFELY = Float.parseFloat(System.getProperty("java.specification.version")) >= 14;
     /** Bytes of one copy; between two, the JVM can stop the thread. */
     private static final long STRIDE = 1 << 20;
     /** Bytes that are set at a time. */
@@ -129,7 +131,7 @@ class UnsafeMemory extends AtomicMemory {
         final long to = writing(off, bytes);
         try {
             for (long done = 0; done < bytes; done += STRIDE) {
-                UNSAFE.copyMemory(array, from + done, null, to + done, Math.min(bytes - done, STRIDE));
+                copy(array, from + done, null, to + done, Math.min(bytes - done, STRIDE), false);
             }
         } catch (final InternalError e) {
             throw truncated(e);
@@ -143,7 +145,7 @@ class UnsafeMemory extends AtomicMemory {
         final long from = reading(off, bytes);
         try {
             for (long done = 0; done < bytes; done += STRIDE) {
-                UNSAFE.copyMemory(null, from + done, array, to + done, Math.min(bytes - done, STRIDE));
+                copy(null, from + done, array, to + done, Math.min(bytes - done, STRIDE), false);
             }
         } catch (final InternalError e) {
             throw truncated(e);
@@ -162,10 +164,34 @@ class UnsafeMemory extends AtomicMemory {
             for (long done = 0; done < len; done += STRIDE) {
                 final long some = Math.min(len - done, STRIDE);
                 final long at = backwards ? len - done - some : done;
-                UNSAFE.copyMemory(from + at, to + at, some);
+                copy(null, from + at, null, to + at, some, backwards);
             }
         } catch (final InternalError e) {
             throw truncated(e);
+        }
+    }
+
+    /** Copies between places that Unsafe can name; backwards where the target overlaps the end of what is copied. */
+    private static void copy(
+        final Object from, final long fromOff, final Object to, final long toOff, final long len, final boolean backwards) {
+        if (COPIES_SAFELY) {
+            UNSAFE.copyMemory(from, fromOff, to, toOff, len);
+        } else if (backwards) {
+            final long words = len & 7;
+            for (long at = len - 8; at >= words; at -= 8) {
+                UNSAFE.putLong(to, toOff + at, UNSAFE.getLong(from, fromOff + at));
+            }
+            for (long at = words - 1; at >= 0; at--) {
+                UNSAFE.putByte(to, toOff + at, UNSAFE.getByte(from, fromOff + at));
+            }
+        } else {
+            final long words = len & -8;
+            for (long at = 0; at < words; at += 8) {
+                UNSAFE.putLong(to, toOff + at, UNSAFE.getLong(from, fromOff + at));
+            }
+            for (long at = words; at < len; at++) {
+                UNSAFE.putByte(to, toOff + at, UNSAFE.getByte(from, fromOff + at));
+            }
         }
     }
 
