@@ -29,6 +29,9 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  */
 abstract class MappedMemory implements NativeMemory {
 
+    /** There the driver made the mapping, and nothing can take its place. */
+    static final boolean WINDOWS = System.getProperty("os.name").startsWith("Windows");
+
     /** Below every offset, also after taking the length of an access from it. */
     private static final long NOTHING = -1;
 

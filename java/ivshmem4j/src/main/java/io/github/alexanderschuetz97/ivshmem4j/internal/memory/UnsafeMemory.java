@@ -16,8 +16,6 @@ import sun.misc.Unsafe;
  */
 class UnsafeMemory extends AtomicMemory {
 
-    /** Where every mapping is the driver's. */
-    private static final boolean WINDOWS = System.getProperty("os.name").startsWith("Windows");
     private static final Unsafe UNSAFE = unsafe();
     private static final long BYTES = Unsafe.ARRAY_BYTE_BASE_OFFSET;
     private static final long CHARS = Unsafe.ARRAY_CHAR_BASE_OFFSET;

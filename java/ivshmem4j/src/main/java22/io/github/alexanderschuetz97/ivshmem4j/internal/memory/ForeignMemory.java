@@ -110,7 +110,15 @@ class ForeignMemory extends AtomicMemory {
             NativeLibrary.memoryClose(mapping.handle);
             return;
         }
-        free.run();
+        // The JVM is to have stopped every access by now. Java 25 was seen to let one through that its first compiler had
+        // begun, a release of a byte, which then met no memory: so it finds zeroes there, where the system can do that.
+        if (WINDOWS) {
+            // Waits once more until each thread has come to a point where it can be stopped.
+            Arena.ofShared().close();
+            free.run();
+        } else {
+            NativeLibrary.memoryClose(mapping.handle);
+        }
     }
 
     @Override
