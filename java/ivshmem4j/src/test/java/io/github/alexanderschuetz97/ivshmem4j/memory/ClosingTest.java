@@ -137,7 +137,8 @@ class ClosingTest {
         }
     }
 
-    private static long mappings(final Path file) throws IOException {
+    /** How often this process has a file mapped. */
+    static long mappings(final Path file) throws IOException {
         return Files.readAllLines(Paths.get("/proc/self/maps")).stream()
             .filter(line -> line.contains(file.toString())).count();
     }

@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
-import java.io.IOException;
 import java.io.StringWriter;
 import java.net.URL;
 import java.net.URLClassLoader;
@@ -130,22 +129,17 @@ class ViewTest {
                 System.gc();
                 Thread.sleep(20);
             }
-            assertEquals(1, mappings(file));
+            assertEquals(1, ClosingTest.mappings(file));
             assertTrue(buffer.toString().length() > 0);
             buffer = null;
-            for (int i = 0; i < 200 && mappings(file) > 0; i++) {
+            for (int i = 0; i < 200 && ClosingTest.mappings(file) > 0; i++) {
                 System.gc();
                 Thread.sleep(20);
             }
-            assertEquals(0, mappings(file));
+            assertEquals(0, ClosingTest.mappings(file));
         } finally {
             Files.delete(file);
         }
-    }
-
-    private static long mappings(final Path file) throws IOException {
-        return Files.readAllLines(Paths.get("/proc/self/maps")).stream()
-            .filter(line -> line.contains(file.toString())).count();
     }
 
     /** Writing into a full pipe, the operating system reads the view for as long as it pleases. */
@@ -164,7 +158,7 @@ class ViewTest {
             memory.close();
             assertThrows(IllegalStateException.class, () -> memory.read(0));
             assertThrows(IllegalStateException.class, () -> memory.getAndAdd(0, (byte) 1));
-            assertEquals(0, mappings(file));
+            assertEquals(0, ClosingTest.mappings(file));
             final ByteBuffer drain = ByteBuffer.allocate(size);
             while (drain.hasRemaining()) {
                 pipe.source().read(drain);
