@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::foreign::ForeignFd;
 use ivshmem::sys::linux::socket::{Received, Sent, receive, send};
 use ivshmem_bench::{Limit, Report};
 use rustix::buffer::spare_capacity;
@@ -193,7 +194,7 @@ impl Client {
         let mut bytes = [0; 8];
         loop {
             match receive(self.socket.as_fd(), &mut bytes).unwrap() {
-                Received::Bytes(8, fd) => self.take(i64::from_le_bytes(bytes), fd),
+                Received::Bytes(8, fd) => self.take(i64::from_le_bytes(bytes), fd.map(ForeignFd::into_owned)),
                 Received::WouldBlock => return,
                 other => panic!("{other:?}"),
             }

@@ -1,10 +1,11 @@
 //! `status`: what a server tells about itself, over its control socket.
 
-use std::io::{self, Read};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ivshmem::sys::linux::socket::{self, Received};
 use serde_json::Value;
 
 use crate::Failure;
@@ -12,8 +13,8 @@ use crate::args::Format;
 use crate::output::Out;
 
 /// A status has some hundred bytes for each client, of which there are at most 65,536.
-const LIMIT: u64 = 64 << 20;
-/// Between two pieces of an answer. A server answers at once.
+const LIMIT: usize = 64 << 20;
+/// For the whole answer. A server answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Show what a server says about itself: clients, vectors, limits, counters
@@ -42,10 +43,24 @@ impl Status {
     }
 
     fn ask(&self) -> io::Result<Vec<u8>> {
-        let stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let mut answer = Vec::new();
-        stream.take(LIMIT).read_to_end(&mut answer)?;
+        let deadline = Instant::now() + PATIENCE;
+        let stream = socket::connect(&self.socket, PATIENCE)?;
+        let (mut answer, mut buffer) = (Vec::new(), [0; 64 << 10]);
+        while answer.len() < LIMIT {
+            if Instant::now() >= deadline || !socket::wait_readable(stream.as_fd(), deadline)? {
+                let seconds = PATIENCE.as_secs();
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("its answer has not ended within {seconds} s"),
+                ));
+            }
+            match socket::receive(stream.as_fd(), &mut buffer)? {
+                Received::Bytes(count, None) => answer.extend_from_slice(&buffer[..count]),
+                Received::WouldBlock => {}
+                Received::Closed => break,
+                _ => return Err(io::Error::other("it sends descriptors, as a socket for clients does")),
+            }
+        }
         Ok(answer)
     }
 }

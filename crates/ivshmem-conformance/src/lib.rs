@@ -7,6 +7,8 @@
 #[cfg(target_os = "linux")]
 pub mod bare_server;
 pub mod doorbell;
+#[cfg(target_os = "linux")]
+pub mod linger;
 pub mod memory;
 pub mod peer;
 pub mod remote;

@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ivshmem::PeerId;
+use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::peer::Credentials;
 use ivshmem::sys::linux::{eventfd, socket};
 
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) socket: OwnedFd,
+    pub(crate) socket: ForeignSocket,
     pub(crate) newcomer: Newcomer,
     patience: Patience,
 }
@@ -51,7 +52,7 @@ impl Newcomer {
         Ok(Self { who, since: Instant::now(), vectors })
     }
 
-    pub(crate) fn with(self, socket: OwnedFd) -> Connection {
+    pub(crate) fn with(self, socket: ForeignSocket) -> Connection {
         Connection { socket, newcomer: self, patience: Patience::Fine }
     }
 }
@@ -162,7 +163,7 @@ mod tests {
     fn a_client_is_reported_once_when_it_stalls_and_once_when_it_has_caught_up() {
         let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         let who = ivshmem::sys::linux::peer::credentials(&socket).unwrap();
-        let mut connection = Newcomer::new(who, 1).unwrap().with(socket.into());
+        let mut connection = Newcomer::new(who, 1).unwrap().with(OwnedFd::from(socket).into());
         let start = Instant::now();
         assert_eq!(connection.judge(true, start), None);
         assert!(connection.is_on_probation());

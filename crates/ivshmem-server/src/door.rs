@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::peer::Credentials;
 use ivshmem::sys::linux::{eventfd, peer, socket};
 use ivshmem::wire::Refusal;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
 
 use crate::Error;
 use crate::admission::Porter;
@@ -36,7 +36,7 @@ pub(crate) struct Door {
 #[derive(Debug)]
 pub(crate) enum Knock {
     /// Somebody connected.
-    Somebody(OwnedFd),
+    Somebody(ForeignSocket),
     /// Somebody connected and was refused: no descriptor is left.
     Refused,
     /// Nobody waits, or nobody can be accepted now.
@@ -45,8 +45,6 @@ pub(crate) enum Knock {
 
 /// How long to wait before asking a kernel again that had no room.
 pub(crate) const RETRY: Duration = Duration::from_millis(10);
-
-const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 impl Door {
     /// Opens it: the epoll reports `token` when somebody connects, and `first_turned_away` or above for those refused.
@@ -57,6 +55,7 @@ impl Door {
         token: u64,
         first_turned_away: u64,
     ) -> Result<Self, Error> {
+        peer::refuse_descriptors(&listener).map_err(Error::io("refusing descriptors from clients"))?;
         epoll::add(epoll, &listener, EventData::new_u64(token), EventFlags::IN)
             .map_err(Error::io("waiting for connections"))?;
         Ok(Self {
@@ -72,7 +71,7 @@ impl Door {
 
     pub(crate) fn accept(&mut self, epoll: BorrowedFd<'_>, log: &mut Log) -> Knock {
         loop {
-            match accept_with(&self.listener, FLAGS) {
+            match socket::accept(&self.listener) {
                 Ok(socket) => return Knock::Somebody(socket),
                 Err(Errno::AGAIN) => return Knock::Nobody,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
@@ -82,12 +81,18 @@ impl Door {
     }
 
     /// Who it is, if that user may be a client now.
-    pub(crate) fn admit(&mut self, socket: &OwnedFd) -> Result<Credentials, Refusal> {
+    pub(crate) fn admit(&mut self, socket: &ForeignSocket) -> Result<Credentials, Refusal> {
         self.porter.admit(socket, Instant::now())
     }
 
     /// Says why by the version message; a fresh socket always has room for it. QEMU prints it and exits.
-    pub(crate) fn refuse(&mut self, epoll: BorrowedFd<'_>, log: &mut Log, socket: OwnedFd, refusal: Refusal) {
+    pub(crate) fn refuse(
+        &mut self,
+        epoll: BorrowedFd<'_>,
+        log: &mut Log,
+        socket: ForeignSocket,
+        refusal: Refusal,
+    ) {
         self.refused[refusal_index(refusal)] += 1;
         let version = refusal.version();
         let told = socket::send(socket.as_fd(), &version.to_le_bytes(), None);
@@ -118,12 +123,14 @@ impl Door {
     /// Nobody new connects from now on, and whoever had connected is told why not. Sockets that a service manager
     /// keeps are left to the next server.
     pub(crate) fn close(&mut self, epoll: BorrowedFd<'_>, log: &mut Log) {
+        self.paused = None;
         if self.listener.is_inherited() {
             let _ = epoll::delete(epoll, &self.listener);
             return;
         }
         self.listener.remove_name();
-        while let Ok(socket) = accept_with(&self.listener, FLAGS) {
+        let _ = socket::refuse_connections(&self.listener);
+        while let Ok(socket) = socket::accept(&self.listener) {
             self.refuse(epoll, log, socket, Refusal::Stopping);
         }
         let _ = epoll::delete(epoll, &self.listener);
@@ -138,7 +145,7 @@ impl Door {
     fn accept_without_descriptors(&mut self, epoll: BorrowedFd<'_>, log: &mut Log, error: Errno) -> Knock {
         let accepted = self.reserve.take().and_then(|reserve| {
             drop(reserve);
-            accept_with(&self.listener, FLAGS).ok()
+            socket::accept(&self.listener).ok()
         });
         let Some(socket) = accepted else {
             self.pause(epoll, log, error);
@@ -147,7 +154,7 @@ impl Door {
         self.refuse(epoll, log, socket, Refusal::OutOfDescriptors);
         self.reserve = eventfd::create().ok();
         if self.reserve.is_none() {
-            self.turned_away.close_oldest();
+            self.turned_away.close_oldest(epoll);
             self.reserve = eventfd::create().ok();
         }
         Knock::Refused
@@ -160,5 +167,41 @@ impl Door {
         if epoll::delete(epoll, &self.listener).is_ok() {
             self.paused = Some(Instant::now() + RETRY);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::Admission;
+    use rustix::buffer::spare_capacity;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    #[test]
+    fn a_door_that_was_closed_while_it_was_paused_stays_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        // A service manager's: nobody else keeps the door from being watched again.
+        let listener = Listener::inherited(UnixListener::bind(&path).unwrap().into()).unwrap();
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let mut log = Log::new(Instant::now());
+        let mut door =
+            Door::open(listener, Porter::new(Admission::default()), epoll.as_fd(), 1, 100).unwrap();
+        let _waits = UnixStream::connect(&path).unwrap();
+        let knocks = || {
+            let mut events = Vec::with_capacity(4);
+            epoll::wait(&epoll, spare_capacity(&mut events), Some(&eventfd::timespec(Duration::ZERO)))
+                .unwrap()
+        };
+        assert_eq!(knocks(), 1);
+        door.pause(epoll.as_fd(), &mut log, Errno::MFILE);
+        assert_eq!(knocks(), 0);
+        door.reopen(epoll.as_fd(), Instant::now() + RETRY);
+        assert_eq!(knocks(), 1, "a pause ends");
+        door.pause(epoll.as_fd(), &mut log, Errno::MFILE);
+        door.close(epoll.as_fd(), &mut log);
+        assert_eq!(door.reopens(), None);
+        door.reopen(epoll.as_fd(), Instant::now() + RETRY);
+        assert_eq!(knocks(), 0);
     }
 }

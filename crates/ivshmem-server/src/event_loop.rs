@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ivshmem::PeerId;
 use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::socket::{self, Sent};
 use ivshmem::wire::server::{Engine, Outgoing};
 use ivshmem::wire::{MESSAGE_LEN, Refusal};
@@ -60,7 +61,7 @@ const EVENTS_PER_ROUND: usize = 256;
 /// How often to look for clients that have stopped reading, while there may be any.
 const CHECK: Duration = Duration::from_secs(1);
 /// How long a server that stops waits for those who have not read their first messages, or why they are refused.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Tokens below are the ids of clients.
 const FIRST_TURNED_AWAY: u64 = 1 << 16;
@@ -138,7 +139,9 @@ impl EventLoop {
                 STOP => stop = true,
                 LISTENER => somebody_connects = true,
                 INQUIRY => self.inquiries.heard(),
-                token @ FIRST_TURNED_AWAY.. => self.door.turned_away.event(token, event.flags),
+                token @ FIRST_TURNED_AWAY.. => {
+                    self.door.turned_away.event(self.epoll.as_fd(), token, event.flags)
+                }
                 id => self.client_event(id, event.flags),
             }
         }
@@ -201,6 +204,8 @@ impl EventLoop {
 
     fn client_left(&mut self, id: PeerId) {
         let Some(connection) = self.connections.remove(id) else { return };
+        // The epoll would know the socket until its last copy is closed, and the id may be somebody else's by then.
+        let _ = epoll::delete(&self.epoll, &connection.socket);
         self.engine.disconnect(id);
         self.counters.left += 1;
         if self.log.admits(Kind::ComingAndGoing) {
@@ -218,7 +223,7 @@ impl EventLoop {
         }
     }
 
-    fn admit(&mut self, socket: OwnedFd) {
+    fn admit(&mut self, socket: ForeignSocket) {
         match self.make_room(&socket) {
             Ok((id, newcomer)) => {
                 self.counters.accepted += 1;
@@ -233,7 +238,7 @@ impl EventLoop {
         }
     }
 
-    fn make_room(&mut self, socket: &OwnedFd) -> Result<(PeerId, Newcomer), Refusal> {
+    fn make_room(&mut self, socket: &ForeignSocket) -> Result<(PeerId, Newcomer), Refusal> {
         let who = self.door.admit(socket)?;
         let id = self.engine.connect(who.uid)?;
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ivshmem::sys::linux::socket;
 use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_getfl, fcntl_setfl, flock, open};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
@@ -118,6 +119,10 @@ impl AsFd for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.remove_name();
+        // The kernel would close, in this thread, who waits to be accepted and what they sent.
+        if !self.is_inherited() && socket::refuse_connections(&self.fd).is_ok() {
+            while socket::accept(&self.fd).is_ok() {}
+        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// Stops, removes the socket, and waits until that is done. Clients that have not yet read their first messages
-    /// get up to two seconds for it, since QEMU does not survive less.
+    /// get up to one second for it, since QEMU does not survive less.
     ///
     /// # Errors
     /// When the server had gone down before.

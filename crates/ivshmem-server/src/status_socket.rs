@@ -5,12 +5,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use ivshmem::sys::linux::eventfd;
 use ivshmem::sys::linux::socket::{self, Sent};
+use ivshmem::sys::linux::{eventfd, peer};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_send_buffer_size;
-use rustix::net::{SocketFlags, accept_with};
 
 use crate::Error;
 use crate::inquiry::Inquirer;
@@ -31,6 +30,7 @@ const RETRY: Duration = Duration::from_millis(100);
 
 impl StatusSocket {
     pub(crate) fn new(listener: Listener, inquirer: Inquirer) -> Result<Self, Error> {
+        peer::refuse_descriptors(&listener).map_err(Error::io("refusing descriptors from readers"))?;
         let reserve = eventfd::create().map_err(Error::io("creating an eventfd"))?;
         Ok(Self { listener, inquirer, reserve: Some(reserve) })
     }
@@ -38,10 +38,10 @@ impl StatusSocket {
     /// Answers until `end` becomes readable or nobody serves any more.
     pub(crate) fn run(mut self, end: BorrowedFd<'_>) {
         while wait(self.listener.as_fd(), PollFlags::IN, end, None) {
-            let accepted = match self.accept() {
+            let accepted = match socket::accept(&self.listener) {
                 Err(Errno::MFILE | Errno::NFILE) => {
                     drop(self.reserve.take());
-                    self.accept()
+                    socket::accept(&self.listener)
                 }
                 accepted => accepted,
             };
@@ -58,10 +58,6 @@ impl StatusSocket {
             }
             self.reserve = self.reserve.take().or_else(|| eventfd::create().ok());
         }
-    }
-
-    fn accept(&self) -> rustix::io::Result<OwnedFd> {
-        accept_with(&self.listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
     }
 }
 

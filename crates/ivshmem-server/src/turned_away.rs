@@ -5,14 +5,15 @@
 //! read.
 
 use std::collections::BTreeMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
+use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::socket;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 #[derive(Debug)]
 pub(crate) struct TurnedAway {
-    by_token: BTreeMap<u64, OwnedFd>,
+    by_token: BTreeMap<u64, ForeignSocket>,
     next_token: u64,
 }
 
@@ -26,25 +27,26 @@ impl TurnedAway {
     }
 
     /// Keeps a connection to which the refusal was sent.
-    pub(crate) fn keep(&mut self, epoll: BorrowedFd<'_>, socket: OwnedFd) {
+    pub(crate) fn keep(&mut self, epoll: BorrowedFd<'_>, socket: ForeignSocket) {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         if epoll::add(epoll, &socket, EventData::new_u64(self.next_token), flags).is_ok() {
             self.by_token.insert(self.next_token, socket);
             self.next_token += 1;
         }
         if self.by_token.len() > MAX {
-            self.close_oldest();
+            self.close_oldest(epoll);
         }
     }
 
     /// Something has happened to the connection with this token.
-    pub(crate) fn event(&mut self, token: u64, flags: EventFlags) {
+    pub(crate) fn event(&mut self, epoll: BorrowedFd<'_>, token: u64, flags: EventFlags) {
         let Some(socket) = self.by_token.get(&token) else { return };
         // Who sends something is no QEMU that waits for a word.
         let gone = flags.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR | EventFlags::IN);
         // While the kernel reports a read, it still holds one byte of what was read.
         if gone || socket::unread(socket).is_ok_and(|bytes| bytes <= 1) {
-            self.by_token.remove(&token);
+            let ended = self.by_token.remove(&token);
+            forget(epoll, ended);
         }
     }
 
@@ -53,7 +55,15 @@ impl TurnedAway {
     }
 
     /// Gives up the one that has waited longest, for its descriptor.
-    pub(crate) fn close_oldest(&mut self) {
-        self.by_token.pop_first();
+    pub(crate) fn close_oldest(&mut self, epoll: BorrowedFd<'_>) {
+        let oldest = self.by_token.pop_first().map(|(_, socket)| socket);
+        forget(epoll, oldest);
+    }
+}
+
+/// The epoll would know the socket until its last copy is closed, which may be later.
+fn forget(epoll: BorrowedFd<'_>, socket: Option<ForeignSocket>) {
+    if let Some(socket) = socket {
+        let _ = epoll::delete(epoll, &socket);
     }
 }

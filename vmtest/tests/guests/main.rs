@@ -4,6 +4,7 @@
 mod bits32;
 mod churn;
 mod conformance;
+mod linger;
 mod talk;
 
 use ivshmem::PeerId;

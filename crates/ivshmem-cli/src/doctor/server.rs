@@ -82,7 +82,7 @@ fn greeted_badly(path: &Path, reason: &ConnectionError) -> Finding {
                 "do what the reason asks for: docs/wire.md lists all; the server's log names who was refused",
             )
         }
-        ConnectionError::OutOfDescriptors => short_of_descriptors(cause),
+        ConnectionError::OutOfDescriptors { .. } => short_of_descriptors(cause),
         ConnectionError::TimedOut { .. } => Finding::problem(
             "server-silent",
             cause,

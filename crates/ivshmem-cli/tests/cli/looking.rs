@@ -1,11 +1,15 @@
 //! `dump`, `watch`, `fill` and `status`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use ivshmem::sys::linux::foreign::ForeignFd;
+use ivshmem_conformance::bare_server::send;
+use ivshmem_conformance::linger::Lingering;
 use tempfile::TempDir;
 
 use crate::{bad, good, ivshmem, region, run};
@@ -183,6 +187,34 @@ fn a_real_server_tells_its_clients() {
     assert!(text.contains("clients") && text.contains("greeted") && text.contains("counters"), "{text}");
     // The clients' socket is not the control socket.
     assert!(bad(&run(&["status", socket.to_str().unwrap()]), 1).contains("--status"));
+}
+
+#[test]
+fn a_status_that_never_ends_or_brings_descriptors_is_given_up_in_time() {
+    let dir = TempDir::new().unwrap();
+    let socket = dir.path().join("status");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let server = thread::spawn(move || {
+        let mut slow = listener.accept().unwrap().0;
+        while slow.write_all(b"{").is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
+        let stream = listener.accept().unwrap().0;
+        let Lingering { socket: bait, reader } = Lingering::new(Duration::from_secs(60)).unwrap();
+        send(&stream, 0, Some(&bait)).unwrap();
+        drop(ForeignFd::from(bait));
+        // Until the command has gone.
+        let _ = (&stream).read(&mut [0; 1]);
+        reader
+    });
+    let socket = socket.to_str().unwrap();
+    let begin = Instant::now();
+    let text = bad(&run(&["status", socket]), 1);
+    assert!(text.contains("--status") && text.contains("not ended within 5 s"), "{text}");
+    let text = bad(&run(&["status", socket]), 1);
+    assert!(text.contains("--status") && text.contains("sends descriptors"), "{text}");
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    drop(server.join().unwrap());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use ivshmem::sys::linux::eventfd::timespec;
+use ivshmem::sys::linux::foreign::ForeignFd;
 use ivshmem::sys::linux::socket::{Received, receive};
 use ivshmem::wire::{MessageReader, RawMessage};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -133,7 +134,11 @@ impl Client {
                 let missing = self.reader.missing();
                 match receive(self.socket.as_fd(), &mut bytes[..missing]).unwrap() {
                     Received::Bytes(n, fd) => {
-                        match self.reader.push(&bytes[..n], fd).expect("one descriptor") {
+                        match self
+                            .reader
+                            .push(&bytes[..n], fd.map(ForeignFd::into_owned))
+                            .expect("one descriptor")
+                        {
                             Some(message) => break self.take(message),
                             None => continue,
                         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::foreign::ForeignFd;
 use ivshmem::sys::linux::socket::{Received, receive};
 use ivshmem::wire::{MESSAGE_LEN, MessageReader, RawMessage};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -55,7 +56,9 @@ impl Client {
             let missing = self.reader.missing();
             match receive(self.stream.as_fd(), &mut buffer[..missing]).unwrap() {
                 Received::Bytes(count, fd) => {
-                    if let Some(message) = self.reader.push(&buffer[..count], fd).unwrap() {
+                    if let Some(message) =
+                        self.reader.push(&buffer[..count], fd.map(ForeignFd::into_owned)).unwrap()
+                    {
                         return Some(message);
                     }
                 }

@@ -1,37 +1,40 @@
 //! A server's socket: its messages one by one, and the greeting up to its end.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit};
+
 use super::session::Session;
 use super::{ConnectionError, PeerEvent};
+use crate::sys::linux::foreign::{ForeignFd, ForeignSocket};
 use crate::sys::linux::socket::{self, Received};
 use crate::wire::{Client, ClientEvent, MESSAGE_LEN, MessageReader};
 
 /// A connection that has been greeted, and everything it gave so far.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: OwnedFd,
-    reader: MessageReader<OwnedFd>,
+    socket: ForeignSocket,
+    reader: MessageReader<ForeignFd>,
     client: Client,
 }
 
 impl Connection {
-    fn new(socket: OwnedFd) -> Self {
+    fn new(socket: ForeignSocket) -> Self {
         Self { socket, reader: MessageReader::default(), client: Client::default() }
     }
 
     /// What the next message says; `None` when there is none now. Never blocks.
-    pub(crate) fn next(&mut self) -> Result<Option<ClientEvent<OwnedFd>>, ConnectionError> {
+    pub(crate) fn next(&mut self) -> Result<Option<ClientEvent<ForeignFd>>, ConnectionError> {
         self.next_by(socket::receive)
     }
 
     fn next_by(
         &mut self,
         receive: fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<Received>,
-    ) -> Result<Option<ClientEvent<OwnedFd>>, ConnectionError> {
+    ) -> Result<Option<ClientEvent<ForeignFd>>, ConnectionError> {
         let mut bytes = [0; MESSAGE_LEN];
         loop {
             let room = &mut bytes[..self.reader.missing()];
@@ -39,12 +42,17 @@ impl Connection {
                 receive(self.socket.as_fd(), room).map_err(ConnectionError::io("receive from the server"))?;
             let message = match received {
                 Received::Bytes(count, fd) => {
+                    if let Some(fd) = &fd {
+                        check_room(fd)?;
+                    }
                     self.reader.push(&bytes[..count], fd).map_err(|_| ConnectionError::TooManyDescriptors)?
                 }
                 Received::WouldBlock => return Ok(None),
                 Received::Closed => return Err(ConnectionError::Gone),
                 Received::TooManyDescriptors => return Err(ConnectionError::TooManyDescriptors),
-                Received::NoDescriptorLeft => return Err(ConnectionError::OutOfDescriptors),
+                Received::NoDescriptorLeft => {
+                    return Err(ConnectionError::OutOfDescriptors { limit: rlimit() });
+                }
             };
             if let Some(message) = message {
                 return Ok(Some(self.client.push(message)?));
@@ -57,6 +65,18 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Refuses a descriptor in the last quarter of those that this process may have, so that no server takes what the rest of
+/// the process needs. The kernel gives the lowest free number, so with this one nearly all below it are taken.
+fn check_room(fd: &ForeignFd) -> Result<(), ConnectionError> {
+    let (number, limit) = (u64::from(fd.as_fd().as_raw_fd().unsigned_abs()), rlimit());
+    if number < limit - limit / 4 { Ok(()) } else { Err(ConnectionError::OutOfDescriptors { limit }) }
+}
+
+/// The process's limit of open files; programs change it at run time.
+fn rlimit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// When a greeting is taken to be complete, since nothing in the protocol marks its end.
@@ -79,7 +99,7 @@ pub(crate) struct Greeting {
     deadline: Instant,
     last_message: Instant,
     session: Option<Arc<Session>>,
-    memory: Option<OwnedFd>,
+    memory: Option<ForeignFd>,
 }
 
 /// A greeting that is complete.
@@ -87,7 +107,7 @@ pub(crate) struct Greeting {
 pub(crate) struct Greeted {
     pub(crate) connection: Connection,
     pub(crate) session: Arc<Session>,
-    pub(crate) memory: OwnedFd,
+    pub(crate) memory: ForeignFd,
 }
 
 /// How far a greeting is.
@@ -100,7 +120,7 @@ pub(crate) enum Progress {
 
 impl Greeting {
     /// `began` is when the caller's patience began.
-    pub(crate) fn new(socket: OwnedFd, patience: Patience, began: Instant) -> Self {
+    pub(crate) fn new(socket: ForeignSocket, patience: Patience, began: Instant) -> Self {
         let deadline = began.checked_add(patience.timeout).unwrap_or(began + A_YEAR);
         let connection = Connection::new(socket);
         Self { connection, patience, deadline, last_message: began, session: None, memory: None }
@@ -170,7 +190,7 @@ impl Greeting {
     }
 
     /// Tells whether the greeting is beyond doubt complete now.
-    fn take(&mut self, event: ClientEvent<OwnedFd>) -> Result<bool, ConnectionError> {
+    fn take(&mut self, event: ClientEvent<ForeignFd>) -> Result<bool, ConnectionError> {
         // Nothing else can complete it, and looking is work for each peer.
         let decisive = matches!(event, ClientEvent::OwnVector { .. } | ClientEvent::Memory(_));
         match (event, &self.session) {

@@ -166,12 +166,17 @@ pub enum ConnectionError {
         /// Which vector.
         vector: u16,
     },
-    /// This process may not have another descriptor, and every vector of every peer is one.
+    /// This process may not have another descriptor, and every vector of every peer is one. A quarter of what it may have
+    /// is kept for everything else that the process does.
     #[error(
-        "no descriptor left for another interrupt vector: every vector of every peer takes one; \
-         raise the limit of open files (ulimit -n, LimitNOFILE=)"
+        "no room for another interrupt vector: every vector of every peer takes one of the {limit} descriptors that this \
+         process may have, and a quarter of them is kept for the rest of it; raise the limit of open files (ulimit -n, \
+         LimitNOFILE=)"
     )]
-    OutOfDescriptors,
+    OutOfDescriptors {
+        /// The limit of open files, RLIMIT_NOFILE.
+        limit: u64,
+    },
     /// The greeting did not come to its end in time.
     #[error("the server has not sent {missing} within {timeout_ms} ms")]
     TimedOut {
@@ -209,7 +214,7 @@ impl ConnectionError {
             Self::Gone => ErrorKind::ServerGone,
             Self::Protocol(error) => error.kind(),
             Self::TooManyDescriptors | Self::NotAnEventfd { .. } => ErrorKind::Protocol,
-            Self::OutOfDescriptors => ErrorKind::NoSpace,
+            Self::OutOfDescriptors { .. } => ErrorKind::NoSpace,
             Self::TimedOut { .. } | Self::TooFewVectors { .. } => ErrorKind::TimedOut,
             Self::Io { reason, .. } => kind_of(reason),
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::connection::{Greeted, Greeting, Patience, Progress};
-use crate::sys::linux::{file, socket};
+use crate::sys::linux::socket;
 
 /// How to come back after the server has gone.
 #[derive(Debug)]
@@ -62,8 +62,8 @@ impl Absence {
             Ok(Progress::Complete) => {
                 ended(greeting.as_fd());
                 let greeted = self.greeting.take().expect("it has just made progress").into_greeted();
-                match file::facts(&greeted.memory) {
-                    Ok(facts) if facts.identity == how.memory => Return::Same(greeted),
+                match greeted.memory.identity() {
+                    Ok(identity) if identity == how.memory => Return::Same(greeted),
                     _ => Return::OtherMemory,
                 }
             }

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use super::{ConnectionError, DoorbellError, Peer, PeerEvent};
 use crate::PeerId;
 use crate::sys::linux::eventfd;
+use crate::sys::linux::foreign::ForeignFd;
 use crate::sys::linux::registers::Registers;
 use crate::wire::{ClientEvent, MAX_VECTORS};
 
@@ -116,17 +117,17 @@ impl Session {
     }
 
     /// Takes over what the server told after its greeting began. `None` for what changes nobody.
-    pub(crate) fn apply(&self, event: ClientEvent<OwnedFd>) -> Result<Option<PeerEvent>, ConnectionError> {
+    pub(crate) fn apply(&self, event: ClientEvent<ForeignFd>) -> Result<Option<PeerEvent>, ConnectionError> {
         Ok(match event {
             ClientEvent::OwnVector { vector, fd } => {
-                check(&fd, self.own_id, vector)?;
+                let fd = eventfd_of(fd, self.own_id, vector)?;
                 let before = self.own[usize::from(vector)].set(fd);
                 debug_assert!(before.is_ok(), "the client counts vectors upwards");
                 self.own_count.store(vector + 1, Ordering::Release);
                 Some(PeerEvent::OwnVectors(vector + 1))
             }
             ClientEvent::PeerVector { peer, vector, fd } => {
-                check(&fd, peer, vector)?;
+                let fd = eventfd_of(fd, peer, vector)?;
                 let Others::Known(peers) = &self.others else { return Ok(None) };
                 let mut peers = peers.write().unwrap_or_else(PoisonError::into_inner);
                 let fds = peers.entry(peer).or_default();
@@ -187,6 +188,6 @@ fn count(fds: &[Arc<OwnedFd>]) -> u16 {
     u16::try_from(fds.len()).expect("the client counts at most 256 vectors")
 }
 
-fn check(fd: &OwnedFd, peer: PeerId, vector: u16) -> Result<(), ConnectionError> {
-    if eventfd::is_eventfd(fd) { Ok(()) } else { Err(ConnectionError::NotAnEventfd { peer, vector }) }
+fn eventfd_of(fd: ForeignFd, peer: PeerId, vector: u16) -> Result<OwnedFd, ConnectionError> {
+    fd.into_eventfd().map_err(|_| ConnectionError::NotAnEventfd { peer, vector })
 }

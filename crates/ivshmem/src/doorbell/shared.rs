@@ -155,12 +155,6 @@ impl Shared {
         if self.is_closed() && !closing {
             return;
         }
-        for vector in 0..session.vectors() {
-            let (Ok(old), Ok(fresh)) = (session.own(vector), new.own(vector)) else { continue };
-            if event::take(old).unwrap_or(false) {
-                let _ = event::ring(fresh);
-            }
-        }
         for vector in (0..MAX_VECTORS).filter(|v| watched[usize::from(*v)]) {
             if let Ok(old) = session.own(vector) {
                 let _ = poller::remove(&self.poller, old);
@@ -169,9 +163,17 @@ impl Shared {
                 let _ = poller::add(&self.poller, fresh, vector.into());
             }
         }
-        let old = std::mem::replace(&mut *session, new);
+        let old = std::mem::replace(&mut *session, Arc::clone(&new));
         drop(session);
+        drop(watched);
         old.end();
+        // Without a lock: a peer that holds the new event can make a ring take long.
+        for vector in 0..old.vectors() {
+            let (Ok(before), Ok(fresh)) = (old.own(vector), new.own(vector)) else { continue };
+            if event::take(before).unwrap_or(false) {
+                let _ = event::ring(fresh);
+            }
+        }
     }
 
     fn watch(&self, vector: u16) -> Result<(), DoorbellError> {

@@ -1,12 +1,14 @@
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Instant;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::Doorbell;
 use crate::device::{Device, DeviceKind, OpenError};
 use crate::doorbell::{Doorbell as Bell, Greeting, Patience, Reconnect};
 use crate::region::{CacheMode, Memory, Region};
+use crate::sys::linux::foreign::ForeignFd;
 use crate::sys::linux::mapping::Mapping;
 use crate::sys::linux::{file, socket};
 use crate::wire::MAX_VECTORS;
@@ -22,7 +24,7 @@ pub(super) fn connect(options: Doorbell) -> Result<Device, OpenError> {
     let greeted = Greeting::new(socket, patience, began)
         .finish()
         .map_err(|reason| OpenError::Server { path: path.clone(), reason })?;
-    let (memory, identity) = map(&path, &greeted.memory, read_only)?;
+    let (memory, identity) = map_in_time(&path, greeted.memory, read_only, began, timeout)?;
     let reconnect = reconnect.then(|| Reconnect { path: path.clone(), patience, memory: identity });
     let bell = Bell::start(greeted.connection, greeted.session, reconnect)
         .map_err(|source| OpenError::Io { path, doing: "receive interrupts from", source })?;
@@ -50,8 +52,39 @@ fn is_socket(path: &Path) -> bool {
     path.metadata().is_ok_and(|facts| facts.file_type().is_socket())
 }
 
-/// Maps what the server gave as memory, and which file it is. Nothing about it is believed.
-fn map(path: &Path, fd: &OwnedFd, read_only: bool) -> Result<(Memory, (u64, u64)), OpenError> {
+/// Maps what the server gave as memory, and which file it is.
+fn map_in_time(
+    path: &Path,
+    fd: ForeignFd,
+    read_only: bool,
+    began: Instant,
+    timeout: Duration,
+) -> Result<(Memory, (u64, u64)), OpenError> {
+    if fd.is_ram() {
+        let mapped = map(path, &fd, read_only)?;
+        // The mapping holds the file as well, so closing the descriptor frees nothing.
+        drop(fd.into_owned());
+        return Ok(mapped);
+    }
+    // Other file systems may ask a process of the server's choice, which answers when it likes.
+    let (done, is_done) = mpsc::channel();
+    let its_path = path.to_path_buf();
+    thread::Builder::new()
+        .name("ivshmem-map".into())
+        .spawn(move || _ = done.send(map(&its_path, &fd, read_only)))
+        .map_err(|source| OpenError::Io { path: path.to_path_buf(), doing: "map the memory of", source })?;
+    let left = timeout.saturating_sub(began.elapsed()).max(MAP_PATIENCE);
+    is_done.recv_timeout(left).unwrap_or_else(|_| {
+        let problem = format!("lies in a file system that does not answer within {} ms", timeout.as_millis());
+        Err(OpenError::BadMemory { path: path.to_path_buf(), problem })
+    })
+}
+
+/// For a greeting that was complete with its deadline.
+const MAP_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Nothing about the memory is believed.
+fn map(path: &Path, fd: &ForeignFd, read_only: bool) -> Result<(Memory, (u64, u64)), OpenError> {
     let bad = |problem: String| OpenError::BadMemory { path: path.to_path_buf(), problem };
     let facts = file::facts(fd).map_err(|e| bad(format!("cannot be looked at ({e})")))?;
     if let Some(oddity) = facts.oddity {

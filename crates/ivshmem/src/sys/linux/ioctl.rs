@@ -9,6 +9,18 @@ use rustix::ioctl::{Getter, ioctl};
 /// SIOCOUTQ of asm-generic/sockios.h (the same number as TIOCOUTQ).
 const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
 
+/// SIOCINQ of asm-generic/sockios.h (the same number as FIONREAD).
+const SIOCINQ: rustix::ioctl::Opcode = 0x541b;
+
+/// Bytes that were received on a socket and not yet read.
+pub(super) fn inq(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: SIOCINQ writes exactly one C int, which is what this Getter gives room for.
+    let getter = unsafe { Getter::<SIOCINQ, i32>::new() };
+    // SAFETY: the opcode has no effect on memory beyond the Getter's own output.
+    let bytes = unsafe { ioctl(socket, getter) }?;
+    Ok(u32::try_from(bytes).unwrap_or(u32::MAX))
+}
+
 /// Kernel memory held by data sent on a socket and not yet received.
 pub(super) fn outq(socket: BorrowedFd<'_>) -> io::Result<u32> {
     // SAFETY: SIOCOUTQ writes exactly one C int, which is what this Getter gives room for.

@@ -3,6 +3,7 @@
 pub mod epoll;
 pub mod eventfd;
 pub mod file;
+pub mod foreign;
 pub mod inherited;
 mod ioctl;
 pub mod mapping;

@@ -1,5 +1,5 @@
 //! Who is at the other end of a Unix socket.
-// UNSAFETY: getsockopt writes through a pointer. rustix has no SO_PEERGROUPS, and its SO_PEERCRED reads the process id as
+// UNSAFETY: getsockopt and setsockopt take pointers. rustix has no SO_PEERGROUPS, and its SO_PEERCRED reads the process id as
 // a number that is never 0, which it is for a process that this pid namespace does not know.
 #![expect(unsafe_code, reason = "socket options that rustix does not wrap, or wraps too narrowly")]
 
@@ -54,6 +54,38 @@ fn many_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     groups.truncate(written / size_of::<i32>());
     Ok(groups.into_iter().map(i32::cast_unsigned).collect())
 }
+
+/// Makes the kernel refuse descriptors that the other end sends (EPERM for the sender), on this socket and on those that
+/// a listening one accepts from now on. False when the kernel cannot, before Linux 6.16.
+pub fn refuse_descriptors(socket: impl AsFd) -> io::Result<bool> {
+    let off: libc::c_int = 0;
+    let length = libc::socklen_t::try_from(size_of_val(&off)).expect("an int");
+    // SAFETY: the kernel reads `length` bytes, which are those of `off`.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const off).cast(),
+            length,
+        )
+    };
+    if result == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        e if e.raw_os_error() == Some(libc::ENOPROTOOPT) => Ok(false),
+        e => Err(e),
+    }
+}
+
+/// Whether the kernel knows that option.
+pub(super) fn knows_passrights(socket: BorrowedFd<'_>) -> bool {
+    getsockopt(socket, SO_PASSRIGHTS, &mut [0]).is_ok()
+}
+
+/// asm-generic/socket.h of Linux 6.16; the same on every processor that this library runs on.
+const SO_PASSRIGHTS: libc::c_int = 83;
 
 /// Bytes written to the front of `into`.
 fn getsockopt(socket: BorrowedFd<'_>, option: libc::c_int, into: &mut [i32]) -> io::Result<usize> {

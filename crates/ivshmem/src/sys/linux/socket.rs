@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,21 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recvmsg, sendmsg, socket_with,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, recvmsg,
+    sendmsg, shutdown, socket_with,
 };
 
+use super::foreign::{ForeignFd, ForeignSocket};
+
 /// Connects, and gives up with `TimedOut` when the server's queue of new connections stays full.
-pub fn connect(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
+pub fn connect(path: &Path, timeout: Duration) -> io::Result<ForeignSocket> {
     let address = SocketAddrUnix::new(path)?;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = ForeignSocket::from(socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?);
     // A Unix socket waits in connect as long as a send may take. 0 would mean for ever.
     set_socket_timeout(&socket, Timeout::Send, Some(timeout.max(Duration::from_millis(1))))?;
     loop {
@@ -30,23 +38,34 @@ pub fn connect(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
     }
 }
 
+/// Accepts a connection without waiting for one: non-blocking and closed on exec.
+pub fn accept(listener: impl AsFd) -> rustix::io::Result<ForeignSocket> {
+    accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).map(ForeignSocket::from)
+}
+
+/// Refuses all connections to come; those that wait can still be accepted.
+pub fn refuse_connections(listener: impl AsFd) -> io::Result<()> {
+    Ok(shutdown(listener, Shutdown::Read)?)
+}
+
 /// What one receive gave.
 #[derive(Debug)]
 pub enum Received {
     /// This many bytes, and the descriptor that came with them.
-    Bytes(usize, Option<OwnedFd>),
+    Bytes(usize, Option<ForeignFd>),
     /// Nothing now.
     WouldBlock,
     /// The other end closed the connection.
     Closed,
     /// More descriptors than a message may have. All of them are closed.
     TooManyDescriptors,
-    /// The message had a descriptor, which is lost: this process may not have another one.
+    /// The message had a descriptor that is lost: this process may not have another one.
     NoDescriptorLeft,
 }
 
-/// Descriptors taken out of one receive; the protocol sends one, a broken server may send more.
-const FDS_PER_RECEIVE: usize = 4;
+/// Descriptors that Linux lets one message have (SCM_MAX_FD). The protocol sends one; the kernel would close those for
+/// which there is no room, and keep the receiving thread waiting for that.
+const FDS_PER_RECEIVE: usize = 253;
 
 /// Receives without blocking. Descriptors are closed on exec and never leak, whatever the sender packs together.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
@@ -82,13 +101,15 @@ fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8], how: RecvFlags) -> io
                 RecvAncillaryMessage::ScmRights(fds) => Some(fds),
                 _ => None,
             })
-            .flatten();
+            .flatten()
+            .map(ForeignFd::from);
         let first = fds.next();
         let cut = received.flags.contains(ReturnFlags::CTRUNC);
-        if first.is_none() && cut {
+        let more = fds.by_ref().count();
+        if cut {
             return Ok(Received::NoDescriptorLeft);
         }
-        if fds.next().is_some() || cut {
+        if more > 0 {
             return Ok(Received::TooManyDescriptors);
         }
         return Ok(if received.bytes == 0 {

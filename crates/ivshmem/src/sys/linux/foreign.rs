@@ -1,0 +1,194 @@
+//! Descriptors that other processes sent, and sockets on which they may have sent some: closing them without waiting.
+//!
+//! Closing the last copy of a descriptor can take as long as its sender likes: a TCP socket with `SO_LINGER` waits until
+//! its data are read, a large memfd frees its pages one by one. Closing a Unix socket closes what was sent on it and not
+//! received, and before Linux 6.10 also what other processes left in cycles of sockets. So a thread that serves others
+//! or has a time limit never does it; a thread of its own does, see [`close`].
+// UNSAFETY: close_range has no wrapper in rustix.
+#![expect(unsafe_code, reason = "a system call that rustix does not wrap")]
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, StatxFlags, fcntl_get_seals, makedev, statx};
+use rustix::net::{Shutdown, shutdown};
+
+use super::{eventfd, ioctl, peer};
+
+/// A descriptor that another process sent. Dropping it never waits for that process.
+#[derive(Debug)]
+pub struct ForeignFd(Option<OwnedFd>);
+
+impl ForeignFd {
+    /// The descriptor as an eventfd, whose closing waits for nobody.
+    ///
+    /// # Errors
+    /// Gives it back when it is none.
+    pub fn into_eventfd(self) -> Result<OwnedFd, Self> {
+        if eventfd::is_eventfd(&self) { Ok(self.into_owned()) } else { Err(self) }
+    }
+
+    /// Whether it is memory of this system: a memfd, or a file on a tmpfs or hugetlbfs. No operation on such a file asks
+    /// another process, as one on a file system in user space does.
+    pub fn is_ram(&self) -> bool {
+        // Those file systems know seals, the others do not.
+        fcntl_get_seals(self).is_ok()
+    }
+
+    /// Which file it is (device and inode) as far as this system knows, without asking its file system.
+    pub fn identity(&self) -> io::Result<(u64, u64)> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let known = statx(self, c"", flags, StatxFlags::INO)?;
+        Ok((makedev(known.stx_dev_major, known.stx_dev_minor), known.stx_ino))
+    }
+
+    /// The plain descriptor, whose closing may wait for its sender.
+    pub fn into_owned(mut self) -> OwnedFd {
+        self.0.take().expect("taken on drop only")
+    }
+}
+
+impl From<OwnedFd> for ForeignFd {
+    fn from(fd: OwnedFd) -> Self {
+        Self(Some(fd))
+    }
+}
+
+impl AsFd for ForeignFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_ref().expect("taken on drop only").as_fd()
+    }
+}
+
+impl Drop for ForeignFd {
+    fn drop(&mut self) {
+        if let Some(fd) = self.0.take() {
+            close(fd);
+        }
+    }
+}
+
+/// A connected Unix socket whose other end belongs to another process. Dropping it ends the connection at once and
+/// never waits for that process.
+#[derive(Debug)]
+pub struct ForeignSocket(Option<OwnedFd>);
+
+impl From<OwnedFd> for ForeignSocket {
+    fn from(socket: OwnedFd) -> Self {
+        Self(Some(socket))
+    }
+}
+
+impl AsFd for ForeignSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_ref().expect("taken on drop only").as_fd()
+    }
+}
+
+impl Drop for ForeignSocket {
+    fn drop(&mut self) {
+        let Some(socket) = self.0.take() else { return };
+        // Nothing more can be sent from here on, so a queue that is empty stays empty.
+        let ended = shutdown(&socket, Shutdown::Both).is_ok();
+        let is_empty = ended && ioctl::inq(socket.as_fd()).is_ok_and(|bytes| bytes == 0);
+        // A kernel with this option collects cycles of sockets in a thread of its own.
+        if is_empty && peer::knows_passrights(socket.as_fd()) {
+            drop(socket);
+        } else {
+            close(socket);
+        }
+    }
+}
+
+/// Closes a descriptor in another thread. Never waits: when no thread can be started, the descriptor stays open until
+/// the next call.
+pub fn close(fd: OwnedFd) {
+    let mut queue = queue();
+    queue.fds.push(fd);
+    if queue.idle > 0 {
+        MORE.notify_one();
+    } else if queue.workers < MAX_WORKERS && spawn(work) {
+        queue.workers += 1;
+    }
+}
+
+#[derive(Debug)]
+struct Queue {
+    fds: Vec<OwnedFd>,
+    workers: usize,
+    /// Those of them that wait for more.
+    idle: usize,
+}
+
+static QUEUE: Mutex<Queue> = Mutex::new(Queue { fds: Vec::new(), workers: 0, idle: 0 });
+static MORE: Condvar = Condvar::new();
+
+/// More than one, so that a descriptor whose closing waits in spite of everything does not hold up the next ones.
+const MAX_WORKERS: usize = 4;
+/// How long a worker waits for more before it ends. Starting one takes longer than everything else in `close`.
+const REST: Duration = Duration::from_millis(100);
+
+fn queue() -> MutexGuard<'static, Queue> {
+    // Nothing panics under this lock but an allocation that fails, and that aborts.
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn spawn(function: impl FnOnce() + Send + 'static) -> bool {
+    thread::Builder::new().name("ivshmem-close".into()).stack_size(STACK).spawn(function).is_ok()
+}
+
+const STACK: usize = 128 << 10;
+
+/// Closes what is in the queue, and ends when nothing more comes.
+fn work() {
+    let mut queue = queue();
+    loop {
+        queue.idle += 1;
+        queue = MORE
+            .wait_timeout_while(queue, REST, |queue| queue.fds.is_empty())
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        queue.idle -= 1;
+        if queue.fds.is_empty() {
+            queue.workers -= 1;
+            return;
+        }
+        let batch = std::mem::take(&mut queue.fds);
+        drop(queue);
+        close_all(batch);
+        queue = self::queue();
+    }
+}
+
+/// Closes descriptors by ending a thread that has the only copies.
+///
+/// A socket does not linger when its last copy is closed by a thread that exits (`PF_EXITING` in the kernel), which makes
+/// this closing finite whatever the sender does. For that the thread gets a descriptor table of its own.
+fn close_all(batch: Vec<OwnedFd>) {
+    let (ready, is_ready) = mpsc::channel();
+    let (end, may_end) = mpsc::channel::<()>();
+    spawn(move || {
+        if copy_table().is_ok() {
+            let _ = ready.send(());
+        }
+        drop(ready);
+        let _ = may_end.recv();
+        // Nothing is closed here: the copies of other descriptors may be the last ones as well by now.
+    });
+    // An error means that there is no such thread or table. Then this thread closes them, and waits if it must.
+    let _ = is_ready.recv();
+    drop(batch);
+    drop(end);
+}
+
+/// Gives the calling thread a descriptor table of its own, with copies of all descriptors. Linux 5.9 or newer.
+fn copy_table() -> io::Result<()> {
+    // This way in place of unshare, which sandboxes for containers refuse. No descriptor has the number that it closes.
+    let (first, last) = (u32::MAX, u32::MAX);
+    // SAFETY: no memory is passed, and no descriptor that others own is closed.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_UNSHARE) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,245 @@
+//! Descriptors whose closing waits: no thread of the caller's waits with it, and nothing is left. Alone in its process, so
+//! that nothing else counts.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ivshmem::ErrorKind;
+use ivshmem::doorbell::PeerEvent;
+use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::foreign::{ForeignFd, ForeignSocket};
+use ivshmem_conformance::bare_server::send;
+use ivshmem_conformance::linger::Lingering;
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+/// What a closing that waits takes, unless the other end reads.
+const LINGER: Duration = Duration::from_secs(30);
+/// Against hanging; nothing here takes a part of it, and LINGER is longer.
+const HANG: Duration = Duration::from_secs(10);
+
+/// Each test counts threads and descriptors of the process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    eventually("the threads of the test before have ended", || closers() == 0);
+    alone
+}
+
+fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(begin.elapsed() < HANG, "{what}: not within {HANG:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn closers() -> usize {
+    let names = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    names
+        .filter(|task| {
+            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|n| n == "ivshmem-close\n")
+        })
+        .count()
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Fails when it takes so long that a closing was waited for.
+fn at_once<T>(what: &str, act: impl FnOnce() -> T) -> T {
+    let begin = Instant::now();
+    let result = act();
+    println!("{what}: {:?}", begin.elapsed());
+    assert!(begin.elapsed() < HANG, "{what} took {:?}", begin.elapsed());
+    result
+}
+
+#[test]
+fn dropping_what_lingers_waits_neither_here_nor_in_the_thread_that_closes_it() {
+    let _alone = alone();
+    let before = descriptors();
+    let lingering: Vec<_> = (0..20).map(|_| Lingering::new(LINGER).unwrap()).collect();
+    let (sockets, readers): (Vec<_>, Vec<_>) = lingering.into_iter().map(|l| (l.socket, l.reader)).unzip();
+    at_once("20 drops", || drop(sockets.into_iter().map(ForeignFd::from).collect::<Vec<_>>()));
+    // Behind those, and not held up by them.
+    let (read, write) = UnixStream::pair().unwrap();
+    drop(ForeignFd::from(OwnedFd::from(write)));
+    eventually("the last one is closed", || matches!(rustix::io::read(&read, &mut [0; 1]), Ok(0)));
+    eventually("the threads have ended", || closers() == 0);
+    drop((readers, read));
+    eventually("nothing is left", || descriptors() == before);
+}
+
+#[test]
+fn a_socket_with_lingering_descriptors_in_it_is_closed_without_waiting_and_its_end_is_seen_at_once() {
+    let _alone = alone();
+    let before = descriptors();
+    let lingering = Lingering::new(LINGER).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    send(&theirs, 7, Some(&lingering.socket)).unwrap();
+    drop(lingering.socket);
+    at_once("the drop", || drop(ForeignSocket::from(OwnedFd::from(ours))));
+    assert!(send(&theirs, 7, None).is_err(), "the connection has ended");
+    eventually("the threads have ended", || closers() == 0);
+    drop((theirs, lingering.reader));
+    eventually("nothing is left", || descriptors() == before);
+}
+
+#[test]
+fn descriptors_of_honest_processes_are_closed_without_a_thread() {
+    let _alone = alone();
+    let before = descriptors();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    drop(ForeignSocket::from(OwnedFd::from(ours)));
+    assert_eq!(rustix::io::read(&theirs, &mut [0; 1]), Ok(0));
+    let fd = ForeignFd::from(eventfd::create().unwrap());
+    drop(fd.into_eventfd().unwrap());
+    assert_eq!((closers(), descriptors()), (0, before + 1));
+    assert!(ForeignFd::from(OwnedFd::from(theirs)).into_eventfd().is_err());
+    eventually("that one is closed as well", || descriptors() == before);
+}
+
+/// A server that plays `script` for one client.
+struct Hostile {
+    place: tempfile::TempDir,
+    thread: JoinHandle<Vec<TcpStream>>,
+}
+
+impl Hostile {
+    fn new(script: impl FnOnce(&UnixStream) -> Vec<TcpStream> + Send + 'static) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(place.path().join("socket")).unwrap();
+        let thread = std::thread::spawn(move || {
+            let stream = listener.accept().unwrap().0;
+            let baits = script(&stream);
+            // Until the client goes.
+            let _ = rustix::io::read(&stream, &mut [0; 1]);
+            baits
+        });
+        Self { place, thread }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.place.path().join("socket")
+    }
+}
+
+fn memory() -> OwnedFd {
+    let fd = memfd_create("memory", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&fd, 4096).unwrap();
+    fd
+}
+
+/// Sends so many lingering sockets with one message, and keeps no copy; gives the ends that would have to read. Nothing is
+/// sent to a client that has gone.
+fn send_lingering(stream: &UnixStream, value: i64, count: usize) -> Vec<TcpStream> {
+    let (sockets, readers): (Vec<_>, Vec<_>) =
+        (0..count).map(|_| Lingering::new(LINGER).unwrap()).map(|bait| (bait.socket, bait.reader)).unzip();
+    let fds: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+    let bytes = value.to_le_bytes();
+    let sent = sendmsg(stream, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL);
+    // The client may have closed its copies already, and then these are the last ones.
+    sockets.into_iter().for_each(|socket| drop(ForeignFd::from(socket)));
+    match sent {
+        Ok(8) => readers,
+        Err(Errno::PIPE) => Vec::new(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_limit_of_time_holds_whatever_a_server_sends_in_its_greeting() {
+    let _alone = alone();
+    type Script = Box<dyn FnOnce(&UnixStream) -> Vec<TcpStream> + Send>;
+    let scripts: [(&str, Script, ErrorKind); 6] = [
+        ("beside the version", Box::new(|s| send_lingering(s, 0, 1)), ErrorKind::Protocol),
+        ("many with one message", Box::new(|s| send_lingering(s, 0, 5)), ErrorKind::Protocol),
+        ("as many as one message has", Box::new(|s| send_lingering(s, 0, 253)), ErrorKind::Protocol),
+        (
+            "as the memory",
+            Box::new(|s| {
+                send(s, 0, None).unwrap();
+                send(s, 1, None).unwrap();
+                send_lingering(s, -1, 1)
+            }),
+            ErrorKind::Protocol,
+        ),
+        (
+            "as a vector",
+            Box::new(|s| {
+                send(s, 0, None).unwrap();
+                send(s, 1, None).unwrap();
+                send(s, -1, Some(&memory())).unwrap();
+                send_lingering(s, 1, 1)
+            }),
+            ErrorKind::Protocol,
+        ),
+        (
+            "behind a message that is never complete",
+            Box::new(|s| {
+                rustix::io::write(s, &[0; 7]).unwrap();
+                std::thread::sleep(Duration::from_millis(400));
+                send_lingering(s, 0, 1)
+            }),
+            ErrorKind::TimedOut,
+        ),
+    ];
+    for (what, script, kind) in scripts {
+        let before = descriptors();
+        let server = Hostile::new(script);
+        let limit = Duration::from_millis(200);
+        let connect = || ivshmem::doorbell(server.socket()).timeout(limit).connect().unwrap_err();
+        let error = at_once(what, connect);
+        assert_eq!(error.kind(), kind, "{what}: {error}");
+        drop((server.thread.join().unwrap(), server.place));
+        eventually("nothing is left", || closers() == 0 && descriptors() == before);
+    }
+}
+
+#[test]
+fn neither_the_end_of_a_session_nor_closing_waits_for_what_the_server_sent() {
+    let _alone = alone();
+    for rings_before_closing in [true, false] {
+        let before = descriptors();
+        let server = Hostile::new(move |s| {
+            send(s, 0, None).unwrap();
+            send(s, 1, None).unwrap();
+            send(s, -1, Some(&memory())).unwrap();
+            send(s, 1, Some(&eventfd::create().unwrap())).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+            // All but the first stay in the socket: the client has given up by then, or is closing.
+            (2..8).flat_map(|peer| send_lingering(s, peer, 1)).collect()
+        });
+        let device = ivshmem::doorbell(server.socket()).vectors(1).connect().unwrap();
+        let (sender, news) = mpsc::channel();
+        device.on_peer(move |event| drop(sender.send(event.clone()))).unwrap().forget();
+        if rings_before_closing {
+            let gone = at_once("the end of the session", || news.recv_timeout(HANG)).unwrap();
+            assert!(
+                matches!(&gone, PeerEvent::ServerGone { reason } if reason.kind() == ErrorKind::Protocol),
+                "{gone:?}"
+            );
+            device.ring(1, 0).unwrap();
+            assert!(device.wait(0, Some(Instant::now() + HANG)).unwrap());
+        }
+        at_once("closing", || device.close());
+        drop(device);
+        drop((server.thread.join().unwrap(), server.place));
+        eventually("nothing is left", || closers() == 0 && descriptors() == before);
+    }
+}

@@ -1,0 +1,113 @@
+//! A server that sends descriptors without end leaves the process a quarter of those it may have. Alone in its process,
+//! whose limit it lowers.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+use std::fs::File;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ivshmem::doorbell::PeerEvent;
+use ivshmem::sys::linux::eventfd;
+use ivshmem::{ErrorKind, PeerId};
+use ivshmem_conformance::bare_server::send;
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+const HANG: Duration = Duration::from_secs(20);
+const LIMIT: u64 = 400;
+
+/// Sends peers without end, from the moment it is let.
+fn flood(listener: UnixListener, begin: mpsc::Receiver<()>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let stream: UnixStream = listener.accept().unwrap().0;
+        let memory = memfd_create("memory", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&memory, 4096).unwrap();
+        let vector = eventfd::create().unwrap();
+        for (value, fd) in [(0, None), (0, None), (-1, Some(&memory)), (0, Some(&vector))] {
+            send(&stream, value, fd).unwrap();
+        }
+        begin.recv().unwrap();
+        let sent = (1..=65_535).take_while(|peer| send(&stream, *peer, Some(&vector)).is_ok()).count();
+        assert!(sent < 65_535, "the client has ended the connection");
+    })
+}
+
+fn descriptors() -> u64 {
+    std::fs::read_dir("/proc/self/fd").unwrap().count().try_into().unwrap()
+}
+
+/// What any program does: it opens files, and starts another one.
+fn assert_the_rest_works() {
+    let files: Vec<_> = (0..LIMIT / 4 - 10).map(|_| File::open("/dev/null")).collect();
+    assert!(files.iter().all(Result::is_ok), "the reserve is there: {:?}", files.iter().find(|f| f.is_err()));
+    drop(files);
+    assert!(Command::new("/bin/true").status().unwrap().success());
+}
+
+#[test]
+fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
+    let before = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT), maximum: before.maximum }).unwrap();
+    let place = tempfile::tempdir().unwrap();
+
+    // After the greeting: the session ends, and those who were told of can still be rung.
+    let path = place.path().join("after");
+    let (begin, may_begin) = mpsc::channel();
+    let server = flood(UnixListener::bind(&path).unwrap(), may_begin);
+    let device = ivshmem::doorbell(&path).vectors(1).connect().unwrap();
+    let (sender, news) = mpsc::channel();
+    device
+        .on_peer(move |event| {
+            if let PeerEvent::ServerGone { reason } = event {
+                sender.send(reason.clone()).unwrap();
+            }
+        })
+        .unwrap()
+        .forget();
+    begin.send(()).unwrap();
+    let reason = news.recv_timeout(HANG).unwrap();
+    assert_eq!(reason.kind(), ErrorKind::NoSpace);
+    let text = reason.to_string();
+    assert!(text.contains("400 descriptors") && text.contains("ulimit -n"), "{text}");
+    server.join().unwrap();
+    let kept = descriptors();
+    println!("{kept} of {LIMIT} descriptors kept");
+    assert!((LIMIT / 2..=LIMIT - LIMIT / 4 + 2).contains(&kept), "{kept}");
+    assert_the_rest_works();
+    device.ring(PeerId(1), 0).unwrap();
+    device.close();
+    drop(device);
+    let begin = Instant::now();
+    while descriptors() > 20 {
+        assert!(begin.elapsed() < HANG, "closing gives them back: {}", descriptors());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+
+    // Within the greeting: it is an error.
+    let path = place.path().join("within");
+    let (begin, may_begin) = mpsc::channel();
+    let server = flood(UnixListener::bind(&path).unwrap(), may_begin);
+    begin.send(()).unwrap();
+    let error = ivshmem::doorbell(&path).vectors(2).connect().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+    server.join().unwrap();
+    assert_the_rest_works();
+
+    // The remedy works.
+    setrlimit(Resource::Nofile, before).unwrap();
+    let path = place.path().join("raised");
+    let (begin, may_begin) = mpsc::channel();
+    let server = flood(UnixListener::bind(&path).unwrap(), may_begin);
+    let device = ivshmem::doorbell(&path).vectors(1).connect().unwrap();
+    begin.send(()).unwrap();
+    let enough = Instant::now();
+    while device.peers().unwrap().len() < usize::try_from(LIMIT).unwrap() {
+        assert!(enough.elapsed() < HANG, "{} peers", device.peers().unwrap().len());
+    }
+    drop(device);
+    server.join().unwrap();
+}

@@ -1,0 +1,51 @@
+//! Descriptors whose closing waits do not hold up a server, whether the kernel keeps them out or not.
+
+use std::path::Path;
+use std::process::Command;
+
+use ivshmem_conformance::skip;
+use ivshmem_vmtest::{Guest, Program, can_run};
+
+const LINGER: &str = env!("CARGO_BIN_EXE_vmtest-linger");
+const SECONDS: &str = "IVSHMEM_SOAK_SECONDS";
+
+fn seconds() -> String {
+    std::env::var(SECONDS).unwrap_or_else(|_| "5".to_owned())
+}
+
+/// Beside the programs of this crate.
+fn server() -> String {
+    let path = Path::new(LINGER).with_file_name("ivshmem-server");
+    assert!(path.exists(), "no {}: run cargo build --package ivshmem-server", path.display());
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn lingering_descriptors_hold_up_no_newcomer_on_this_kernel() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("lingering_descriptors_hold_up_no_newcomer_on_this_kernel", "needs root");
+    }
+    for refused in [&[][..], &["--refused"]] {
+        let output = Command::new(LINGER).arg(server()).arg(seconds()).args(refused).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        println!("this kernel {refused:?}: {text}");
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn lingering_descriptors_hold_up_no_newcomer_on_a_kernel_that_lets_them_through() {
+    if !can_run("lingering_descriptors_hold_up_no_newcomer_on_a_kernel_that_lets_them_through") {
+        return;
+    }
+    let guest = Guest::builder("linger").memory(512).program(server()).program(LINGER).boot().unwrap();
+    guest.sh("ifconfig lo up").unwrap();
+    let kernel = guest.sh("uname -r").unwrap();
+    for refused in [&[][..], &["--refused"]] {
+        let program = Program::new("/bin/vmtest-linger").args(["/bin/ivshmem-server", &seconds()]);
+        let text = guest.run(program.args(refused.iter().copied())).unwrap();
+        println!("kernel {} {refused:?}: {text}", kernel.trim());
+        assert!(text.contains("kept_out: 0,") && !text.contains("sent: 0,"), "{text}");
+    }
+    guest.power_off().unwrap();
+}
