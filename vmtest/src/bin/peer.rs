@@ -32,6 +32,11 @@ enum What {
     Polls,
     /// Open another device of this guest as well, and let both ring each other on each vector.
     Both { second: String },
+    /// Detach the memory where the system has no memory of its own for it, and leave what others have mapped alone.
+    DetachInVain {
+        /// Another file, of the same size.
+        other: String,
+    },
     /// The conformance suite of memory.
     MemorySuite,
     /// The conformance suite of interrupts; the host is the other peer.
@@ -70,6 +75,7 @@ fn main() {
             held(one, open);
         }
         What::Polls => polls(open()),
+        What::DetachInVain { other } => detach_in_vain(open(), &other),
         What::MemorySuite => ivshmem_conformance::memory::run(&remote::Memory(target)),
         What::DoorbellSuite => ivshmem_conformance::doorbell::run(&remote::Doorbell(target)),
     }
@@ -86,6 +92,48 @@ fn both(one: &Device, two: &Device) {
             assert!(to.wait(vector, Some(limit)).expect("a vector"), "vector {vector} was not rung");
         }
     }
+}
+
+/// Closing for callers that nobody can stop, while the system accounts strictly for all memory and has 16 MiB to give.
+fn detach_in_vain(device: Device, other: &str) {
+    let memory = device.memory();
+    memory.write(0, b"here").expect("open memory");
+    let committed = kib_of("Committed_AS:");
+    std::fs::write("/proc/sys/vm/overcommit_kbytes", (committed + (16 << 10)).to_string()).expect("root");
+    std::fs::write("/proc/sys/vm/overcommit_memory", "2").expect("root");
+    for _ in 0..3 {
+        let refused = memory.detach().expect_err("there is no memory for zeroes");
+        println!("{refused}: {}", std::error::Error::source(&refused).expect("the system's word"));
+    }
+    let stayed = is_mapped(memory.as_ptr().addr(), memory.len());
+    // It goes where the kernel finds room: where the first one was, if nothing is there.
+    let other = ivshmem::open(other).unwrap_or_else(|e| panic!("{other}: {e}"));
+    other.memory().write(0, b"there").expect("open memory");
+    drop(device);
+    let mut bytes = [0; 5];
+    other.memory().read(0, &mut bytes).expect("open memory");
+    assert_eq!(&bytes, b"there", "closing one memory took another one's pages");
+    assert!(stayed, "pages that could not be replaced are gone");
+    std::fs::write("/proc/sys/vm/overcommit_memory", "0").expect("root");
+    other.memory().detach().expect("there is memory for zeroes");
+    assert!(is_mapped(other.memory().as_ptr().addr(), other.memory().len()));
+}
+
+/// A line of /proc/meminfo.
+fn kib_of(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").expect("proc");
+    let value = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line of every kernel");
+    value.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Whether one mapping of this process has all of these bytes.
+fn is_mapped(start: usize, len: u64) -> bool {
+    let start = start as u64;
+    std::fs::read_to_string("/proc/self/maps").expect("proc").lines().any(|line| {
+        let ends = line.split_once(' ').and_then(|(range, _)| range.split_once('-')).expect("a range");
+        let [from, to] = [ends.0, ends.1].map(|end| u64::from_str_radix(end, 16).expect("an address"));
+        from <= start && start + len <= to
+    })
 }
 
 /// A device is one opener's until that one closes it.

@@ -5,6 +5,7 @@ mod bits32;
 mod churn;
 mod conformance;
 mod linger;
+mod strict;
 mod talk;
 
 use ivshmem::PeerId;

@@ -4,8 +4,13 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::mm::{Advice, MapFlags, MsyncFlags, ProtFlags, madvise, mmap, mmap_anonymous, msync, munmap};
+use rustix::io::Errno;
+use rustix::mm::{
+    Advice, MapFlags, MremapFlags, MsyncFlags, ProtFlags, madvise, mmap, mmap_anonymous, mremap_fixed, msync,
+    munmap,
+};
 
 /// An owned shared mapping, unmapped on drop.
 #[derive(Debug)]
@@ -13,6 +18,8 @@ pub struct Mapping {
     start: NonNull<u8>,
     len: usize,
     read_only: bool,
+    /// Whether the system left in doubt whose some of the addresses are; they are neither used nor given back then.
+    in_doubt: AtomicBool,
 }
 
 // SAFETY: a mapping belongs to the process, not to a thread.
@@ -23,11 +30,11 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps a part of a file. `offset` is a multiple of the file's page size; so is `len` for huge pages.
     pub fn new(fd: &impl AsFd, offset: u64, len: usize, read_only: bool) -> io::Result<Self> {
-        let access = if read_only { ProtFlags::READ } else { ProtFlags::READ | ProtFlags::WRITE };
+        let access = access(read_only);
         // SAFETY: the kernel chooses the place, so no address in use changes its meaning.
         let start = unsafe { mmap(null_mut(), len, access, MapFlags::SHARED, fd, offset) }?;
         let start = NonNull::new(start.cast()).expect("mmap gives address 0 only to those who ask for it");
-        Ok(Self { start, len, read_only })
+        Ok(Self { start, len, read_only, in_doubt: AtomicBool::new(false) })
     }
 
     /// The first byte.
@@ -67,13 +74,60 @@ impl Mapping {
 
     /// Replaces the pages where they are by private ones full of zeroes and gives the shared ones back.
     ///
-    /// Addresses stay valid: an access that runs meanwhile meets the old page or the new one.
+    /// Addresses stay valid: an access that runs meanwhile meets the old page or the new one. When this fails, the
+    /// shared pages stay, all of them unless the address space or its limit is so small that they go piece by piece.
+    ///
+    /// The zeroes are mapped elsewhere first and then moved over the shared pages. Before Linux 6.12, mapping them in
+    /// place unmaps what is there before it looks whether there is memory for them, which is not so with
+    /// vm.overcommit_memory=2: then the addresses are anybody's.
     pub fn detach(&self) -> io::Result<()> {
-        let access = if self.read_only { ProtFlags::READ } else { ProtFlags::READ | ProtFlags::WRITE };
-        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        // SAFETY: the place is our own mapping, of which no reference exists, and it stays mapped with the same access.
-        unsafe { mmap_anonymous(self.start.as_ptr().cast(), self.len, access, flags) }?;
+        if self.in_doubt.load(Ordering::Acquire) {
+            return Err(doubt());
+        }
+        let mut piece = self.len;
+        let mut done = 0;
+        while done < self.len {
+            let len = piece.min(self.len - done);
+            match self.detach_piece(done, len) {
+                Ok(()) => done += len,
+                // Where memory is promised to those only who get it, smaller pieces would take all that is left.
+                Err(Errno::NOMEM) if len > LEAST_PIECE && !is_memory_promised() => {
+                    piece = (len / 2).next_multiple_of(LEAST_PIECE);
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
         Ok(())
+    }
+
+    fn detach_piece(&self, offset: usize, len: usize) -> Result<(), Errno> {
+        // SAFETY: inside the mapping, as the only caller counts up to its length.
+        let place = unsafe { self.start.add(offset) }.as_ptr().cast();
+        let access = access(self.read_only);
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: the kernel chooses the place, so no address in use changes its meaning.
+        let zeroes = unsafe { mmap_anonymous(null_mut(), len, access, flags) }?;
+        // SAFETY: the zeroes are known here only; their new place is in our own mapping, of which no reference exists,
+        // and it stays mapped with the same access.
+        let Err(error) = (unsafe { mremap_fixed(zeroes, len, len, MremapFlags::MAYMOVE, place) }) else {
+            return Ok(());
+        };
+        // SAFETY: mapped above, and not moved.
+        let _ = unsafe { munmap(zeroes, len) };
+        // The system looks at all limits before it unmaps what is in the place; after that it needs a few hundred bytes
+        // of its own. If it did not get these, the place is empty, and is taken again before anybody else has it.
+        // SAFETY: this changes no address that is in use.
+        match unsafe { mmap_anonymous(place, len, access, flags | MapFlags::FIXED_NOREPLACE) } {
+            Ok(there) if there == place => Ok(()),
+            taken => {
+                self.in_doubt.store(true, Ordering::Release);
+                if let Ok(elsewhere) = taken {
+                    // SAFETY: mapped just now, by a system that takes the place for a hint.
+                    let _ = unsafe { munmap(elsewhere, len) };
+                }
+                Err(error)
+            }
+        }
     }
 
     fn advise(&self, advice: Advice) -> io::Result<()> {
@@ -84,10 +138,32 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if *self.in_doubt.get_mut() {
+            return;
+        }
+        // A process with as many mappings as it may have cannot cut one in two, as when the zeroes of a detached mapping
+        // have become one with their neighbours. The addresses stay taken then, which harms nobody.
         // SAFETY: mapped in new() with this length; views keep the owner, so none is left.
-        let result = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
-        debug_assert!(result.is_ok(), "munmap of a mapping of our own: {result:?}");
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
     }
+}
+
+/// A multiple of every common page size.
+const LEAST_PIECE: usize = 4 << 20;
+
+fn access(read_only: bool) -> ProtFlags {
+    if read_only { ProtFlags::READ } else { ProtFlags::READ | ProtFlags::WRITE }
+}
+
+/// Whether the system accounts for all private memory when it is mapped; an answer that cannot be had is a yes.
+fn is_memory_promised() -> bool {
+    std::fs::read("/proc/sys/vm/overcommit_memory").map_or(true, |mode| mode.starts_with(b"2"))
+}
+
+fn doubt() -> io::Error {
+    io::Error::other(
+        "an earlier try has failed, and the system left in doubt what the addresses are; they stay unused",
+    )
 }
 
 #[cfg(test)]
@@ -116,5 +192,90 @@ mod tests {
         // SAFETY: as above.
         assert_eq!(unsafe { there.read_volatile() }, 0);
         one.detach().unwrap();
+    }
+
+    /// Runs a test of this file in a process of its own, whose limits it may change. Whether this is that process.
+    fn is_alone(test: &str) -> bool {
+        const ALONE: &str = "IVSHMEM_TEST_ALONE";
+        if std::env::var_os(ALONE).is_some() {
+            return true;
+        }
+        let name = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        let status = command.args([&name, "--exact", "--nocapture"]).env(ALONE, "1").status().unwrap();
+        assert!(status.success(), "{test} in a process of its own: {status}");
+        false
+    }
+
+    fn filled(len: usize) -> (std::fs::File, Mapping) {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(len as u64).unwrap();
+        let mapping = Mapping::new(&file, 0, len, false).unwrap();
+        for offset in (0..len).step_by(4096) {
+            // SAFETY: inside a mapping that lives.
+            unsafe { mapping.start().as_ptr().wrapping_add(offset).write_volatile(7) };
+        }
+        (file, mapping)
+    }
+
+    /// What stands in the first byte of each page.
+    fn bytes(mapping: &Mapping) -> Vec<u8> {
+        // SAFETY: inside a mapping that lives.
+        (0..mapping.size())
+            .step_by(4096)
+            .map(|at| unsafe { mapping.start().as_ptr().wrapping_add(at).read_volatile() })
+            .collect()
+    }
+
+    #[test]
+    fn a_mapping_larger_than_the_address_space_that_is_left_is_detached_piece_by_piece() {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        if !is_alone("a_mapping_larger_than_the_address_space_that_is_left_is_detached_piece_by_piece") {
+            return;
+        }
+        let (file, mapping) = filled((64 << 20) + 4096);
+        let in_use = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let in_use = in_use.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096;
+        let limit = |bytes| setrlimit(Resource::As, Rlimit { current: Some(bytes), maximum: None }).unwrap();
+        limit(in_use + (2 << 20));
+        assert_eq!(mapping.detach().unwrap_err().raw_os_error(), Some(Errno::NOMEM.raw_os_error()));
+        assert!(bytes(&mapping).iter().all(|byte| *byte == 7), "what failed changed something");
+        limit(in_use + (20 << 20));
+        mapping.detach().unwrap();
+        file.set_len(0).unwrap();
+        assert!(bytes(&mapping).iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_process_with_as_many_mappings_as_it_may_have_loses_none() {
+        if !is_alone("a_process_with_as_many_mappings_as_it_may_have_loses_none") {
+            return;
+        }
+        let mappings: Vec<_> = (0..12).map(|_| filled(1 << 20).1).collect();
+        // Pages of alternating access, which the kernel cannot make into one mapping.
+        let mut pages = Vec::new();
+        loop {
+            let access = if pages.len().is_multiple_of(2) { ProtFlags::empty() } else { ProtFlags::READ };
+            // SAFETY: the kernel chooses the place, so no address in use changes its meaning.
+            match unsafe { mmap_anonymous(null_mut(), 4096, access, MapFlags::PRIVATE) } {
+                Ok(page) => pages.push(page),
+                Err(_) => break,
+            }
+        }
+        let mut failures = 0;
+        for mapping in &mappings {
+            let detached = mapping.detach();
+            failures += usize::from(detached.is_err());
+            let wanted = if detached.is_ok() { 0 } else { 7 };
+            assert!(bytes(mapping).iter().all(|byte| *byte == wanted), "{detached:?}");
+            // SAFETY: mapped above; nobody uses it.
+            unsafe { munmap(pages.pop().unwrap(), 4096) }.unwrap();
+        }
+        assert!((2..12).contains(&failures), "{failures} of 12 with {} mappings", pages.len());
+        let mut mappings = mappings.into_iter();
+        while let Some(mapping) = mappings.next() {
+            drop(mapping);
+            mappings.as_slice().iter().for_each(|other| drop(bytes(other)));
+        }
     }
 }
