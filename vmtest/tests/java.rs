@@ -182,6 +182,33 @@ fn java_of_32_and_of_64_bits_share_a_region() {
     guest.power_off().unwrap();
 }
 
+/// Linux 6.1, in which a mapping over another one unmaps that before it finds that there is no memory.
+#[test]
+fn a_jvm_survives_closing_what_other_threads_copy_when_the_kernel_has_no_memory_for_it() {
+    let name = "a_jvm_survives_closing_what_other_threads_copy_when_the_kernel_has_no_memory_for_it";
+    if !can_run_java(name) {
+        return;
+    }
+    let classes = tempfile::tempdir().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java_programs/CloseWithoutMemory.java");
+    let mut javac = Command::new(oldest().with_file_name("javac"));
+    javac.arg("-d").arg(classes.path()).arg("-cp").arg(folder_of_jars().join(JARS[0])).arg(source);
+    assert!(javac.status().unwrap().success(), "javac");
+    let guest = with_java(Guest::builder("java-strict")).memory(1024).share(classes.path(), "/share/classes");
+    let guest = guest.boot().unwrap();
+    guest.sh("fallocate -l 128M /dev/shm/memory").unwrap();
+    for java in [oldest(), newest()] {
+        let path = format!("/share/java/{}:/share/classes", JARS[0]);
+        let words = ["-Xms64m", "-Xmx64m", "-Duser.home=/tmp", "-cp", &path, "CloseWithoutMemory"];
+        let program = Program::new(java.to_str().unwrap()).args(words).arg("/dev/shm/memory");
+        let said = guest.run(program.limit(Duration::from_secs(300))).unwrap();
+        println!("{}: {said}", java.display());
+        assert!(said.starts_with("closed 0 refused 20 "), "the kernel had memory: {said}");
+        assert!(said.contains("IvshmemException: cannot give shared pages back"), "{said}");
+    }
+    guest.power_off().unwrap();
+}
+
 /// Each calls each other one, a thousand times on each vector, and rings as often without waiting.
 fn all_call_all(peers: &mut [Peer], vectors: u32) {
     let all = peers.len();
