@@ -125,7 +125,7 @@ impl Memory {
     ///
     /// # Errors
     /// [`MemoryError::Detach`] when the system has no room for the change. The region is closed then, too; the shared
-    /// pages stay until the last view is dropped.
+    /// pages stay until the last view is dropped, so whoever still goes through an address finds them.
     pub fn detach(&self) -> Result<(), MemoryError> {
         self.close();
         self.region.pages().detach().map_err(|source| MemoryError::Detach { source })

@@ -110,9 +110,14 @@ impl Plain {
     /// What is created or grown gets its space now, and so do holes in what is mapped: a full file system is an error
     /// here and not a crash later.
     ///
+    /// Programs may open one file at the same time, also with different sizes and while some of them fail: a file never
+    /// becomes shorter here, and its length shows when it has its space and is mapped. Who creates or grows a file has a
+    /// lock on it meanwhile (`F_OFD_SETLK`); when another program keeps that lock, this takes up to a second longer.
+    ///
     /// # Errors
     /// [`OpenError`], with the path, the value, the limit and the remedy in its text. A file that was created for this
-    /// is removed again, one that was grown is as long as before.
+    /// is removed again, and one that was to grow is as long as before. When its length shows already, as when prefault
+    /// fails or where the file system cannot take space beforehand, the file stays: others may use it.
     #[cfg(target_os = "linux")]
     pub fn open(self) -> Result<Device, OpenError> {
         open::open(&self)

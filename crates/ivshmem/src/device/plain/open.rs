@@ -1,9 +1,14 @@
-//! Opening on Linux: find or create the file, give it space, map it; and put everything back when a step fails.
+//! Opening on Linux: find or create the file, take space, map it, and only then give it its length.
+//!
+//! Others open the same name at any time. A file never becomes shorter here, for somebody may have mapped what was
+//! there, and its length shows when everything that could fail has succeeded. Only an empty file is removed again, under
+//! a lock that everybody holds who gives a file its length: so nobody is left with a file that has lost its name.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -12,14 +17,13 @@ use crate::device::pci::cache_mode_of;
 use crate::device::{Device, DeviceKind, OpenError};
 use crate::region::{CacheMode, Memory, Region};
 use crate::sys::linux::file::{self, Access, Facts, System};
+use crate::sys::linux::lock::FileLock;
 use crate::sys::linux::mapping::Mapping;
 
 pub(super) fn open(options: &Plain) -> Result<Device, OpenError> {
     let request = Request { options, path: name(&options.source) };
     request.check_options()?;
-    let mut undo = Undo::default();
-    let memory = request.open(&mut undo)?;
-    undo.keep();
+    let memory = request.open()?;
     Ok(Device { kind: DeviceKind::Plain, memory, doorbell: None, guest: None })
 }
 
@@ -54,58 +58,101 @@ impl Request<'_> {
         Err(OpenError::BadOption { path: self.path.clone(), problem })
     }
 
-    fn open(&self, undo: &mut Undo) -> Result<Memory, OpenError> {
-        let owned;
-        let fd = match &self.options.source {
-            Source::Fd(fd) => fd,
-            Source::Path(path) => {
-                owned = self.find_or_create(path, undo)?;
-                &owned
-            }
+    fn open(&self) -> Result<Memory, OpenError> {
+        let path = match &self.options.source {
+            Source::Fd(fd) => return self.open_file(fd),
+            Source::Path(path) => path,
         };
-        let facts = file::facts(fd).map_err(|e| self.failed("look at", e))?;
-        if let Some(what) = facts.oddity {
-            return Err(OpenError::NotMappable { path: self.path.clone(), what });
+        for _ in 0..MAX_REPLACEMENTS {
+            let (fd, is_new) = self.find_or_create(path)?;
+            let facts = self.facts(&fd)?;
+            if !is_new && self.size(facts)? <= facts.len {
+                return self.open_file(&fd);
+            }
+            // Whoever may open the file can keep the lock; then it is not waited for any longer.
+            let lock = FileLock::take(&fd, PATIENCE);
+            if is_removed(path, &fd) {
+                // Who created it has failed.
+                continue;
+            }
+            let opened = self.prepare(&fd, is_new).and_then(|()| self.open_file(&fd));
+            match &opened {
+                Ok(_) if is_removed(path, &fd) => continue,
+                Err(_) if is_new && lock.is_ok() => remove_empty(path, &fd),
+                _ => {}
+            }
+            return opened;
         }
-        let size = self.size(facts)?;
-        let part = self.part(facts, size)?;
-        self.make_room(fd, facts, size, part, undo)?;
-        self.map(fd, facts, part)
+        let source = io::Error::other("others remove it again and again");
+        Err(OpenError::Io { path: self.path.clone(), doing: "open", source })
     }
 
-    fn find_or_create(&self, path: &Path, undo: &mut Undo) -> Result<OwnedFd, OpenError> {
+    fn facts(&self, fd: &OwnedFd) -> Result<Facts, OpenError> {
+        let facts = file::facts(fd).map_err(|e| self.failed("look at", e))?;
+        match facts.oddity {
+            Some(what) => Err(OpenError::NotMappable { path: self.path.clone(), what }),
+            None => Ok(facts),
+        }
+    }
+
+    fn open_file(&self, fd: &OwnedFd) -> Result<Memory, OpenError> {
+        let facts = self.facts(fd)?;
+        let size = self.size(facts)?;
+        let part = self.part(facts, size)?;
+        self.make_room(fd, facts, size, part)?;
+        let mapping = self.map(fd, facts, part)?;
+        if size > facts.len {
+            file::lengthen(fd, size).map_err(|e| self.no_room(size, e))?;
+        }
+        if self.options.prefault {
+            mapping.populate().map_err(|e| self.no_room(part.len, e))?;
+        }
+        let memory = Memory::new(Region::new(mapping, self.cache_mode(fd, facts)));
+        Ok(memory.view(part.before, part.len).expect("the part lies in its pages"))
+    }
+
+    /// An open file, and whether it was created for this.
+    fn find_or_create(&self, path: &Path) -> Result<(OwnedFd, bool), OpenError> {
         let access = if self.options.read_only { Access::Read } else { Access::ReadWrite };
-        if !self.options.create_new {
-            match file::open(path, access) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                result => return result.map_err(|e| self.failed("open", e)),
+        loop {
+            if !self.options.create_new {
+                match file::open(path, access) {
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    result => return Ok((result.map_err(|e| self.failed("open", e))?, false)),
+                }
+                if let Ok(target) = std::fs::read_link(path) {
+                    return Err(OpenError::DanglingLink { path: self.path.clone(), target });
+                }
+                if self.options.size.is_none() || self.options.read_only {
+                    return Err(OpenError::Missing { path: self.path.clone() });
+                }
             }
-            if let Ok(target) = std::fs::read_link(path) {
-                return Err(OpenError::DanglingLink { path: self.path.clone(), target });
+            if let Some(size) = self.options.size {
+                self.check_limit(size)?;
             }
-            if self.options.size.is_none() || self.options.read_only {
-                return Err(OpenError::Missing { path: self.path.clone() });
+            match file::open(path, Access::CreateNew) {
+                Ok(fd) => return Ok((fd, true)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    let parent = path.parent().unwrap_or(Path::new("")).to_path_buf();
+                    return Err(OpenError::NoDirectory { path: self.path.clone(), parent });
+                }
+                // Somebody else created it between our two looks: then theirs is the file.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && !self.options.create_new => {}
+                Err(e) => return Err(self.failed("create", e)),
             }
         }
-        let fd = match file::open(path, Access::CreateNew) {
-            Ok(fd) => fd,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let parent = path.parent().unwrap_or(Path::new("")).to_path_buf();
-                return Err(OpenError::NoDirectory { path: self.path.clone(), parent });
+    }
+
+    /// Gives a new file its mode and its owner.
+    fn prepare(&self, fd: &OwnedFd, is_new: bool) -> Result<(), OpenError> {
+        if is_new {
+            let mode = self.options.mode.unwrap_or(0o600);
+            file::set_mode(fd, mode).map_err(|e| self.failed("set the mode of", e))?;
+            if let Some((user, group)) = self.options.owner {
+                file::set_owner(fd, user, group).map_err(|e| self.failed("set the owner of", e))?;
             }
-            // Somebody else created it between our two looks: then theirs is the file.
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && !self.options.create_new => {
-                return file::open(path, access).map_err(|e| self.failed("open", e));
-            }
-            Err(e) => return Err(self.failed("create", e)),
-        };
-        undo.created(path, &fd);
-        file::set_mode(&fd, self.options.mode.unwrap_or(0o600))
-            .map_err(|e| self.failed("set the mode of", e))?;
-        if let Some((user, group)) = self.options.owner {
-            file::set_owner(&fd, user, group).map_err(|e| self.failed("set the owner of", e))?;
         }
-        Ok(fd)
+        Ok(())
     }
 
     /// The size that the file has to have.
@@ -150,18 +197,19 @@ impl Request<'_> {
         }
     }
 
-    /// Gives the file its size, and space to what will be mapped.
-    fn make_room(
-        &self,
-        fd: &OwnedFd,
-        facts: Facts,
-        size: u64,
-        part: Part,
-        undo: &mut Undo,
-    ) -> Result<(), OpenError> {
+    /// Takes space for what the file will have more, and for holes in what will be mapped.
+    fn make_room(&self, fd: &OwnedFd, facts: Facts, size: u64, part: Part) -> Result<(), OpenError> {
         if size > facts.len {
-            undo.grown(fd, facts.len).map_err(|e| self.failed("prepare", e))?;
-            return file::grow(fd, facts.len, size).map_err(|e| self.no_room(size, e));
+            self.check_limit(size)?;
+            if facts.system == System::Hugetlbfs {
+                // Mapping takes the pages there, all or none, and gives the length.
+                return Ok(());
+            }
+            return match file::take_space(fd, facts.len, size) {
+                // Then what is new will be written.
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => Ok(()),
+                result => result.map_err(|e| self.no_room(size, e)),
+            };
         }
         if facts.allocated < facts.len && !self.options.read_only && facts.system == System::Ordinary {
             match file::fill_holes(fd, part.offset, part.len) {
@@ -173,7 +221,21 @@ impl Request<'_> {
         Ok(())
     }
 
-    fn map(&self, fd: &impl AsFd, facts: Facts, part: Part) -> Result<Memory, OpenError> {
+    /// The kernel does not only refuse what is above the limit: it ends the process.
+    fn check_limit(&self, size: u64) -> Result<(), OpenError> {
+        match file::size_limit() {
+            Some(limit) if size > limit => Err(self.bad_size(
+                size,
+                format!(
+                    "is above the {limit} bytes that this process may give a file; raise its limit \
+                     (ulimit -f, LimitFSIZE= of a service) or take a smaller size"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn map(&self, fd: &impl AsFd, facts: Facts, part: Part) -> Result<Mapping, OpenError> {
         let options = self.options;
         let mapping = match Mapping::new(fd, part.offset - part.before, part.mapped, options.read_only) {
             Err(e) if e.kind() == io::ErrorKind::OutOfMemory && facts.system == System::Ordinary => {
@@ -192,11 +254,7 @@ impl Request<'_> {
                 .use_huge_pages()
                 .map_err(|_| OpenError::BadOption { path: self.path.clone(), problem })?;
         }
-        if options.prefault {
-            mapping.populate().map_err(|e| self.no_room(part.len, e))?;
-        }
-        let memory = Memory::new(Region::new(mapping, self.cache_mode(fd, facts)));
-        Ok(memory.view(part.before, part.len).expect("the part lies in its pages"))
+        Ok(mapping)
     }
 
     /// A device's memory, seen through sysfs, is cached as the file's own name says, whatever link leads to it.
@@ -260,41 +318,31 @@ struct Part {
     mapped: usize,
 }
 
-/// What to put back when a later step fails.
-#[derive(Default)]
-struct Undo {
-    created: Option<(PathBuf, (u64, u64))>,
-    grown: Option<(OwnedFd, u64)>,
+/// How long to wait for others who give the same file its length. With space for all of a large memory to take, they may
+/// need longer; then the system itself makes this one wait for them.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often a file may lose its name while it is opened.
+const MAX_REPLACEMENTS: u32 = 100;
+
+/// Whether the file has lost its name.
+fn is_removed(path: &Path, fd: &OwnedFd) -> bool {
+    // Not every file system counts names, and not every one keeps the numbers of its files.
+    file::facts(fd).is_ok_and(|ours| {
+        let there = std::fs::metadata(path);
+        ours.names == 0 && !there.is_ok_and(|there| (there.dev(), there.ino()) == ours.identity)
+    })
 }
 
-impl Undo {
-    fn created(&mut self, path: &Path, fd: &OwnedFd) {
-        self.created = file::facts(fd).ok().map(|facts| (path.to_path_buf(), facts.identity));
-    }
-
-    fn grown(&mut self, fd: &OwnedFd, len: u64) -> io::Result<()> {
-        self.grown = Some((fd.try_clone()?, len));
-        Ok(())
-    }
-
-    fn keep(mut self) {
-        self.created = None;
-        self.grown = None;
-    }
-}
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        // A failure here could only hide the one that is being reported.
-        if let Some((fd, len)) = &self.grown {
-            let _ = file::shorten(fd, *len);
-        }
-        if let Some((path, ours)) = &self.created {
-            // What somebody else has put there meanwhile is not ours to remove.
-            if std::fs::symlink_metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == *ours) {
-                let _ = std::fs::remove_file(path);
-            }
-        }
+/// Removes a file that was created in vain. A failure here could only hide the one that is being reported.
+fn remove_empty(path: &Path, fd: &OwnedFd) {
+    let is_empty_and_there = file::facts(fd).is_ok_and(|ours| {
+        // What somebody else has put there meanwhile is not ours to remove.
+        let there = std::fs::symlink_metadata(path);
+        ours.len == 0 && there.is_ok_and(|there| (there.dev(), there.ino()) == ours.identity)
+    });
+    if is_empty_and_there {
+        let _ = std::fs::remove_file(path);
     }
 }
 

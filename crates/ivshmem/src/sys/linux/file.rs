@@ -1,13 +1,14 @@
 //! Files that are mapped: opening without side effects, what they are, and space for them.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    FallocateFlags, FileType, Gid, Mode, OFlags, Uid, fallocate, fchmod, fchown, fstat, fstatfs, ftruncate,
+    FallocateFlags, FileType, Gid, Mode, OFlags, Uid, fallocate, fchmod, fchown, fstat, fstatfs, fstatvfs,
 };
-use rustix::io::{Errno, pwrite};
+use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+use rustix::process::{Resource, geteuid, getrlimit};
 
 /// The facts about an open file that matter for mapping it.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub struct Facts {
     pub system: System,
     /// Which file it is: device and inode.
     pub identity: (u64, u64),
+    /// How many names it has; none when it was removed while it was open.
+    pub names: u64,
 }
 
 /// File systems that have rules of their own.
@@ -94,6 +97,7 @@ pub fn facts(fd: &impl AsFd) -> io::Result<Facts> {
         },
         system: kind,
         identity: (unsigned(file.st_dev), unsigned(file.st_ino)),
+        names: unsigned(file.st_nlink),
     })
 }
 
@@ -107,28 +111,56 @@ pub fn set_owner(fd: &impl AsFd, user: u32, group: u32) -> io::Result<()> {
     Ok(fchown(fd, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?)
 }
 
-/// Makes the file `len` bytes long, all of them with space behind them.
-pub fn grow(fd: &impl AsFd, old_len: u64, len: u64) -> io::Result<()> {
-    match fill_holes(fd, 0, len) {
-        // What the file system cannot promise is done by writing.
-        Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => write_zeros(fd, old_len, len),
+/// The largest file that this process may make (RLIMIT_FSIZE), in bytes; none when there is no limit. Going beyond it is
+/// not only an error: the kernel sends SIGXFSZ, which ends the process.
+pub fn size_limit() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
+}
+
+/// Takes space for the bytes from `from`, the file's length, up to `len`, and leaves the length as it is: nobody can map
+/// what may still fail. Where it fails with ENOSPC, the file has no more space than before; with a quota on disk, space
+/// beyond the end may stay.
+///
+/// Fails with EOPNOTSUPP where the file system makes no such promise.
+pub fn take_space(fd: &impl AsFd, from: u64, len: u64) -> io::Result<()> {
+    const TMPFS: i128 = 0x0102_1994;
+    let from = from - from % rustix::param::page_size() as u64;
+    // A full tmpfs takes back what it gave, a full disk does not.
+    let gives_back = i128::from(fstatfs(fd)?.f_type) & 0xffff_ffff == TMPFS;
+    if !gives_back && free_space(fd)?.is_some_and(|free| len - from > free) {
+        return Err(Errno::NOSPC.into());
+    }
+    allocate(fd, FallocateFlags::KEEP_SIZE, from, len - from)
+}
+
+/// Makes a shorter file `len` bytes long and never shortens one. The new bytes have space behind them if
+/// [`take_space`] has taken it; where that is not possible they are written.
+pub fn lengthen(fd: &impl AsFd, len: u64) -> io::Result<()> {
+    match allocate(fd, FallocateFlags::empty(), len - 1, 1) {
+        Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => append_zeros(fd, len),
         result => result,
     }
 }
 
 /// Gives space to a range that has none yet, and keeps the bytes of what has.
 pub fn fill_holes(fd: &impl AsFd, from: u64, len: u64) -> io::Result<()> {
+    allocate(fd, FallocateFlags::empty(), from, len)
+}
+
+fn allocate(fd: &impl AsFd, flags: FallocateFlags, from: u64, len: u64) -> io::Result<()> {
     loop {
-        match fallocate(fd, FallocateFlags::empty(), from, len) {
+        match fallocate(fd, flags, from, len) {
             Err(Errno::INTR) => {}
             result => return Ok(result?),
         }
     }
 }
 
-/// Sets the length back.
-pub fn shorten(fd: &impl AsFd, len: u64) -> io::Result<()> {
-    Ok(ftruncate(fd, len)?)
+/// Bytes that the file system has for this user, if it says so.
+fn free_space(fd: &impl AsFd) -> io::Result<Option<u64>> {
+    let system = fstatvfs(fd)?;
+    let blocks = if geteuid().is_root() { system.f_bfree } else { system.f_bavail };
+    Ok((system.f_blocks != 0).then(|| blocks.saturating_mul(system.f_frsize)))
 }
 
 /// Numbers of the kernel, whose width and sign differ between machines.
@@ -136,15 +168,56 @@ fn unsigned(number: impl Into<i128>) -> u64 {
     u64::try_from(number.into()).unwrap_or(0)
 }
 
-fn write_zeros(fd: &impl AsFd, mut from: u64, to: u64) -> io::Result<()> {
+/// Behind the end only, wherever that is meanwhile: what another process has written stays.
+fn append_zeros(fd: &impl AsFd, len: u64) -> io::Result<()> {
     let zeros = vec![0; 1 << 20];
-    while from < to {
-        let some = usize::try_from(to - from).unwrap_or(usize::MAX).min(zeros.len());
-        match pwrite(fd, &zeros[..some], from) {
-            Ok(written) => from += written as u64,
-            Err(Errno::INTR) => {}
+    loop {
+        let missing = len.saturating_sub(unsigned(fstat(fd)?.st_size));
+        if missing == 0 {
+            return Ok(());
+        }
+        let some = usize::try_from(missing).unwrap_or(usize::MAX).min(zeros.len());
+        match pwritev2(fd, &[IoSlice::new(&zeros[..some])], 0, ReadWriteFlags::APPEND) {
+            Ok(_) | Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    #[test]
+    fn space_is_taken_without_a_length_and_a_length_never_shrinks() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"here", 0).unwrap();
+        take_space(&file, 4, 1 << 20).unwrap();
+        let taken = facts(&file).unwrap();
+        assert_eq!(taken.len, 4);
+        assert!(taken.allocated >= 1 << 20, "{taken:?}");
+        for (len, wanted) in
+            [(1 << 20, 1 << 20), (4096, 1 << 20), (1, 1 << 20), ((1 << 20) + 1, (1 << 20) + 1)]
+        {
+            lengthen(&file, len).unwrap();
+            assert_eq!(facts(&file).unwrap().len, wanted);
+        }
+        let mut bytes = [0; 4];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"here");
+    }
+
+    #[test]
+    fn zeros_are_written_behind_the_end_only() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"here", 0).unwrap();
+        append_zeros(&file, (2 << 20) + 1).unwrap();
+        append_zeros(&file, 3).unwrap();
+        assert_eq!(facts(&file).unwrap().len, (2 << 20) + 1);
+        let mut bytes = [1; 5];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"here\0");
+    }
 }

@@ -6,6 +6,7 @@ pub mod file;
 pub mod foreign;
 pub mod inherited;
 mod ioctl;
+pub mod lock;
 pub mod mapping;
 pub mod peer;
 pub mod registers;

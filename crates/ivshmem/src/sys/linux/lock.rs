@@ -1,0 +1,85 @@
+// UNSAFETY: rustix wraps the locks of processes only, not those of open files.
+#![expect(unsafe_code, reason = "fcntl with F_OFD_SETLK")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+/// A lock of an open file on all of its file (F_OFD_SETLK). The locks of flock are others and do not see it.
+///
+/// It belongs to what was opened, not to the process: two descriptors of one opening do not exclude each other.
+#[derive(Debug)]
+pub struct FileLock<'fd>(BorrowedFd<'fd>);
+
+impl<'fd> FileLock<'fd> {
+    /// Takes the lock, for which the file has to be open for writing. Asks again and again, and fails with EAGAIN when
+    /// another opening still has it after `patience`.
+    pub fn take(fd: &'fd impl AsFd, patience: Duration) -> io::Result<Self> {
+        let fd = fd.as_fd();
+        let limit = Instant::now() + patience;
+        loop {
+            match set(fd, libc::F_WRLCK) {
+                Ok(()) => return Ok(Self(fd)),
+                Err(Errno::AGAIN | Errno::ACCESS) if Instant::now() < limit => {
+                    sleep(Duration::from_millis(1))
+                }
+                Err(Errno::ACCESS) => return Err(Errno::AGAIN.into()),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+impl Drop for FileLock<'_> {
+    fn drop(&mut self) {
+        // A mapping keeps what was opened, and with it the lock, so that closing the descriptor is not enough.
+        let _ = set(self.0, libc::F_UNLCK);
+    }
+}
+
+/// The call whose numbers are 64 bits wide, which fcntl of a 32-bit C library may or may not be.
+#[cfg(target_pointer_width = "32")]
+const FCNTL: libc::c_long = libc::SYS_fcntl64;
+#[cfg(not(target_pointer_width = "32"))]
+const FCNTL: libc::c_long = libc::SYS_fcntl;
+
+fn set(fd: BorrowedFd<'_>, kind: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: a structure of numbers, for which zero is a value; a length of zero is all of the file.
+    let mut lock = unsafe { std::mem::zeroed::<libc::flock64>() };
+    lock.l_type = libc::c_short::try_from(kind).expect("a small number");
+    lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).expect("a small number");
+    // SAFETY: the kernel reads this structure, and the descriptor is open.
+    let result = unsafe { libc::syscall(FCNTL, fd.as_raw_fd(), libc::F_OFD_SETLK, &raw mut lock) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_opening_has_the_lock_and_the_next_one_waits_as_long_as_it_wants_to() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let (one, two) = (path.reopen().unwrap(), path.reopen().unwrap());
+        let lock = FileLock::take(&one, Duration::ZERO).unwrap();
+        let start = Instant::now();
+        let error = FileLock::take(&two, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+        assert!(start.elapsed() >= Duration::from_millis(50));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| FileLock::take(&two, Duration::from_secs(60)).map(drop));
+            drop(lock);
+            waiting.join().unwrap().unwrap();
+        });
+        let reader = std::fs::File::open(path.path()).unwrap();
+        let error = FileLock::take(&reader, Duration::ZERO).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::BADF.raw_os_error()), "open for reading only");
+    }
+}

@@ -1,0 +1,145 @@
+//! Many who open one name at once, with different sizes, some of them in vain.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Barrier;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use ivshmem::ErrorKind;
+use ivshmem::device::Device;
+use ivshmem::sys::linux::lock::FileLock;
+use tempfile::TempDir;
+
+const MIB: u64 = 1 << 20;
+
+/// A small file system of its own, as root alone can mount it.
+struct Small(TempDir);
+
+impl Small {
+    fn new(test: &str, mebibytes: u64) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let options = format!("size={mebibytes}m");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "none"].map(OsStr::new)).arg(directory.path());
+        let mounted = mount.output().unwrap();
+        if !mounted.status.success() {
+            ivshmem_conformance::skip(test, &String::from_utf8_lossy(&mounted.stderr));
+            return None;
+        }
+        Some(Self(directory))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily, as what a failed test has mapped is still there.
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+/// Runs a test in a process of its own, which a lost page ends.
+fn run_alone(test: &str, place: &Path) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let status = command.args([test, "--exact", "--nocapture"]).env(PLACE, place).status().unwrap();
+    assert!(status.success(), "{test} in a process of its own: {status}");
+}
+
+const PLACE: &str = "IVSHMEM_TEST_PLACE";
+
+#[test]
+fn who_fails_to_open_a_file_takes_nothing_from_those_who_succeed() {
+    let name = "who_fails_to_open_a_file_takes_nothing_from_those_who_succeed";
+    if let Some(place) = std::env::var_os(PLACE) {
+        return open_at_once(Path::new(&place));
+    }
+    let Some(small) = Small::new(name, 64) else { return };
+    run_alone(name, small.0.path());
+}
+
+#[test]
+fn who_keeps_the_lock_of_a_file_delays_an_opener_and_does_not_stop_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("memory");
+    let file = File::create(&path).unwrap();
+    let _kept = FileLock::take(&file, Duration::ZERO).unwrap();
+    let start = Instant::now();
+    let device = ivshmem::plain(&path).size(MIB).open().unwrap();
+    println!("opened after {:?}", start.elapsed());
+    device.memory().write(0, b"here").unwrap();
+    assert_eq!(fs::read(&path).unwrap()[..4], *b"here");
+    // What has its length already is opened without a lock.
+    assert_eq!(ivshmem::plain(&path).size(MIB).open().unwrap().memory().len(), MIB);
+}
+
+fn open_at_once(place: &Path) {
+    const ROUNDS: usize = 60;
+    // With this file the largest size does not fit, which shows only when most of its space is taken.
+    let filler = File::create(place.join("filler")).unwrap();
+    rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, 24 * MIB).unwrap();
+    let sizes = [8 * MIB, 60 * MIB, 4 * MIB, 60 * MIB, 12 * MIB, 60 * MIB];
+    let path = place.join("memory");
+    let mut refusals = 0;
+    for round in 0..ROUNDS {
+        // In every other round somebody has made an empty file, which nobody here may remove.
+        let is_empty = round.is_multiple_of(2);
+        if is_empty {
+            File::create(&path).unwrap();
+        }
+        let barrier = Barrier::new(sizes.len());
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let opening = sizes.map(|size| {
+                let (barrier, path) = (&barrier, &path);
+                scope.spawn(move || {
+                    barrier.wait();
+                    open(path, size)
+                })
+            });
+            opening.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let users: Vec<_> = opened.iter().flatten().collect();
+        refusals += sizes.len() - users.len();
+        assert_eq!(users.len(), 3, "in round {round} one was refused that had space");
+        let file = fs::read(&path).unwrap();
+        assert_eq!(file.len() as u64, 12 * MIB);
+        assert_eq!(
+            u64::from_ne_bytes(file[..8].try_into().unwrap()),
+            3,
+            "round {round}: they have different files"
+        );
+        fs::remove_file(&path).unwrap();
+    }
+    assert_eq!(refusals, ROUNDS * 3);
+    // Nobody but those in vain.
+    for _ in 0..ROUNDS / 4 {
+        let both = std::thread::scope(|scope| {
+            [0, 1]
+                .map(|_| scope.spawn(|| open(&path, 60 * MIB).is_none()))
+                .map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(both, [true, true]);
+        assert!(!path.exists(), "an empty file is left");
+    }
+}
+
+/// Opens, counts itself in the first word, and touches every page.
+fn open(path: &Path, size: u64) -> Option<Device> {
+    match ivshmem::plain(path).size(size).open() {
+        Ok(device) => {
+            assert!(device.memory().len() >= size);
+            device.memory().fetch_add::<u64>(0, 1, SeqCst).unwrap();
+            for _ in 0..3 {
+                device.memory().fill(8, 0x7e, device.memory().len() - 8).unwrap();
+            }
+            Some(device)
+        }
+        Err(e) => {
+            assert_eq!(e.kind(), ErrorKind::NoSpace, "{e}");
+            None
+        }
+    }
+}
