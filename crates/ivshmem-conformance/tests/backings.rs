@@ -92,6 +92,15 @@ mod linux {
         drop(window);
         let whole = ivshmem::plain(&path).open().unwrap();
         assert_eq!(whole.memory().index_of(0, HUGE_PAGE, b"here").unwrap(), Some(4097));
+        // Who cannot have all pages takes none from the others.
+        let free = || rustix::fs::statvfs(pages.path()).unwrap().f_bfree;
+        let before = free();
+        let error = ivshmem::plain(&path).size(8 * HUGE_PAGE).open().unwrap_err();
+        assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
+        assert_eq!((std::fs::metadata(&path).unwrap().len(), free()), (HUGE_PAGE, before));
+        let grown = ivshmem::plain(&path).size(3 * HUGE_PAGE).open().unwrap();
+        assert_eq!((std::fs::metadata(&path).unwrap().len(), free()), (3 * HUGE_PAGE, before - 2));
+        grown.memory().fill(HUGE_PAGE, 1, 2 * HUGE_PAGE).unwrap();
     }
 
     struct Memfd(OwnedFd);

@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Barrier;
@@ -22,11 +23,24 @@ struct Small(TempDir);
 
 impl Small {
     fn new(test: &str, mebibytes: u64) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
         let options = format!("size={mebibytes}m");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &options, "none"].map(OsStr::new)).arg(directory.path());
-        let mounted = mount.output().unwrap();
+        Self::mounted(test, &["-t", "tmpfs", "-o", &options, "none"].map(OsStr::new))
+    }
+
+    /// A disk in a file.
+    fn disk(test: &str, kind: &str, image: &Path) -> Option<Self> {
+        File::create(image).unwrap().set_len(32 * MIB).unwrap();
+        let made = Command::new(format!("mkfs.{kind}")).arg("-q").arg(image).status();
+        if !made.is_ok_and(|made| made.success()) {
+            ivshmem_conformance::skip(test, &format!("no mkfs.{kind}"));
+            return None;
+        }
+        Self::mounted(test, &[OsStr::new("-o"), OsStr::new("loop"), image.as_os_str()])
+    }
+
+    fn mounted(test: &str, what: &[&OsStr]) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(what).arg(directory.path()).output().unwrap();
         if !mounted.status.success() {
             ivshmem_conformance::skip(test, &String::from_utf8_lossy(&mounted.stderr));
             return None;
@@ -74,6 +88,31 @@ fn who_keeps_the_lock_of_a_file_delays_an_opener_and_does_not_stop_it() {
     assert_eq!(fs::read(&path).unwrap()[..4], *b"here");
     // What has its length already is opened without a lock.
     assert_eq!(ivshmem::plain(&path).size(MIB).open().unwrap().memory().len(), MIB);
+}
+
+#[test]
+fn a_file_that_cannot_grow_has_no_more_space_than_before() {
+    let name = "a_file_that_cannot_grow_has_no_more_space_than_before";
+    let images = tempfile::tempdir().unwrap();
+    for kind in ["ext4", "ext2"] {
+        // ext2 cannot take space beforehand.
+        let Some(small) = Small::disk(name, kind, &images.path().join(kind)) else { return };
+        let path = small.0.path().join("memory");
+        fs::write(&path, b"here").unwrap();
+        let before = fs::metadata(&path).unwrap();
+        for path in [&path, &small.0.path().join("new")] {
+            let error = ivshmem::plain(path).size(64 * MIB).open().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoSpace, "{kind}: {error}");
+        }
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!((after.len(), after.blocks()), (4, before.blocks()), "{kind}");
+        assert!(!small.0.path().join("new").exists(), "{kind}: half done");
+        let grown = ivshmem::plain(&path).size(16 * MIB).open().unwrap();
+        grown.memory().fill(4, 1, 16 * MIB - 4).unwrap();
+        grown.memory().sync(0, 16 * MIB).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!((bytes.len() as u64, &bytes[..5]), (16 * MIB, &b"here\x01"[..]), "{kind}");
+    }
 }
 
 fn open_at_once(place: &Path) {
