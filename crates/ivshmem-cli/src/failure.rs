@@ -87,7 +87,20 @@ impl Failure {
             }
             source = error.source();
         }
+        line.push_str(&self.remedy());
         line.replace('\n', " ")
+    }
+
+    /// What the system's own words leave out.
+    fn remedy(&self) -> String {
+        #[cfg(target_os = "linux")]
+        if let Self::Output { source, .. } = self
+            && source.kind() == io::ErrorKind::FileTooLarge
+            && let Some(limit) = ivshmem::sys::linux::file::size_limit()
+        {
+            return format!("; this process may make files of {limit} bytes: raise its limit (ulimit -f)");
+        }
+        String::new()
     }
 
     pub(crate) fn exit(&self) -> Exit {

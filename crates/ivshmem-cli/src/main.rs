@@ -52,6 +52,9 @@ use failure::{Exit, Failure};
 use output::Out;
 
 fn main() -> ExitCode {
+    // A file at the limit of this process is an error then and not the end.
+    #[cfg(target_os = "linux")]
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
     let command = match CommandLine::try_parse() {
         Ok(command) => command,
         Err(words) => return say(&words).into(),

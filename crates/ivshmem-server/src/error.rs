@@ -75,6 +75,17 @@ pub enum Error {
         /// The size asked for, in bytes.
         size: u64,
     },
+    /// This process may not make files of that size, and shared memory is one.
+    #[error(
+        "{size} bytes asked for, {limit} are the most that this process may give a file; raise its limit \
+         (ulimit -f, LimitFSIZE= of the service) or ask for less"
+    )]
+    FileLimit {
+        /// The size asked for, in bytes.
+        size: u64,
+        /// RLIMIT_FSIZE, in bytes.
+        limit: u64,
+    },
     /// There is not enough memory.
     #[error("{size} bytes asked for, {available} available in {place}; ask for less or make room")]
     NoSpace {
@@ -114,6 +125,7 @@ impl Error {
             | Self::TooManySockets(_)
             | Self::PathTooLong { .. }
             | Self::HugePage { .. }
+            | Self::FileLimit { .. }
             | Self::NotAFile(_) => ErrorKind::InvalidArgument,
             Self::NotASocket(_) | Self::WrongSize { .. } => ErrorKind::AlreadyExists,
             Self::SocketInUse(_) | Self::MemoryInUse(_) | Self::PidFileInUse(_) => ErrorKind::Busy,

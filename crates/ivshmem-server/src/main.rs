@@ -9,19 +9,23 @@ mod pid_file;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
 use ivshmem::ErrorKind;
 use ivshmem::sys::linux::inherited;
 use ivshmem_server::{Error, Listening, raise_descriptor_limit};
 use sd_notify::NotifyState;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 use crate::args::Args;
 use crate::pid_file::PidFile;
 
 fn main() -> ExitCode {
+    // A file at the limit of this process, as the log may be, is an error then and not the end.
+    let _ = flag::register(SIGXFSZ, Arc::default());
     let args = Args::parse();
     if let Some(directory) = &args.manual {
         return manual(directory);

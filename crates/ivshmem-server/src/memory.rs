@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ivshmem::sys::linux::file::size_limit;
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, fallocate,
     fchmod, fcntl_add_seals, flock, fstat, fstatfs, fstatvfs, ftruncate, memfd_create, open, statat,
@@ -51,6 +52,12 @@ struct Created {
 
 impl Region {
     pub(crate) fn open(backing: &Backing, size: u64, prealloc: bool, access: Access) -> Result<Self, Error> {
+        let is_there = matches!(backing, Backing::Named(path) if fs::metadata(path).is_ok_and(|there| there.len() == size));
+        match size_limit() {
+            // The kernel would not only refuse: it ends the process.
+            Some(limit) if size > limit && !is_there => return Err(Error::FileLimit { size, limit }),
+            _ => {}
+        }
         match backing {
             Backing::Sealed => Self::sealed(size, prealloc),
             Backing::Named(path) => Self::named(path, size, access),

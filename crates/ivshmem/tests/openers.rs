@@ -1,4 +1,4 @@
-//! Many who open one name at once, with different sizes, some of them in vain.
+//! Many who open one name at once, with different sizes, some of them in vain; and limits that stop them.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use ivshmem::ErrorKind;
-use ivshmem::device::Device;
+use ivshmem::device::{Device, Plain};
 use ivshmem::sys::linux::lock::FileLock;
 use tempfile::TempDir;
 
@@ -112,6 +112,50 @@ fn a_file_that_cannot_grow_has_no_more_space_than_before() {
         grown.memory().sync(0, 16 * MIB).unwrap();
         let bytes = fs::read(&path).unwrap();
         assert_eq!((bytes.len() as u64, &bytes[..5]), (16 * MIB, &b"here\x01"[..]), "{kind}");
+    }
+}
+
+#[test]
+fn a_size_above_the_limit_of_the_process_is_refused_and_nothing_is_left() {
+    let name = "a_size_above_the_limit_of_the_process_is_refused_and_nothing_is_left";
+    if let Some(place) = std::env::var_os(PLACE) {
+        return stay_below_the_limit(Path::new(&place));
+    }
+    for place in [tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap()] {
+        run_alone(name, place.path());
+    }
+}
+
+fn stay_below_the_limit(place: &Path) {
+    let path = place.join("memory");
+    let longer = place.join("longer");
+    ivshmem::plain(&longer).size(2 * MIB).open().unwrap();
+    let sparse = place.join("sparse");
+    File::create(&sparse).unwrap().set_len(2 * MIB).unwrap();
+    let limit = rustix::process::Rlimit { current: Some(MIB), maximum: None };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+    let refused = |plain: Plain, size: u64| {
+        let error = plain.size(size).open().map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        for words in [&format!("a size of {size} bytes"), "the 1048576 bytes that this process", "ulimit -f"]
+        {
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    };
+    refused(ivshmem::plain(&path), MIB + 1);
+    refused(ivshmem::plain(&path).create_new(), 64 * MIB);
+    assert!(!path.exists(), "an empty file is left");
+    ivshmem::plain(&path).size(MIB).open().unwrap();
+    refused(ivshmem::plain(&path), MIB + 1);
+    assert_eq!(fs::metadata(&path).unwrap().len(), MIB);
+    let memfd = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    refused(ivshmem::plain_fd(memfd.try_clone().unwrap()), 2 * MIB);
+    assert_eq!(rustix::fs::fstat(&memfd).unwrap().st_size, 0);
+    // What is longer already does not grow.
+    for path in [&longer, &sparse] {
+        let device = ivshmem::plain(path).size(MIB + 1).open().unwrap();
+        device.memory().fill(0, 1, 2 * MIB).unwrap();
+        device.memory().sync(0, 2 * MIB).unwrap();
     }
 }
 

@@ -1,7 +1,8 @@
 //! `read`, `write` and `info` on plain memory.
 
 use std::fs::{self, File};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -89,6 +90,40 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let (_dir, target, _path) = region(64 << 20);
     assert_eq!(shell("set -o pipefail; \"$0\" dump \"$1\" | head -1 >/dev/null", &target), Some(0));
     assert_eq!(shell("set -o pipefail; \"$0\" info \"$1\" | true", &target), Some(0));
+}
+
+#[test]
+fn a_file_at_the_limit_of_the_process_is_a_failure_and_not_the_end() {
+    let (dir, target, path) = region(1 << 20);
+    // No two lines of it are alike.
+    fs::write(&path, (0..1_u32 << 18).flat_map(u32::to_ne_bytes).collect::<Vec<_>>()).unwrap();
+    let output = dir.path().join("output");
+    for words in [format!("read {target}"), format!("dump {target}"), "completions bash".to_owned()] {
+        let ended = limited(&format!("$IVSHMEM {words} >$OUT"), &output);
+        let text = bad(&ended, 1);
+        assert!(
+            text.contains("this process may make files of 8192 bytes: raise its limit (ulimit -f)"),
+            "{text}"
+        );
+    }
+    let new = dir.path().join("new");
+    let ended = limited(&format!("$IVSHMEM info plain:{}?size=64M", new.display()), &output);
+    let text = bad(&ended, 1);
+    assert!(
+        text.contains("a size of 67108864 bytes is above the 8192 bytes that this process may"),
+        "{text}"
+    );
+    assert!(!new.exists());
+    let ended = limited(&format!("$IVSHMEM serve {}", dir.path().join("socket").display()), &output);
+    let text = bad(&ended, 1);
+    assert!(text.contains("8192 are the most that this process may give a file"), "{text}");
+}
+
+/// Runs what a shell makes of the words, with files of at most 8 KiB.
+fn limited(words: &str, output: &Path) -> Output {
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg(format!("ulimit -f 8; {words}")).env("IVSHMEM", env!("CARGO_BIN_EXE_ivshmem"));
+    shell.env("OUT", output).stdin(Stdio::null()).output().unwrap()
 }
 
 #[test]

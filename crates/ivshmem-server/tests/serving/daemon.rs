@@ -276,3 +276,34 @@ fn an_embedded_server_and_the_program_keep_off_each_others_socket() {
     assert_eq!(run(&["-F"], &socket).status.code(), Some(3));
     Client::greeted(server.path(), 1);
 }
+
+#[test]
+fn a_file_at_the_limit_of_the_process_is_an_error_and_not_the_end() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let (socket, object, log) = (dir.path().join("s"), dir.path().join("object"), dir.path().join("log"));
+    let limited = || {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "ulimit -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_ivshmem-server")]);
+        shell.arg("-F").arg("-S").arg(&socket).stdin(Stdio::null());
+        shell
+    };
+    let here = dir.path().to_str().unwrap();
+    for place in [&[][..], &["-m", here, "-M", "object"], &["-m", here]] {
+        let refused = limited().args(["-l", "1M"]).args(place).output().unwrap();
+        let text = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{place:?}: {:?} {text}", refused.status);
+        let words =
+            "1048576 bytes asked for, 8192 are the most that this process may give a file; raise its limit";
+        assert!(text.contains(words), "{text}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{place:?}: something is left");
+    }
+    // An object of that size is there already, and the log is as long as it may be.
+    fs::write(&object, vec![0; 1 << 20]).unwrap();
+    fs::write(&log, vec![b'x'; 8192]).unwrap();
+    let mut command = limited();
+    command.args(["-l", "1M", "-m", here, "-M", "object", "--log"]).arg(&log);
+    let daemon = Daemon::start(command, &socket);
+    assert_eq!(Client::greeted(&socket, 1).size(), 1 << 20);
+    assert_eq!(daemon.stop(Signal::TERM).0, Some(0));
+    assert_eq!(fs::metadata(&log).unwrap().len(), 8192);
+}
