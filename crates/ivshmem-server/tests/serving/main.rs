@@ -11,3 +11,4 @@ mod memory;
 mod names;
 mod status;
 mod systemd;
+mod truncation;
