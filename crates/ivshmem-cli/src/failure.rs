@@ -40,6 +40,8 @@ pub(crate) enum Failure {
     TooFar { length: u64, offset: u64, size: u64 },
     #[error("cannot write to {to}")]
     Output { to: String, source: io::Error },
+    #[error("{} is the memory itself, and would be emptied first; choose another file", .path.display())]
+    OutputIsMemory { path: PathBuf },
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
     #[error(

@@ -36,6 +36,9 @@ impl Out {
     /// A file that is created, or emptied first.
     pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
+        if is_mapped(path) {
+            return Err(Failure::OutputIsMemory { path: path.to_owned() });
+        }
         let file = File::create(path).map_err(|source| Failure::Output { to: name.clone(), source })?;
         Ok(Self { sink: BufWriter::new(file), name, is_terminal: false, colours: false })
     }
@@ -77,4 +80,21 @@ impl Out {
     fn checked(&self, result: io::Result<()>) -> Result<(), Failure> {
         result.map_err(|source| Failure::Output { to: self.name.clone(), source })
     }
+}
+
+/// Whether this process has mapped the file. Emptying it would end this process, and all others that use the memory.
+#[cfg(target_os = "linux")]
+fn is_mapped(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(file) = path.metadata() else { return false };
+    let device = format!("{:02x}:{:02x}", rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
+    let inode = file.ino().to_string();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    // Addresses, access, offset, device, inode, name.
+    maps.lines().any(|line| line.split_whitespace().skip(3).take(2).eq([device.as_str(), inode.as_str()]))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mapped(_path: &Path) -> bool {
+    false
 }

@@ -101,6 +101,8 @@ mod linux {
         let grown = ivshmem::plain(&path).size(3 * HUGE_PAGE).open().unwrap();
         assert_eq!((std::fs::metadata(&path).unwrap().len(), free()), (3 * HUGE_PAGE, before - 2));
         grown.memory().fill(HUGE_PAGE, 1, 2 * HUGE_PAGE).unwrap();
+        grown.memory().detach().unwrap();
+        assert_eq!(whole.memory().index_of(0, HUGE_PAGE, b"here").unwrap(), Some(4097));
     }
 
     struct Memfd(OwnedFd);

@@ -127,6 +127,24 @@ fn limited(words: &str, output: &Path) -> Output {
 }
 
 #[test]
+fn memory_is_never_emptied_to_dump_it_into_itself() {
+    let (dir, target, path) = region(4096);
+    fs::write(&path, [7; 4096]).unwrap();
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for output in [&path, &link] {
+        let text = bad(&run(&["dump", &target, "--output", output.to_str().unwrap()]), 1);
+        assert!(text.contains("is the memory itself"), "{text}");
+        assert_eq!(fs::read(&path).unwrap(), [7; 4096]);
+    }
+    let other = dir.path().join("other");
+    for _ in 0..2 {
+        good(&run(&["dump", &target, "--output", other.to_str().unwrap()]));
+        assert!(fs::read_to_string(&other).unwrap().starts_with("00000000  07 07"));
+    }
+}
+
+#[test]
 fn a_full_disk_is_a_failure_and_not_a_panic() {
     let (_dir, target, _path) = region(4096);
     for verb in ["read", "info"] {
