@@ -64,7 +64,7 @@ impl Request<'_> {
             Source::Path(path) => path,
         };
         for _ in 0..MAX_REPLACEMENTS {
-            let (fd, is_new) = self.find_or_create(path)?;
+            let Some((fd, is_new)) = self.find_or_create(path)? else { continue };
             let facts = self.facts(&fd)?;
             if !is_new && self.size(facts)? <= facts.len {
                 return self.open_file(&fd);
@@ -83,7 +83,8 @@ impl Request<'_> {
             }
             return opened;
         }
-        let source = io::Error::other("others remove it again and again");
+        let source =
+            io::Error::other("others create and remove it again and again; open it when they have ended");
         Err(OpenError::Io { path: self.path.clone(), doing: "open", source })
     }
 
@@ -111,35 +112,32 @@ impl Request<'_> {
         Ok(memory.view(part.before, part.len).expect("the part lies in its pages"))
     }
 
-    /// An open file, and whether it was created for this.
-    fn find_or_create(&self, path: &Path) -> Result<(OwnedFd, bool), OpenError> {
+    /// An open file, and whether it was created for this; none when the name came into being between two looks.
+    fn find_or_create(&self, path: &Path) -> Result<Option<(OwnedFd, bool)>, OpenError> {
         let access = if self.options.read_only { Access::Read } else { Access::ReadWrite };
-        loop {
-            if !self.options.create_new {
-                match file::open(path, access) {
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    result => return Ok((result.map_err(|e| self.failed("open", e))?, false)),
-                }
-                if let Ok(target) = std::fs::read_link(path) {
-                    return Err(OpenError::DanglingLink { path: self.path.clone(), target });
-                }
-                if self.options.size.is_none() || self.options.read_only {
-                    return Err(OpenError::Missing { path: self.path.clone() });
-                }
+        if !self.options.create_new {
+            match file::open(path, access) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                result => return Ok(Some((result.map_err(|e| self.failed("open", e))?, false))),
             }
-            if let Some(size) = self.options.size {
-                self.check_limit(size)?;
+            if let Ok(target) = std::fs::read_link(path) {
+                return Err(OpenError::DanglingLink { path: self.path.clone(), target });
             }
-            match file::open(path, Access::CreateNew) {
-                Ok(fd) => return Ok((fd, true)),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    let parent = path.parent().unwrap_or(Path::new("")).to_path_buf();
-                    return Err(OpenError::NoDirectory { path: self.path.clone(), parent });
-                }
-                // Somebody else created it between our two looks: then theirs is the file.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && !self.options.create_new => {}
-                Err(e) => return Err(self.failed("create", e)),
+            if self.options.size.is_none() || self.options.read_only {
+                return Err(OpenError::Missing { path: self.path.clone() });
             }
+        }
+        if let Some(size) = self.options.size {
+            self.check_limit(size)?;
+        }
+        match file::open(path, Access::CreateNew) {
+            Ok(fd) => Ok(Some((fd, true))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let parent = path.parent().unwrap_or(Path::new("")).to_path_buf();
+                Err(OpenError::NoDirectory { path: self.path.clone(), parent })
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && !self.options.create_new => Ok(None),
+            Err(e) => Err(self.failed("create", e)),
         }
     }
 
