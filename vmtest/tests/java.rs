@@ -191,8 +191,17 @@ fn a_jvm_survives_closing_what_other_threads_copy_when_the_kernel_has_no_memory_
     }
     let classes = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java_programs/CloseWithoutMemory.java");
-    let mut javac = Command::new(oldest().with_file_name("javac"));
-    javac.arg("-d").arg(classes.path()).arg("-cp").arg(folder_of_jars().join(JARS[0])).arg(source);
+    let Some(javac) = jvms().iter().map(|java| java.with_file_name("javac")).find(|javac| javac.exists())
+    else {
+        return ivshmem_conformance::skip(name, "no JDK with javac in /usr/lib/jvm");
+    };
+    let mut javac = Command::new(javac);
+    javac
+        .args(["--release", "8", "-Xlint:-options", "-d"])
+        .arg(classes.path())
+        .arg("-cp")
+        .arg(folder_of_jars().join(JARS[0]))
+        .arg(source);
     assert!(javac.status().unwrap().success(), "javac");
     let guest = with_java(Guest::builder("java-strict")).memory(1024).share(classes.path(), "/share/classes");
     let guest = guest.boot().unwrap();
