@@ -1,7 +1,7 @@
 use std::fmt;
-use std::fs::{self, Permissions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -85,22 +85,30 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     // udev reads files that end in .rules only.
     let part = path.with_extension("part");
-    fs::write(&part, text)?;
-    fs::set_permissions(&part, Permissions::from_mode(0o644))?;
+    match fs::remove_file(&part) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = File::create_new(&part)?;
+    file.write_all(text.as_bytes())?;
+    // Whatever the umask says.
+    file.set_permissions(Permissions::from_mode(0o644))?;
     fs::rename(&part, path)
 }
 
+/// Where root's programs are. Not where PATH says: it may be missing, poor as under su, or somebody else's.
+const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
 fn run(words: &[String]) -> io::Result<()> {
-    // Root's own PATH may be poor, as under su.
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).env("PATH", path).stdin(Stdio::null()).stdout(Stdio::null());
-    let output = match command.stderr(Stdio::piped()).output() {
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(io::Error::other(format!("there is no program {}; install it", words[0])));
-        }
-        output => output?,
+    let program = FOLDERS.iter().map(|folder| Path::new(folder).join(&words[0])).find(|path| path.is_file());
+    let Some(program) = program else {
+        let folders = FOLDERS.join(", ");
+        return Err(io::Error::other(format!("there is no program {} in {folders}; install it", words[0])));
     };
+    let mut command = Command::new(program);
+    // Nothing of the caller's surroundings: not where libraries are, and not in which language errors are.
+    command.args(&words[1..]).env_clear().env("PATH", FOLDERS.join(":")).current_dir("/");
+    let output = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
     if output.status.success() {
         return Ok(());
     }
@@ -111,11 +119,33 @@ fn run(words: &[String]) -> io::Result<()> {
 fn restore(address: PciAddress) -> io::Result<()> {
     let folder = Path::new("/sys/bus/pci/devices").join(address.to_string());
     for name in FILES {
-        let file = folder.join(name);
-        if file.exists() {
-            fs::set_permissions(&file, Permissions::from_mode(0o600))?;
-            chown(&file, Some(0), Some(0))?;
+        match File::open(folder.join(name)) {
+            Ok(file) => {
+                file.set_permissions(Permissions::from_mode(0o600))?;
+                fchown(&file, Some(0), Some(0))?;
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_in_roots_folders_is_named() {
+        let error = run(&["no-such-program".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("no program no-such-program in /usr/sbin"), "{error}");
+    }
+
+    #[test]
+    fn a_program_runs_with_nothing_of_the_callers_surroundings() {
+        let script = "[ \"$(env | grep -vE '^(PATH|PWD|SHLVL|OLDPWD|_)=')\" = \"\" ] && [ \"$PWD\" = / ]";
+        run(&["sh", "-c", script].map(str::to_owned)).unwrap();
+        let error = run(&["sh", "-c", "echo why >&2; exit 3"].map(str::to_owned)).unwrap_err().to_string();
+        assert!(error.contains('3') && error.contains("why"), "{error}");
+    }
 }

@@ -92,6 +92,8 @@ fn load_driver() -> Result<(), Finding> {
         }
         let mut command = Command::new(modprobe);
         command.arg(DRIVER).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // modprobe takes options from the environment, and what it starts looks for programs in PATH.
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         // Whether it helped is seen by the driver.
         let _ = command.status();
     }
