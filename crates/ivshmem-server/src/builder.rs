@@ -111,8 +111,10 @@ impl Builder {
 
     /// Permissions of the socket, and of a named object that is created; 0o600 unless said otherwise. Who may write to
     /// the socket may connect.
+    ///
+    /// Bits as for chmod, 0 to 0o777; others are refused when the server starts.
     pub fn mode(mut self, mode: u32) -> Self {
-        self.access.mode = mode & 0o777;
+        self.access.mode = mode;
         self
     }
 
@@ -158,9 +160,9 @@ impl Builder {
         self
     }
 
-    /// Permissions of the status socket; 0o600 unless said otherwise.
+    /// Permissions of the status socket, 0 to 0o777; 0o600 unless said otherwise.
     pub fn status_mode(mut self, mode: u32) -> Self {
-        self.status_mode = mode & 0o777;
+        self.status_mode = mode;
         self
     }
 
@@ -170,8 +172,7 @@ impl Builder {
     /// # Errors
     /// When an argument is outside its range, another server uses the same socket or memory, or the system has no room.
     pub fn listen(self) -> Result<Listening, Error> {
-        let (path, access) = (self.path.clone(), self.access);
-        self.listen_on(|| Listener::bind(&path, access))
+        self.listen_on(None)
     }
 
     /// Like [`listen`](Self::listen), on a socket that listens already, as service managers hand it over. The path,
@@ -180,10 +181,10 @@ impl Builder {
     /// # Errors
     /// Those of [`listen`](Self::listen), and when it is not a listening Unix stream socket.
     pub fn listen_on_inherited(self, socket: OwnedFd) -> Result<Listening, Error> {
-        self.listen_on(|| Listener::inherited(socket))
+        self.listen_on(Some(socket))
     }
 
-    fn listen_on(self, listener: impl FnOnce() -> Result<Listener, Error>) -> Result<Listening, Error> {
+    fn listen_on(self, inherited: Option<OwnedFd>) -> Result<Listening, Error> {
         let size = rounded_up(self.size)?;
         let vectors = u16::try_from(self.vectors).ok().filter(|n| (1..=MAX_VECTORS).contains(n));
         let vectors = vectors.ok_or(Error::Vectors(self.vectors))?;
@@ -197,10 +198,17 @@ impl Builder {
         if !(1..=MAX_IN_FLIGHT).contains(&in_flight) && self.max_in_flight.is_some() {
             return Err(Error::InFlight(in_flight));
         }
+        self.check_access()?;
+        // Before memory is taken that would have to be given back.
+        if inherited.is_none() {
+            Listener::check(&self.path)?;
+        }
+        self.status.as_deref().map(Listener::check).transpose()?;
         if size != self.size {
             tracing::warn!("{} bytes rounded up to {size}: QEMU takes powers of two from 4096 on", self.size);
         }
         let region = Region::open(&self.backing, size, self.prealloc, self.access)?;
+        let growth = region.growth()?;
         let engine = Engine::new(Limits { vectors, clients: self.max_clients, in_flight });
         let limits = LimitsStatus {
             clients: self.max_clients,
@@ -215,7 +223,10 @@ impl Builder {
             .map(|path| StatusSocket::new(Listener::bind(&path, status_access)?, inquirer.clone()))
             .transpose()?;
         // Last of all: from here on there may be clients, which must not be left without an answer.
-        let listener = listener()?;
+        let listener = match inherited {
+            None => Listener::bind(&self.path, self.access)?,
+            Some(socket) => Listener::inherited(socket)?,
+        };
         let path = listener.path().to_owned();
         let memory = MemoryStatus {
             bytes: size,
@@ -236,7 +247,21 @@ impl Builder {
         let about = About { server, limits, since: Instant::now() };
         let porter = Porter::new(self.admission);
         let event_loop = EventLoop::new(listener, porter, region, about, engine, inquiries)?;
+        growth.happen()?;
         Ok(Listening::new(path, size, vectors, inquirer, event_loop, status_socket))
+    }
+
+    /// Refuses what the system would take for something else.
+    fn check_access(&self) -> Result<(), Error> {
+        for mode in [self.access.mode, self.status_mode] {
+            if mode > 0o777 {
+                return Err(Error::Mode(mode));
+            }
+        }
+        let lists = self.admission.uids.iter().chain(&self.admission.gids).copied();
+        let mut ids = [self.access.uid, self.access.gid].into_iter().flatten().chain(lists);
+        // The highest number stands for none, and for "leave it as it is".
+        ids.find(|id| *id == u32::MAX).map_or(Ok(()), |id| Err(Error::Id(id)))
     }
 
     /// Like [`listen`](Self::listen), and serves in a thread of its own.

@@ -32,6 +32,25 @@ pub enum Error {
         /// Its bytes.
         length: usize,
     },
+    /// The path does not end with a name.
+    #[error("{path}: does not end with the name of a file", path = .0.display())]
+    NotAName(PathBuf),
+    /// The mode has bits that are no permissions.
+    #[error("mode 0o{mode:o}, which is {mode} in decimal: permissions are 0 to 0o777, in octal: 0o660, not 660", mode = .0)]
+    Mode(u32),
+    /// The id stands for no user and no group.
+    #[error(
+        "{0} is no id: users and groups are 0 to 4294967294; leave the owner out to keep that of this process"
+    )]
+    Id(u32),
+    /// What stands there could have been put there by somebody else, so it was not touched.
+    #[error("{path}: {problem}", path = path.display())]
+    NotTrusted {
+        /// The path asked for.
+        path: PathBuf,
+        /// What is wrong with it, and the remedy.
+        problem: String,
+    },
     /// Another server listens there.
     #[error("{path}: another server listens on this socket; stop it or choose another path", path = .0.display())]
     SocketInUse(PathBuf),
@@ -124,9 +143,13 @@ impl Error {
             | Self::NotAListener
             | Self::TooManySockets(_)
             | Self::PathTooLong { .. }
+            | Self::NotAName(_)
+            | Self::Mode(_)
+            | Self::Id(_)
             | Self::HugePage { .. }
             | Self::FileLimit { .. }
             | Self::NotAFile(_) => ErrorKind::InvalidArgument,
+            Self::NotTrusted { .. } => ErrorKind::PermissionDenied,
             Self::NotASocket(_) | Self::WrongSize { .. } => ErrorKind::AlreadyExists,
             Self::SocketInUse(_) | Self::MemoryInUse(_) | Self::PidFileInUse(_) => ErrorKind::Busy,
             Self::NoSpace { .. } => ErrorKind::NoSpace,

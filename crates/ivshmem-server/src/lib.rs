@@ -33,6 +33,7 @@ mod listener;
 mod listening;
 mod log;
 mod memory;
+mod place;
 mod server;
 mod size;
 mod status;

@@ -1,17 +1,12 @@
 //! The socket that clients connect to: taken over when nobody listens, left alone otherwise.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::socket;
-use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_getfl, fcntl_setfl, flock, open};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
 use rustix::net::{
@@ -20,7 +15,7 @@ use rustix::net::{
 
 use crate::Error;
 use crate::builder::Access;
-use crate::memory::remove_if_same;
+use crate::place::{Draft, Identity, MAX_ADDRESS, Place, Published, Unpublished};
 
 /// A listening socket, removed on drop.
 #[derive(Debug)]
@@ -28,56 +23,52 @@ pub(crate) struct Listener {
     fd: OwnedFd,
     path: PathBuf,
     /// The name that is ours to remove; `None` for a socket that a service manager keeps.
-    name: Option<Name>,
-}
-
-#[derive(Debug)]
-struct Name {
-    device: u64,
-    inode: u64,
+    published: Option<Published>,
 }
 
 /// Connections that wait to be accepted; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: i32 = 4096;
 
-/// Another server holds the lock for the time of a bind.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Bytes of a path in a socket's address, without the final 0.
-const MAX_PATH: usize = 107;
+/// Of names that come and go.
+const TRIES: usize = 100;
 
 impl Listener {
-    pub(crate) fn bind(path: &Path, access: Access) -> Result<Self, Error> {
+    /// Refuses a path on which no socket can be, or on which somebody listens.
+    pub(crate) fn check(path: &Path) -> Result<(), Error> {
         let length = path.as_os_str().len();
-        if length > MAX_PATH {
+        if length > MAX_ADDRESS {
             return Err(Error::PathTooLong { path: path.to_owned(), length });
         }
+        stale(&Place::open(path)?).map(drop)
+    }
+
+    pub(crate) fn bind(path: &Path, access: Access) -> Result<Self, Error> {
+        Self::check(path)?;
+        let place = Place::open(path)?;
         let listening = || format!("listening on {}", path.display());
-        let address = SocketAddrUnix::new(path).map_err(Error::io(listening()))?;
-        let fd = new_socket().map_err(Error::io(listening()))?;
-        // Two servers that find the same stale socket must not remove each other's new one.
-        let _lock = lock_directory(path)?;
-        match bind(&fd, &address) {
-            Ok(()) => {}
-            Err(Errno::ADDRINUSE) => {
-                remove_stale(path, &address)?;
-                bind(&fd, &address).map_err(Error::io(listening()))?;
+        let mut draft = place.draft()?.ok_or_else(|| Error::SocketInUse(path.to_owned()))?;
+        let fd = bind_in(&draft).map_err(Error::io(listening()))?;
+        draft.set_access(access)?;
+        // Before it has its name: a name on which nobody listens is taken over by the next one who comes.
+        listen(&fd, BACKLOG).map_err(Error::io(listening()))?;
+        for _ in 0..TRIES {
+            let old = stale(&place)?;
+            let published = match old {
+                None => draft.publish(),
+                Some(old) => draft.replace(old),
+            };
+            match published {
+                Ok(published) => {
+                    if old.is_some() {
+                        tracing::info!("took over the socket {}, on which nobody listened", path.display());
+                    }
+                    return Ok(Self { fd, path: path.to_owned(), published: Some(published) });
+                }
+                Err(Unpublished::Taken(again)) => draft = again,
+                Err(Unpublished::Failed(e)) => return Err(Error::io(listening())(e)),
             }
-            Err(e) => return Err(Error::io(listening())(e)),
         }
-        let metadata = fs::symlink_metadata(path).map_err(Error::io(listening()))?;
-        let listener = Self {
-            fd,
-            path: path.to_owned(),
-            name: Some(Name { device: metadata.dev(), inode: metadata.ino() }),
-        };
-        // Nobody can connect before listen, so there is no moment at which the umask decides.
-        if let Some(giving) = access.giving(path) {
-            lchown(path, access.uid, access.gid).map_err(Error::io(giving))?;
-        }
-        fs::set_permissions(path, fs::Permissions::from_mode(access.mode)).map_err(Error::io(listening()))?;
-        listen(&listener.fd, BACKLOG).map_err(Error::io(listening()))?;
-        Ok(listener)
+        Err(Error::SocketInUse(path.to_owned()))
     }
 
     /// A socket on which a service manager listens for us.
@@ -90,7 +81,7 @@ impl Listener {
         fcntl_setfl(&fd, fcntl_getfl(&fd).map_err(Error::io(examining))? | OFlags::NONBLOCK)
             .map_err(Error::io(examining))?;
         let path = address.path_bytes().map(|path| PathBuf::from(OsStr::from_bytes(path)));
-        Ok(Self { fd, path: path.unwrap_or_default(), name: None })
+        Ok(Self { fd, path: path.unwrap_or_default(), published: None })
     }
 
     /// Where clients connect.
@@ -99,13 +90,13 @@ impl Listener {
     }
 
     pub(crate) fn is_inherited(&self) -> bool {
-        self.name.is_none()
+        self.published.is_none()
     }
 
     /// Takes the name away, so that nobody new connects; who has connected can still be accepted.
     pub(crate) fn remove_name(&self) {
-        if let Some(name) = &self.name {
-            remove_if_same(&self.path, name.device, name.inode);
+        if let Some(published) = &self.published {
+            published.remove();
         }
     }
 }
@@ -131,48 +122,44 @@ fn new_socket() -> rustix::io::Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
-/// Removes the socket of a server that is dead. One that lives, and anything else, is left alone.
-fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Error> {
+/// A socket that is bound in the draft.
+fn bind_in(draft: &Draft) -> Result<OwnedFd, Errno> {
+    let mut result = Err(Errno::NOENT);
+    for address in draft.addresses() {
+        let fd = new_socket()?;
+        result = SocketAddrUnix::new(address).and_then(|address| bind(&fd, &address)).map(|()| fd);
+        if !matches!(result, Err(Errno::NOENT)) {
+            break;
+        }
+    }
+    // Without /proc the way to the draft may have been changed.
+    result.and_then(|fd| draft.is_begun().then_some(fd).ok_or(Errno::STALE))
+}
+
+/// The socket of a server that is dead; `None` when nothing has the name. One that lives, and anything else, is an error.
+fn stale(place: &Place) -> Result<Option<Identity>, Error> {
+    let path = place.path();
     let examining = || format!("examining {}", path.display());
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Error::io(examining())(e)),
-    };
-    if !metadata.file_type().is_socket() {
+    let Some(found) = place.find(OFlags::PATH).map_err(Error::io(examining()))? else { return Ok(None) };
+    let stat = fstat(&found).map_err(Error::io(examining()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
         return Err(Error::NotASocket(path.to_owned()));
     }
-    let probe = new_socket().map_err(Error::io(examining()))?;
-    match connect(&probe, address) {
-        Err(Errno::CONNREFUSED) => {
-            fs::remove_file(path)
-                .map_err(Error::io(format!("removing the stale socket {}", path.display())))?;
-            tracing::info!("took over the socket {}, on which nobody listened", path.display());
-            Ok(())
-        }
-        Err(Errno::NOENT) => Ok(()),
+    match knock(&found, path) {
+        // Another server may have taken it over meanwhile: that is seen when it is replaced.
+        Err(Errno::CONNREFUSED) => Ok(Some(Identity::of(&stat))),
         // Connected, or its backlog is full: somebody listens. A socket of another type is somebody's too.
         Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => Err(Error::SocketInUse(path.to_owned())),
         Err(e) => Err(Error::io(examining())(e)),
     }
 }
 
-/// Keeps other servers from binding in the same directory while this lives, which is for some microseconds.
-fn lock_directory(path: &Path) -> Result<OwnedFd, Error> {
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    let locking = || format!("opening the socket's directory {}", dir.display());
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = open(dir, flags, Mode::empty()).map_err(Error::io(locking()))?;
-    // Not for ever: anybody who may read the directory may hold its lock.
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(fd),
-            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-            Err(e) => return Err(Error::io(format!("locking the directory {}", dir.display()))(e)),
-        }
+/// Connects to the socket that was opened, and lets go again.
+fn knock(found: &OwnedFd, path: &Path) -> Result<(), Errno> {
+    let through_proc = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
+    match connect(new_socket()?, &SocketAddrUnix::new(through_proc)?) {
+        // There is no /proc.
+        Err(Errno::NOENT) => connect(new_socket()?, &SocketAddrUnix::new(path)?),
+        knocked => knocked,
     }
 }

@@ -2,18 +2,19 @@
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ivshmem::sys::linux::file::size_limit;
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, fallocate,
-    fchmod, fcntl_add_seals, flock, fstat, fstatfs, fstatvfs, ftruncate, memfd_create, open, statat,
+    FallocateFlags, FileType, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, Stat, fallocate,
+    fcntl_add_seals, flock, fstat, fstatfs, fstatvfs, ftruncate, memfd_create, open,
 };
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::Error;
 use crate::builder::Access;
+use crate::place::{Identity, Place, Published, Unpublished};
 
 /// Where the shared memory comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,9 +24,11 @@ pub enum Backing {
     /// first touched, as with a virtual machine's own memory.
     #[default]
     Sealed,
-    /// The file with this path, in /dev/shm, on another tmpfs or on hugetlbfs. Created when it is missing or empty, and
-    /// then all of its space is taken at once; one that this server created is removed when the server stops. One that
-    /// has the right size is used with what stands in it and stays.
+    /// The file with this path, in /dev/shm, on another tmpfs or on hugetlbfs. Created when it is missing, and then all of
+    /// its space is taken at once; one that this server created is removed when the server stops. One that has the right
+    /// size is used with what stands in it, one that is empty gets its size, and both stay. Those must belong to this
+    /// user, to root or to the owner asked for, and be readable and writable for nobody whom the mode asked for leaves
+    /// out.
     ///
     /// It cannot be sealed: who may write to it may also cut it short, which kills whoever touches it then.
     Named(PathBuf),
@@ -40,15 +43,13 @@ pub(crate) struct Region {
     /// An open file of its own that no client ever gets: a lock on the shared one would live on in the clients.
     _lock: Option<OwnedFd>,
     /// To be removed when the server stops.
-    created: Option<Created>,
+    created: Option<Published>,
+    /// The size that an empty file is to get; its space is taken.
+    growing: Option<u64>,
 }
 
-#[derive(Debug)]
-struct Created {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
+/// Of names that come and go.
+const TRIES: usize = 100;
 
 impl Region {
     pub(crate) fn open(backing: &Backing, size: u64, prealloc: bool, access: Access) -> Result<Self, Error> {
@@ -83,30 +84,66 @@ impl Region {
         }
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(Error::io("sealing the shared memory"))?;
-        Ok(Self { fd, _lock: None, created: None })
+        Ok(Self { fd, _lock: None, created: None, growing: None })
     }
 
     fn named(path: &Path, size: u64, access: Access) -> Result<Self, Error> {
-        loop {
-            let (fd, is_new) = open_or_create(path, access)?;
-            let lock = lock(&fd, path)?;
-            let stat = fstat(&fd).map_err(Error::io(format!("examining {}", path.display())))?;
-            // A server that stopped just now may have removed the file between our opening and our locking it.
-            match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(now) if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) => {}
-                Ok(_) | Err(Errno::NOENT) => continue,
-                Err(e) => return Err(Error::io(format!("examining {}", path.display()))(e)),
+        let place = Place::open(path)?;
+        for _ in 0..TRIES {
+            let found = find(&place)?;
+            let region = match found {
+                Some(fd) => Self::found(&place, fd, size, access)?,
+                None => Self::created(&place, size, access)?,
+            };
+            if let Some(region) = region {
+                return Ok(region);
             }
-            let created =
-                is_new.then(|| Created { path: path.to_owned(), device: stat.st_dev, inode: stat.st_ino });
-            // From here on what we created goes away again if anything fails.
-            let region = Self { fd, _lock: Some(lock), created };
-            let found = u64::try_from(stat.st_size).unwrap_or(0);
-            if found != 0 && found != size {
-                return Err(Error::WrongSize { path: path.to_owned(), found, asked: size });
+        }
+        Err(Error::MemoryInUse(path.to_owned()))
+    }
+
+    /// A file that is there already; `None` when it has lost its name meanwhile.
+    fn found(place: &Place, fd: OwnedFd, size: u64, access: Access) -> Result<Option<Self>, Error> {
+        let path = place.path();
+        let lock = lock(&fd, path)?;
+        let stat = fstat(&fd).map_err(Error::io(format!("examining {}", path.display())))?;
+        // A server that stopped just now may have removed it between our opening and our locking it.
+        if !place.holds(Identity::of(&stat)) {
+            return Ok(None);
+        }
+        if let Some(problem) = distrust(&stat, access) {
+            return Err(Error::NotTrusted { path: path.to_owned(), problem });
+        }
+        let found = u64::try_from(stat.st_size).unwrap_or(0);
+        if found != 0 && found != size {
+            return Err(Error::WrongSize { path: path.to_owned(), found, asked: size });
+        }
+        check_pages(&fd, path, size)?;
+        let growing = (found == 0).then_some(size);
+        let region = Self { fd, _lock: Some(lock), created: None, growing };
+        // An empty file keeps its size until nothing can fail any more: it could not be made shorter again, as others may
+        // have mapped it by then.
+        let flags = if found == 0 { FallocateFlags::KEEP_SIZE } else { FallocateFlags::empty() };
+        take_space(&region.fd, path, size, flags)?;
+        Ok(Some(region))
+    }
+
+    /// A new file, which has its mode, its owner and its space before it has its name; `None` when another one has the name.
+    fn created(place: &Place, size: u64, access: Access) -> Result<Option<Self>, Error> {
+        let path = place.path();
+        let draft = place.draft()?.ok_or_else(|| Error::MemoryInUse(path.to_owned()))?;
+        let creating = || format!("creating {}", path.display());
+        let fd = draft.create().map_err(Error::io(creating()))?;
+        let lock = lock(&fd, path)?;
+        draft.set_access(access)?;
+        check_pages(&fd, path, size)?;
+        take_space(&fd, path, size, FallocateFlags::empty())?;
+        match draft.publish() {
+            Ok(published) => {
+                Ok(Some(Self { fd, _lock: Some(lock), created: Some(published), growing: None }))
             }
-            allocate(&region.fd, path, size)?;
-            return Ok(region);
+            Err(Unpublished::Taken(_)) => Ok(None),
+            Err(Unpublished::Failed(e)) => Err(Error::io(creating())(e)),
         }
     }
 
@@ -114,8 +151,30 @@ impl Region {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let fd = open(dir, flags, Mode::RUSR | Mode::WUSR)
             .map_err(Error::io(format!("creating a file in {}", dir.display())))?;
-        allocate(&fd, dir, size)?;
-        Ok(Self { fd, _lock: None, created: None })
+        check_pages(&fd, dir, size)?;
+        take_space(&fd, dir, size, FallocateFlags::empty())?;
+        Ok(Self { fd, _lock: None, created: None, growing: None })
+    }
+
+    /// What is left to be done when nothing else can fail.
+    pub(crate) fn growth(&self) -> Result<Growth, Error> {
+        let file = self.fd.try_clone().map_err(Error::io("preparing the memory"))?;
+        Ok(Growth { file, to: self.growing })
+    }
+}
+
+/// A file that was empty gets its size; its space is taken already.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Growth {
+    file: OwnedFd,
+    to: Option<u64>,
+}
+
+impl Growth {
+    pub(crate) fn happen(self) -> Result<(), Error> {
+        let Some(size) = self.to else { return Ok(()) };
+        ftruncate(&self.file, size).map_err(Error::io(format!("giving the memory its {size} bytes")))
     }
 }
 
@@ -128,49 +187,55 @@ impl AsFd for Region {
 impl Drop for Region {
     fn drop(&mut self) {
         if let Some(created) = &self.created {
-            remove_if_same(&created.path, created.device, created.inode);
+            created.remove();
+        }
+        // Space beyond the end of an empty file goes back. Not by cutting it: somebody else may have made it longer.
+        if let Some(size) = self.growing
+            && fstat(&self.fd).is_ok_and(|stat| stat.st_size == 0)
+        {
+            let _ = fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, size);
         }
     }
 }
 
-/// Removes a file unless somebody has put another one in its place.
-pub(crate) fn remove_if_same(path: &Path, device: u64, inode: u64) {
-    let same = fs::symlink_metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (device, inode));
-    if same && let Err(error) = fs::remove_file(path) {
-        tracing::warn!("cannot remove {}: {error}", path.display());
-    }
-}
-
-/// The open file, and whether it was created just now.
-fn open_or_create(path: &Path, access: Access) -> Result<(OwnedFd, bool), Error> {
+/// Opens the file that has the name, if there is one.
+fn find(place: &Place) -> Result<Option<OwnedFd>, Error> {
+    let path = place.path();
     let opening = || format!("opening {}", path.display());
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    loop {
-        match open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::empty()) {
-            Ok(fd) => {
-                // Whatever the umask says.
-                fchmod(&fd, Mode::from_raw_mode(access.mode)).map_err(Error::io(opening()))?;
-                if let Some(giving) = access.giving(path) {
-                    std::os::unix::fs::fchown(&fd, access.uid, access.gid).map_err(Error::io(giving))?;
-                }
-                return Ok((fd, true));
-            }
-            Err(Errno::EXIST) => {}
-            Err(e) => return Err(Error::io(opening())(e)),
-        }
-        match open(path, flags, Mode::empty()) {
-            Ok(fd) => {
-                let stat = fstat(&fd).map_err(Error::io(opening()))?;
-                if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-                    return Err(Error::NotAFile(path.to_owned()));
-                }
-                return Ok((fd, false));
-            }
-            Err(Errno::NOENT) => {}
-            Err(Errno::ISDIR | Errno::LOOP | Errno::NXIO) => return Err(Error::NotAFile(path.to_owned())),
-            Err(e) => return Err(Error::io(opening())(e)),
-        }
+    let fd = match place.find(OFlags::RDWR | OFlags::NONBLOCK) {
+        Ok(None) => return Ok(None),
+        Ok(Some(fd)) => fd,
+        Err(Errno::ISDIR | Errno::LOOP | Errno::NXIO) => return Err(Error::NotAFile(path.to_owned())),
+        Err(e) => return Err(Error::io(opening())(e)),
+    };
+    let stat = fstat(&fd).map_err(Error::io(opening()))?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(Some(fd)),
+        _ => Err(Error::NotAFile(path.to_owned())),
     }
+}
+
+/// Why a file that is there already could be read or written by somebody for whom this memory is not; `None` when it is
+/// as safe as a new one would be.
+fn distrust(stat: &Stat, access: Access) -> Option<String> {
+    let (uid, gid) = (stat.st_uid, stat.st_gid);
+    if ![Some(0), Some(geteuid().as_raw()), access.uid].contains(&Some(uid)) {
+        return Some(format!(
+            "belongs to user {uid}, not to this server's user; remove it, or ask for that owner"
+        ));
+    }
+    // Reading and writing by the group and by all others.
+    let wider = stat.st_mode & !access.mode & 0o066;
+    if wider != 0 {
+        let (mode, asked) = (stat.st_mode & 0o777, access.mode);
+        return Some(format!(
+            "has mode {mode:03o}, wider than {asked:03o}; ask for mode {mode:03o}, or chmod it"
+        ));
+    }
+    if let Some(asked) = access.gid.filter(|asked| *asked != gid && stat.st_mode & 0o060 != 0) {
+        return Some(format!("belongs to group {gid}, not {asked}; chgrp it, or ask for that group"));
+    }
+    (stat.st_nlink != 1).then(|| "has other names too; remove it or choose another name".to_owned())
 }
 
 fn lock(fd: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
@@ -185,21 +250,23 @@ fn lock(fd: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
     }
 }
 
-/// Gives a file its size and takes the space, so that a full file system is an error now and not a SIGBUS later.
-fn allocate(fd: &OwnedFd, path: &Path, size: u64) -> Result<(), Error> {
-    let doing = || format!("taking {size} bytes for {}", path.display());
-    let filesystem = fstatfs(fd).map_err(Error::io(doing()))?;
+/// Refuses a size that the file system's pages cannot make up.
+fn check_pages(fd: &OwnedFd, path: &Path, size: u64) -> Result<(), Error> {
+    let filesystem = fstatfs(fd).map_err(Error::io(format!("examining {}", path.display())))?;
     if i128::from(filesystem.f_type) & 0xffff_ffff == HUGETLBFS_MAGIC {
         let page = u64::try_from(filesystem.f_bsize).unwrap_or(0);
         if page == 0 || !size.is_multiple_of(page) {
             return Err(Error::HugePage { path: path.to_owned(), page, size });
         }
     }
-    let stat = fstat(fd).map_err(Error::io(doing()))?;
-    if stat.st_size == 0 {
-        ftruncate(fd, size).map_err(Error::io(doing()))?;
-    }
-    match fallocate(fd, FallocateFlags::empty(), 0, size) {
+    Ok(())
+}
+
+/// Takes the space, so that a full file system is an error now and not a SIGBUS later. The file gets its size with it,
+/// unless the flags say otherwise.
+fn take_space(fd: &OwnedFd, path: &Path, size: u64, flags: FallocateFlags) -> Result<(), Error> {
+    let doing = || format!("taking {size} bytes for {}", path.display());
+    match fallocate(fd, flags, 0, size) {
         Ok(()) => Ok(()),
         Err(Errno::NOSPC | Errno::NOMEM) => {
             let space = fstatvfs(fd).map_err(Error::io(doing()))?;

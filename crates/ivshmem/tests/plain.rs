@@ -1,4 +1,5 @@
 //! Plain memory: which files can be opened, what becomes of them, and what an error says.
+#![expect(clippy::disallowed_methods, reason = "the folders of tests are changed by nobody else")]
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 

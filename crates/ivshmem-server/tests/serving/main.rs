@@ -1,5 +1,6 @@
 //! The server and its daemon against a plain client, as strict as QEMU.
 
+#![expect(clippy::disallowed_methods, reason = "the folders of tests are changed by nobody else")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod client;
@@ -10,5 +11,6 @@ mod log;
 mod memory;
 mod names;
 mod status;
+mod swaps;
 mod systemd;
 mod truncation;

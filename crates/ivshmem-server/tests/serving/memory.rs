@@ -1,11 +1,12 @@
 //! The shared memory: its size, its seals, and whose it is.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ivshmem::ErrorKind;
+use ivshmem_conformance::skip;
 use ivshmem_server::{Backing, Builder, Server};
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -17,6 +18,12 @@ fn new() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let object = dir.path().join("object");
     (dir, object)
+}
+
+/// Makes an object with this content and mode.
+fn write(object: &Path, content: &[u8], mode: u32) {
+    fs::write(object, content).unwrap();
+    File::open(object).unwrap().set_permissions(fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn builder(dir: &Path, socket: &str, backing: Backing) -> Builder {
@@ -74,7 +81,7 @@ fn an_object_of_somebody_else_is_used_as_it_is_and_stays() {
     let (dir, object) = new();
     let mut content = vec![0; 1 << 20];
     content[..5].copy_from_slice(b"other");
-    fs::write(&object, &content).unwrap();
+    write(&object, &content, 0o600);
     let server = builder(dir.path(), "s", Backing::Named(object.clone())).start().unwrap();
     assert_eq!(Client::greeted(server.path(), 1).size(), 1 << 20);
     server.stop().unwrap();
@@ -84,13 +91,112 @@ fn an_object_of_somebody_else_is_used_as_it_is_and_stays() {
 #[test]
 fn an_object_of_another_size_is_refused_with_both_sizes_and_not_touched() {
     let (dir, object) = new();
-    fs::write(&object, [7; 8192]).unwrap();
+    write(&object, &[7; 8192], 0o600);
     let error = builder(dir.path(), "s", Backing::Named(object.clone())).start().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     let text = error.to_string();
     assert!(text.contains("8192") && text.contains("1048576") && text.contains("object"), "{text}");
     assert_eq!(fs::read(&object).unwrap(), [7; 8192]);
     assert!(!dir.path().join("s").exists(), "nothing half done");
+}
+
+#[test]
+fn an_object_that_is_less_safe_than_a_new_one_is_refused_with_the_remedy_and_not_touched() {
+    let (dir, object) = new();
+    let content = vec![7; 1 << 20];
+    let start = |mode| builder(dir.path(), "s", Backing::Named(object.clone())).mode(mode).start();
+    let refused = |mode, word: &str| {
+        let before = fs::metadata(&object).unwrap();
+        let error = start(mode).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        assert!(error.to_string().contains(word) && error.to_string().contains("object"), "{error}");
+        let after = fs::metadata(&object).unwrap();
+        assert_eq!((before.mode(), before.uid(), before.len()), (after.mode(), after.uid(), after.len()));
+        assert_eq!(fs::read(&object).unwrap(), content);
+        assert!(!dir.path().join("s").exists(), "nothing half done");
+    };
+    for (mode, narrow, wide) in [(0o644, 0o600, 0o644), (0o660, 0o640, 0o660), (0o606, 0o660, 0o606)] {
+        write(&object, &content, mode);
+        refused(narrow, &format!("mode {mode:o}"));
+        start(wide).unwrap();
+    }
+    // As QEMU's own server makes them: that the owner may execute memory does no harm.
+    write(&object, &content, 0o700);
+    start(0o600).unwrap();
+    let second = dir.path().join("second");
+    fs::hard_link(&object, &second).unwrap();
+    refused(0o600, "other names");
+    fs::remove_file(second).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    chown(&object, Some(65_534), None).unwrap();
+    refused(0o600, "user 65534");
+    let given = || builder(dir.path(), "s", Backing::Named(object.clone()));
+    given().owner(65_534, None).start().unwrap();
+    assert!(given().owner(65_533, None).start().is_err());
+    // The group counts where it may do something.
+    chown(&object, Some(0), Some(65_534)).unwrap();
+    given().owner(None, 65_533).start().unwrap();
+    write(&object, &content, 0o660);
+    given().mode(0o660).owner(None, 65_534).start().unwrap();
+    let error = given().mode(0o660).owner(None, 65_533).start().unwrap_err();
+    assert!(error.to_string().contains("group 65534"), "{error}");
+}
+
+#[test]
+fn an_empty_object_gets_its_size_and_stays_empty_when_the_start_fails() {
+    let (dir, object) = new();
+    write(&object, b"", 0o600);
+    let is_untouched = || {
+        let now = fs::metadata(&object).unwrap();
+        assert_eq!((now.len(), now.blocks()), (0, 0));
+    };
+    let backing = Backing::Named(object.clone());
+    let too_large = builder(dir.path(), "s", backing.clone()).size(1 << 40).start().unwrap_err();
+    assert_eq!(too_large.kind(), ErrorKind::NoSpace, "{too_large}");
+    is_untouched();
+    // What fails after the memory: before it is looked at, in its own turn, and last of all.
+    fs::write(dir.path().join("file"), "").unwrap();
+    let no_status = builder(dir.path(), "s", backing.clone()).status_socket(dir.path().join("missing/s"));
+    for failing in [
+        builder(dir.path(), "file", backing.clone()).start(),
+        builder(dir.path(), "missing/s", backing.clone()).start(),
+        no_status.start(),
+    ] {
+        failing.unwrap_err();
+        is_untouched();
+    }
+    let server = builder(dir.path(), "s", backing).start().unwrap();
+    let client = Client::greeted(server.path(), 1);
+    let now = fs::metadata(&object).unwrap();
+    assert_eq!((client.size(), now.len(), now.blocks() * 512), (1 << 20, 1 << 20, 1 << 20));
+    server.stop().unwrap();
+    assert_eq!(fs::metadata(&object).unwrap().len(), 1 << 20, "it was somebody's, and stays");
+}
+
+#[test]
+fn a_user_who_may_not_give_files_away_is_refused_and_nothing_is_left() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("a_user_who_may_not_give_files_away_is_refused_and_nothing_is_left", "not root");
+    }
+    let (dir, object) = new();
+    chown(dir.path(), Some(65_534), None).unwrap();
+    let backing = Backing::Named(object);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let nobody = rustix::process::Uid::from_raw(65_534);
+            rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            let builder = || builder(dir.path(), "s", backing.clone());
+            for (uid, gid) in [(Some(0), None), (None, Some(1)), (Some(0), Some(0))] {
+                let error = builder().owner(uid, gid).listen().unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+                assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+            }
+            drop(builder().listen().unwrap());
+        });
+    });
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -52,6 +52,32 @@ fn of_many_servers_that_find_a_stale_socket_one_wins() {
 }
 
 #[test]
+fn a_path_as_long_as_an_address_allows_is_served_and_a_longer_one_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = 107 - dir.path().as_os_str().len() - 1;
+    // Also with a name that is nearly all of it.
+    let paths =
+        [dir.path().join("x".repeat(room)), dir.path().join("d".repeat(40)).join("x".repeat(room - 41))];
+    fs::create_dir(dir.path().join("d".repeat(40))).unwrap();
+    for path in paths {
+        assert_eq!(path.as_os_str().len(), 107);
+        for _ in 0..2 {
+            let server = Server::builder(&path).start().unwrap();
+            Client::greeted(server.path(), 1);
+            assert_eq!(Server::builder(&path).start().unwrap_err().kind(), ErrorKind::Busy);
+            server.stop().unwrap();
+            // A dead one is in the way.
+            drop(UnixListener::bind(&path).unwrap());
+        }
+        fs::remove_file(&path).unwrap();
+        let error = Server::builder(path.with_extension("y")).start().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    }
+    let error = Server::builder(dir.path().join("..")).start().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+}
+
+#[test]
 fn what_is_no_socket_of_a_dead_server_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
@@ -126,9 +152,20 @@ fn values_out_of_range_are_refused_with_their_limits() {
         Server::builder(&path).vectors(65_537),
         Server::builder(&path).max_clients(0),
         Server::builder(&path).max_clients(65_537),
+        // What Java's -1 is, 660 without the 0 in front, and bits that are no permissions.
+        Server::builder(&path).mode(u32::MAX),
+        Server::builder(&path).mode(660),
+        Server::builder(&path).mode(0o1777),
+        Server::builder(&path).status_mode(660),
+        Server::builder(&path).owner(u32::MAX, None),
+        Server::builder(&path).owner(None, u32::MAX),
+        Server::builder(&path).allow_uids([0, u32::MAX]),
+        Server::builder(&path).allow_gids([u32::MAX]),
     ] {
         let error = builder.start().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
         assert!(!path.exists());
     }
+    let text = Server::builder(&path).mode(660).start().unwrap_err().to_string();
+    assert!(text.contains("0o1224, which is 660 in decimal") && text.contains("0o777"), "{text}");
 }
