@@ -2,6 +2,7 @@
 //!
 //! Absolute times on a shared machine mean nothing, so a goal is a ratio to a bare baseline measured in the same run,
 //! round by round in turns, each pinned to the same processors.
+#![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! Java in guests: with each other and with the host, with several devices, without an IOMMU, with 32 bits.
 //!
 //! Each JVM runs `Peer` of java/vmtest, which does what it is told line by line; `scripts/java-jar` builds it.
+#![expect(clippy::print_stdout, reason = "tests say what they measure")]
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 use std::io::{BufRead, BufReader, Write};

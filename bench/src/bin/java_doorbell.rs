@@ -5,6 +5,7 @@
 //! Both pairs are pinned alike: who rings first to processor 0, who answers to processor 1, with all their threads. The
 //! bare pair runs before and after each way of the JVMs, and its mean is what that is compared with. Blocking reads are
 //! the fastest bare form that sleeps: anything with poll() makes a system call more.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark is for people to look at")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
 
 use std::ffi::OsString;

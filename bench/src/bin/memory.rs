@@ -1,4 +1,5 @@
 //! What the checks and the assembly of `Memory` cost beside bare pointers, `memcpy` and the standard library's atomics.
+#![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 #![expect(unsafe_code, reason = "the baselines are raw pointers")]
 // UNSAFETY: a baseline without checks is what the figures are compared with.
 

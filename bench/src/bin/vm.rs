@@ -5,6 +5,7 @@
 //!
 //! The host's program boots a guest, runs this same program in it once for each table, and answers it. Under emulation
 //! the times are the emulator's; what counts is the ratio of two loops in the same guest.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark is for people to look at")]
 #![expect(unsafe_code, reason = "the baselines are raw pointers")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
 // UNSAFETY: a baseline without checks is what the figures are compared with.

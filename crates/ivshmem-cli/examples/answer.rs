@@ -2,6 +2,7 @@
 //! interrupt with another one.
 //!
 //! answer TARGET ROUNDS
+#![expect(clippy::print_stdout, reason = "an example for people to look at")]
 
 mod demo;
 

@@ -1,6 +1,7 @@
 //! One of the two programs of `make demo`: puts a question into shared memory, and checks what comes back.
 //!
 //! ask TARGET TOKEN ROUNDS
+#![expect(clippy::print_stdout, reason = "an example for people to look at")]
 
 mod demo;
 

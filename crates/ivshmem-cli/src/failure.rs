@@ -44,6 +44,8 @@ pub(crate) enum Failure {
     OutputIsMemory { path: PathBuf },
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
+    #[error("cannot start a thread for the output")]
+    Thread(#[source] io::Error),
     #[error(
         "{length} bytes are more than can be watched, which is {limit}; watch a part, by OFFSET and LENGTH"
     )]

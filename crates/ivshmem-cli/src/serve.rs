@@ -3,7 +3,9 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use ivshmem_server::program::{Output, Sink};
 use ivshmem_server::{Listening, Server, raise_descriptor_limit};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -33,32 +35,47 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
+    /// Not through the buffer of the others, which could keep the server waiting for a reader.
+    pub(crate) fn run(&self, _: &mut Out) -> Result<(), Failure> {
         let stop = signals().map_err(Failure::Signals)?;
         // When it cannot be raised, fewer clients fit.
         let _ = raise_descriptor_limit();
+        let sink = |output| Sink::new(output).map_err(Failure::Thread);
+        let (greeting, log) = (sink(Output::Stdout)?, sink(Output::Stderr)?);
         // Who comes, goes or stops reading, and that a size was rounded up.
-        tracing_subscriber::fmt().with_target(false).with_ansi(false).with_writer(io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_target(false)
+            .with_ansi(false)
+            .log_internal_errors(false)
+            .with_writer(Arc::new(log.clone()))
+            .init();
+        let result = self.serve(&greeting, stop);
+        greeting.drain();
+        log.drain();
+        result
+    }
+
+    fn serve(&self, greeting: &Sink, stop: UnixStream) -> Result<(), Failure> {
         let listening =
             Server::builder(&self.socket).size(self.size).vectors(self.vectors.into()).listen()?;
-        self.greet(&listening, out)?;
+        // Clients may be waiting: a reader of this that is gone, or does not read, is no reason not to serve them.
+        greeting.put(self.greeting(&listening).as_bytes());
         listening.run(stop)?;
         Ok(())
     }
 
-    fn greet(&self, listening: &Listening, out: &mut Out) -> Result<(), Failure> {
+    fn greeting(&self, listening: &Listening) -> String {
         let (path, size, vectors) = (listening.path().display(), listening.size(), listening.vectors());
         if self.format.json {
             let socket = path.to_string();
-            out.json(&json!({ "event": "serving", "socket": socket, "size": size, "vectors": vectors }))?;
-        } else {
-            out.text(format_args!(
-                "serving {size} bytes and {vectors} vectors for each client on {path}; Ctrl-C ends it\n\
-                 QEMU:     -chardev socket,path={path},id=ivshmem -device ivshmem-doorbell,chardev=ivshmem,vectors={vectors}\n\
-                 programs: doorbell:{path}, for example: ivshmem info doorbell:{path}\n",
-            ))?;
+            let event = json!({ "event": "serving", "socket": socket, "size": size, "vectors": vectors });
+            return format!("{event}\n");
         }
-        out.flush()
+        format!(
+            "serving {size} bytes and {vectors} vectors for each client on {path}; Ctrl-C ends it\n\
+             QEMU:     -chardev socket,path={path},id=ivshmem -device ivshmem-doorbell,chardev=ivshmem,vectors={vectors}\n\
+             programs: doorbell:{path}, for example: ivshmem info doorbell:{path}\n",
+        )
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Each suite is a function that takes the way to open what it tests. It panics when something is not as it must be,
 //! so it runs inside a test as well as inside a program in a guest.
+#![expect(clippy::print_stdout, reason = "tests say what they do")]
 #![expect(clippy::unwrap_used, reason = "tests, though they are a library")]
 
 #[cfg(target_os = "linux")]

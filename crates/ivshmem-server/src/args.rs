@@ -92,7 +92,7 @@ pub(crate) struct Args {
     #[arg(long)]
     prealloc: bool,
 
-    /// Append the log to this file
+    /// Append the log to this file: a regular file of this user or root, or a device like /dev/null
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
 
@@ -127,6 +127,7 @@ pub(crate) enum LogLevel {
 }
 
 pub(crate) const EXIT_FAILURE: u8 = 1;
+pub(crate) const EXIT_WRONG_ARGUMENTS: u8 = 2;
 pub(crate) const EXIT_IN_USE: u8 = 3;
 
 impl Args {
@@ -182,6 +183,7 @@ fn object_name(text: &str) -> Result<String, String> {
 }
 
 fn octal(text: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    let digits = text.bytes().all(|digit| digit.is_ascii_digit());
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o777);
     mode.ok_or_else(|| "permissions are octal, 0 to 777, like 660".to_owned())
 }

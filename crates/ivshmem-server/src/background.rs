@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 
-use ivshmem_server::Error;
+use ivshmem_server::{Error, program};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 /// The line on standard output by which the one in the background says that it listens.
@@ -15,7 +15,7 @@ pub(crate) fn start() -> ExitCode {
     match start_and_wait() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("ivshmem-server: starting in the background: {error}");
+            program::tell(&format!("ivshmem-server: starting in the background: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -357,6 +357,7 @@ impl EventLoop {
         server.uptime_seconds = now.duration_since(self.about.since).as_secs_f64();
         let mut counters = self.counters.clone();
         counters.refused = self.door.refused();
+        counters.lost_log_lines = crate::program::lost();
         Status {
             format: 1,
             server,

@@ -2,11 +2,11 @@
 //! understands when systemd reads standard error.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::sync::Mutex;
+use std::sync::Arc;
 
 use ivshmem_server::Error;
+use ivshmem_server::program::{Output, Sink, open_log};
 use rustix::fs::fstat;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
@@ -15,29 +15,34 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::args::{Args, LogLevel};
 
-pub(crate) fn start(args: &Args) -> Result<(), Error> {
+/// Starts the log, which keeps nobody waiting. The sink is for who wants to see it written.
+pub(crate) fn start(args: &Args) -> Result<Sink, Error> {
     let level = match args.log_level() {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,
         LogLevel::Info => Level::INFO,
         LogLevel::Debug => Level::DEBUG,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(false);
-    match &args.log {
-        None if journal_reads(std::env::var("JOURNAL_STREAM").ok().as_deref()) => {
-            let bare = Format::default().with_target(false).with_level(false).without_time();
-            log.event_format(Prioritized(bare)).with_writer(io::stderr).init();
-        }
-        None => log.with_writer(io::stderr).init(),
-        Some(path) => {
-            let file = File::options().append(true).create(true).open(path).map_err(|source| Error::Io {
-                doing: format!("opening the log {}", path.display()),
-                source,
-            })?;
-            log.with_writer(Mutex::new(file)).init();
-        }
+    let output = match &args.log {
+        None => Output::Stderr,
+        Some(path) => Output::File(open_log(path)?),
+    };
+    let journal = args.log.is_none() && journal_reads(std::env::var("JOURNAL_STREAM").ok().as_deref());
+    let sink = Sink::new(output)
+        .map_err(|source| Error::Io { doing: "starting the log's thread".to_owned(), source })?;
+    let log = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .with_writer(Arc::new(sink.clone()));
+    if journal {
+        let bare = Format::default().with_target(false).with_level(false).without_time();
+        log.event_format(Prioritized(bare)).init();
+    } else {
+        log.init();
     }
-    Ok(())
+    Ok(sink)
 }
 
 /// Whether standard error is the stream that systemd names in the environment. The variable alone tells nothing: children

@@ -34,6 +34,8 @@ mod listening;
 mod log;
 mod memory;
 mod place;
+#[doc(hidden)]
+pub mod program;
 mod server;
 mod size;
 mod status;

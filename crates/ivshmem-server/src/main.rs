@@ -4,8 +4,8 @@ mod args;
 mod background;
 mod journal;
 mod names;
-mod pid_file;
 
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, Parser};
 use ivshmem::ErrorKind;
 use ivshmem::sys::linux::inherited;
+use ivshmem_server::program::{self, PidFile, Sink};
 use ivshmem_server::{Error, Listening, raise_descriptor_limit};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -21,12 +22,14 @@ use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 use crate::args::Args;
-use crate::pid_file::PidFile;
 
 fn main() -> ExitCode {
     // A file at the limit of this process, as the log may be, is an error then and not the end.
     let _ = flag::register(SIGXFSZ, Arc::default());
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(words) => return say(&words),
+    };
     if let Some(directory) = &args.manual {
         return manual(directory);
     }
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
     match serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ivshmem-server: {error}");
+            program::tell(&format!("ivshmem-server: {error}"));
             ExitCode::from(if error.kind() == ErrorKind::Busy {
                 args::EXIT_IN_USE
             } else {
@@ -46,12 +49,27 @@ fn main() -> ExitCode {
     }
 }
 
+/// clap's own words: help and version on standard output, and what is wrong with the arguments on standard error.
+fn say(words: &clap::Error) -> ExitCode {
+    let printed = words.print().and_then(|()| io::stdout().flush());
+    match printed {
+        _ if words.use_stderr() => ExitCode::from(args::EXIT_WRONG_ARGUMENTS),
+        // Whoever reads has seen enough, as in `ivshmem-server --help | head -1`.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            program::tell(&format!("ivshmem-server: cannot write to standard output: {error}"));
+            ExitCode::from(args::EXIT_FAILURE)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 /// Writes the man page, made from the same words as the help.
 fn manual(directory: &Path) -> ExitCode {
     match clap_mangen::generate_to(Args::command(), directory) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ivshmem-server: cannot write the man page into {}: {error}", directory.display());
+            let directory = directory.display();
+            program::tell(&format!("ivshmem-server: cannot write the man page into {directory}: {error}"));
             ExitCode::from(args::EXIT_FAILURE)
         }
     }
@@ -61,7 +79,13 @@ fn serve(args: &Args) -> Result<(), Error> {
     if args.is_daemon {
         background::leave_terminal()?;
     }
-    journal::start(args)?;
+    let log = journal::start(args)?;
+    let result = serve_and_log(args, &log);
+    log.drain();
+    result
+}
+
+fn serve_and_log(args: &Args, log: &Sink) -> Result<(), Error> {
     if let Err(error) = raise_descriptor_limit() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
@@ -76,6 +100,8 @@ fn serve(args: &Args) -> Result<(), Error> {
         "listening"
     );
     if args.is_daemon {
+        // What was said so far is for who has started it.
+        log.drain();
         background::say_ready()?;
     }
     tell_manager(NotifyState::Ready);
@@ -103,7 +129,7 @@ fn tell_manager(state: NotifyState<'_>) {
 }
 
 /// A stream that becomes readable with the first signal that asks to stop.
-fn signals() -> std::io::Result<UnixStream> {
+fn signals() -> io::Result<UnixStream> {
     let (stop, wake) = UnixStream::pair()?;
     for signal in [SIGTERM, SIGINT, SIGHUP] {
         pipe::register(signal, wake.try_clone()?)?;

@@ -128,6 +128,8 @@ pub struct CounterStatus {
     pub refused: BTreeMap<&'static str, u64>,
     /// Messages sent to clients.
     pub messages: u64,
+    /// Lines of the log that this process could not write: nobody read them, or where they go is full.
+    pub lost_log_lines: u64,
 }
 
 impl Status {

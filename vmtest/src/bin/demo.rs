@@ -2,6 +2,11 @@
 //!
 //! scripts/demo builds everything and runs this. It ends with 0 only when all was right. Children end with it, however it
 //! ends.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for developers, which may end when nobody reads"
+)]
 
 use std::fmt::Write as _;
 use std::fs::File;

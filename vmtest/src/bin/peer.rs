@@ -1,4 +1,5 @@
 //! `vmtest-peer`: one side of a test, in a guest. The other side, on the host or in another guest, does the same.
+#![expect(clippy::print_stdout, reason = "the other side of a test, which reads it")]
 
 use std::time::{Duration, Instant};
 

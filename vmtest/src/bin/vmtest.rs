@@ -2,6 +2,7 @@
 //!
 //! `vmtest run -- lspci` boots a guest, runs a command in it and ends with its status; `vmtest shell` gives a shell on the
 //! guest's console.
+#![expect(clippy::print_stderr, reason = "a tool for developers, which may end when nobody reads")]
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
 //! `wintest-guest`: the side of a Windows guest in a test. The other side is the test, on Linux.
+#![expect(clippy::print_stdout, reason = "the other side of a test, which reads it")]
 
 #[cfg(windows)]
 mod guest;

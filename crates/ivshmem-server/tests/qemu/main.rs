@@ -31,7 +31,11 @@
 //!
 //! No server can save a QEMU from a device that is unplugged after a peer has left (Q2c); a restart under living QEMUs
 //! (Q3) is not done yet; that eventfds are common property (S12) is told in SECURITY.md.
-#![expect(clippy::disallowed_methods, reason = "tests say what they measure, in folders that nobody changes")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests say what they measure, in folders that nobody changes"
+)]
 #![expect(clippy::unwrap_used, reason = "a test may, and all of this is tests")]
 
 mod admission;

@@ -10,6 +10,7 @@ mod limits;
 mod log;
 mod memory;
 mod names;
+mod output;
 mod status;
 mod swaps;
 mod systemd;

@@ -1,4 +1,9 @@
 //! Windows programs over the driver double, 64 and 32 bit, beside Linux programs. `wintest/build-guest` builds the programs.
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "tests say what they measure, in folders that nobody changes"
+)]
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 

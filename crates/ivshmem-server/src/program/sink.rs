@@ -1,0 +1,216 @@
+//! Output that keeps nobody waiting: a thread of its own writes it, and what cannot be written is dropped and counted.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+/// Where output goes.
+#[derive(Debug)]
+pub enum Output {
+    /// Whatever is standard output at the time of writing.
+    Stdout,
+    /// Whatever is standard error at the time of writing.
+    Stderr,
+    /// A file of one's own.
+    File(OwnedFd),
+}
+
+/// Takes lines at once, from any thread, and has a thread of its own write them. Lines that find the queue full, because
+/// nobody reads a pipe, and lines that cannot be written, because the reader is gone or a file system is full, are
+/// dropped and counted. When the output works again, a line of the log says how many were lost.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// The thread has something to do.
+    work: Condvar,
+    /// The thread has nothing left to do.
+    idle: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    writing: bool,
+}
+
+/// Lines that wait to be written: more than any start or burst of a server has, some 100 KiB.
+const CAPACITY: usize = 1024;
+/// How long the end of a process waits for what is still to be written.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Lines that this process has lost.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Lines of output that this process could not write.
+pub(crate) fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Writes a last line to standard error, without waiting for a reader that does not read.
+pub fn tell(line: &str) {
+    // Without a thread there is no way to write that cannot wait; the exit status has to say it all.
+    if let Ok(sink) = Sink::new(Output::Stderr) {
+        sink.put(format!("{line}\n").as_bytes());
+        sink.drain();
+    }
+}
+
+impl Sink {
+    /// Starts the thread, which lasts as long as the process.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn new(output: Output) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        thread::Builder::new().name("ivshmem-log".to_owned()).spawn(move || theirs.write_to(&output))?;
+        Ok(Self { shared })
+    }
+
+    /// Takes whole lines, or counts them as lost. Never waits for the output.
+    pub fn put(&self, lines: &[u8]) {
+        let mut state = self.shared.state();
+        if state.lines.len() < CAPACITY {
+            state.lines.push_back(lines.to_vec());
+            self.shared.work.notify_one();
+        } else {
+            LOST.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until all is written, at most half a second.
+    pub fn drain(&self) {
+        let busy = |state: &mut State| state.writing || !state.lines.is_empty();
+        let _state = self.shared.idle.wait_timeout_while(self.shared.state(), PATIENCE, busy);
+    }
+}
+
+/// Each call takes whole lines, as a log's formatter makes them.
+impl Write for &Sink {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.put(lines);
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_to(&self, output: &Output) {
+        let mut told = lost();
+        // A line that was cut short must not begin the next one.
+        let mut torn = false;
+        loop {
+            let line = self.next();
+            let written = if torn { write_all(output, b"\n") } else { Ok(()) };
+            let begun = written.is_ok();
+            let written = written.and_then(|()| write_all(output, &line));
+            torn = written.is_err() && (torn || begun);
+            if written.is_err() {
+                LOST.fetch_add(1, Ordering::Relaxed);
+            }
+            let mut state = self.state();
+            state.writing = false;
+            if !state.lines.is_empty() {
+                continue;
+            }
+            self.idle.notify_all();
+            drop(state);
+            if written.is_ok() && lost() != told {
+                let lines = lost() - told;
+                told += lines;
+                tracing::warn!(
+                    lines,
+                    "lines of the log were lost: nobody read it, or it could not be written"
+                );
+            }
+        }
+    }
+
+    fn next(&self) -> Vec<u8> {
+        let empty = |state: &mut State| state.lines.is_empty();
+        let state = self.work.wait_while(self.state(), empty);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.writing = true;
+        state.lines.pop_front().unwrap_or_default()
+    }
+}
+
+fn write_all(output: &Output, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::write(output, bytes) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            // Others who have the same pipe or terminal open may have made it non-blocking.
+            Err(Errno::AGAIN) => match poll(&mut [PollFd::new(output, PollFlags::OUT)], None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(e) => return Err(e),
+            },
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Stdout => rustix::stdio::stdout(),
+            Self::Stderr => rustix::stdio::stderr(),
+            Self::File(file) => file.as_fd(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    // One test, as the count is the process's.
+    #[test]
+    fn output_that_is_not_read_or_cannot_be_written_is_counted_and_keeps_nobody_waiting() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let sink = Sink::new(Output::File(writer.into())).unwrap();
+        // Far more than a pipe and the queue hold together.
+        let line = [&[b'x'; 999][..], b"\n"].concat();
+        (0..3 * CAPACITY).for_each(|_| sink.put(&line));
+        let not_kept = usize::try_from(lost()).unwrap();
+        assert!((CAPACITY..=2 * CAPACITY).contains(&not_kept), "{not_kept}");
+        let mut kept = vec![0; (3 * CAPACITY - not_kept) * line.len()];
+        reader.read_exact(&mut kept).unwrap();
+        assert!(kept.chunks(line.len()).all(|kept| kept == line));
+        sink.put(b"and on\n");
+        let mut more = [0; 7];
+        reader.read_exact(&mut more).unwrap();
+        assert_eq!(&more, b"and on\n");
+
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let sink = Sink::new(Output::File(full.into())).unwrap();
+        for lines in 1..=2 {
+            sink.put(b"line\n");
+            sink.drain();
+            assert_eq!(usize::try_from(lost()).unwrap(), not_kept + lines);
+        }
+    }
+}
