@@ -195,6 +195,24 @@ fn a_created_file_has_the_mode_and_the_owner_asked_for() {
 }
 
 #[test]
+fn a_mode_or_an_owner_that_is_none_is_refused_and_nothing_is_created() {
+    let (_directory, path) = place();
+    // What Java's -1 is, 660 without the 0 in front, and bits that are no permissions.
+    for mode in [u32::MAX, 660, 0o1777, 0o100_600] {
+        let error = ivshmem::plain(&path).size(64).mode(mode).open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert!(error.to_string().contains(&format!("{mode} in decimal")), "{error}");
+        assert!(error.to_string().contains("octal"), "{error}");
+    }
+    for (user, group) in [(u32::MAX, 0), (0, u32::MAX)] {
+        let error = ivshmem::plain(&path).size(64).owner(user, group).open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert!(error.to_string().contains("4294967295 is no id"), "{error}");
+    }
+    assert!(!path.exists());
+}
+
+#[test]
 fn without_permission_the_error_says_so() {
     let (directory, path) = place();
     ivshmem::plain(&path).size(64).open().unwrap();

@@ -93,6 +93,25 @@ pub enum OpenError {
         /// Which options, and what to do.
         problem: &'static str,
     },
+    /// The mode has bits that are no permissions.
+    #[error(
+        "{}: mode 0o{mode:o}, which is {mode} in decimal: permissions are 0 to 0o777, in octal: 0o660, not 660",
+        .path.display()
+    )]
+    BadMode {
+        /// The file.
+        path: PathBuf,
+        /// The mode asked for.
+        mode: u32,
+    },
+    /// The id stands for no user and no group.
+    #[error("{}: {id} is no id: users and groups are 0 to 4294967294; leave the owner out to keep yours", .path.display())]
+    BadId {
+        /// The file.
+        path: PathBuf,
+        /// The id asked for.
+        id: u32,
+    },
     /// Nobody answers at the socket's path.
     #[error("cannot connect to a server at {}: {why}; start one first (ivshmem-server -S PATH)", .path.display())]
     NoServer {
@@ -221,7 +240,9 @@ impl OpenError {
             | Self::BadTarget { .. }
             | Self::BadSelector { .. }
             | Self::BadSize { .. }
-            | Self::BadOption { .. } => ErrorKind::InvalidArgument,
+            | Self::BadOption { .. }
+            | Self::BadMode { .. }
+            | Self::BadId { .. } => ErrorKind::InvalidArgument,
             Self::BadWindow { .. } => ErrorKind::OutOfBounds,
             Self::NoSpace { .. } => ErrorKind::NoSpace,
             Self::Overloaded { .. } => ErrorKind::TimedOut,

@@ -75,13 +75,13 @@ impl Plain {
         self
     }
 
-    /// Permission bits of the file when it is created, exactly these: the umask takes none away. 0o600 without.
+    /// Permission bits of the file when it is created, 0 to 0o777, exactly these: the umask takes none away. 0o600 without.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self
     }
 
-    /// User and group of the file when it is created.
+    /// User and group of the file when it is created, each 0 to 4,294,967,294.
     pub fn owner(mut self, user: u32, group: u32) -> Self {
         self.owner = Some((user, group));
         self

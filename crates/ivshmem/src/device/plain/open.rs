@@ -37,6 +37,13 @@ impl Request<'_> {
     /// What needs no look at the file.
     fn check_options(&self) -> Result<(), OpenError> {
         let options = self.options;
+        if let Some(mode) = options.mode.filter(|mode| *mode > 0o777) {
+            return Err(OpenError::BadMode { path: self.path.clone(), mode });
+        }
+        // The highest number stands for none, and for "leave it as it is".
+        if options.owner.is_some_and(|(user, group)| user.max(group) == u32::MAX) {
+            return Err(OpenError::BadId { path: self.path.clone(), id: u32::MAX });
+        }
         let problem = match options {
             Plain { create_new: true, read_only: true, .. } => "create_new and read_only exclude each other",
             Plain { create_new: true, size: None, .. } => "create_new needs a size",

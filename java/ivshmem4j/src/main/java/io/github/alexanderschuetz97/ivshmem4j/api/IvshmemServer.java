@@ -143,10 +143,12 @@ public final class IvshmemServer implements AutoCloseable {
          * Sets the permissions of the socket, and of a memory file that is created; 0600 unless set. Who may write to the
          * socket may connect.
          *
-         * @param permissions bits as for chmod, for example 0660
+         * @param permissions bits as for chmod, 0 to 0777, for example 0660
          * @return this
+         * @throws IllegalArgumentException if there are other bits, as in 660 without the 0 in front
          */
         public Builder mode(final int permissions) {
+            PlainOptions.checkMode(permissions);
             this.mode = permissions;
             return this;
         }

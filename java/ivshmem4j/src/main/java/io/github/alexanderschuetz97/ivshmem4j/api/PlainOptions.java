@@ -108,10 +108,7 @@ public final class PlainOptions {
      * @throws IllegalArgumentException if there are other bits
      */
     public PlainOptions mode(final int permissions) {
-        if ((permissions & ~MAX_MODE) != 0) {
-            throw new IllegalArgumentException(
-                "a mode of 0" + Integer.toOctalString(permissions) + "; permissions are 0 to 0777, in octal");
-        }
+        checkMode(permissions);
         return with(MODE, permissions);
     }
 
@@ -158,6 +155,14 @@ public final class PlainOptions {
      */
     public PlainOptions readOnly() {
         return with(READ_ONLY, YES);
+    }
+
+    /** Refuses what is no permissions: most often a decimal number. */
+    static void checkMode(final int permissions) {
+        if ((permissions & ~MAX_MODE) != 0) {
+            throw new IllegalArgumentException("a mode of 0" + Integer.toOctalString(permissions) + ", which is "
+                + permissions + " in decimal; permissions are 0 to 0777, in octal: 0660, not 660");
+        }
     }
 
     /** Opens a file so. */

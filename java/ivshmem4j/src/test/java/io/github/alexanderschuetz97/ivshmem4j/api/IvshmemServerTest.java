@@ -80,6 +80,17 @@ class IvshmemServerTest {
     }
 
     @Test
+    void aModeThatIsNoPermissionsIsRefusedWithTheRightForm() {
+        final IvshmemServer.Builder builder = IvshmemServer.builder(folder.resolve("s").toString());
+        for (final int mode : new int[] {-1, 660, 01777, Integer.MIN_VALUE, 0x10000}) {
+            final IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> builder.mode(mode));
+            assertTrue(e.getMessage().contains(mode + " in decimal") && e.getMessage().contains("0660, not 660"),
+                e.getMessage());
+        }
+        builder.mode(0).mode(0777);
+    }
+
+    @Test
     void aServerThatWasClosedIsClosed() {
         final IvshmemServer server = IvshmemServer.builder(folder.resolve("s").toString()).start();
         server.close();
