@@ -55,6 +55,17 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
         "{nothing:?}"
     );
 
+    // Programs of these names that lie around are not root's, whatever PATH says or does not say.
+    let planted = "mkdir /planted && cd /planted && for name in groupadd groupdel udevadm modprobe; do \
+        printf '#!/bin/sh\\ntouch /planted/was-run\\n' >$name; chmod 755 $name; done";
+    guest.sh(planted).unwrap();
+    for path in ["env -u PATH", "env PATH=/planted", "env PATH=", "env PATH=."] {
+        guest.sh(&format!("cd /planted && {path} /usr/local/bin/ivshmem setup")).unwrap();
+        guest.sh(&format!("cd /planted && {path} /usr/local/bin/ivshmem setup --undo")).unwrap();
+        assert_eq!(state(), before, "{path}");
+    }
+    guest.sh("[ ! -e /planted/was-run ] && rm -r /planted").unwrap();
+
     // At once, and a second time, which changes nothing more.
     guest.sh("ivshmem setup && usermod -aG ivshmem user").unwrap();
     is_well(&guest.output(as_user("user", "ivshmem doctor --json auto")).unwrap());

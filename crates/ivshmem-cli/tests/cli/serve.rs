@@ -1,10 +1,14 @@
 //! `serve`: a server in the foreground.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -113,6 +117,48 @@ fn a_size_that_is_rounded_up_is_said_and_who_comes_is_logged() {
     let mut log = String::new();
     server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(log.contains("3145728 bytes rounded up to 4194304") && log.contains("connected"), "{log}");
+}
+
+#[test]
+fn output_that_nobody_reads_or_that_cannot_be_written_keeps_it_from_nothing() {
+    let full = || {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
+        while rustix::io::write(&writer, &[b'.'; 4096]).is_ok() {}
+        fcntl_setfl(&writer, OFlags::empty()).unwrap();
+        (Some(reader), writer)
+    };
+    let broken = || (None, pipe_with(PipeFlags::CLOEXEC).unwrap().1);
+    let device = || (None, OwnedFd::from(File::options().write(true).open("/dev/full").unwrap()));
+    let kinds: [(&str, &dyn Fn() -> (Option<OwnedFd>, OwnedFd)); 3] =
+        [("not read", &full), ("broken", &broken), ("full", &device)];
+    for (what, kind) in kinds {
+        let dir = TempDir::new().unwrap();
+        let socket = dir.path().join("s.sock");
+        let (out, err) = (kind(), kind());
+        let mut command = ivshmem();
+        command.args(["serve", socket.to_str().unwrap()]).stdin(Stdio::null()).stdout(out.1).stderr(err.1);
+        let mut child = KilledOnDrop(command.spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !socket.exists() {
+            assert_eq!(child.0.try_wait().unwrap(), None, "{what}");
+            assert!(Instant::now() < deadline, "{what}");
+        }
+        for _ in 0..3 {
+            good(&run(&["info", &format!("doorbell:{}", socket.display())]));
+        }
+        kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
+        assert_eq!(child.0.wait().unwrap().code(), Some(0), "{what}");
+        assert!(!socket.exists(), "{what}");
+    }
+}
+
+struct KilledOnDrop(Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

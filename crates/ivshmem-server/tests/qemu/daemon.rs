@@ -39,7 +39,7 @@ impl Daemon {
         let mut daemon = Self { process: launch.start(), socket: socket_in(dir) };
         eventually("the server listens", || {
             daemon.process.assert_alive();
-            is_listening(&daemon.socket)
+            is_listening(daemon.process.id(), &daemon.socket)
         });
         daemon
     }
@@ -71,11 +71,20 @@ pub(crate) fn socket_in(dir: &Path) -> PathBuf {
     dir.join("server.sock")
 }
 
-/// Whether some process listens there; asked of the kernel, since a connection would use up an id.
-fn is_listening(socket: &Path) -> bool {
+/// Whether this process listens there; asked of the kernel, since a connection would use up an id. The kernel knows the
+/// socket by the name that it was bound with, whose last part is the same, and it is listening before it has its own.
+fn is_listening(process: u32, socket: &Path) -> bool {
     const SO_ACCEPTCON: &str = "00010000";
-    std::fs::read_to_string("/proc/net/unix").unwrap().lines().any(|line| {
-        let mut fields = line.split_whitespace();
-        fields.nth(3) == Some(SO_ACCEPTCON) && fields.next_back().map(Path::new) == Some(socket)
-    })
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+    let links: Vec<_> =
+        descriptors.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect();
+    let listens = std::fs::read_to_string("/proc/net/unix").unwrap().lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [_, _, _, flags, _, _, inode, path] = fields[..] else { return false };
+        flags == SO_ACCEPTCON
+            && Path::new(path).file_name() == socket.file_name()
+            && links.contains(&PathBuf::from(format!("socket:[{inode}]")))
+    });
+    let mut names = socket.parent().unwrap().read_dir().unwrap().flatten().map(|entry| entry.file_name());
+    listens && socket.exists() && !names.any(|name| name.as_encoded_bytes().starts_with(b".ivshmem-"))
 }
