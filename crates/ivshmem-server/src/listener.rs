@@ -42,8 +42,8 @@ impl Listener {
         stale(&Place::open(path)?).map(drop)
     }
 
+    /// Listens on a path that was checked.
     pub(crate) fn bind(path: &Path, access: Access) -> Result<Self, Error> {
-        Self::check(path)?;
         let place = Place::open(path)?;
         let listening = || format!("listening on {}", path.display());
         let mut draft = place.draft()?.ok_or_else(|| Error::SocketInUse(path.to_owned()))?;

@@ -13,8 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, Stat, Uid, chmodat, chownat, fchmod, flock,
-    fstat, linkat, mkdirat, open, openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, Stat, Uid, chmod, chmodat, chownat, fchmod,
+    flock, fstat, linkat, mkdirat, open, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -60,6 +60,10 @@ pub(crate) enum Unpublished {
     Taken(Draft),
     Failed(Errno),
 }
+
+/// A private directory is closed to others and has the sticky bit. That bit means nothing there, so no other directory of
+/// this user that somebody swaps in is taken for one, and cleared.
+const MARK: u32 = 0o1077;
 
 /// Other processes of this user hold a private directory for some microseconds; none but this user and root can.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -134,26 +138,34 @@ enum Private {
 /// Makes a directory that nobody else may enter, or takes over one that a killed process has left.
 fn private(dir: &OwnedFd, name: &OsStr) -> Result<Private, Errno> {
     let deadline = Instant::now() + PATIENCE;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     for _ in 0..TRIES {
-        match mkdirat(dir, name, Mode::RWXU) {
+        match mkdirat(dir, name, Mode::RWXU | Mode::SVTX) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(e) => return Err(e),
         }
-        let private = match openat(dir, name, flags, Mode::empty()) {
-            Ok(private) => private,
+        let found = match openat(dir, name, flags | OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(found) => found,
             // The one who had it has just removed it.
             Err(Errno::NOENT) => continue,
-            Err(Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(Private::Foreign),
+            Err(Errno::NOTDIR | Errno::LOOP) => return Ok(Private::Foreign),
             Err(e) => return Err(e),
         };
         // Not what is under the name, but what was opened: the name may have been swapped.
-        let stat = fstat(&private)?;
-        if stat.st_uid != geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
+        let stat = fstat(&found)?;
+        if stat.st_uid != geteuid().as_raw() || stat.st_mode & MARK != Mode::SVTX.bits() {
             return Ok(Private::Foreign);
         }
-        // Whatever the umask says; a group that is inherited stays so.
-        fchmod(&private, Mode::from_raw_mode(stat.st_mode & 0o7000) | Mode::RWXU)?;
+        if stat.st_mode & 0o700 != 0o700 {
+            // The umask has taken this user's own rights. A group that is inherited stays so.
+            let opened = format!("/proc/self/fd/{}", found.as_raw_fd());
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this is the name of what was opened, and of nothing else"
+            )]
+            chmod(opened, Mode::from_raw_mode(stat.st_mode & 0o7777) | Mode::RWXU)?;
+        }
+        let private = openat(&found, ".", flags | OFlags::RDONLY, Mode::empty())?;
         loop {
             match flock(&private, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
@@ -172,10 +184,13 @@ fn private(dir: &OwnedFd, name: &OsStr) -> Result<Private, Errno> {
 }
 
 impl Draft {
-    /// Creates a file.
+    /// Creates a file that only this user may open.
     pub(crate) fn create(&self) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        openat(&self.private, self.name(), flags, Mode::RUSR | Mode::WUSR)
+        let file = openat(&self.private, self.name(), flags, Mode::empty())?;
+        // Whatever the umask says.
+        fchmod(&file, Mode::RUSR | Mode::WUSR)?;
+        Ok(file)
     }
 
     /// Where to bind a socket: names that fit into an address, however long the path of the place is.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
@@ -115,6 +116,8 @@ impl Shared {
     }
 
     fn write_to(&self, output: &Output) {
+        // Signals are for the thread that serves: what it does next depends on the signal being known before.
+        let _ = SigSet::all().thread_block();
         let mut told = lost();
         // A line that was cut short must not begin the next one.
         let mut torn = false;

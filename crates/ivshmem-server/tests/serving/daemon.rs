@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use ivshmem_server::Server;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::client::{Client, eventually};
 
@@ -197,6 +197,44 @@ fn signals_that_ask_to_stop_end_it_with_success_and_leave_nothing() {
         assert_eq!(code, Some(0), "{log}");
         assert!(client.raw().is_none());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn no_umask_takes_permissions_from_what_it_makes_for_root_or_for_another_user() {
+    let users: &[Option<u32>] = if geteuid().is_root() { &[None, Some(65_529)] } else { &[None] };
+    for (user, umask) in
+        users.iter().flat_map(|user| [("0", user), ("0777", user)].map(|(umask, user)| (user, umask)))
+    {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let (socket, program_copy) = (dir.path().join("s"), dir.path().join("ivshmem-server"));
+        // Not by ourselves: a test in another thread could hold our open copy in its child, "text file busy".
+        assert!(
+            Command::new("cp").arg(program().get_program()).arg(&program_copy).status().unwrap().success()
+        );
+        let mut command = Command::new("sh");
+        if let Some(uid) = user {
+            command = Command::new("setpriv");
+            command.args([
+                &format!("--reuid={uid}"),
+                "--regid=65534",
+                "--clear-groups",
+                "--inh-caps=-all",
+                "sh",
+            ]);
+        }
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]).arg(&program_copy);
+        command.args(["-F", "--mode", "640", "-M", "object", "-m"]).arg(dir.path()).arg("-S").arg(&socket);
+        command.arg("-p").arg(dir.path().join("pid")).stdin(Stdio::null());
+        let daemon = Daemon::start(command, &socket);
+        for (name, mode) in [("s", 0o640), ("object", 0o640), ("pid", 0o644)] {
+            let found = fs::metadata(dir.path().join(name)).unwrap();
+            assert_eq!(found.mode() & 0o777, mode, "{name} of {user:?} with umask {umask}");
+            assert_eq!(found.uid(), user.unwrap_or(geteuid().as_raw()));
+        }
+        assert_eq!(daemon.stop(Signal::TERM).0, Some(0));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the copy of the program");
     }
 }
 

@@ -17,7 +17,7 @@ use rustix::process::{Uid, geteuid};
 use rustix::thread::set_thread_res_uid;
 use tempfile::TempDir;
 
-use crate::client::Client;
+use crate::client::{Client, HANG};
 
 const NOBODY: u32 = 65_534;
 /// To whom sockets are given.
@@ -30,54 +30,67 @@ fn whoever_swaps_names_meanwhile_never_has_another_file_changed() {
     let name = "whoever_swaps_names_meanwhile_never_has_another_file_changed";
     let Some(dir) = dir_of_nobody(name) else { return };
     let (round, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let starts = std::env::var("IVSHMEM_SWAP_STARTS").map_or(STARTS, |text| text.parse().unwrap());
-    let [bait, socket] =
-        ["bait", "socket"].map(|name| move |dir: &Path, round| dir.join(format!("{name}{round}")));
-    let mut served = 0;
+    let soak = std::env::var("IVSHMEM_SOAK_SECONDS").map_or(0, |text| text.parse().unwrap());
+    let (begin, soak) = (Instant::now(), Duration::from_secs(soak));
+    let [bait, socket, trap] =
+        ["bait", "socket", "trap"].map(|name| move |dir: &Path, round| dir.join(format!("{name}{round}")));
+    let (mut served, mut starts) = (0, 0);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            set_thread_res_uid(Uid::from_raw(NOBODY), Uid::from_raw(NOBODY), Uid::from_raw(NOBODY)).unwrap();
-            while !over.load(Ordering::Relaxed) {
-                let round = round.load(Ordering::Acquire);
-                let (bait, socket) = (bait(dir.path(), round), socket(dir.path(), round));
-                (0..50).for_each(|_| exchange(&bait, &socket));
-                // What is only there for a moment, too.
-                for entry in fs::read_dir(dir.path()).unwrap().flatten() {
-                    if entry.file_name().as_encoded_bytes().starts_with(b".ivshmem-") {
-                        exchange(&entry.path(), &dir.path().join("trap"));
-                        exchange(&entry.path(), &bait);
+        let (over, round, bait, socket, trap, dir) = (&over, &round, &bait, &socket, &trap, dir.path());
+        let swap = |swaps: &'static (dyn Fn(&Path, &Path, &Path) -> [bool; 2] + Sync)| {
+            scope.spawn(move || {
+                let nobody = Uid::from_raw(NOBODY);
+                set_thread_res_uid(nobody, nobody, nobody).unwrap();
+                let mut swapped = [0, 0];
+                while !over.load(Ordering::Relaxed) {
+                    let round = round.load(Ordering::Acquire);
+                    let (bait, socket, trap) = (bait(dir, round), socket(dir, round), trap(dir, round));
+                    for _ in 0..20 {
+                        let now = swaps(&bait, &socket, &trap);
+                        (0..2).for_each(|i| swapped[i] += usize::from(now[i]));
                     }
                 }
-            }
+                swapped
+            })
+        };
+        let public = swap(&|bait, socket, _| [exchange(bait, socket), false]);
+        // What is there only for a moment, too, whose name can be known before.
+        let private = swap(&|bait, socket, trap| {
+            let private = socket.with_file_name(private_name(socket.file_name().unwrap().to_str().unwrap()));
+            [exchange(&private, trap), exchange(&private, bait)]
         });
-        let end = End(&over);
-        // Where somebody could be led who looks for a directory of this name again.
-        let trap = dir.path().join("trap");
-        fs::DirBuilder::new().mode(0o777).create(&trap).unwrap();
-        chown(&trap, Some(NOBODY), None).unwrap();
-        for current in 0..starts {
-            let (bait, socket) = (bait(dir.path(), current), socket(dir.path(), current));
+        let end = End(over);
+        while starts < STARTS || begin.elapsed() < soak {
+            let current = starts;
+            starts += 1;
+            let (bait, socket, trap) = (bait(dir, current), socket(dir, current), trap(dir, current));
             let file = File::create(&bait).unwrap();
             file.set_permissions(Permissions::from_mode(0o600)).unwrap();
-            let _ = symlink(&bait, trap.join(socket.file_name().unwrap()));
+            // Where somebody could be led who looks for a private directory again by its name.
+            fs::DirBuilder::new().mode(0o777).create(&trap).unwrap();
+            chown(&trap, Some(NOBODY), None).unwrap();
+            symlink(&bait, trap.join(socket.file_name().unwrap())).unwrap();
             round.store(current, Ordering::Release);
             let server = Server::builder(&socket).mode(0o666).owner(FRIEND, FRIEND).listen();
             served += usize::from(server.is_ok());
             drop(server);
             let now = file.metadata().unwrap();
             assert_eq!((now.mode() & 0o7777, now.uid(), now.gid()), (0o600, 0, 0), "at start {current}");
-            for path in [bait, socket] {
-                let _ = fs::remove_file(path);
-            }
+            fs::read_dir(dir).unwrap().flatten().for_each(|entry| {
+                let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+            });
         }
         drop(end);
+        let (public, private) = (public.join().unwrap(), private.join().unwrap());
+        println!("swapped {} sockets, {private:?} private directories", public[0]);
+        assert!(public[0] > 0 && private[0] + private[1] > 0, "nothing was tried");
     });
     println!("{served} of {starts} starts listened");
     assert!(served > starts / 100, "{served} of {starts}");
 }
 
-fn exchange(one: &Path, other: &Path) {
-    let _ = renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE);
+fn exchange(one: &Path, other: &Path) -> bool {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
 }
 
 #[test]
@@ -88,31 +101,29 @@ fn whoever_looks_all_the_time_sees_socket_and_object_finished_or_not_at_all() {
     }
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let [socket, status, object] = ["socket", "status", "object"].map(|name| dir.path().join(name));
-    let over = AtomicBool::new(false);
+    let (over, seen) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; 3]);
     std::thread::scope(|scope| {
-        let looking = [(&socket, 0o660, FRIEND), (&status, 0o640, 0), (&object, 0o660, FRIEND)].map(
-            |(path, mode, owner)| {
-                let over = &over;
-                scope.spawn(move || {
-                    let mut seen = 0;
-                    while !over.load(Ordering::Relaxed) {
-                        let Ok(now) = fs::symlink_metadata(path) else { continue };
-                        assert_eq!((now.mode() & 0o777, now.uid()), (mode, owner), "{}", path.display());
-                        assert!(!now.is_file() || now.len() == SIZE, "{} bytes", now.len());
-                        seen += 1;
-                    }
-                    seen
-                })
-            },
-        );
-        let end = End(&over);
-        for _ in 0..300 {
+        let expected = [(&socket, 0o660, FRIEND), (&status, 0o640, 0), (&object, 0o660, FRIEND)];
+        for ((path, mode, owner), seen) in expected.into_iter().zip(&seen) {
+            let over = &over;
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let Ok(now) = fs::symlink_metadata(path) else { continue };
+                    assert_eq!((now.mode() & 0o777, now.uid()), (mode, owner), "{}", path.display());
+                    assert!(!now.is_file() || now.len() == SIZE, "{} bytes", now.len());
+                    seen.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let _end = End(&over);
+        let (begin, mut starts) = (Instant::now(), 0);
+        while starts < 300 || seen.iter().any(|seen| seen.load(Ordering::Relaxed) == 0) {
             let builder = Server::builder(&socket).mode(0o660).owner(FRIEND, FRIEND).size(SIZE);
             let builder = builder.status_socket(&status).status_mode(0o640);
             drop(builder.backing(Backing::Named(object.clone())).listen().unwrap());
+            assert!(begin.elapsed() < HANG, "not all were seen: {seen:?}");
+            starts += 1;
         }
-        drop(end);
-        assert!(looking.map(|thread| thread.join().unwrap()).iter().all(|seen| *seen > 0));
     });
     assert_eq!(names_in(dir.path()), [""; 0]);
 }
@@ -143,8 +154,8 @@ fn what_others_lock_or_put_into_a_sticky_directory_stops_no_start() {
     let plants: [(&str, &dyn Fn()); 4] = [
         ("file", &|| fs::write(&private, "").unwrap()),
         ("link", &|| symlink(&victim, &private).unwrap()),
-        ("closed directory", &|| new_dir(0o700)),
-        ("open directory", &|| new_dir(0o755)),
+        ("closed directory", &|| new_dir(0o1700)),
+        ("open directory", &|| new_dir(0o1777)),
     ];
     for (what, plant) in plants {
         plant();
@@ -166,7 +177,7 @@ fn what_a_killed_start_has_left_is_cleared_away_by_the_next() {
     let path = dir.path().join("socket");
     for content in ["socket", "file", "nothing"] {
         let private = dir.path().join(private_name("socket"));
-        fs::DirBuilder::new().mode(0o700).create(&private).unwrap();
+        fs::DirBuilder::new().mode(0o1700).create(&private).unwrap();
         match content {
             "socket" => drop(UnixListener::bind(private.join("socket")).unwrap()),
             "file" => fs::write(private.join("socket"), "part").unwrap(),
@@ -179,10 +190,22 @@ fn what_a_killed_start_has_left_is_cleared_away_by_the_next() {
 }
 
 #[test]
-fn a_start_that_another_process_of_this_user_holds_up_ends_as_in_use() {
+fn a_directory_of_this_user_that_somebody_gives_that_name_keeps_what_is_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let private = dir.path().join(private_name("socket"));
     fs::DirBuilder::new().mode(0o700).create(&private).unwrap();
+    fs::write(private.join("socket"), "precious").unwrap();
+    let server = Server::builder(dir.path().join("socket")).start().unwrap();
+    Client::greeted(server.path(), 1);
+    drop(server);
+    assert_eq!(fs::read(private.join("socket")).unwrap(), b"precious");
+}
+
+#[test]
+fn a_start_that_another_process_of_this_user_holds_up_ends_as_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let private = dir.path().join(private_name("socket"));
+    fs::DirBuilder::new().mode(0o1700).create(&private).unwrap();
     let held = File::open(&private).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();
     let error = Server::builder(dir.path().join("socket")).start().unwrap_err();
