@@ -129,12 +129,11 @@ fn output_that_nobody_reads_or_that_cannot_be_written_keeps_it_from_nothing() {
     };
     let broken = || (None, pipe_with(PipeFlags::CLOEXEC).unwrap().1);
     let device = || (None, OwnedFd::from(File::options().write(true).open("/dev/full").unwrap()));
-    let kinds: [(&str, &dyn Fn() -> (Option<OwnedFd>, OwnedFd)); 3] =
-        [("not read", &full), ("broken", &broken), ("full", &device)];
-    for (what, kind) in kinds {
+    for (what, out, err) in
+        [("not read", full(), full()), ("broken", broken(), broken()), ("full", device(), device())]
+    {
         let dir = TempDir::new().unwrap();
         let socket = dir.path().join("s.sock");
-        let (out, err) = (kind(), kind());
         let mut command = ivshmem();
         command.args(["serve", socket.to_str().unwrap()]).stdin(Stdio::null()).stdout(out.1).stderr(err.1);
         let mut child = KilledOnDrop(command.spawn().unwrap());
