@@ -119,7 +119,8 @@ impl Builder {
     }
 
     /// Owner and group of the socket, and of a named object that is created; those of this process unless said
-    /// otherwise. Only root may give files to another user, others to groups that they are in.
+    /// otherwise. Only root may give files to another user, others to groups that they are in. Ids are 0 to
+    /// 4,294,967,294; the number after these is refused when the server starts.
     pub fn owner(mut self, uid: impl Into<Option<u32>>, gid: impl Into<Option<u32>>) -> Self {
         (self.access.uid, self.access.gid) = (uid.into(), gid.into());
         self

@@ -105,14 +105,16 @@ impl Region {
     /// A file that is there already; `None` when it has lost its name meanwhile.
     fn found(place: &Place, fd: OwnedFd, size: u64, access: Access) -> Result<Option<Self>, Error> {
         let path = place.path();
+        let examine = || fstat(&fd).map_err(Error::io(format!("examining {}", path.display())));
+        // Before its lock, which somebody who may open it can hold.
+        if let Some(problem) = distrust(&examine()?, access) {
+            return Err(Error::NotTrusted { path: path.to_owned(), problem });
+        }
         let lock = lock(&fd, path)?;
-        let stat = fstat(&fd).map_err(Error::io(format!("examining {}", path.display())))?;
+        let stat = examine()?;
         // A server that stopped just now may have removed it between our opening and our locking it.
         if !place.holds(Identity::of(&stat)) {
             return Ok(None);
-        }
-        if let Some(problem) = distrust(&stat, access) {
-            return Err(Error::NotTrusted { path: path.to_owned(), problem });
         }
         let found = u64::try_from(stat.st_size).unwrap_or(0);
         if found != 0 && found != size {
@@ -235,7 +237,7 @@ fn distrust(stat: &Stat, access: Access) -> Option<String> {
     if let Some(asked) = access.gid.filter(|asked| *asked != gid && stat.st_mode & 0o060 != 0) {
         return Some(format!("belongs to group {gid}, not {asked}; chgrp it, or ask for that group"));
     }
-    (stat.st_nlink != 1).then(|| "has other names too; remove it or choose another name".to_owned())
+    (stat.st_nlink > 1).then(|| "has other names too; remove it or choose another name".to_owned())
 }
 
 fn lock(fd: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {

@@ -132,6 +132,11 @@ fn an_object_that_is_less_safe_than_a_new_one_is_refused_with_the_remedy_and_not
     }
     chown(&object, Some(65_534), None).unwrap();
     refused(0o600, "user 65534");
+    // A lock on it does not make it the memory of another server.
+    let held = File::open(&object).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    refused(0o600, "user 65534");
+    drop(held);
     let given = || builder(dir.path(), "s", Backing::Named(object.clone()));
     given().owner(65_534, None).start().unwrap();
     assert!(given().owner(65_533, None).start().is_err());
