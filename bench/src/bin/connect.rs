@@ -1,6 +1,7 @@
 //! Connecting to a server with many peers, beside the barest loop that receives the same messages.
 //!
 //! `cargo run --release -p ivshmem-bench --bin connect`
+#![expect(clippy::disallowed_methods, reason = "a baseline may wait for the other end of its socket")]
 #![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
 

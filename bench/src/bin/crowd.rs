@@ -4,6 +4,7 @@
 //!
 //! A newcomer is told of n clients with v vectors each, and each of them of the newcomer: 2 n v messages with a descriptor
 //! each, and n n v while n come. The protocol demands that; so the baseline is a bare loop that sends and receives as many.
+#![expect(clippy::disallowed_methods, reason = "a baseline may wait for the other end of its socket")]
 #![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
 

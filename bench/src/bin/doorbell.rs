@@ -3,6 +3,7 @@
 //! `cargo run --release -p ivshmem-bench --bin doorbell`
 //!
 //! All variants run in turns, in the same two processes, pinned alike: one process rings, the other rings back.
+#![expect(clippy::disallowed_methods, reason = "a baseline may wait for the other end of its socket")]
 #![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
 

@@ -178,6 +178,7 @@ mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "both ends are the test's")]
     fn a_door_that_was_closed_while_it_was_paused_stays_closed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::socket;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
@@ -157,9 +158,11 @@ fn stale(place: &Place) -> Result<Option<Identity>, Error> {
 /// Connects to the socket that was opened, and lets go again.
 fn knock(found: &OwnedFd, path: &Path) -> Result<(), Errno> {
     let through_proc = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
-    match connect(new_socket()?, &SocketAddrUnix::new(through_proc)?) {
+    // Who listens may send something at once.
+    let socket = || new_socket().map(ForeignSocket::from);
+    match connect(socket()?, &SocketAddrUnix::new(through_proc)?) {
         // There is no /proc.
-        Err(Errno::NOENT) => connect(new_socket()?, &SocketAddrUnix::new(path)?),
+        Err(Errno::NOENT) => connect(socket()?, &SocketAddrUnix::new(path)?),
         knocked => knocked,
     }
 }

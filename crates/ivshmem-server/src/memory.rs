@@ -3,8 +3,10 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use ivshmem::sys::linux::file::size_limit;
+use ivshmem::sys::linux::file::{self, size_limit};
+use ivshmem::sys::linux::lock::FileLock;
 use rustix::fs::{
     FallocateFlags, FileType, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, Stat, fallocate,
     fcntl_add_seals, flock, fstat, fstatfs, fstatvfs, ftruncate, memfd_create, open,
@@ -44,8 +46,8 @@ pub(crate) struct Region {
     _lock: Option<OwnedFd>,
     /// To be removed when the server stops.
     created: Option<Published>,
-    /// The size that an empty file is to get; its space is taken.
-    growing: Option<u64>,
+    /// An empty file's path, and the size that it is to get; its space is taken.
+    growing: Option<(PathBuf, u64)>,
 }
 
 /// Of names that come and go.
@@ -121,7 +123,7 @@ impl Region {
             return Err(Error::WrongSize { path: path.to_owned(), found, asked: size });
         }
         check_pages(&fd, path, size)?;
-        let growing = (found == 0).then_some(size);
+        let growing = (found == 0).then(|| (path.to_owned(), size));
         let region = Self { fd, _lock: Some(lock), created: None, growing };
         // An empty file keeps its size until nothing can fail any more: it could not be made shorter again, as others may
         // have mapped it by then.
@@ -161,7 +163,7 @@ impl Region {
     /// What is left to be done when nothing else can fail.
     pub(crate) fn growth(&self) -> Result<Growth, Error> {
         let file = self.fd.try_clone().map_err(Error::io("preparing the memory"))?;
-        Ok(Growth { file, to: self.growing })
+        Ok(Growth { file, to: self.growing.clone() })
     }
 }
 
@@ -170,13 +172,20 @@ impl Region {
 #[must_use]
 pub(crate) struct Growth {
     file: OwnedFd,
-    to: Option<u64>,
+    to: Option<(PathBuf, u64)>,
 }
 
 impl Growth {
     pub(crate) fn happen(self) -> Result<(), Error> {
-        let Some(size) = self.to else { return Ok(()) };
-        ftruncate(&self.file, size).map_err(Error::io(format!("giving the memory its {size} bytes")))
+        let Some((path, asked)) = self.to else { return Ok(()) };
+        let doing = || format!("giving the memory its {asked} bytes");
+        file::lengthen(&self.file, asked).map_err(Error::io(doing()))?;
+        // A program that opened it meanwhile may have asked for more.
+        let stat = fstat(&self.file).map_err(Error::io(doing()))?;
+        match u64::try_from(stat.st_size).unwrap_or(0) {
+            found if found == asked => Ok(()),
+            found => Err(Error::WrongSize { path, found, asked }),
+        }
     }
 }
 
@@ -191,11 +200,12 @@ impl Drop for Region {
         if let Some(created) = &self.created {
             created.remove();
         }
-        // Space beyond the end of an empty file goes back. Not by cutting it: somebody else may have made it longer.
-        if let Some(size) = self.growing
+        // Space beyond the end of an empty file goes back, unless a program that opened it uses that space.
+        if let (Some((_, size)), Some(own)) = (&self.growing, &self._lock)
+            && let Ok(_lock) = FileLock::take(own, Duration::ZERO)
             && fstat(&self.fd).is_ok_and(|stat| stat.st_size == 0)
         {
-            let _ = fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, size);
+            let _ = fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, *size);
         }
     }
 }

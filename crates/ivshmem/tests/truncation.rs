@@ -1,5 +1,6 @@
 //! A file that somebody makes shorter while it is mapped: what SECURITY.md says becomes of those who use it.
 #![cfg(target_os = "linux")]
+#![expect(clippy::print_stdout, reason = "the test reads what its other process says")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs::{self, OpenOptions};

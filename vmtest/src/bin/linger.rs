@@ -1,5 +1,10 @@
 //! `vmtest-linger`: attacks a server of this system with descriptors whose last close waits, as another user, and tells
 //! what honest newcomers and SIGTERM notice of it. Needs root.
+#![expect(clippy::print_stdout, reason = "figures")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test may wait for the other end of a socket, and its folders are changed by nobody else"
+)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;

@@ -39,6 +39,7 @@ pub fn connect(path: &Path, timeout: Duration) -> io::Result<ForeignSocket> {
 }
 
 /// Accepts a connection without waiting for one: non-blocking and closed on exec.
+#[expect(clippy::disallowed_methods, reason = "gives a socket whose drop does not wait")]
 pub fn accept(listener: impl AsFd) -> rustix::io::Result<ForeignSocket> {
     accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).map(ForeignSocket::from)
 }
@@ -83,6 +84,7 @@ pub fn set_patience(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<()
     Ok(set_socket_timeout(socket, Timeout::Recv, Some(patience.max(Duration::from_millis(1))))?)
 }
 
+#[expect(clippy::disallowed_methods, reason = "gives descriptors whose drop does not wait")]
 fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8], how: RecvFlags) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_PER_RECEIVE))];
     loop {
