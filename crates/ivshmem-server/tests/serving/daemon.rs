@@ -339,7 +339,7 @@ fn a_file_at_the_limit_of_the_process_is_an_error_and_not_the_end() {
     fs::write(&object, vec![0; 1 << 20]).unwrap();
     fs::write(&log, vec![b'x'; 8192]).unwrap();
     let mut command = limited();
-    command.args(["-l", "1M", "-m", here, "-M", "object", "--log"]).arg(&log);
+    command.args(["-l", "1M", "-m", here, "-M", "object", "--mode", "666", "--log"]).arg(&log);
     let daemon = Daemon::start(command, &socket);
     assert_eq!(Client::greeted(&socket, 1).size(), 1 << 20);
     assert_eq!(daemon.stop(Signal::TERM).0, Some(0));
