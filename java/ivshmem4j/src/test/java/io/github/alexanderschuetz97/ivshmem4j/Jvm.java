@@ -43,7 +43,8 @@ public final class Jvm implements AutoCloseable {
         return command;
     }
 
-    private static List<String> settings() {
+    /** The settings of the library in this one, as options for another. */
+    public static List<String> settings() {
         final List<String> settings = new ArrayList<>();
         for (final String name : Arrays.asList("ivshmem4j.native.path", "ivshmem4j.memory")) {
             if (System.getProperty(name) != null) {

@@ -32,8 +32,11 @@ abstract class MappedMemory implements NativeMemory {
     /** There the driver made the mapping, and nothing can take its place. */
     static final boolean WINDOWS = System.getProperty("os.name").startsWith("Windows");
 
-    /** Below every offset, also after taking the length of an access from it. */
-    private static final long NOTHING = -1;
+    /**
+     * No access of a byte or more is below it. On 32 bits a thread may see one half of an old bound and the other half of a
+     * new one: those of this one and of any size that a mapping has there, below 2 GiB, have the same upper half.
+     */
+    private static final long NOTHING = 0;
 
     final Mapping mapping;
     /** Where this part begins in the mapping. */
