@@ -1,5 +1,6 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLongArray;
 
 /**
@@ -14,6 +15,11 @@ final class Guard {
     /** Counters, each on cache lines of its own, so that threads do not meet. */
     private static final int STRIPES = 64;
     private static final int DISTANCE = 16;
+
+    private static final AtomicInteger THREADS = new AtomicInteger();
+    /** Not made of {@link Thread#getId}, which subclasses override and may change between two calls. */
+    private static final ThreadLocal<Integer> OWN_STRIPE = ThreadLocal.withInitial(
+        () -> (THREADS.getAndIncrement() & STRIPES - 1) * DISTANCE + DISTANCE);
 
     private final AtomicLongArray inside = new AtomicLongArray((STRIPES + 1) * DISTANCE);
     private final Runnable action;
@@ -51,6 +57,6 @@ final class Guard {
 
     /** The same at the begin and at the end of an access: both are in one thread. */
     private static int stripe() {
-        return ((int) Thread.currentThread().getId() & STRIPES - 1) * DISTANCE + DISTANCE;
+        return OWN_STRIPE.get();
     }
 }

@@ -98,9 +98,24 @@ abstract class MappedMemory implements NativeMemory {
 
     @Override
     public final void close() {
-        if (!closed.compareAndSet(false, true)) {
-            return;
+        final boolean first = closed.compareAndSet(false, true);
+        end();
+        if (first && parent == null) {
+            try {
+                release();
+            } finally {
+                onClose.run();
+            }
         }
+    }
+
+    /**
+     * Ends all accesses to come, here and in all parts.
+     *
+     * <p>Everybody who closes does so, also when somebody else has begun to: that one may be anywhere on its way, and once
+     * this has returned the pages may go.
+     */
+    private void end() {
         readBound = NOTHING;
         writeBound = NOTHING;
         wake();
@@ -112,13 +127,7 @@ abstract class MappedMemory implements NativeMemory {
             }
         }
         open.forEach(MappedMemory::close);
-        if (parent == null) {
-            try {
-                release();
-            } finally {
-                onClose.run();
-            }
-        } else {
+        if (parent != null) {
             leave();
         }
     }

@@ -8,10 +8,13 @@ import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import io.github.alexanderschuetz97.ivshmem4j.memory.Region;
-import java.io.IOException;
+import java.lang.reflect.Field;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -43,17 +46,84 @@ class GuardTest {
         assertEquals(1, runs.get());
     }
 
+    /** Subclasses of Thread may say anything of their id, and something else each time. */
     @Test
-    void closingReleasesAtOnceWhateverHadBeenRefusedBefore() throws IOException {
-        final Path file = Region.isDevice() ? null : Files.createTempFile("ivshmem4j-test", null);
-        NativeLibrary.load();
-        final long device =
-            file == null ? Region.openDevice() : NativeLibrary.open("plain:" + file + "?size=" + SIZE);
+    void aThreadThatChangesItsIdIsCountedInAndOutAtOnePlace() throws Exception {
+        final AtomicInteger runs = new AtomicInteger();
+        final Guard guard = new Guard(runs::incrementAndGet);
+        final CountDownLatch inside = new CountDownLatch(1);
+        final CountDownLatch closed = new CountDownLatch(1);
+        final Thread stays = new Liar(() -> {
+            guard.enter();
+            inside.countDown();
+            await(closed);
+            guard.leave();
+        });
+        stays.start();
+        inside.await();
+        // Whose leaving could stand for the other's.
+        final Thread passes = new Liar(() -> {
+            for (int i = 0; i < 1000; i++) {
+                guard.enter();
+                guard.leave();
+            }
+        });
+        passes.start();
+        passes.join();
+        guard.close();
+        assertEquals(0, runs.get());
+        closed.countDown();
+        stays.join();
+        assertEquals(1, runs.get());
+    }
+
+    private static void await(final CountDownLatch latch) {
         try {
-            final long handle = NativeLibrary.deviceMemory(device);
-            final Mapping mapping =
-                new Mapping(handle, NativeLibrary.memoryAddress(handle), SIZE, true, CacheMode.CACHED);
-            final NativeMemory memory = new GuardedMemory(mapping, null, () -> { });
+            latch.await();
+        } catch (final InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    private static final class Liar extends Thread {
+
+        private static final AtomicLong NEXT = new AtomicLong();
+
+        Liar(final Runnable target) {
+            super(target);
+        }
+
+        @Override
+        @Deprecated
+        public long getId() {
+            return NEXT.incrementAndGet();
+        }
+    }
+
+    /** The other thread stands still where it has begun to close the part and has done nothing else. */
+    @Test
+    void aPartThatAnotherThreadIsClosingIsOverOnceTheWholeIsClosed() throws Exception {
+        onAMapping((handle, memory) -> {
+            final MappedMemory part = (MappedMemory) memory.slice(64, 64);
+            final MappedMemory partOfPart = (MappedMemory) part.slice(8, 8);
+            final Field closed = MappedMemory.class.getDeclaredField("closed");
+            closed.setAccessible(true);
+            assertTrue(((AtomicBoolean) closed.get(part)).compareAndSet(false, true));
+            memory.close();
+            assertThrows(IllegalStateException.class, () -> NativeLibrary.memorySize(handle));
+            for (final MappedMemory each : new MappedMemory[] {part, partOfPart}) {
+                // What gives an address to use; using one would end the JVM.
+                assertThrows(IllegalStateException.class, () -> each.readable(0, 4));
+                assertThrows(IllegalStateException.class, () -> each.readable(0, 4L));
+                assertThrows(IllegalStateException.class, () -> each.writable(0, 4));
+                assertThrows(IllegalStateException.class, () -> each.writable(0, 4L));
+            }
+        });
+    }
+
+    @Test
+    void closingReleasesAtOnceWhateverHadBeenRefusedBefore() throws Exception {
+        onAMapping((handle, memory) -> {
             final NativeMemory part = memory.slice(64, 64);
             for (final NativeMemory some : new NativeMemory[] {memory, part}) {
                 some.write(0, 5);
@@ -77,6 +147,23 @@ class GuardTest {
             assertThrows(IllegalStateException.class, () -> NativeLibrary.memorySize(handle));
             assertThrows(IllegalStateException.class, () -> memory.readInt(0));
             assertThrows(IllegalStateException.class, () -> part.readInt(0));
+        });
+    }
+
+    private interface Use {
+        void of(long handle, GuardedMemory memory) throws Exception;
+    }
+
+    private static void onAMapping(final Use use) throws Exception {
+        final Path file = Region.isDevice() ? null : Files.createTempFile("ivshmem4j-test", null);
+        NativeLibrary.load();
+        final long device =
+            file == null ? Region.openDevice() : NativeLibrary.open("plain:" + file + "?size=" + SIZE);
+        try {
+            final long handle = NativeLibrary.deviceMemory(device);
+            final Mapping mapping =
+                new Mapping(handle, NativeLibrary.memoryAddress(handle), SIZE, true, CacheMode.CACHED);
+            use.of(handle, new GuardedMemory(mapping, null, () -> { }));
         } finally {
             NativeLibrary.deviceClose(device);
             NativeLibrary.deviceFree(device);
