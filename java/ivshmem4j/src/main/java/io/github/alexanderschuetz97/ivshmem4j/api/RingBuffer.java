@@ -107,8 +107,8 @@ public final class RingBuffer {
 
     /** Bytes between both positions; -1 if they cannot be the positions of a ring. */
     long filled(final long written, final long read) {
-        final long filled = written - read;
-        return filled < 0 || filled > capacity || read < 0 ? -1 : filled;
+        // Both may be any number, as they stand in shared memory; of two that are not negative the difference is one.
+        return written < 0 || read < 0 || written < read || written - read > capacity ? -1 : written - read;
     }
 
     /** Where a position stands. */

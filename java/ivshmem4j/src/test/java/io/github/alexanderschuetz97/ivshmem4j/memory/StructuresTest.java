@@ -322,6 +322,39 @@ class StructuresTest {
         }
     }
 
+    /** Both positions are a peer's numbers when a side is opened again; their difference may wrap around and look right. */
+    @Test
+    void positionsThatAreNotCountsMoveNoByteOutsideTheRing() throws Exception {
+        final int off = 2048;
+        try (Region region = new Region(SIZE)) {
+            final RingBuffer ring = new RingBuffer(region.memory, off, RingBuffer.HEADER + 1600);
+            for (final long written : new long[] {Long.MIN_VALUE, Long.MIN_VALUE + 5, Long.MIN_VALUE + 1599, -1}) {
+                for (final long filled : new long[] {0, 10, 1590, 1600}) {
+                    region.memory.write(off + 128, written);
+                    region.memory.write(off + 256, written - filled);
+                    final byte[] before = region.content();
+                    final OutputStream out = ring.outputStream();
+                    final InputStream in = ring.inputStream();
+                    assertThrows(IOException.class, () -> out.write(new byte[] {1, 2, 3}), "written " + written);
+                    assertThrows(IOException.class, () -> in.read(new byte[8]), "written " + written);
+                    assertThrows(IOException.class, in::available, "written " + written);
+                    assertArrayEquals(before, region.content());
+                }
+            }
+            // The last position there can be.
+            region.memory.write(off + 128, Long.MAX_VALUE - 1);
+            region.memory.write(off + 256, Long.MAX_VALUE - 1);
+            final byte[] before = new byte[off];
+            region.memory.read(0, before, 0, off);
+            final OutputStream out = ring.outputStream();
+            out.write(new byte[] {1, 2, 3});
+            assertThrows(IOException.class, () -> out.write(4));
+            final byte[] after = new byte[off];
+            region.memory.read(0, after, 0, off);
+            assertArrayEquals(before, after);
+        }
+    }
+
     @Test
     void waitingAtTheRingEndsByInterruptAndByClosing() throws Exception {
         try (Region region = new Region(SIZE)) {
