@@ -7,6 +7,7 @@ import java.nio.channels.AsynchronousCloseException;
 import java.nio.channels.spi.AbstractInterruptibleChannel;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
@@ -53,6 +54,7 @@ final class Vector {
     private int failures;
     private IvshmemException failure;
     private Interruption interruption = new Interruption();
+    private final Bell bell = new Bell();
     private boolean closed;
 
     Vector(final long device, final int number, final Dispatch dispatch) {
@@ -187,13 +189,9 @@ final class Vector {
             forCallbacks.need();
             if (reading) {
                 // By that thread, perhaps, which no signal reaches in there.
-                ring();
+                bell.ring();
             }
         }
-    }
-
-    private void ring() {
-        NativeLibrary.deviceRing(device, NativeLibrary.deviceOwnId(device), number);
     }
 
     /** Parks a virtual thread. */
@@ -400,12 +398,45 @@ final class Vector {
 
         @Override
         protected void implCloseChannel() {
-            try {
-                ring();
-            } catch (final RuntimeException e) {
-                // The device is closed, which ends the wait as well.
-                return;
+            bell.ring();
+        }
+    }
+
+    /**
+     * Wakes the thread in the native library, by ringing the own device.
+     *
+     * <p>A peer that fills the vector's counter holds up the thread that rings, and fills it again as soon as it was read. Who
+     * asks for a ring holds locks, those of the JVM for an interrupted thread among them, which the thread that reads needs:
+     * so another thread rings, one at a time.
+     */
+    private final class Bell implements Runnable {
+
+        /** Rings asked for that may not have been heard yet; a thread rings while there are any. */
+        private final AtomicInteger asked = new AtomicInteger();
+
+        void ring() {
+            if (asked.getAndIncrement() == 0) {
+                try {
+                    Dispatch.start("ivshmem4j-bell-" + number, this);
+                } catch (final Throwable e) {
+                    asked.set(0);
+                    throw e;
+                }
             }
+        }
+
+        @Override
+        public void run() {
+            int answered;
+            do {
+                answered = asked.get();
+                try {
+                    NativeLibrary.deviceRing(device, NativeLibrary.deviceOwnId(device), number);
+                } catch (final IllegalStateException closed) {
+                    // Which ends the wait as well.
+                    continue;
+                }
+            } while (!asked.compareAndSet(answered, 0));
         }
     }
 }
