@@ -7,6 +7,7 @@ use ivshmem::doorbell::{ConnectionError, DoorbellError};
 use ivshmem::region::MemoryError;
 use jni::errors::ErrorPolicy;
 use jni::objects::{JThrowable, JValue};
+use jni::strings::JNIString;
 use jni::{Env, jni_sig, jni_str};
 
 /// Whatever can go wrong on the way of a call from Java to the library and back.
@@ -102,6 +103,20 @@ impl<T: Default> ErrorPolicy<T, BridgeError> for Throw {
 }
 
 fn throw(env: &mut Env<'_>, kind: &str, text: &str) -> jni::errors::Result<()> {
+    let Err(reason) = throw_ours(env, kind, text) else { return Ok(()) };
+    if env.exception_check() {
+        return Ok(());
+    }
+    // As when the class loader was closed before it had loaded our classes for this. A result that is none, without an
+    // exception, would be taken for a success.
+    let text = JNIString::from(format!("{text} (the exception for it cannot be made: {reason})"));
+    match env.throw_new(jni_str!("java/lang/IllegalStateException"), text) {
+        Err(jni::errors::Error::JavaException) => Ok(()),
+        other => other,
+    }
+}
+
+fn throw_ours(env: &mut Env<'_>, kind: &str, text: &str) -> jni::errors::Result<()> {
     // Found by the class loader of the native method that is being called, so by our own.
     let class = env.find_class(jni_str!("io/github/alexanderschuetz97/ivshmem4j/internal/NativeFailure"))?;
     let (kind, text) = (env.new_string(kind)?, env.new_string(text)?);
