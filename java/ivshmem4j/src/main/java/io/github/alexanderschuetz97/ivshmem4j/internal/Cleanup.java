@@ -8,21 +8,20 @@ import java.util.concurrent.ConcurrentHashMap;
 /**
  * Runs an action when an object can no longer be reached: a net under objects that nobody has closed.
  *
- * <p>What {@code java.lang.ref.Cleaner} is since Java 9, for Java 8.
+ * <p>What {@code java.lang.ref.Cleaner} is since Java 9, for Java 8, and without a thread that never ends: that would keep
+ * the class loader of this library for as long as the JVM runs. The thread ends when no action is left.
  */
 public final class Cleanup {
+
+    /** How long the thread waits for the next object when there is none: opening and closing in turn needs no new one. */
+    private static final long LINGER_MILLIS = 1000;
 
     private static final ReferenceQueue<Object> UNREACHABLE = new ReferenceQueue<>();
     /** Keeps the references themselves reachable. */
     private static final Set<Action> PENDING = ConcurrentHashMap.newKeySet();
-
-    static {
-        final Thread thread = new Thread(Cleanup::runAll, "ivshmem4j-cleanup");
-        thread.setDaemon(true);
-        // It lives as long as this class and must not keep the class loader of whoever came first.
-        thread.setContextClassLoader(null);
-        thread.start();
-    }
+    private static final Object LOCK = new Object();
+    /** Whether there is a thread, which looks at PENDING once more before it ends. Guarded by LOCK. */
+    private static boolean running;
 
     private Cleanup() {}
 
@@ -36,17 +35,44 @@ public final class Cleanup {
     public static Runnable register(final Object object, final Runnable action) {
         final Action registered = new Action(object, action);
         PENDING.add(registered);
+        synchronized (LOCK) {
+            if (!running) {
+                start();
+                running = true;
+            }
+        }
         return registered;
+    }
+
+    private static void start() {
+        final Thread thread = new Thread(Cleanup::runAll, "ivshmem4j-cleanup");
+        thread.setDaemon(true);
+        // It serves all and must not keep the class loader of whoever came first.
+        thread.setContextClassLoader(null);
+        thread.start();
     }
 
     private static void runAll() {
         while (true) {
             try {
-                ((Action) UNREACHABLE.remove()).run();
+                // 0 is no limit.
+                final Action action = (Action) UNREACHABLE.remove(PENDING.isEmpty() ? LINGER_MILLIS : 0);
+                if (action != null) {
+                    action.run();
+                } else if (isOver()) {
+                    return;
+                }
             } catch (final Throwable e) {
                 // Nobody has called this, so there is nobody to be told; the next object must have its turn.
                 Thread.yield();
             }
+        }
+    }
+
+    private static boolean isOver() {
+        synchronized (LOCK) {
+            running = !PENDING.isEmpty();
+            return !running;
         }
     }
 
@@ -62,7 +88,9 @@ public final class Cleanup {
         @Override
         public void run() {
             if (PENDING.remove(this)) {
+                // Wakes the thread, as this may have been the last one.
                 clear();
+                enqueue();
                 action.run();
             }
         }
