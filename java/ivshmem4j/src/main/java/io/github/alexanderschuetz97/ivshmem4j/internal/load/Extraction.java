@@ -7,6 +7,7 @@ import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.Paths;
@@ -25,13 +26,16 @@ import java.util.concurrent.ThreadLocalRandom;
 /**
  * Brings the library of the jar into a file and loads that.
  *
- * <p>The file lies in the user's cache, in a folder that only the user can enter, and its name is the SHA-256 of what is
- * in the jar. It is used again next time, after its content was compared with the jar's: a file that was tampered with is
- * replaced. Where the cache cannot be used, a new temporary folder is, which is gone as soon as the library is loaded; on
- * Windows, where a loaded file cannot be removed, the next such load removes it.
+ * <p>The file lies in the user's cache, and its name is the SHA-256 of what is in the jar. It is used again next time, after
+ * its content was compared with the jar's: a file that was tampered with is replaced. Nobody but the user and root can put
+ * another file there between that look and loading, on Linux by {@link TrustedFolder}. Where the cache cannot be used so, a new
+ * temporary folder is, which is gone as soon as the library is loaded; on Windows, where a loaded file cannot be removed, the
+ * next such load removes it.
  *
- * <p>A JVM binds a file to one class loader. The second class loader of a process gets a copy with a number in its name.
- * So does, on Windows, who finds a file that is not right and that another process has loaded: it cannot be replaced.
+ * <p>A JVM binds the name of a file to one class loader. The next class loader of a process loads the same file by another
+ * name, a hard link for that moment, so that the process has one library in memory for all. On Windows it gets a copy with a
+ * number in its name. So does, there, who finds a file that is not right and that another process has loaded: it cannot be
+ * replaced.
  */
 final class Extraction {
 
@@ -56,10 +60,14 @@ final class Extraction {
     /** Loads the library and returns its file, which may be gone by now. */
     Path load() {
         final Path cache = cache();
-        try {
-            return loadFrom(cache);
-        } catch (final IOException | UnsatisfiedLinkError e) {
-            failures.add(cache + ": " + explain(e));
+        if (cache == null) {
+            failures.add("this user has no home folder");
+        } else {
+            try {
+                return loadFrom(platform.isWindows() ? windowsFolder(cache) : TrustedFolder.create(cache));
+            } catch (final IOException | UnsatisfiedLinkError e) {
+                failures.add(cache + ": " + explain(e));
+            }
         }
         try {
             return loadFromTemporary();
@@ -73,7 +81,6 @@ final class Extraction {
     }
 
     private Path loadFrom(final Path folder) throws IOException {
-        makePrivate(folder);
         for (int copy = 0; copy < MAX_COPIES; copy++) {
             final Path file = folder.resolve(name(copy));
             if (!isIntact(file, folder) && !write(file, folder)) {
@@ -86,16 +93,32 @@ final class Extraction {
                 if (!isBoundElsewhere(e)) {
                     throw e;
                 }
+                if (!platform.isWindows()) {
+                    linkByAnotherName(file, folder);
+                    return file;
+                }
             }
         }
         throw new IOException(MAX_COPIES + " copies of the library are in use already");
     }
 
-    private Path loadFromTemporary() throws IOException {
-        if (platform.isWindows()) {
-            removeLeftovers();
+    private static void linkByAnotherName(final Path file, final Path folder) throws IOException {
+        final Path alias = folder.resolve(".alias" + Long.toHexString(ThreadLocalRandom.current().nextLong()));
+        Files.createLink(alias, file);
+        try {
+            Loader.link(alias);
+        } finally {
+            Files.delete(alias);
         }
-        final Path folder = Files.createTempDirectory(TEMPORARY);
+    }
+
+    private Path loadFromTemporary() throws IOException {
+        final Path parent = Paths.get(System.getProperty("java.io.tmpdir"));
+        if (platform.isWindows()) {
+            removeLeftovers(parent);
+        }
+        final Path folder = platform.isWindows()
+            ? Files.createTempDirectory(parent, TEMPORARY) : TrustedFolder.createIn(parent, TEMPORARY);
         final Path file = folder.resolve(platform.fileName());
         try {
             Files.write(file, content);
@@ -109,10 +132,9 @@ final class Extraction {
     }
 
     /** What earlier processes could not remove; a file that one of them still runs by cannot be removed now, either. */
-    private void removeLeftovers() throws IOException {
+    private void removeLeftovers(final Path parent) throws IOException {
         final long newest = System.currentTimeMillis() - LEFTOVER_MILLIS;
-        try (DirectoryStream<Path> folders =
-            Files.newDirectoryStream(Paths.get(System.getProperty("java.io.tmpdir")), TEMPORARY + "*")) {
+        try (DirectoryStream<Path> folders = Files.newDirectoryStream(parent, TEMPORARY + "*")) {
             for (final Path folder : folders) {
                 // A younger one may be about to be loaded.
                 if (Files.getLastModifiedTime(folder).toMillis() < newest) {
@@ -123,48 +145,40 @@ final class Extraction {
         }
     }
 
+    /** Null where there is none: a JVM gives "?" for the home of a user that the system does not know. */
     private Path cache() {
-        final String home = System.getProperty("user.home");
-        final String cache = System.getenv(cacheVariable());
-        if (cache != null && Paths.get(cache).isAbsolute()) {
-            return Paths.get(cache, "ivshmem4j");
+        final Path cache = absolute(System.getenv(cacheVariable()));
+        if (cache != null) {
+            return cache.resolve("ivshmem4j");
         }
-        return Paths.get(home, platform.isWindows() ? "AppData\\Local" : ".cache", "ivshmem4j");
+        Path home = absolute(System.getProperty("user.home"));
+        if (home == null && !platform.isWindows()) {
+            home = absolute(System.getenv("HOME"));
+        }
+        return home == null ? null : home.resolve(platform.isWindows() ? "AppData\\Local" : ".cache").resolve("ivshmem4j");
+    }
+
+    private static Path absolute(final String name) {
+        try {
+            return name != null && Paths.get(name).isAbsolute() ? Paths.get(name) : null;
+        } catch (final InvalidPathException e) {
+            return null;
+        }
     }
 
     private String cacheVariable() {
         return platform.isWindows() ? "LOCALAPPDATA" : "XDG_CACHE_HOME";
     }
 
-    /** Creates the folder, or makes sure that nobody else can have put anything into the one that exists. */
-    private void makePrivate(final Path folder) throws IOException {
-        if (platform.isWindows()) {
-            // It inherits the access list of the folder for local application data, which is the user's alone.
-            Files.createDirectories(folder);
-            final String stranger = AccessList.stranger(folder, folder.getParent());
-            if (stranger != null) {
-                throw new IOException(stranger + " may write to it and not to the folder it is in, so others may have"
-                    + " changed the library in it; remove it");
-            }
-            return;
+    private static Path windowsFolder(final Path folder) throws IOException {
+        // It inherits the access list of the folder for local application data, which is the user's alone.
+        Files.createDirectories(folder);
+        final String stranger = AccessList.stranger(folder, folder.getParent());
+        if (stranger != null) {
+            throw new IOException(stranger + " may write to it and not to the folder it is in, so others may have"
+                + " changed the library in it; remove it");
         }
-        if (!Files.exists(folder, LinkOption.NOFOLLOW_LINKS)) {
-            Files.createDirectories(folder.getParent());
-            Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-        }
-        final String mode = PosixFilePermissions.toString(Files.getPosixFilePermissions(folder, LinkOption.NOFOLLOW_LINKS));
-        if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS) || !mode.equals("rwx------")) {
-            throw new IOException("it is not a folder for this user alone (rwx------) but " + mode
-                + ", so others may have changed the library in it; remove it");
-        }
-        final Path probe = newFile(folder);
-        try {
-            if (!uid(folder).equals(uid(probe))) {
-                throw new IOException("it belongs to user " + uid(folder) + " and not to this one; remove it");
-            }
-        } finally {
-            Files.delete(probe);
-        }
+        return folder;
     }
 
     /** Whether the file is what is in the jar, and nobody else can write to it. */
@@ -211,7 +225,7 @@ final class Extraction {
     /**
      * A file that is empty and this user's alone.
      *
-     * <p>Its folder is private, so its name need be no secret: the generator of such names takes its time to get ready.
+     * <p>Nobody else can write to its folder, so its name need be no secret: the generator of such names takes its time to get ready.
      */
     private Path newFile(final Path folder) throws IOException {
         while (true) {

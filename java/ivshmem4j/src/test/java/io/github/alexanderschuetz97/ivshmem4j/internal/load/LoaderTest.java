@@ -2,12 +2,15 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.load;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.alexanderschuetz97.ivshmem4j.Jvm;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStreamReader;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystem;
@@ -35,6 +38,8 @@ import org.junit.jupiter.api.io.TempDir;
 @EnabledOnOs(value = OS.LINUX, disabledReason = "the loader is tested by wintest there")
 class LoaderTest {
 
+    /** A user that owns nothing else. */
+    private static final int NOBODY = 65_534;
     private static final String WORKS = "works with 64 bytes\nexit 0";
 
     @TempDir
@@ -175,12 +180,141 @@ class LoaderTest {
     }
 
     @Test
-    void oneVersionInThreeClassLoadersWorksWithACopyForEach() throws Exception {
+    void oneVersionInThreeClassLoadersWorksWithOneFile() throws Exception {
         assertEquals("works with 64 bytes\nworks with 64 bytes\n" + WORKS, runJars(jar, jar, jar));
         final String digest = sha256(library);
         final List<String> names =
             list(cache.resolve("ivshmem4j")).stream().map(f -> f.getFileName().toString()).collect(Collectors.toList());
-        assertEquals(Arrays.asList(digest + "-1.so", digest + "-2.so", digest + ".so"), names);
+        assertEquals(Collections.singletonList(digest + ".so"), names);
+    }
+
+    @Test
+    void classLoadersThatAreDroppedAreCollectedWithTheirThreadsAndAllHaveOneLibraryInMemory() throws Exception {
+        final String said = start(Jvm.command(options(Collections.emptyList()), testClasses(), Reloading.class,
+            jar.toString(), "20"));
+        assertEquals("20 worked, alive 0, libraries 1, threads []\nexit 0", said);
+        assertEquals(1, list(cache.resolve("ivshmem4j")).size());
+    }
+
+    @Test
+    void aHomeThatIsNoneIsNotOneInTheWorkingFolder() throws Exception {
+        final Path home = Files.createDirectory(folder.resolve("home"));
+        final List<String> command = Jvm.command(options(Collections.singletonList("-Duser.home=?")),
+            jar + File.pathSeparator + testClasses(), Probe.class);
+        final ProcessBuilder builder = new ProcessBuilder(command).directory(temporary.toFile());
+        builder.environment().remove("XDG_CACHE_HOME");
+        builder.environment().put("HOME", home.toString());
+        try (Jvm jvm = new Jvm(builder)) {
+            assertEquals(WORKS, jvm.readAll());
+        }
+        assertEquals(1, list(home.resolve(".cache").resolve("ivshmem4j")).size());
+        assertEquals(Collections.emptyList(), list(temporary));
+        builder.environment().put("HOME", "relative");
+        try (Jvm jvm = new Jvm(builder)) {
+            assertEquals(WORKS, jvm.readAll());
+        }
+        assertEquals(Collections.emptyList(), list(temporary));
+    }
+
+    @Test
+    void aFolderIsUsedThatOthersCanReadAndOneBelowALink() throws Exception {
+        final Path real = Files.createDirectories(folder.resolve("real").resolve("ivshmem4j"));
+        Files.setPosixFilePermissions(real, PosixFilePermissions.fromString("rwxr-xr-x"));
+        cache = Files.createSymbolicLink(folder.resolve("link"), real.getParent());
+        assertEquals(WORKS, run());
+        assertEquals(1, list(real).size());
+    }
+
+    @Test
+    void aFolderBelowOneThatOthersMayWriteToIsNotUsed() throws Exception {
+        final Path shared = Files.createDirectory(folder.resolve("shared"));
+        for (final String mode : new String[] {"rwxrwxr-x", "rwxr-xrwx"}) {
+            Files.setPosixFilePermissions(shared, PosixFilePermissions.fromString(mode));
+            cache = shared.resolve("a").resolve("b");
+            assertEquals(WORKS, run());
+            assertEquals(Collections.emptyList(), list(shared));
+        }
+        temporary = shared;
+        final String said = run();
+        assertTrue(said.startsWith("PERMISSION_DENIED: "), said);
+        assertTrue(said.contains("others may write to " + shared) && said.contains("(mode 757)"), said);
+        assertEquals(Collections.emptyList(), list(shared));
+    }
+
+    @Test
+    void aFolderOfAnotherUserIsNotUsedAndNothingIsMadeThere() throws Exception {
+        if (!isRoot("aFolderOfAnotherUserIsNotUsedAndNothingIsMadeThere")) {
+            return;
+        }
+        final Path theirs = theirs();
+        cache = theirs.resolve("cache");
+        assertEquals(WORKS, run());
+        assertEquals(Collections.emptyList(), list(theirs));
+        // Whose folder has a name that this user would have taken, in a place where all may make folders.
+        final Path all = Files.createDirectory(folder.resolve("all"));
+        Files.setAttribute(all, "unix:mode", 01777);
+        Files.move(theirs, all.resolve("ivshmem4j"));
+        cache = all;
+        assertEquals(WORKS, run());
+        assertEquals(Collections.emptyList(), list(all.resolve("ivshmem4j")));
+        temporary = all.resolve("ivshmem4j");
+        final String said = run();
+        assertTrue(said.contains("belongs to user " + NOBODY + " and neither to this one, 0, nor to root"), said);
+        assertEquals(Collections.emptyList(), list(temporary));
+    }
+
+    @Test
+    void nobodySwapsTheFolderBetweenTheLookAndTheLoading() throws Exception {
+        final String test = "nobodySwapsTheFolderBetweenTheLookAndTheLoading";
+        if (!isRoot(test)) {
+            return;
+        }
+        final int starts = Integer.getInteger("ivshmem4j.attack.starts", 60);
+        final int startsOfOneJvm = 5;
+        final Path marker = folder.resolve("marker");
+        final Path foreign = compiled("#include <fcntl.h>\n__attribute__((constructor)) static void f(void) {"
+            + " open(\"" + marker + "\", O_CREAT | O_WRONLY, 0600); }");
+        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwxr-xr-x"));
+        final Path swap = compiledFrom(Paths.get(LoaderTest.class.getResource("/swap.c").toURI()), folder.resolve("swap"));
+        final Path theirs = theirs();
+        for (final String name : new String[] {"other", "store"}) {
+            Files.setAttribute(Files.createDirectory(theirs.resolve(name)), "unix:uid", NOBODY);
+        }
+        for (int copy = 0; copy < startsOfOneJvm; copy++) {
+            final String name = sha256(library) + (copy == 0 ? "" : "-" + copy) + ".so";
+            Files.setAttribute(Files.copy(foreign, theirs.resolve("store").resolve(name)), "unix:uid", NOBODY);
+        }
+        cache = theirs;
+        final Process swapper = new ProcessBuilder("setpriv", "--reuid=" + NOBODY, "--regid=" + NOBODY, "--clear-groups",
+            swap.toString(), "ivshmem4j", "other", "store").directory(theirs.toFile()).redirectErrorStream(true).start();
+        try {
+            assertEquals("swapping", new BufferedReader(new InputStreamReader(swapper.getInputStream())).readLine());
+            final Path[] jars = new Path[startsOfOneJvm];
+            Arrays.fill(jars, jar);
+            for (int start = 0; start < starts; start += startsOfOneJvm) {
+                final String said = runJars(jars);
+                final int last = start + startsOfOneJvm;
+                assertFalse(Files.exists(marker), () -> "code of another user ran within " + last + " starts: " + said);
+                assertEquals(startsOfOneJvm, said.split("works with 64 bytes", -1).length - 1, said);
+            }
+        } finally {
+            swapper.destroyForcibly().waitFor();
+        }
+    }
+
+    private static boolean isRoot(final String test) {
+        final boolean root = "root".equals(System.getProperty("user.name"));
+        if (!root) {
+            System.out.println("SKIP " + test + ": it needs root, to make folders of another user");
+        }
+        return root;
+    }
+
+    /** A folder of another user. */
+    private Path theirs() throws IOException {
+        final Path theirs = Files.createDirectory(folder.resolve("theirs"));
+        Files.setAttribute(theirs, "unix:uid", NOBODY);
+        return theirs;
     }
 
     private String run(final String... options) throws Exception {
@@ -239,10 +373,13 @@ class LoaderTest {
 
     private Path compiled(final String source) throws Exception {
         final Path file = folder.resolve("compiled" + source.hashCode() + ".so");
-        final Path c = Files.write(folder.resolve("source.c"), source.getBytes(StandardCharsets.UTF_8));
-        final Process cc =
-            new ProcessBuilder("cc", "-shared", "-o", file.toString(), c.toString()).inheritIO().start();
-        assertEquals(0, cc.waitFor());
+        return compiledFrom(Files.write(folder.resolve("source.c"), source.getBytes(StandardCharsets.UTF_8)), file, "-shared");
+    }
+
+    private static Path compiledFrom(final Path source, final Path file, final String... options) throws Exception {
+        final List<String> command = new ArrayList<>(Arrays.asList("cc", "-o", file.toString(), source.toString()));
+        command.addAll(Arrays.asList(options));
+        assertEquals(0, new ProcessBuilder(command).inheritIO().start().waitFor());
         return file;
     }
 

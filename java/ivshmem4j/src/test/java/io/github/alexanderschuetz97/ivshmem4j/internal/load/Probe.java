@@ -3,6 +3,7 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.load;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Files;
@@ -32,6 +33,25 @@ public final class Probe {
     public static final class Use {
 
         private Use() {}
+
+        /** Opens memory with a view, and a client with its server, and forgets the memory open. Gives as below. */
+        public static String forget() throws Exception {
+            final Path file = Files.createTempFile(Paths.get("/dev/shm"), "ivshmem4j-probe", null);
+            final Path socket = Paths.get(file + ".sock");
+            try (IvshmemServer server = IvshmemServer.builder(socket.toString()).start();
+                IvshmemMemory client = Ivshmem.doorbell(server.getPath())) {
+                // It is told that the server goes.
+                Ivshmem.doorbell(server.getPath(), (thread, e) -> { });
+                client.registerInterruptServiceRoutine(0, vector -> { });
+                client.sendInterrupt(client.getOwnPeerID(), 0);
+                client.waitInterrupt(0);
+                final IvshmemMemory memory = Ivshmem.plain(file.toString(), 64);
+                memory.getMemory().slice(0, 8).asByteBuffer(0, 8).putInt(0, 5);
+                return "works with " + memory.getMemory().size() + " bytes";
+            } finally {
+                Files.delete(file);
+            }
+        }
 
         /** Opens memory and closes it. Gives "works", or the code and the message. */
         public static String use() throws Exception {
