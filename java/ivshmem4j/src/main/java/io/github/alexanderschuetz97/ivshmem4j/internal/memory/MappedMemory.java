@@ -38,6 +38,15 @@ abstract class MappedMemory implements NativeMemory {
      */
     private static final long NOTHING = 0;
 
+    /**
+     * All bits. No constant, so that compiled code has to do what is done with it.
+     *
+     * <p>Where a file has lost a page, compiled code goes on for a moment with what the register of the number held before,
+     * which may be no number of the type. The compiler takes it for one, and leaves out the check of an index below 256 or
+     * 65,536, or that of a sign. So {@link #narrowed} makes it one.
+     */
+    private static int allBits = -1;
+
     final Mapping mapping;
     /** Where this part begins in the mapping. */
     final long start;
@@ -323,6 +332,31 @@ abstract class MappedMemory implements NativeMemory {
 
     /** The address is used no more; until here this object is reachable, see {@link #keep}. */
     void done() {}
+
+    /** What was read, and a byte even where no byte was read. */
+    static byte narrowed(final byte read) {
+        return (byte) (read & allBits);
+    }
+
+    /** What was read, and a short even where none was read. */
+    static short narrowed(final short read) {
+        return (short) (read & allBits);
+    }
+
+    @Override
+    public final long readUnsignedInt(final long off) {
+        return (readInt(off) & allBits) & 0xffff_ffffL;
+    }
+
+    @Override
+    public final long readUnsignedIntLE(final long off) {
+        return (readIntLE(off) & allBits) & 0xffff_ffffL;
+    }
+
+    @Override
+    public final long readUnsignedIntBE(final long off) {
+        return (readIntBE(off) & allBits) & 0xffff_ffffL;
+    }
 
     static void checkArray(final int length, final int off, final int len) {
         if ((off | len) < 0 || len > length - off) {

@@ -317,7 +317,7 @@ class UnsafeMemory extends AtomicMemory {
 
     @Override
     public byte read(final long off) {
-        final byte value = UNSAFE.getByte(reading(off, 1));
+        final byte value = narrowed(UNSAFE.getByte(reading(off, 1)));
         done();
         return value;
     }
@@ -330,7 +330,7 @@ class UnsafeMemory extends AtomicMemory {
 
     @Override
     public short readShort(final long off) {
-        final short value = UNSAFE.getShort(reading(off, 2));
+        final short value = narrowed(UNSAFE.getShort(reading(off, 2)));
         done();
         return value;
     }
@@ -394,7 +394,7 @@ class UnsafeMemory extends AtomicMemory {
 
     @Override
     public byte readByteVolatile(final long off) {
-        final byte value = UNSAFE.getByteVolatile(null, reading(off, 1));
+        final byte value = narrowed(UNSAFE.getByteVolatile(null, reading(off, 1)));
         done();
         fence();
         return value;
@@ -428,7 +428,7 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 2)) {
             return unalignedShort(off);
         }
-        final short value = UNSAFE.getShortVolatile(null, reading(off, 2));
+        final short value = narrowed(UNSAFE.getShortVolatile(null, reading(off, 2)));
         done();
         fence();
         return value;

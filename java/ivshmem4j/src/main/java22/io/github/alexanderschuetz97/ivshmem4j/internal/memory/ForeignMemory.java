@@ -315,7 +315,7 @@ class ForeignMemory extends AtomicMemory {
     @Override
     public byte read(final long off) {
         try {
-            final byte value = segment.get(ValueLayout.JAVA_BYTE, off);
+            final byte value = narrowed(segment.get(ValueLayout.JAVA_BYTE, off));
             Reference.reachabilityFence(this);
             return value;
         } catch (final RuntimeException | InternalError e) {
@@ -336,7 +336,7 @@ class ForeignMemory extends AtomicMemory {
     @Override
     public short readShort(final long off) {
         try {
-            final short value = segment.get(SHORT, off);
+            final short value = narrowed(segment.get(SHORT, off));
             Reference.reachabilityFence(this);
             return value;
         } catch (final RuntimeException | InternalError e) {
@@ -431,7 +431,7 @@ class ForeignMemory extends AtomicMemory {
     @Override
     public byte readByteAcquire(final long off) {
         try {
-            final byte value = (byte) ALIGNED_BYTE.getAcquire(segment, off);
+            final byte value = narrowed((byte) ALIGNED_BYTE.getAcquire(segment, off));
             Reference.reachabilityFence(this);
             fence();
             return value;
@@ -443,7 +443,7 @@ class ForeignMemory extends AtomicMemory {
     @Override
     public byte readByteVolatile(final long off) {
         try {
-            final byte value = (byte) ALIGNED_BYTE.getVolatile(segment, off);
+            final byte value = narrowed((byte) ALIGNED_BYTE.getVolatile(segment, off));
             Reference.reachabilityFence(this);
             fence();
             return value;
@@ -482,7 +482,7 @@ class ForeignMemory extends AtomicMemory {
             return unalignedShort(off);
         }
         try {
-            final short value = (short) ALIGNED_SHORT.getAcquire(segment, off);
+            final short value = narrowed((short) ALIGNED_SHORT.getAcquire(segment, off));
             Reference.reachabilityFence(this);
             fence();
             return value;
@@ -497,7 +497,7 @@ class ForeignMemory extends AtomicMemory {
             return unalignedShort(off);
         }
         try {
-            final short value = (short) ALIGNED_SHORT.getVolatile(segment, off);
+            final short value = narrowed((short) ALIGNED_SHORT.getVolatile(segment, off));
             Reference.reachabilityFence(this);
             fence();
             return value;
