@@ -1,0 +1,136 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.device;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.InterruptServiceRoutine;
+import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
+import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
+import java.nio.file.Path;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Callbacks of two devices in two executors that remove each other, and close what runs them, at one time. */
+@Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+@EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
+class RemovalTest {
+
+    @TempDir
+    Path folder;
+
+    private final ExecutorService[] executors = {Executors.newSingleThreadExecutor(), Executors.newSingleThreadExecutor()};
+    private final IvshmemMemory[] devices = new IvshmemMemory[2];
+    private final Queue<Throwable> thrown = new ConcurrentLinkedQueue<>();
+    private IvshmemServer server;
+
+    @BeforeEach
+    void startAServerAndTwoClients() {
+        server = IvshmemServer.builder(folder.resolve("s").toString()).vectors(2).start();
+        for (int i = 0; i < 2; i++) {
+            devices[i] = Ivshmem.doorbell(server.getPath(), 5000, executors[i], (thread, e) -> thrown.add(e));
+        }
+    }
+
+    @AfterEach
+    void stop() {
+        for (int i = 0; i < 2; i++) {
+            devices[i].close();
+            executors[i].shutdownNow();
+        }
+        server.close();
+        assertEquals("[]", thrown.toString());
+    }
+
+    @Test
+    void routinesThatRemoveEachOtherBothEnd() throws Exception {
+        for (int round = 0; round < 50; round++) {
+            final CyclicBarrier both = new CyclicBarrier(2);
+            final CountDownLatch ended = new CountDownLatch(2);
+            final InterruptServiceRoutine[] routines = new InterruptServiceRoutine[2];
+            for (int i = 0; i < 2; i++) {
+                final int other = 1 - i;
+                routines[i] = vector -> {
+                    await(both);
+                    devices[other].removeInterruptServiceRoutine(vector, routines[other]);
+                    ended.countDown();
+                };
+            }
+            for (int i = 0; i < 2; i++) {
+                devices[i].registerInterruptServiceRoutine(0, routines[i]);
+            }
+            for (final IvshmemMemory device : devices) {
+                device.sendInterrupt(device.getOwnPeerID(), 0);
+            }
+            ended.await();
+        }
+    }
+
+    @Test
+    void listenersThatRemoveEachOtherBothEnd() throws Exception {
+        final CyclicBarrier both = new CyclicBarrier(2);
+        final CountDownLatch ended = new CountDownLatch(2);
+        final PeerConnectionListener[] listeners = new PeerConnectionListener[2];
+        for (int i = 0; i < 2; i++) {
+            final int other = 1 - i;
+            listeners[i] = new PeerConnectionListener() {
+                @Override
+                public void onConnect(final int peer, final int vectors) {
+                    await(both);
+                    devices[other].removePeerConnectionListener(listeners[other]);
+                    ended.countDown();
+                }
+
+                @Override
+                public void onDisconnect(final int peer) {}
+            };
+        }
+        for (int i = 0; i < 2; i++) {
+            devices[i].registerPeerConnectionListener(listeners[i]);
+        }
+        ended.await();
+    }
+
+    @Test
+    void routinesThatCloseEachOthersDevicesAndTheServerBothEnd() throws Exception {
+        final CyclicBarrier both = new CyclicBarrier(2);
+        final CountDownLatch ended = new CountDownLatch(2);
+        for (int i = 0; i < 2; i++) {
+            final int other = 1 - i;
+            devices[i].registerInterruptServiceRoutine(1, vector -> {
+                await(both);
+                devices[other].close();
+                server.close();
+                devices[1 - other].close();
+                ended.countDown();
+            });
+        }
+        for (final IvshmemMemory device : devices) {
+            device.sendInterrupt(device.getOwnPeerID(), 1);
+        }
+        ended.await();
+        assertTrue(devices[0].isClosed() && devices[1].isClosed());
+        // The loss of the server may have been told before.
+        thrown.clear();
+    }
+
+    private void await(final CyclicBarrier barrier) {
+        try {
+            barrier.await();
+        } catch (final Exception e) {
+            thrown.add(e);
+        }
+    }
+}
