@@ -31,7 +31,7 @@ import org.junit.jupiter.api.condition.OS;
 @EnabledOnOs(value = OS.LINUX, disabledReason = "files cannot be opened")
 class ViewClosingTest {
 
-    private static final long MILLIS = Long.getLong("ivshmem4j.attack.millis", 3000);
+    private static final long MILLIS = Long.getLong("ivshmem4j.attack.millis", 1500);
 
     @Test
     void accessesThroughViewsEndWithTheMemoryAndReachNothingElse() throws Exception {

@@ -31,7 +31,7 @@ import org.junit.jupiter.api.io.TempDir;
 @EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class FullCounterTest {
 
-    private static final long ATTACK_MILLIS = Long.getLong("ivshmem4j.attack.millis", 3000);
+    private static final long ATTACK_MILLIS = Long.getLong("ivshmem4j.attack.millis", 1500);
     /** Only what no thread will ever end takes that long. */
     private static final long HANG_MILLIS = 20_000;
 

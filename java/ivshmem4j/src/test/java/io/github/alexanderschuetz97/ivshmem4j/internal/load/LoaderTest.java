@@ -269,7 +269,7 @@ class LoaderTest {
         if (!isRoot(test)) {
             return;
         }
-        final int starts = Integer.getInteger("ivshmem4j.attack.starts", 60);
+        final int starts = Integer.getInteger("ivshmem4j.attack.starts", 40);
         final int startsOfOneJvm = 5;
         final Path marker = folder.resolve("marker");
         final Path foreign = compiled("#include <fcntl.h>\n__attribute__((constructor)) static void f(void) {"
