@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Queue;
 import java.util.Random;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -46,6 +47,8 @@ class LiveTruncationTest {
     /** What runs in the other JVM. */
     static final class Child {
 
+        /** A busy machine may take longer than the time. */
+        private static final int LEAST = 20;
         private static final int PAGE = 4096;
         private static final int SIZE = 64 * PAGE;
         /** From Java 14 on the JVM's own copies come back from a lost page. */
@@ -58,7 +61,7 @@ class LiveTruncationTest {
         private Child() {}
 
         public static void main(final String[] arguments) throws Exception {
-            final long end = System.nanoTime() + Long.parseLong(arguments[0]) * 1_000_000;
+            final AtomicBoolean over = new AtomicBoolean();
             final AtomicLong truncations = new AtomicLong();
             final AtomicLong accesses = new AtomicLong();
             final AtomicLong failed = new AtomicLong();
@@ -70,9 +73,9 @@ class LiveTruncationTest {
                 final Random random = new Random(number);
                 final List<Operation> operations = number == 0 ? trusted() : operations();
                 final Thread thread = new Thread(() -> {
-                    while (System.nanoTime() < end) {
+                    while (!over.get()) {
                         try {
-                            hammer(region.memory, operations, random, end, accesses, failed);
+                            hammer(region.memory, operations, random, over, accesses, failed);
                         } catch (final InternalError late) {
                             failed.incrementAndGet();
                         }
@@ -85,12 +88,14 @@ class LiveTruncationTest {
                     }
                 });
                 threads.add(thread);
+                thread.setDaemon(true);
                 thread.start();
             }
             try (RandomAccessFile file = new RandomAccessFile(region.file.toFile(), "rw");
                 FileChannel channel = FileChannel.open(region.file, StandardOpenOption.WRITE)) {
                 final Random random = new Random(5);
-                while (System.nanoTime() < end) {
+                final long end = System.nanoTime() + Long.parseLong(arguments[0]) * 1_000_000;
+                while (System.nanoTime() < end || truncations.get() < LEAST || failed.get() == 0) {
                     channel.truncate(PAGE * (long) random.nextInt(64));
                     truncations.incrementAndGet();
                     Thread.sleep(0, random.nextInt(300_000));
@@ -98,6 +103,7 @@ class LiveTruncationTest {
                     Thread.sleep(0, random.nextInt(300_000));
                 }
             }
+            over.set(true);
             for (final Thread thread : threads) {
                 thread.join();
             }
@@ -116,10 +122,10 @@ class LiveTruncationTest {
             final NativeMemory memory,
             final List<Operation> operations,
             final Random random,
-            final long end,
+            final AtomicBoolean over,
             final AtomicLong accesses,
             final AtomicLong failed) {
-            while (System.nanoTime() < end) {
+            while (!over.get()) {
                 try {
                     final Operation operation = operations.get(random.nextInt(operations.size()));
                     accesses.incrementAndGet();

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
@@ -50,11 +51,12 @@ class ViewClosingTest {
     static final class Child {
 
         private static final int SIZE = 1 << 16;
+        private static final int LEAST = 20;
 
         private Child() {}
 
         public static void main(final String[] arguments) throws Exception {
-            final long end = System.nanoTime() + Long.parseLong(arguments[0]) * 1_000_000;
+            final AtomicBoolean over = new AtomicBoolean();
             final AtomicReference<Views> current = new AtomicReference<>();
             final AtomicLong accesses = new AtomicLong();
             final AtomicLong refused = new AtomicLong();
@@ -66,16 +68,20 @@ class ViewClosingTest {
                 for (int thread = 0; thread < 8; thread++) {
                     final Random random = new Random(thread);
                     final FutureTask<Void> task = new FutureTask<>(() -> {
-                        while (System.nanoTime() < end) {
+                        while (!over.get()) {
                             use(current.get(), random, accesses, refused);
                         }
                         return null;
                     });
                     tasks.add(task);
-                    new Thread(task).start();
+                    final Thread user = new Thread(task);
+                    user.setDaemon(true);
+                    user.start();
                 }
                 final Random random = new Random(9);
-                for (; System.nanoTime() < end; closes++) {
+                final long end = System.nanoTime() + Long.parseLong(arguments[0]) * 1_000_000;
+                // A busy machine may take longer than the time.
+                for (; System.nanoTime() < end || closes < LEAST || accesses.get() == 0; closes++) {
                     final Views next = new Views(region.again());
                     final Views old = current.getAndSet(next);
                     if (random.nextBoolean()) {
@@ -83,6 +89,7 @@ class ViewClosingTest {
                     }
                     old.close(random.nextInt(4));
                 }
+                over.set(true);
                 for (final FutureTask<Void> task : tasks) {
                     task.get();
                 }

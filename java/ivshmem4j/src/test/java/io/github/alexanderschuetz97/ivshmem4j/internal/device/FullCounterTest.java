@@ -75,14 +75,13 @@ class FullCounterTest {
                         futures.clear();
                     }
                 });
-                for (final long end = System.nanoTime() + ATTACK_MILLIS * 1_000_000; System.nanoTime() < end;) {
+                for (final long end = System.nanoTime() + ATTACK_MILLIS * 1_000_000; System.nanoTime() < end || heard.get() == 0;) {
                     interrupts.check("interrupting a thread");
                     callbacks.check("asking for an interrupt");
                     Thread.sleep(20);
                 }
                 interrupts.over = true;
                 callbacks.over = true;
-                assertTrue(heard.get() > 0);
             } finally {
                 filler.destroyForcibly().waitFor();
             }
