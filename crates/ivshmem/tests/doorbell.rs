@@ -12,12 +12,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use ivshmem::ErrorKind;
 use ivshmem::device::{Device, OpenError};
-use ivshmem::doorbell::PeerEvent;
+use ivshmem::doorbell::{PeerEvent, Registration};
 use ivshmem::sys::linux::eventfd;
 use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 
@@ -554,4 +554,54 @@ fn a_plain_file_has_no_interrupts_and_says_so() {
     let error = device.ring(0, 0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert_eq!(error.to_string(), "plain memory has no interrupts; connect to a server for them");
+}
+
+/// Runs each job in a thread of its own.
+fn executor() -> impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static {
+    |job| drop(std::thread::spawn(job))
+}
+
+#[test]
+fn callbacks_that_end_each_other_in_any_way_all_end() {
+    type End = fn(&Mutex<Option<Registration>>, &Device);
+    let removes: End = |registration, _| drop(registration.lock().unwrap().take());
+    let closes: End = |_, device| device.close();
+    let place = Place::new();
+    let _server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    for (round, ends) in
+        [[removes, removes], [removes, closes], [closes, closes]].iter().cycle().take(60).enumerate()
+    {
+        let devices =
+            [0, 1].map(|_| Arc::new(ivshmem::doorbell(place.socket()).vectors(2).connect().unwrap()));
+        let registrations = [0, 1].map(|_| Arc::new(Mutex::new(None)));
+        let (both, (sender, ended)) = (Arc::new(Barrier::new(2)), mpsc::channel());
+        for me in [0, 1] {
+            let (its, device) = (Arc::clone(&registrations[1 - me]), Arc::clone(&devices[1 - me]));
+            let (end, both, sender, begun) =
+                (ends[me], Arc::clone(&both), sender.clone(), AtomicUsize::new(0));
+            let callback = move |_| {
+                // It may run again.
+                if begun.fetch_add(1, Ordering::Relaxed) == 0 {
+                    both.wait();
+                    end(&its, &device);
+                    sender.send(()).unwrap();
+                }
+            };
+            // In the dispatchers of both, in other threads, and one of each.
+            let registration = match round / 3 % 3 {
+                0 => devices[me].on_interrupt(0, callback),
+                1 => devices[me].on_interrupt_with(0, executor(), callback),
+                _ if me == 0 => devices[me].on_interrupt(0, callback),
+                _ => devices[me].on_interrupt_with(0, executor(), callback),
+            };
+            *registrations[me].lock().unwrap() = Some(registration.unwrap());
+        }
+        for device in &devices {
+            device.ring(device.own_id().unwrap(), 0).unwrap();
+        }
+        for _ in 0..2 {
+            ended.recv_timeout(HANG).unwrap();
+        }
+        devices.iter().for_each(|device| device.close());
+    }
 }

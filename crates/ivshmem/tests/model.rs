@@ -6,10 +6,16 @@
 
 #[path = "../src/doorbell/callbacks.rs"]
 mod callbacks;
+#[path = "../src/doorbell/waits.rs"]
+mod waits;
 
 mod sync {
     pub(super) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
     pub(super) use loom::thread::{ThreadId, current};
+
+    loom::lazy_static! {
+        pub(super) static ref WAITS: Mutex<Vec<super::waits::Wait>> = Mutex::new(Vec::new());
+    }
 }
 
 use callbacks::{Callback, Callbacks, Closed, Job};
@@ -168,6 +174,33 @@ fn close_against_dispatch_and_a_callback_that_closes_removes_and_adds() {
         device.close();
         dispatcher.join().unwrap();
         assert!([0, 11].contains(&runs.load(SeqCst)), "it ran twice, or added to a closed device");
+    });
+}
+
+type Pair = [Option<Arc<Callback<u16>>>; 2];
+
+#[test]
+fn callbacks_of_two_threads_that_remove_each_other_both_end() {
+    loom::model(|| {
+        let devices = [Device::new(), Device::new()];
+        let registered = Arc::new(Mutex::new(Pair::default()));
+        for me in [0, 1] {
+            let (other, all) = (Arc::clone(&devices[1 - me]), Arc::clone(&registered));
+            let callback = add(&devices[me], move || {
+                let its = all.lock().unwrap()[1 - me].take();
+                if let Some(its) = its {
+                    other.callbacks.remove(&its, || {});
+                }
+            });
+            registered.lock().unwrap()[me] = Some(callback);
+            devices[me].kernel.ring();
+        }
+        let second = Arc::clone(&devices[1]);
+        let second = thread::spawn(move || second.dispatch_once());
+        devices[0].dispatch_once();
+        second.join().unwrap();
+        devices.iter().for_each(|device| device.close());
+        *registered.lock().unwrap() = [None, None];
     });
 }
 

@@ -2,14 +2,15 @@
 //!
 //! The promises, which tests/model.rs checks over all interleavings of this very file:
 //! a callback runs at least once after the last ring; once its removal has returned it does not run and never will,
-//! except when it removed itself; a callback is never queued twice; whatever a callback does (close, remove itself,
-//! add others) nothing deadlocks.
+//! except when it removed itself, or waits for the end of who removes it; a callback is never queued twice; whatever a
+//! callback does (close, remove itself or others, add some) nothing deadlocks.
 //!
 //! No lock is held while a callback, its executor or its destructor runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::sync::{Arc, Condvar, Mutex, MutexGuard, ThreadId, current};
+use super::waits;
 
 /// The callbacks of one vector, or of the peer events. Changed rarely, walked often: delivering copies one pointer.
 pub(crate) struct Callbacks<A> {
@@ -108,8 +109,13 @@ impl<A: Clone + Send + 'static> Callbacks<A> {
 impl<A: Clone + Send + 'static> Callback<A> {
     /// Without an executor it runs in the thread that delivers.
     pub(crate) fn new(function: Function<A>, executor: Option<Executor>) -> Arc<Self> {
-        let state =
-            State { phase: Phase::Idle, removed: false, function: Some(function), handing_over: None };
+        let state = State {
+            phase: Phase::Idle,
+            removed: false,
+            awaited: false,
+            function: Some(function),
+            handing_over: None,
+        };
         Arc::new(Self { state: Mutex::new(state), ended: Condvar::new(), executor })
     }
 
@@ -170,22 +176,37 @@ impl<A: Clone + Send + 'static> Callback<A> {
         if again {
             state.handing_over = Some(thread);
         }
+        if state.awaited {
+            waits::end(self.address());
+        }
         drop(state);
         self.ended.notify_all();
         if again { Ran::AndRungAgain } else { Ran::Once }
     }
 
-    /// Never runs again. Waits while another thread runs it.
+    /// Never runs again. Waits while another thread runs it, unless that one waits for this thread.
     fn remove(&self) {
         let me = current().id();
         let mut state = locked(&self.state);
         state.removed = true;
-        while matches!(state.phase, Phase::Running(t) | Phase::RunningAgain(t) if t != me) {
-            state = self.ended.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(runner) = state.phase.runner()
+            && runner != me
+            && waits::begin(me, runner, self.address())
+        {
+            state.awaited = true;
+            // Removed, it does not begin again, so the runner stays the same up to the end.
+            while state.phase.runner().is_some() {
+                state = self.ended.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+            }
         }
         let function = state.function.take();
         drop(state);
         drop(function);
+    }
+
+    /// What `waits` knows it by.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Never begins again. Waits for nobody.
@@ -206,6 +227,8 @@ struct List<A> {
 struct State<A> {
     phase: Phase,
     removed: bool,
+    /// Somebody waits for the end of its run.
+    awaited: bool,
     /// Taken out while it runs.
     function: Option<Function<A>>,
     /// The thread that is giving the executor a job after a run; see [`Task::run`].
@@ -220,6 +243,15 @@ enum Phase {
     Running(ThreadId),
     /// Rung while it ran, so it must run again.
     RunningAgain(ThreadId),
+}
+
+impl Phase {
+    fn runner(self) -> Option<ThreadId> {
+        match self {
+            Self::Running(thread) | Self::RunningAgain(thread) => Some(thread),
+            Self::Idle | Self::Queued => None,
+        }
+    }
 }
 
 #[derive(PartialEq, Eq)]

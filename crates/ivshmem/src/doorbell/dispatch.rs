@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::callbacks::{Callback, Executor, Function};
 use super::session::Session;
 use super::shared::{Shared, WAKE};
-use super::{DoorbellError, Peer, PeerEvent, Registration, wait};
+use super::{DoorbellError, Peer, PeerEvent, Registration, wait, waits};
 use crate::PeerId;
 use crate::sys::poller;
 
@@ -90,10 +90,14 @@ impl Doorbell {
         &self.shared
     }
 
-    /// Wakes all who wait, ends the dispatcher and waits for its end, unless the dispatcher itself is calling.
+    /// Wakes all who wait, ends the dispatcher and waits for its end, unless the dispatcher itself is calling, or is in a
+    /// callback that waits for the caller.
     pub(crate) fn close(&self) {
         self.shared.close();
-        if Some(thread::current().id()) == self.dispatcher {
+        let me = thread::current().id();
+        let Some(dispatcher) = self.dispatcher.filter(|dispatcher| *dispatcher != me) else { return };
+        let what = std::ptr::from_ref(self).addr();
+        if !waits::begin(me, dispatcher, what) {
             return;
         }
         // Locked while joining, so that a second closer waits as well. The dispatcher never comes here.
@@ -101,6 +105,7 @@ impl Doorbell {
             // Nothing in the dispatcher panics but callbacks, and theirs are caught.
             let _ = thread.join();
         }
+        waits::end(what);
     }
 }
 

@@ -40,6 +40,8 @@ mod shared;
 mod sync;
 #[cfg(any(target_os = "linux", windows))]
 mod wait;
+#[cfg(any(target_os = "linux", windows))]
+mod waits;
 #[cfg(windows)]
 use driver_session as session;
 

@@ -4,8 +4,8 @@ use std::fmt;
 ///
 /// Dropped by another thread than the one that runs the callback, it waits until a run that has begun has ended: from
 /// then on nothing of the callback runs or exists. Dropped inside the callback itself it does not wait, and the run
-/// goes on to its end. Two callbacks that drop each other's registrations at the same time on two executor threads
-/// would wait for each other: do not.
+/// goes on to its end. Nor does it wait inside another callback for whose end this one waits, for instance when both drop
+/// each other's registrations on two executor threads: one of the two then waits, the other does not.
 #[must_use = "dropping it ends the registration at once"]
 pub struct Registration {
     unregister: Option<Box<dyn FnOnce() + Send + Sync>>,
