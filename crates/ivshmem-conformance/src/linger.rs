@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -10,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::foreign::ForeignFd;
 use ivshmem::sys::linux::socket::{self, Sent};
+use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size, set_socket_send_buffer_size};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 /// One such descriptor: a TCP socket with `SO_LINGER` and data that nobody reads.
 #[derive(Debug)]
@@ -43,6 +46,25 @@ impl Lingering {
             }
         }
         Ok(Self { socket: writer.into(), reader })
+    }
+}
+
+/// Sends descriptors with one message, and keeps no copy. False when the other end has gone.
+///
+/// # Errors
+/// What the system says.
+pub fn send_all(stream: &UnixStream, value: i64, sockets: Vec<OwnedFd>) -> io::Result<bool> {
+    let fds: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(&fds)), "a message has at most 253");
+    let sent = sendmsg(stream, &[io::IoSlice::new(&value.to_le_bytes())], &mut control, SendFlags::NOSIGNAL);
+    // The other end may have closed its copies already, and then these are the last ones.
+    sockets.into_iter().for_each(|socket| drop(ForeignFd::from(socket)));
+    match sent {
+        Ok(_) => Ok(true),
+        Err(Errno::PIPE) => Ok(false),
+        Err(e) => Err(e.into()),
     }
 }
 

@@ -55,7 +55,6 @@ impl Door {
         token: u64,
         first_turned_away: u64,
     ) -> Result<Self, Error> {
-        peer::refuse_descriptors(&listener).map_err(Error::io("refusing descriptors from clients"))?;
         epoll::add(epoll, &listener, EventData::new_u64(token), EventFlags::IN)
             .map_err(Error::io("waiting for connections"))?;
         Ok(Self {
@@ -123,16 +122,21 @@ impl Door {
     /// Nobody new connects from now on, and whoever had connected is told why not. Sockets that a service manager
     /// keeps are left to the next server.
     pub(crate) fn close(&mut self, epoll: BorrowedFd<'_>, log: &mut Log) {
-        self.paused = None;
         if self.listener.is_inherited() {
             let _ = epoll::delete(epoll, &self.listener);
+            self.paused = None;
             return;
         }
         self.listener.remove_name();
         let _ = socket::refuse_connections(&self.listener);
-        while let Ok(socket) = socket::accept(&self.listener) {
-            self.refuse(epoll, log, socket, Refusal::Stopping);
+        loop {
+            match self.accept(epoll, log) {
+                Knock::Somebody(socket) => self.refuse(epoll, log, socket, Refusal::Stopping),
+                Knock::Refused => {}
+                Knock::Nobody => break,
+            }
         }
+        self.paused = None;
         let _ = epoll::delete(epoll, &self.listener);
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ivshmem::sys::linux::foreign::ForeignSocket;
-use ivshmem::sys::linux::socket;
+use ivshmem::sys::linux::peer;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
@@ -21,10 +21,18 @@ use crate::place::{Draft, Identity, MAX_ADDRESS, Place, Published, Unpublished};
 /// A listening socket, removed on drop.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    fd: OwnedFd,
+    socket: Socket,
     path: PathBuf,
     /// The name that is ours to remove; `None` for a socket that a service manager keeps.
     published: Option<Published>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    /// Closing it closes who waits to be accepted, and what they sent.
+    Own(ForeignSocket),
+    /// The service manager's, which goes on to listen.
+    Inherited(OwnedFd),
 }
 
 /// Connections that wait to be accepted; the kernel cuts it to net.core.somaxconn.
@@ -50,8 +58,9 @@ impl Listener {
         let mut draft = place.draft()?.ok_or_else(|| Error::SocketInUse(path.to_owned()))?;
         let fd = bind_in(&draft).map_err(Error::io(listening()))?;
         draft.set_access(access)?;
-        // Before it has its name: a name on which nobody listens is taken over by the next one who comes.
+        // Both before it has its name: a name on which nobody listens is taken over by the next one who comes.
         listen(&fd, BACKLOG).map_err(Error::io(listening()))?;
+        peer::refuse_descriptors(&fd).map_err(Error::io(listening()))?;
         for _ in 0..TRIES {
             let old = stale(&place)?;
             let published = match old {
@@ -63,7 +72,8 @@ impl Listener {
                     if old.is_some() {
                         tracing::info!("took over the socket {}, on which nobody listened", path.display());
                     }
-                    return Ok(Self { fd, path: path.to_owned(), published: Some(published) });
+                    let socket = Socket::Own(fd.into());
+                    return Ok(Self { socket, path: path.to_owned(), published: Some(published) });
                 }
                 Err(Unpublished::Taken(again)) => draft = again,
                 Err(Unpublished::Failed(e)) => return Err(Error::io(listening())(e)),
@@ -82,7 +92,8 @@ impl Listener {
         fcntl_setfl(&fd, fcntl_getfl(&fd).map_err(Error::io(examining))? | OFlags::NONBLOCK)
             .map_err(Error::io(examining))?;
         let path = address.path_bytes().map(|path| PathBuf::from(OsStr::from_bytes(path)));
-        Ok(Self { fd, path: path.unwrap_or_default(), published: None })
+        peer::refuse_descriptors(&fd).map_err(Error::io(examining))?;
+        Ok(Self { socket: Socket::Inherited(fd), path: path.unwrap_or_default(), published: None })
     }
 
     /// Where clients connect.
@@ -104,17 +115,16 @@ impl Listener {
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        match &self.socket {
+            Socket::Own(socket) => socket.as_fd(),
+            Socket::Inherited(socket) => socket.as_fd(),
+        }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         self.remove_name();
-        // The kernel would close, in this thread, who waits to be accepted and what they sent.
-        if !self.is_inherited() && socket::refuse_connections(&self.fd).is_ok() {
-            while socket::accept(&self.fd).is_ok() {}
-        }
     }
 }
 

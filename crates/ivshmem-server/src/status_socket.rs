@@ -5,8 +5,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use ivshmem::sys::linux::eventfd;
 use ivshmem::sys::linux::socket::{self, Sent};
-use ivshmem::sys::linux::{eventfd, peer};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_send_buffer_size;
@@ -30,7 +30,6 @@ const RETRY: Duration = Duration::from_millis(100);
 
 impl StatusSocket {
     pub(crate) fn new(listener: Listener, inquirer: Inquirer) -> Result<Self, Error> {
-        peer::refuse_descriptors(&listener).map_err(Error::io("refusing descriptors from readers"))?;
         let reserve = eventfd::create().map_err(Error::io("creating an eventfd"))?;
         Ok(Self { listener, inquirer, reserve: Some(reserve) })
     }

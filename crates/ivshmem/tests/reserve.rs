@@ -5,35 +5,57 @@
     clippy::disallowed_methods,
     reason = "a test may wait for the other end of a socket, and its folders are changed by nobody else"
 )]
+#![expect(clippy::print_stdout, reason = "figures")]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ivshmem::doorbell::PeerEvent;
+use ivshmem::device::Device;
+use ivshmem::doorbell::{ConnectionError, PeerEvent};
 use ivshmem::sys::linux::eventfd;
 use ivshmem::{ErrorKind, PeerId};
 use ivshmem_conformance::bare_server::send;
+use ivshmem_conformance::linger::{Lingering, send_all};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const HANG: Duration = Duration::from_secs(20);
 const LIMIT: u64 = 400;
 
+/// The client has id 0 and one vector.
+fn greet(stream: UnixStream) -> (UnixStream, OwnedFd) {
+    let memory = memfd_create("memory", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&memory, 4096).unwrap();
+    let vector = eventfd::create().unwrap();
+    for (value, fd) in [(0, None), (0, None), (-1, Some(&memory)), (0, Some(&vector))] {
+        send(&stream, value, fd).unwrap();
+    }
+    (stream, vector)
+}
+
+/// Told once.
+fn reason_of_the_end(device: &Device) -> mpsc::Receiver<ConnectionError> {
+    let (sender, reason) = mpsc::channel();
+    let listener = move |event: &PeerEvent| {
+        if let PeerEvent::ServerGone { reason } = event {
+            let _ = sender.send(reason.clone());
+        }
+    };
+    device.on_peer(listener).unwrap().forget();
+    reason
+}
+
 /// Sends peers without end, from the moment it is let.
 fn flood(listener: UnixListener, begin: mpsc::Receiver<()>) -> JoinHandle<()> {
     std::thread::spawn(move || {
-        let stream: UnixStream = listener.accept().unwrap().0;
-        let memory = memfd_create("memory", MemfdFlags::CLOEXEC).unwrap();
-        ftruncate(&memory, 4096).unwrap();
-        let vector = eventfd::create().unwrap();
-        for (value, fd) in [(0, None), (0, None), (-1, Some(&memory)), (0, Some(&vector))] {
-            send(&stream, value, fd).unwrap();
-        }
+        let (stream, vector) = greet(listener.accept().unwrap().0);
         begin.recv().unwrap();
         let sent = (1..=65_535).take_while(|peer| send(&stream, *peer, Some(&vector)).is_ok()).count();
         assert!(sent < 65_535, "the client has ended the connection");
@@ -52,6 +74,28 @@ fn assert_the_rest_works() {
     assert!(Command::new("/bin/true").status().unwrap().success());
 }
 
+/// The program itself has most of the rest, and a message brings more, whose closing waits.
+fn a_message_with_more_than_there_is_room_for(path: &Path) {
+    let listener = UnixListener::bind(path).unwrap();
+    let server = std::thread::spawn(move || greet(listener.accept().unwrap().0).0);
+    let device = ivshmem::doorbell(path).vectors(1).connect().unwrap();
+    let stream = server.join().unwrap();
+    let gone = reason_of_the_end(&device);
+    let (sockets, readers): (Vec<_>, Vec<_>) =
+        (0..25).map(|_| Lingering::new(3 * HANG).unwrap()).map(|bait| (bait.socket, bait.reader)).unzip();
+    let mut files = Vec::new();
+    while descriptors() < LIMIT - 10 {
+        files.push(File::open("/dev/null").unwrap());
+    }
+    let begin = Instant::now();
+    assert!(send_all(&stream, 1, sockets).unwrap());
+    let reason = gone.recv_timeout(HANG).unwrap();
+    device.close();
+    println!("{reason}: closed after {:?}", begin.elapsed());
+    assert!(begin.elapsed() < HANG, "{:?}", begin.elapsed());
+    drop(readers);
+}
+
 #[test]
 fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
     let before = getrlimit(Resource::Nofile);
@@ -63,17 +107,9 @@ fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
     let (begin, may_begin) = mpsc::channel();
     let server = flood(UnixListener::bind(&path).unwrap(), may_begin);
     let device = ivshmem::doorbell(&path).vectors(1).connect().unwrap();
-    let (sender, news) = mpsc::channel();
-    device
-        .on_peer(move |event| {
-            if let PeerEvent::ServerGone { reason } = event {
-                sender.send(reason.clone()).unwrap();
-            }
-        })
-        .unwrap()
-        .forget();
+    let gone = reason_of_the_end(&device);
     begin.send(()).unwrap();
-    let reason = news.recv_timeout(HANG).unwrap();
+    let reason = gone.recv_timeout(HANG).unwrap();
     assert_eq!(reason.kind(), ErrorKind::NoSpace);
     let text = reason.to_string();
     assert!(text.contains("400 descriptors") && text.contains("ulimit -n"), "{text}");
@@ -90,6 +126,8 @@ fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
         assert!(begin.elapsed() < HANG, "closing gives them back: {}", descriptors());
         std::thread::sleep(Duration::from_millis(1));
     }
+
+    a_message_with_more_than_there_is_room_for(&place.path().join("many"));
 
     // Within the greeting: it is an error.
     let path = place.path().join("within");

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, StatxFlags, fcntl_get_seals, makedev, statx};
+use rustix::net::sockopt::socket_type;
 use rustix::net::{Shutdown, shutdown};
 
 use super::{eventfd, ioctl, peer};
@@ -43,6 +44,14 @@ impl ForeignFd {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let known = statx(self, c"", flags, StatxFlags::INO)?;
         Ok((makedev(known.stx_dev_major, known.stx_dev_minor), known.stx_ino))
+    }
+
+    /// Drops it, knowing that another copy of it is open.
+    pub(super) fn drop_copy(self) {
+        // Only files have something to do when a copy is closed that is not the last one.
+        if self.is_ram() || is_socket(self.as_fd()) || eventfd::is_eventfd(&self) {
+            drop(self.into_owned());
+        }
     }
 
     /// The plain descriptor, whose closing may wait for its sender.
@@ -106,13 +115,19 @@ impl Drop for ForeignSocket {
 /// Closes a descriptor in another thread. Never waits: when no thread can be started, the descriptor stays open until
 /// the next call.
 pub fn close(fd: OwnedFd) {
-    let mut queue = queue();
-    queue.fds.push(fd);
-    if queue.idle > 0 {
-        MORE.notify_one();
-    } else if queue.workers < MAX_WORKERS && spawn(work) {
-        queue.workers += 1;
-    }
+    if is_socket(fd.as_fd()) { SOCKETS.close(fd) } else { FILES.close(fd) }
+}
+
+/// Told by the kernel alone: no file system is asked.
+fn is_socket(fd: BorrowedFd<'_>) -> bool {
+    socket_type(fd).is_ok()
+}
+
+/// Descriptors to be closed, and the threads that do it.
+struct Closer {
+    queue: Mutex<Queue>,
+    more: Condvar,
+    close_all: fn(Vec<OwnedFd>),
 }
 
 #[derive(Debug)]
@@ -123,51 +138,69 @@ struct Queue {
     idle: usize,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue { fds: Vec::new(), workers: 0, idle: 0 });
-static MORE: Condvar = Condvar::new();
+static SOCKETS: Closer = Closer::new(close_sockets);
+/// Closing one may wait for the process behind a file system, and then only other files wait with it.
+static FILES: Closer = Closer::new(drop);
 
 /// More than one, so that a descriptor whose closing waits in spite of everything does not hold up the next ones.
 const MAX_WORKERS: usize = 4;
 /// How long a worker waits for more before it ends. Starting one takes longer than everything else in `close`.
 const REST: Duration = Duration::from_millis(100);
+const STACK: usize = 128 << 10;
 
-fn queue() -> MutexGuard<'static, Queue> {
-    // Nothing panics under this lock but an allocation that fails, and that aborts.
-    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+impl Closer {
+    const fn new(close_all: fn(Vec<OwnedFd>)) -> Self {
+        let queue = Mutex::new(Queue { fds: Vec::new(), workers: 0, idle: 0 });
+        Self { queue, more: Condvar::new(), close_all }
+    }
+
+    fn close(&'static self, fd: OwnedFd) {
+        let mut queue = self.queue();
+        queue.fds.push(fd);
+        if queue.idle > 0 {
+            self.more.notify_one();
+        } else if queue.workers < MAX_WORKERS && spawn(|| self.work()) {
+            queue.workers += 1;
+        }
+    }
+
+    /// Closes what is in the queue, and ends when nothing more comes.
+    fn work(&self) {
+        let mut queue = self.queue();
+        loop {
+            queue.idle += 1;
+            queue = self
+                .more
+                .wait_timeout_while(queue, REST, |queue| queue.fds.is_empty())
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            queue.idle -= 1;
+            if queue.fds.is_empty() {
+                queue.workers -= 1;
+                return;
+            }
+            let batch = std::mem::take(&mut queue.fds);
+            drop(queue);
+            (self.close_all)(batch);
+            queue = self.queue();
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics under this lock but an allocation that fails, and that aborts.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn spawn(function: impl FnOnce() + Send + 'static) -> bool {
     thread::Builder::new().name("ivshmem-close".into()).stack_size(STACK).spawn(function).is_ok()
 }
 
-const STACK: usize = 128 << 10;
-
-/// Closes what is in the queue, and ends when nothing more comes.
-fn work() {
-    let mut queue = queue();
-    loop {
-        queue.idle += 1;
-        queue = MORE
-            .wait_timeout_while(queue, REST, |queue| queue.fds.is_empty())
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
-        queue.idle -= 1;
-        if queue.fds.is_empty() {
-            queue.workers -= 1;
-            return;
-        }
-        let batch = std::mem::take(&mut queue.fds);
-        drop(queue);
-        close_all(batch);
-        queue = self::queue();
-    }
-}
-
-/// Closes descriptors by ending a thread that has the only copies.
+/// Closes sockets by ending a thread that has the only copies.
 ///
 /// A socket does not linger when its last copy is closed by a thread that exits (`PF_EXITING` in the kernel), which makes
 /// this closing finite whatever the sender does. For that the thread gets a descriptor table of its own.
-fn close_all(batch: Vec<OwnedFd>) {
+fn close_sockets(batch: Vec<OwnedFd>) {
     let (ready, is_ready) = mpsc::channel();
     let (end, may_end) = mpsc::channel::<()>();
     spawn(move || {

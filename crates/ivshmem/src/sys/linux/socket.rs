@@ -58,14 +58,13 @@ pub enum Received {
     WouldBlock,
     /// The other end closed the connection.
     Closed,
-    /// More descriptors than a message may have. All of them are closed.
+    /// This message or a later one has more descriptors than one may have. It stays in the socket.
     TooManyDescriptors,
-    /// The message had a descriptor that is lost: this process may not have another one.
+    /// This message or a later one has descriptors, and this process may not have another one. It stays in the socket.
     NoDescriptorLeft,
 }
 
-/// Descriptors that Linux lets one message have (SCM_MAX_FD). The protocol sends one; the kernel would close those for
-/// which there is no room, and keep the receiving thread waiting for that.
+/// Descriptors that Linux lets one message have (SCM_MAX_FD). The protocol sends one.
 const FDS_PER_RECEIVE: usize = 253;
 
 /// Receives without blocking. Descriptors are closed on exec and never leak, whatever the sender packs together.
@@ -84,14 +83,16 @@ pub fn set_patience(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<()
     Ok(set_socket_timeout(socket, Timeout::Recv, Some(patience.max(Duration::from_millis(1))))?)
 }
 
-#[expect(clippy::disallowed_methods, reason = "gives descriptors whose drop does not wait")]
+/// Looks first and takes then. Descriptors for which the process has no room would be closed by the kernel in this thread,
+/// as their last copies; of those that are only looked at, the socket has another copy.
+#[expect(clippy::disallowed_methods, reason = "this is the way that does not wait")]
 fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8], how: RecvFlags) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_PER_RECEIVE))];
     loop {
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC | how;
-        let received = match recvmsg(socket, &mut [io::IoSliceMut::new(buffer)], &mut control, flags) {
-            Ok(received) => received,
+        let flags = RecvFlags::PEEK | RecvFlags::CMSG_CLOEXEC | how;
+        let seen = match recvmsg(socket, &mut [io::IoSliceMut::new(buffer)], &mut control, flags) {
+            Ok(seen) => seen,
             Err(Errno::INTR) => continue,
             Err(Errno::AGAIN) => return Ok(Received::WouldBlock),
             Err(Errno::CONNRESET) => return Ok(Received::Closed),
@@ -106,19 +107,27 @@ fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8], how: RecvFlags) -> io
             .flatten()
             .map(ForeignFd::from);
         let first = fds.next();
-        let cut = received.flags.contains(ReturnFlags::CTRUNC);
         let more = fds.by_ref().count();
-        if cut {
+        if seen.flags.contains(ReturnFlags::CTRUNC) {
             return Ok(Received::NoDescriptorLeft);
         }
         if more > 0 {
             return Ok(Received::TooManyDescriptors);
         }
-        return Ok(if received.bytes == 0 {
-            Received::Closed
-        } else {
-            Received::Bytes(received.bytes, first)
-        });
+        if seen.bytes == 0 {
+            return Ok(Received::Closed);
+        }
+        let mut nothing = RecvAncillaryBuffer::default();
+        let bytes = &mut [io::IoSliceMut::new(&mut buffer[..seen.bytes])];
+        let taken = recvmsg(socket, bytes, &mut nothing, RecvFlags::DONTWAIT)?;
+        // The look goes on to the first message with a descriptor, which may be a later one.
+        if taken.flags.contains(ReturnFlags::CTRUNC) {
+            return Ok(Received::Bytes(taken.bytes, first));
+        }
+        if let Some(fd) = first {
+            fd.drop_copy();
+        }
+        return Ok(Received::Bytes(taken.bytes, None));
     }
 }
 
