@@ -36,10 +36,14 @@ impl Out {
     /// A file that is created, or emptied first.
     pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        if is_mapped(path) {
+        let failed = |source| Failure::Output { to: name.clone(), source };
+        let file = File::options().write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        if is_mapped(&file) {
             return Err(Failure::OutputIsMemory { path: path.to_owned() });
         }
-        let file = File::create(path).map_err(|source| Failure::Output { to: name.clone(), source })?;
+        if file.metadata().map_err(failed)?.is_file() {
+            file.set_len(0).map_err(failed)?;
+        }
         Ok(Self { sink: BufWriter::new(file), name, is_terminal: false, colours: false })
     }
 
@@ -84,17 +88,21 @@ impl Out {
 
 /// Whether this process has mapped the file. Emptying it would end this process, and all others that use the memory.
 #[cfg(target_os = "linux")]
-fn is_mapped(path: &Path) -> bool {
+fn is_mapped(file: &File) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let Ok(file) = path.metadata() else { return false };
-    let device = format!("{:02x}:{:02x}", rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
-    let inode = file.ino().to_string();
+    let Ok(file) = file.metadata() else { return true };
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    // Addresses, access, offset, device, inode, name.
-    maps.lines().any(|line| line.split_whitespace().skip(3).take(2).eq([device.as_str(), inode.as_str()]))
+    maps.lines().any(|line| {
+        // Addresses, access, offset, device, inode, name. Some file systems have other device numbers there than in stat.
+        let mut words = line.split_whitespace();
+        let addresses = words.next().unwrap_or_default();
+        let is_same_inode = words.nth(3) == Some(file.ino().to_string().as_str());
+        let mapped = || std::fs::metadata(format!("/proc/self/map_files/{addresses}"));
+        is_same_inode && mapped().map_or(true, |mapped| mapped.dev() == file.dev())
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_mapped(_path: &Path) -> bool {
+fn is_mapped(_file: &File) -> bool {
     false
 }

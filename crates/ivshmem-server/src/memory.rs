@@ -12,7 +12,7 @@ use rustix::fs::{
     fcntl_add_seals, flock, fstat, fstatfs, fstatvfs, ftruncate, memfd_create, open,
 };
 use rustix::io::Errno;
-use rustix::process::geteuid;
+use rustix::process::{getegid, geteuid};
 
 use crate::Error;
 use crate::builder::Access;
@@ -46,10 +46,12 @@ pub(crate) struct Region {
     _lock: Option<OwnedFd>,
     /// To be removed when the server stops.
     created: Option<Published>,
-    /// An empty file's path, and the size that it is to get; its space is taken.
-    growing: Option<(PathBuf, u64)>,
+    /// An empty file's place, and the size that it is to get; its space is taken.
+    growing: Option<(Place, u64)>,
 }
 
+/// For the lock of programs that are about to give the file its size.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Of names that come and go.
 const TRIES: usize = 100;
 
@@ -123,7 +125,7 @@ impl Region {
             return Err(Error::WrongSize { path: path.to_owned(), found, asked: size });
         }
         check_pages(&fd, path, size)?;
-        let growing = (found == 0).then(|| (path.to_owned(), size));
+        let growing = (found == 0).then(|| (place.clone(), size));
         let region = Self { fd, _lock: Some(lock), created: None, growing };
         // An empty file keeps its size until nothing can fail any more: it could not be made shorter again, as others may
         // have mapped it by then.
@@ -162,26 +164,31 @@ impl Region {
 
     /// What is left to be done when nothing else can fail.
     pub(crate) fn growth(&self) -> Result<Growth, Error> {
-        let file = self.fd.try_clone().map_err(Error::io("preparing the memory"))?;
-        Ok(Growth { file, to: self.growing.clone() })
+        let Some((to, own)) = self.growing.clone().zip(self._lock.as_ref()) else { return Ok(Growth(None)) };
+        let file = own.try_clone().map_err(Error::io("preparing the memory"))?;
+        Ok(Growth(Some((file, to))))
     }
 }
 
 /// A file that was empty gets its size; its space is taken already.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Growth {
-    file: OwnedFd,
-    to: Option<(PathBuf, u64)>,
-}
+pub(crate) struct Growth(Option<(OwnedFd, (Place, u64))>);
 
 impl Growth {
     pub(crate) fn happen(self) -> Result<(), Error> {
-        let Some((path, asked)) = self.to else { return Ok(()) };
-        let doing = || format!("giving the memory its {asked} bytes");
-        file::lengthen(&self.file, asked).map_err(Error::io(doing()))?;
+        let Some((file, (place, asked))) = self.0 else { return Ok(()) };
+        let (path, doing) = (place.path().to_owned(), || format!("giving the memory its {asked} bytes"));
+        // Under this lock a program that has created the file removes it when it fails. One who keeps the lock is not
+        // waited for any longer.
+        let _lock = FileLock::take(&file, PATIENCE);
+        file::lengthen(&file, asked).map_err(Error::io(doing()))?;
+        let stat = fstat(&file).map_err(Error::io(doing()))?;
+        if !place.holds(Identity::of(&stat)) {
+            let problem = "was removed by another program meanwhile; start the server again".to_owned();
+            return Err(Error::NotTrusted { path, problem });
+        }
         // A program that opened it meanwhile may have asked for more.
-        let stat = fstat(&self.file).map_err(Error::io(doing()))?;
         match u64::try_from(stat.st_size).unwrap_or(0) {
             found if found == asked => Ok(()),
             found => Err(Error::WrongSize { path, found, asked }),
@@ -244,7 +251,8 @@ fn distrust(stat: &Stat, access: Access) -> Option<String> {
             "has mode {mode:03o}, wider than {asked:03o}; ask for mode {mode:03o}, or chmod it"
         ));
     }
-    if let Some(asked) = access.gid.filter(|asked| *asked != gid && stat.st_mode & 0o060 != 0) {
+    let asked = access.gid.unwrap_or(getegid().as_raw());
+    if asked != gid && stat.st_mode & 0o060 != 0 {
         return Some(format!("belongs to group {gid}, not {asked}; chgrp it, or ask for that group"));
     }
     (stat.st_nlink > 1).then(|| "has other names too; remove it or choose another name".to_owned())

@@ -106,7 +106,10 @@ impl Place {
 
     /// Begins to make something that is to have this name; `None` when another process of this user does so.
     pub(crate) fn draft(&self) -> Result<Option<Draft>, Error> {
-        let making = format!("making a private directory next to {}", self.path.display());
+        let making = format!(
+            "making a private directory next to {} (this user must be able to write to the directory, or choose another)",
+            self.path.display()
+        );
         let mut name = DefaultHasher::new();
         self.name.hash(&mut name);
         // The same name for all servers that want this place, so that there is one lock for them and a killed one leaves no

@@ -112,7 +112,7 @@ fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
     let reason = gone.recv_timeout(HANG).unwrap();
     assert_eq!(reason.kind(), ErrorKind::NoSpace);
     let text = reason.to_string();
-    assert!(text.contains("400 descriptors") && text.contains("ulimit -n"), "{text}");
+    assert!(text.contains("the 400 that") && text.contains("ulimit -n"), "{text}");
     server.join().unwrap();
     let kept = descriptors();
     println!("{kept} of {LIMIT} descriptors kept");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use ivshmem_conformance::skip;
 use ivshmem_vmtest::{Guest, Program, can_run};
@@ -9,8 +10,12 @@ use ivshmem_vmtest::{Guest, Program, can_run};
 const LINGER: &str = env!("CARGO_BIN_EXE_vmtest-linger");
 const SECONDS: &str = "IVSHMEM_SOAK_SECONDS";
 
-fn seconds() -> String {
-    std::env::var(SECONDS).unwrap_or_else(|_| "5".to_owned())
+/// Some seconds against hanging in every run; in `make soak` long, and with goals.
+fn arguments() -> (u64, Vec<String>) {
+    let soak = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok());
+    let seconds: u64 = soak.unwrap_or(5);
+    let goals = soak.map(|_| "--goals".to_owned());
+    (seconds, [seconds.to_string()].into_iter().chain(goals).collect())
 }
 
 /// Beside the programs of this crate.
@@ -26,7 +31,7 @@ fn lingering_descriptors_hold_up_no_newcomer_on_this_kernel() {
         return skip("lingering_descriptors_hold_up_no_newcomer_on_this_kernel", "needs root");
     }
     for refused in [&[][..], &["--refused"]] {
-        let output = Command::new(LINGER).arg(server()).arg(seconds()).args(refused).output().unwrap();
+        let output = Command::new(LINGER).arg(server()).args(arguments().1).args(refused).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         println!("this kernel {refused:?}: {text}");
         assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -42,8 +47,10 @@ fn lingering_descriptors_hold_up_no_newcomer_on_a_kernel_that_lets_them_through(
     guest.sh("ifconfig lo up").unwrap();
     let kernel = guest.sh("uname -r").unwrap();
     for refused in [&[][..], &["--refused"]] {
-        let program = Program::new("/bin/vmtest-linger").args(["/bin/ivshmem-server", &seconds()]);
-        let text = guest.run(program.args(refused.iter().copied())).unwrap();
+        let (seconds, arguments) = arguments();
+        let program = Program::new("/bin/vmtest-linger").arg("/bin/ivshmem-server").args(arguments);
+        let program = program.args(refused.iter().copied()).limit(Duration::from_secs(300 + 2 * seconds));
+        let text = guest.run(program).unwrap();
         println!("kernel {} {refused:?}: {text}", kernel.trim());
         assert!(text.contains("kept_out: 0,") && !text.contains("sent: 0,"), "{text}");
     }

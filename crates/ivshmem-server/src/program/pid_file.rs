@@ -34,7 +34,11 @@ impl PidFile {
     pub fn create(path: &Path) -> Result<Self, Error> {
         let writing = writing(path);
         let place = Place::open(path)?;
-        let mut draft = place.draft()?.ok_or_else(|| Error::PidFileInUse(path.to_owned()))?;
+        let draft = place.draft().map_err(|error| match error {
+            Error::Io { source, .. } => Error::Io { doing: writing.clone(), source },
+            other => other,
+        });
+        let mut draft = draft?.ok_or_else(|| Error::PidFileInUse(path.to_owned()))?;
         let mut file = File::from(draft.create().map_err(Error::io(&*writing))?);
         fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))).map_err(Error::io(&*writing))?;
         writeln!(file, "{}", std::process::id()).map_err(Error::io(&*writing))?;

@@ -123,10 +123,10 @@ impl Shared {
         let mut torn = false;
         loop {
             let line = self.next();
-            let written = if torn { write_all(output, b"\n") } else { Ok(()) };
-            let begun = written.is_ok();
-            let written = written.and_then(|()| write_all(output, &line));
-            torn = written.is_err() && (torn || begun);
+            let ended = if torn { write_all(output, b"\n", &mut false) } else { Ok(()) };
+            torn &= ended.is_err();
+            let written = ended.and_then(|()| write_all(output, &line, &mut torn));
+            torn &= written.is_err();
             if written.is_err() {
                 LOST.fetch_add(1, Ordering::Relaxed);
             }
@@ -157,11 +157,15 @@ impl Shared {
     }
 }
 
-fn write_all(output: &Output, mut bytes: &[u8]) -> Result<(), Errno> {
+/// Tells by `begun` when some of the bytes are out.
+fn write_all(output: &Output, mut bytes: &[u8], begun: &mut bool) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(output, bytes) {
             Ok(0) => return Err(Errno::IO),
-            Ok(count) => bytes = &bytes[count..],
+            Ok(count) => {
+                *begun = true;
+                bytes = &bytes[count..];
+            }
             Err(Errno::INTR) => {}
             // Others who have the same pipe or terminal open may have made it non-blocking.
             Err(Errno::AGAIN) => match poll(&mut [PollFd::new(output, PollFlags::OUT)], None) {

@@ -169,7 +169,7 @@ pub enum ConnectionError {
     /// This process may not have another descriptor, and every vector of every peer is one. A quarter of what it may have
     /// is kept for everything else that the process does.
     #[error(
-        "no room for another interrupt vector: every vector of every peer takes one of the {limit} descriptors that this \
+        "no room for another descriptor: the memory and every vector of every peer take one of the {limit} that this \
          process may have, and a quarter of them is kept for the rest of it; raise the limit of open files (ulimit -n, \
          LimitNOFILE=)"
     )]

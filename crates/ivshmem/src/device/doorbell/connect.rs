@@ -75,7 +75,10 @@ fn map_in_time(
         .map_err(|source| OpenError::Io { path: path.to_path_buf(), doing: "map the memory of", source })?;
     let left = timeout.saturating_sub(began.elapsed()).max(MAP_PATIENCE);
     is_done.recv_timeout(left).unwrap_or_else(|_| {
-        let problem = format!("lies in a file system that does not answer within {} ms", timeout.as_millis());
+        let problem = format!(
+            "lies in a file system that does not answer within {} ms; let the server take it from a tmpfs or hugetlbfs",
+            left.as_millis()
+        );
         Err(OpenError::BadMemory { path: path.to_path_buf(), problem })
     })
 }

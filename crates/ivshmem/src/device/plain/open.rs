@@ -67,14 +67,21 @@ impl Request<'_> {
 
     fn open(&self) -> Result<Memory, OpenError> {
         let path = match &self.options.source {
-            Source::Fd(fd) => return self.open_file(fd),
+            Source::Fd(fd) => {
+                let facts = self.facts(fd)?;
+                let grows = self.size(facts)? > facts.len;
+                let lock = grows.then(|| FileLock::take(fd, PATIENCE));
+                let mapped = self.map_file(fd)?;
+                drop(lock);
+                return self.finish(fd, mapped);
+            }
             Source::Path(path) => path,
         };
         for _ in 0..MAX_REPLACEMENTS {
             let Some((fd, is_new)) = self.find_or_create(path)? else { continue };
             let facts = self.facts(&fd)?;
             if !is_new && self.size(facts)? <= facts.len {
-                return self.open_file(&fd);
+                return self.finish(&fd, self.map_file(&fd)?);
             }
             // Whoever may open the file can keep the lock; then it is not waited for any longer.
             let lock = FileLock::take(&fd, PATIENCE);
@@ -82,13 +89,14 @@ impl Request<'_> {
                 // Who created it has failed.
                 continue;
             }
-            let opened = self.prepare(&fd, is_new).and_then(|()| self.open_file(&fd));
-            match &opened {
+            let mapped = self.prepare(&fd, is_new).and_then(|()| self.map_file(&fd));
+            match &mapped {
                 Ok(_) if is_removed(path, &fd) => continue,
                 Err(_) if is_new && lock.is_ok() => remove_empty(path, &fd),
                 _ => {}
             }
-            return opened;
+            drop(lock);
+            return self.finish(&fd, mapped?);
         }
         let source =
             io::Error::other("others create and remove it again and again; open it when they have ended");
@@ -103,7 +111,8 @@ impl Request<'_> {
         }
     }
 
-    fn open_file(&self, fd: &OwnedFd) -> Result<Memory, OpenError> {
+    /// Maps the file, after it has its space and before its length shows.
+    fn map_file(&self, fd: &OwnedFd) -> Result<Mapped, OpenError> {
         let facts = self.facts(fd)?;
         let size = self.size(facts)?;
         let part = self.part(facts, size)?;
@@ -112,6 +121,12 @@ impl Request<'_> {
         if size > facts.len {
             file::lengthen(fd, size).map_err(|e| self.no_room(size, e))?;
         }
+        Ok(Mapped { facts, part, mapping })
+    }
+
+    /// What takes long and needs no lock.
+    fn finish(&self, fd: &OwnedFd, mapped: Mapped) -> Result<Memory, OpenError> {
+        let Mapped { facts, part, mapping } = mapped;
         if self.options.prefault {
             mapping.populate().map_err(|e| self.no_room(part.len, e))?;
         }
@@ -311,6 +326,12 @@ impl Request<'_> {
 /// Why a device's memory cannot be mapped through sysfs although it may be.
 const CLAIMED: &str = "a driver has claimed these addresses, as VFIO does for a program that maps a BAR through it; \
     end that program, or let it map this file in place of BAR 2";
+
+struct Mapped {
+    facts: Facts,
+    part: Part,
+    mapping: Mapping,
+}
 
 /// A part of a file, and the pages around it.
 #[derive(Clone, Copy)]
