@@ -261,7 +261,7 @@ impl Builder {
         }
         let lists = self.admission.uids.iter().chain(&self.admission.gids).copied();
         let mut ids = [self.access.uid, self.access.gid].into_iter().flatten().chain(lists);
-        // The highest number stands for none, and for "leave it as it is".
+        // The system takes the highest number for "none", or for "leave it as it is".
         ids.find(|id| *id == u32::MAX).map_or(Ok(()), |id| Err(Error::Id(id)))
     }
 

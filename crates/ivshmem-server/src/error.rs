@@ -38,7 +38,7 @@ pub enum Error {
     /// The mode has bits that are no permissions.
     #[error("mode 0o{mode:o}, which is {mode} in decimal: permissions are 0 to 0o777, in octal: 0o660, not 660", mode = .0)]
     Mode(u32),
-    /// The id stands for no user and no group.
+    /// The system takes this id for "none".
     #[error(
         "{0} is no id: users and groups are 0 to 4294967294; leave the owner out to keep that of this process"
     )]

@@ -54,7 +54,7 @@ fn say(words: &clap::Error) -> ExitCode {
     let printed = words.print().and_then(|()| io::stdout().flush());
     match printed {
         _ if words.use_stderr() => ExitCode::from(args::EXIT_WRONG_ARGUMENTS),
-        // Whoever reads has seen enough, as in `ivshmem-server --help | head -1`.
+        // The reader has seen enough, as in `ivshmem-server --help | head -1`.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             program::tell(&format!("ivshmem-server: cannot write to standard output: {error}"));
             ExitCode::from(args::EXIT_FAILURE)

@@ -1,4 +1,4 @@
-//! Names beside somebody who may change them at any time: the owner of the directory, and users of a sticky one.
+//! Names that others may change at any time: the owner of the directory, and users of a sticky one.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};

@@ -104,7 +104,7 @@ pub enum OpenError {
         /// The mode asked for.
         mode: u32,
     },
-    /// The id stands for no user and no group.
+    /// The system takes this id for "none".
     #[error("{}: {id} is no id: users and groups are 0 to 4294967294; leave the owner out to keep yours", .path.display())]
     BadId {
         /// The file.

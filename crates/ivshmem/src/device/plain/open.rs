@@ -40,7 +40,7 @@ impl Request<'_> {
         if let Some(mode) = options.mode.filter(|mode| *mode > 0o777) {
             return Err(OpenError::BadMode { path: self.path.clone(), mode });
         }
-        // The highest number stands for none, and for "leave it as it is".
+        // The system takes the highest number for "none", or for "leave it as it is".
         if options.owner.is_some_and(|(user, group)| user.max(group) == u32::MAX) {
             return Err(OpenError::BadId { path: self.path.clone(), id: u32::MAX });
         }
