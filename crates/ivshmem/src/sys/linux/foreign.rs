@@ -80,8 +80,8 @@ impl Drop for ForeignFd {
     }
 }
 
-/// A connected Unix socket whose other end belongs to another process. Dropping it ends the connection at once and
-/// never waits for that process.
+/// A connected Unix socket whose other end belongs to another process, or one that listens for such. Dropping it ends the
+/// connection at once and never waits for that process.
 #[derive(Debug)]
 pub struct ForeignSocket(Option<OwnedFd>);
 
@@ -102,12 +102,15 @@ impl Drop for ForeignSocket {
         let Some(socket) = self.0.take() else { return };
         // Nothing more can be sent from here on, so a queue that is empty stays empty.
         let ended = shutdown(&socket, Shutdown::Both).is_ok();
-        let is_empty = ended && ioctl::inq(socket.as_fd()).is_ok_and(|bytes| bytes == 0);
-        // A kernel with this option collects cycles of sockets in a thread of its own.
-        if is_empty && peer::knows_passrights(socket.as_fd()) {
-            drop(socket);
-        } else {
-            close(socket);
+        // A socket that listens has no number of bytes.
+        let is_empty = ended && !ioctl::inq(socket.as_fd()).is_ok_and(|bytes| bytes > 0);
+        match peer::takes_descriptors(socket.as_fd()) {
+            // Such a kernel collects cycles of sockets in a thread of its own.
+            Some(false) => drop(socket),
+            Some(true) if is_empty => drop(socket),
+            // A cycle makes this wait at worst; then the others take the longer way.
+            None if is_empty && !EMPTY.is_full() => EMPTY.close(socket),
+            _ => SOCKETS.close(socket),
         }
     }
 }
@@ -138,7 +141,11 @@ struct Queue {
     idle: usize,
 }
 
+/// For sockets by which something came. Their threads have copies of all descriptors of the process for a moment, so that
+/// what the process itself closes then is closed that much later; hence this is for them alone.
 static SOCKETS: Closer = Closer::new(close_sockets);
+/// For sockets by which nothing came.
+static EMPTY: Closer = Closer::new(drop);
 /// Closing one may wait for the process behind a file system, and then only other files wait with it.
 static FILES: Closer = Closer::new(drop);
 
@@ -162,6 +169,12 @@ impl Closer {
         } else if queue.workers < MAX_WORKERS && spawn(|| self.work()) {
             queue.workers += 1;
         }
+    }
+
+    /// Whether all threads that it may have are at work.
+    fn is_full(&self) -> bool {
+        let queue = self.queue();
+        queue.workers == MAX_WORKERS && queue.idle == 0
     }
 
     /// Closes what is in the queue, and ends when nothing more comes.

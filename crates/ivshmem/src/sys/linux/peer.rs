@@ -79,9 +79,10 @@ pub fn refuse_descriptors(socket: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// Whether the kernel knows that option.
-pub(super) fn knows_passrights(socket: BorrowedFd<'_>) -> bool {
-    getsockopt(socket, SO_PASSRIGHTS, &mut [0]).is_ok()
+/// Whether the other end may send descriptors; `None` when the kernel does not know that option.
+pub(super) fn takes_descriptors(socket: BorrowedFd<'_>) -> Option<bool> {
+    let mut takes = [1];
+    getsockopt(socket, SO_PASSRIGHTS, &mut takes).ok().map(|_| takes != [0])
 }
 
 /// asm-generic/socket.h of Linux 6.16; the same on every processor that this library runs on.
