@@ -79,11 +79,11 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * <p>When another process makes the mapped file shorter, its lost pages cannot be read or written any more. Plain
  * accesses and ordered reads throw {@link IvshmemException} then, from Java 22 on, if the JVM notices in time. Compiled
  * code may notice late, and older JVMs always do: they throw an {@link InternalError} from some later point of the
- * thread, and until then what was read is any number of its type; read through a view, it may be none of its type, and a JVM
- * that takes a byte for a checked index may end. Ordered writes, atomic operations, and ordered reads that are not
- * aligned may end the process, with any JVM: they meet code of the JVM that cannot come back from it. Before Java 14, so may
- * copies between a view and an array, which are the JVM's own. The memory of an {@code ivshmem-server} can be sealed
- * against all this; named files cannot.
+ * thread, and until then what was read is any number of its type; read through a view, it may be none of its type, and
+ * compiled code that uses it as an index can crash the JVM, even behind a check of the index. Ordered writes, atomic
+ * operations, and ordered reads that are not aligned may end the process, with any JVM: they meet code of the JVM that cannot
+ * come back from it. Before Java 14, so may copies between a view and an array, which are the JVM's own. The memory of an
+ * {@code ivshmem-server} can be sealed against all this; named files cannot.
  */
 public interface NativeMemory extends NumberAccess, ArrayAccess, OrderedAccess, AutoCloseable {
 

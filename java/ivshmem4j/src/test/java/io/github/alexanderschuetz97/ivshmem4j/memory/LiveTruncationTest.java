@@ -57,6 +57,8 @@ class LiveTruncationTest {
 
         private static final int[] BYTES = new int[1 << 8];
         private static final int[] SHORTS = new int[1 << 16];
+        private static final long INDEX_BELOW_OTHER_BITS = 0x7fff_ffff_0000_ffffL;
+        private static final long[] LONGS = new Random(6).longs(64).map(bits -> bits & INDEX_BELOW_OTHER_BITS).toArray();
 
         private Child() {}
 
@@ -147,7 +149,39 @@ class LiveTruncationTest {
         private static List<Operation> trusted() {
             final List<Operation> operations = new ArrayList<>();
             Operation.read(operations, "indexes", PAGE, Child::useAsIndexes, null);
+            Operation.read(operations, "checked indexes", PAGE, Child::useAsCheckedIndexes, null);
             return operations;
+        }
+
+        /** Ints, among numbers whose lower half is an index and whose upper half would lead out of any array. */
+        private static Object useAsCheckedIndexes(final NativeMemory m, final long off) {
+            long sum = 0;
+            for (long at = off; at < off + PAGE - 40; at += 40) {
+                final int number = (int) (at >> 3);
+                final long first = LONGS[number & 63] ^ sum;
+                LONGS[number + 1 & 63] = first & INDEX_BELOW_OTHER_BITS;
+                sum += first;
+                final int plain = m.readInt(at);
+                if (plain >= 0 && plain < SHORTS.length) {
+                    sum += SHORTS[plain];
+                }
+                sum ^= LONGS[number + 2 & 63];
+                final int little = m.readIntLE(at + 8);
+                if (little >= 0 && little < SHORTS.length) {
+                    sum += SHORTS[little];
+                }
+                sum ^= m.readLong(at + 16) & INDEX_BELOW_OTHER_BITS;
+                final int acquired = m.readIntAcquire(at + 24);
+                if (acquired >= 0 && acquired < SHORTS.length) {
+                    sum += SHORTS[acquired];
+                }
+                sum ^= LONGS[number + 3 & 63];
+                final int ordered = m.readIntVolatile(at + 32);
+                if (ordered >= 0 && ordered < SHORTS.length) {
+                    sum += SHORTS[ordered];
+                }
+            }
+            return sum;
         }
 
         private static Object useAsIndexes(final NativeMemory m, final long off) {

@@ -42,8 +42,9 @@ abstract class MappedMemory implements NativeMemory {
      * All bits. No constant, so that compiled code has to do what is done with it.
      *
      * <p>Where a file has lost a page, compiled code goes on for a moment with what the register of the number held before,
-     * which may be no number of the type. The compiler takes it for one, and leaves out the check of an index below 256 or
-     * 65,536, or that of a sign. So {@link #narrowed} makes it one.
+     * which may be no number of the type. The compiler takes it for one: it leaves out the check of an index below 256 or
+     * 65,536, or that of a sign, and it checks the lower half of a register and takes the whole of it for the index. So
+     * {@link #narrowed} makes it one.
      */
     private static int allBits = -1;
 
@@ -343,19 +344,9 @@ abstract class MappedMemory implements NativeMemory {
         return (short) (read & allBits);
     }
 
-    @Override
-    public final long readUnsignedInt(final long off) {
-        return (readInt(off) & allBits) & 0xffff_ffffL;
-    }
-
-    @Override
-    public final long readUnsignedIntLE(final long off) {
-        return (readIntLE(off) & allBits) & 0xffff_ffffL;
-    }
-
-    @Override
-    public final long readUnsignedIntBE(final long off) {
-        return (readIntBE(off) & allBits) & 0xffff_ffffL;
+    /** What was read, and an int even where none was read. */
+    static int narrowed(final int read) {
+        return read & allBits;
     }
 
     static void checkArray(final int length, final int off, final int len) {

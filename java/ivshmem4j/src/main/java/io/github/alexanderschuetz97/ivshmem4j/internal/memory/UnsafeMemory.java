@@ -343,7 +343,7 @@ class UnsafeMemory extends AtomicMemory {
 
     @Override
     public int readInt(final long off) {
-        final int value = UNSAFE.getInt(reading(off, 4));
+        final int value = narrowed(UNSAFE.getInt(reading(off, 4)));
         done();
         return value;
     }
@@ -470,7 +470,7 @@ class UnsafeMemory extends AtomicMemory {
         if (!isAligned(off, 4)) {
             return unalignedInt(off);
         }
-        final int value = UNSAFE.getIntVolatile(null, reading(off, 4));
+        final int value = narrowed(UNSAFE.getIntVolatile(null, reading(off, 4)));
         done();
         fence();
         return value;

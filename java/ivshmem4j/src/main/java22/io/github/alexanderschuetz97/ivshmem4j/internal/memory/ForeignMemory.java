@@ -357,7 +357,7 @@ class ForeignMemory extends AtomicMemory {
     @Override
     public int readInt(final long off) {
         try {
-            final int value = segment.get(INT, off);
+            final int value = narrowed(segment.get(INT, off));
             Reference.reachabilityFence(this);
             return value;
         } catch (final RuntimeException | InternalError e) {
@@ -544,7 +544,7 @@ class ForeignMemory extends AtomicMemory {
             return unalignedInt(off);
         }
         try {
-            final int value = (int) ALIGNED_INT.getAcquire(segment, off);
+            final int value = narrowed((int) ALIGNED_INT.getAcquire(segment, off));
             Reference.reachabilityFence(this);
             fence();
             return value;
@@ -559,7 +559,7 @@ class ForeignMemory extends AtomicMemory {
             return unalignedInt(off);
         }
         try {
-            final int value = (int) ALIGNED_INT.getVolatile(segment, off);
+            final int value = narrowed((int) ALIGNED_INT.getVolatile(segment, off));
             Reference.reachabilityFence(this);
             fence();
             return value;
