@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -18,7 +19,7 @@ import org.junit.jupiter.api.condition.OS;
  * The bound of every access, which is a number of 8 bytes: a JVM of 32 bits reads and writes it in two halves. In a JVM of
  * its own, as an access that gets through ends one.
  */
-@Timeout(120)
+@Timeout(value = 40, unit = TimeUnit.MINUTES)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "files cannot be opened")
 class BoundTest {
 
