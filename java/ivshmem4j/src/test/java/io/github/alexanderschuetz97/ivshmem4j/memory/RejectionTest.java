@@ -193,6 +193,8 @@ class RejectionTest {
             assertThrows(IllegalArgumentException.class, () -> memory.read(SIZE, new byte[0]));
             assertThrows(IllegalArgumentException.class, () -> memory.write(SIZE, ByteBuffer.allocate(0)));
             assertThrows(IllegalArgumentException.class, () -> memory.read(SIZE, ByteBuffer.allocate(0)));
+            assertThrows(IllegalArgumentException.class, () -> memory.write(SIZE, ByteBuffer.allocateDirect(0)));
+            assertThrows(IllegalArgumentException.class, () -> memory.read(SIZE, ByteBuffer.allocateDirect(0)));
             assertThrows(IllegalArgumentException.class, () -> memory.zero(SIZE, 0));
             assertThrows(IllegalArgumentException.class, () -> memory.copyTo(SIZE, memory, 0, 0));
             assertThrows(IllegalArgumentException.class, () -> memory.copyTo(0, memory, SIZE, 0));
@@ -282,6 +284,18 @@ class RejectionTest {
             assertThrows(NullPointerException.class, () -> memory.spin(0, 0, 0, 0, null));
             assertThrows(NullPointerException.class, () -> memory.spinAndSet(0, 0, 1, 0, 0, null));
             assertArrayEquals(new byte[SIZE], region.content());
+        }
+    }
+
+    @Test
+    void aClosedMemoryRefusesEmptyBuffers() {
+        try (Region region = new Region(SIZE)) {
+            final NativeMemory memory = region.memory;
+            memory.close();
+            for (final ByteBuffer empty : new ByteBuffer[] {ByteBuffer.allocate(0), ByteBuffer.allocateDirect(0)}) {
+                assertThrows(IllegalStateException.class, () -> memory.write(0, empty));
+                assertThrows(IllegalStateException.class, () -> memory.read(0, empty));
+            }
         }
     }
 

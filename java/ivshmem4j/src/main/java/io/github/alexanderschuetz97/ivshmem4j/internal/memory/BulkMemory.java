@@ -59,7 +59,7 @@ abstract class BulkMemory extends MappedMemory {
     public final void write(final long off, final ByteBuffer source) {
         final ByteBuffer rest = source.duplicate();
         final int len = rest.remaining();
-        writable(off, len);
+        writable(off, (long) len);
         if (rest.hasArray()) {
             write(off, rest.array(), rest.arrayOffset() + rest.position(), len);
         } else {
@@ -77,7 +77,7 @@ abstract class BulkMemory extends MappedMemory {
     public final void read(final long off, final ByteBuffer target) {
         final ByteBuffer rest = target.duplicate();
         final int len = rest.remaining();
-        readable(off, len);
+        readable(off, (long) len);
         if (rest.hasArray()) {
             read(off, rest.array(), rest.arrayOffset() + rest.position(), len);
         } else {
