@@ -2,6 +2,8 @@ package io.github.alexanderschuetz97.ivshmem4j.internal;
 
 import java.lang.ref.PhantomReference;
 import java.lang.ref.ReferenceQueue;
+import java.security.AccessController;
+import java.security.PrivilegedAction;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
@@ -26,7 +28,8 @@ public final class Cleanup {
     private Cleanup() {}
 
     /**
-     * Registers an action.
+     * Registers an action. Where the system gives no thread now, the next call asks again: what the action is a net under can
+     * be closed all the same.
      *
      * @param object what becomes unreachable
      * @param action what to do then; it must not refer to the object
@@ -37,19 +40,35 @@ public final class Cleanup {
         PENDING.add(registered);
         synchronized (LOCK) {
             if (!running) {
-                start();
-                running = true;
+                running = start();
             }
         }
         return registered;
     }
 
-    private static void start() {
+    /**
+     * Starts the thread, which serves all and must not keep the class loader of whoever came first: neither as the loader of
+     * its context nor, before Java 24, by the classes that were on the caller's stack, which a new thread remembers.
+     *
+     * @return whether there is one now
+     */
+    // Deprecated since Java 17; later versions just call the action, which is right there.
+    @SuppressWarnings({"deprecation", "removal"})
+    private static boolean start() {
+        try {
+            AccessController.doPrivileged((PrivilegedAction<Void>) Cleanup::startThread);
+            return true;
+        } catch (final OutOfMemoryError noThread) {
+            return false;
+        }
+    }
+
+    private static Void startThread() {
         final Thread thread = new Thread(Cleanup::runAll, "ivshmem4j-cleanup");
         thread.setDaemon(true);
-        // It serves all and must not keep the class loader of whoever came first.
         thread.setContextClassLoader(null);
         thread.start();
+        return null;
     }
 
     private static void runAll() {

@@ -407,7 +407,8 @@ final class Vector {
      *
      * <p>A peer that fills the vector's counter holds up the thread that rings, and fills it again as soon as it was read. Who
      * asks for a ring holds locks, those of the JVM for an interrupted thread among them, which the thread that reads needs:
-     * so another thread rings, one at a time.
+     * so another thread rings, one at a time. Where the system gives no thread, that one rings itself: it may be held up, and
+     * otherwise nobody would ring.
      */
     private final class Bell implements Runnable {
 
@@ -418,9 +419,8 @@ final class Vector {
             if (asked.getAndIncrement() == 0) {
                 try {
                     Dispatch.start("ivshmem4j-bell-" + number, this);
-                } catch (final Throwable e) {
-                    asked.set(0);
-                    throw e;
+                } catch (final OutOfMemoryError noThread) {
+                    run();
                 }
             }
         }
@@ -432,8 +432,8 @@ final class Vector {
                 answered = asked.get();
                 try {
                     NativeLibrary.deviceRing(device, NativeLibrary.deviceOwnId(device), number);
-                } catch (final IllegalStateException closed) {
-                    // Which ends the wait as well.
+                } catch (final RuntimeException e) {
+                    // The device is closed, which ends the wait as well; or this ring failed, and the next may not.
                     continue;
                 }
             } while (!asked.compareAndSet(answered, 0));

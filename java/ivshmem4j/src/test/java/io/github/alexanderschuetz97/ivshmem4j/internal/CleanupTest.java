@@ -1,0 +1,56 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.ref.WeakReference;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** The thread that cleans up for all. */
+@Timeout(60)
+class CleanupTest {
+
+    /** Reachable until the end, so that the thread has something to wait for and does not end. */
+    private final Object object = new Object();
+
+    @Test
+    void theThreadDoesNotKeepTheClassLoaderOfTheFirstCaller() throws Exception {
+        final ClassLoader top = ClassLoader.getSystemClassLoader().getParent();
+        // With a thread of its own, that no other test has started.
+        try (URLClassLoader library = new URLClassLoader(new URL[] {place(Cleanup.class)}, top)) {
+            final WeakReference<ClassLoader> caller = call(library, object);
+            final long limit = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+            while (caller.get() != null && System.nanoTime() < limit) {
+                System.gc();
+                Thread.sleep(20);
+            }
+            assertTrue(caller.get() == null, "the class loader of the first caller is still reachable");
+        }
+    }
+
+    private static WeakReference<ClassLoader> call(final ClassLoader library, final Object object) throws Exception {
+        try (URLClassLoader loader = new URLClassLoader(new URL[] {place(Caller.class)}, library)) {
+            loader.loadClass(Caller.class.getName()).getMethod("call", Object.class, Runnable.class)
+                .invoke(null, object, (Runnable) Thread::yield);
+            return new WeakReference<>(loader);
+        }
+    }
+
+    private static URL place(final Class<?> type) {
+        return type.getProtectionDomain().getCodeSource().getLocation();
+    }
+
+    /** An application. */
+    public static final class Caller {
+
+        private Caller() {}
+
+        /** Is the first to need the thread. */
+        public static void call(final Object object, final Runnable action) {
+            Cleanup.register(object, action);
+        }
+    }
+}
