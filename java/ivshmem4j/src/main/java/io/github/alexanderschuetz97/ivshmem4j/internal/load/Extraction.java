@@ -9,10 +9,12 @@ import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.MessageDigest;
@@ -30,7 +32,8 @@ import java.util.concurrent.ThreadLocalRandom;
  * its content was compared with the jar's: a file that was tampered with is replaced. Nobody but the user and root can put
  * another file there between that look and loading, on Linux by {@link TrustedFolder}. Where the cache cannot be used so, a new
  * temporary folder is, which is gone as soon as the library is loaded; on Windows, where a loaded file cannot be removed, the
- * next such load removes it.
+ * next such load removes it. Where others can replace what is in the temporary folder, the library is loaded by the descriptor
+ * of a {@link NamelessFile}.
  *
  * <p>A JVM binds the name of a file to one class loader. The next class loader of a process loads the same file by another
  * name, a hard link for that moment, so that the process has one library in memory for all. On Windows it gets a copy with a
@@ -45,6 +48,9 @@ final class Extraction {
         PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
     /** How the names of temporary folders begin. */
     private static final String TEMPORARY = "ivshmem4j-";
+    /** How the names of files in the cache begin that are there for a moment, behind a dot. */
+    private static final String ALIAS = "alias";
+    private static final String PART = "part";
     /** Whoever made a temporary folder has loaded its library by then. */
     private static final long LEFTOVER_MILLIS = 3_600_000;
 
@@ -103,12 +109,12 @@ final class Extraction {
     }
 
     private static void linkByAnotherName(final Path file, final Path folder) throws IOException {
-        final Path alias = folder.resolve(".alias" + Long.toHexString(ThreadLocalRandom.current().nextLong()));
+        final Path alias = folder.resolve("." + ALIAS + Long.toHexString(ThreadLocalRandom.current().nextLong()));
         Files.createLink(alias, file);
         try {
             Loader.link(alias);
         } finally {
-            Files.delete(alias);
+            Files.deleteIfExists(alias);
         }
     }
 
@@ -117,8 +123,17 @@ final class Extraction {
         if (platform.isWindows()) {
             removeLeftovers(parent);
         }
-        final Path folder = platform.isWindows()
-            ? Files.createTempDirectory(parent, TEMPORARY) : TrustedFolder.createIn(parent, TEMPORARY);
+        final Path folder;
+        try {
+            folder = platform.isWindows()
+                ? Files.createTempDirectory(parent, TEMPORARY) : TrustedFolder.createIn(parent, TEMPORARY);
+        } catch (final IOException e) {
+            if (platform.isWindows()) {
+                throw e;
+            }
+            failures.add(parent + ": " + explain(e));
+            return loadByDescriptor(TrustedFolder.shared(parent));
+        }
         final Path file = folder.resolve(platform.fileName());
         try {
             Files.write(file, content);
@@ -128,6 +143,47 @@ final class Extraction {
             if (file.toFile().delete() || !Files.exists(file)) {
                 Files.deleteIfExists(folder);
             }
+        }
+    }
+
+    /** From a folder where others can replace what has a name. */
+    private Path loadByDescriptor(final Path shared) throws IOException {
+        final List<NamelessFile> bound = new ArrayList<>();
+        try {
+            while (bound.size() < MAX_COPIES) {
+                final NamelessFile file = new NamelessFile(shared, content);
+                // Open as long as others are made, which so get other numbers.
+                bound.add(file);
+                try {
+                    Loader.link(file.path());
+                    return file.path();
+                } catch (final UnsatisfiedLinkError e) {
+                    if (!isBoundElsewhere(e)) {
+                        throw e;
+                    }
+                }
+            }
+        } finally {
+            for (final NamelessFile file : bound) {
+                file.close();
+            }
+        }
+        throw new IOException(MAX_COPIES + " copies of the library are in use already");
+    }
+
+    /** What processes that were ended have left in the cache. */
+    private static void removeUnfinished(final Path folder) throws IOException {
+        final long newest = System.currentTimeMillis() - LEFTOVER_MILLIS;
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, ".{" + ALIAS + "," + PART + "}*")) {
+            for (final Path file : files) {
+                // Not the time of its content: another name of a file is as old as that is.
+                final FileTime changed = (FileTime) Files.getAttribute(file, "unix:ctime", LinkOption.NOFOLLOW_LINKS);
+                if (changed.toMillis() < newest) {
+                    Files.deleteIfExists(file);
+                }
+            }
+        } catch (final NoSuchFileException e) {
+            // Another process was quicker.
         }
     }
 
@@ -208,6 +264,9 @@ final class Extraction {
     private boolean write(final Path file, final Path folder) throws IOException {
         final Path part = newFile(folder);
         try {
+            if (!platform.isWindows()) {
+                removeUnfinished(folder);
+            }
             Files.write(part, content);
             Files.move(part, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             return true;
@@ -229,7 +288,7 @@ final class Extraction {
      */
     private Path newFile(final Path folder) throws IOException {
         while (true) {
-            final Path file = folder.resolve(".part" + Long.toHexString(ThreadLocalRandom.current().nextLong()));
+            final Path file = folder.resolve("." + PART + Long.toHexString(ThreadLocalRandom.current().nextLong()));
             try {
                 return platform.isWindows() ? Files.createFile(file) : Files.createFile(file, OWNER_ONLY);
             } catch (final FileAlreadyExistsException e) {

@@ -12,14 +12,13 @@ import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.Map;
 import java.util.Set;
 
 /**
  * Folders of Linux in which nobody but this user and root can change what a path leads to.
  *
  * <p>Each folder from the root on belongs to one of the two, and nobody else may write to it. One that all may write to but
- * where each can remove only what is his own, as /tmp, will do, as what follows in the path is looked at as well. An access
+ * where users can remove only their own entries, as /tmp, will do, as what follows in the path is looked at as well. An access
  * list that lets others write shows in the mode of the group. The way is looked at from the root down, by paths without
  * links: once a folder was found right, no stranger can put another one into its place.
  */
@@ -72,6 +71,24 @@ final class TrustedFolder {
         return Files.createTempDirectory(checked(parent, user()), prefix, PRIVATE);
     }
 
+    /**
+     * The path without links of a folder that others may write to, where they cannot put another folder into its place.
+     *
+     * <p>In a user namespace without root's id, folders of root appear as those of a user that is nobody there, and so do all
+     * of strangers: those will do here.
+     */
+    static Path shared(final Path path) throws IOException {
+        final Path real = path.toRealPath();
+        final int user = user();
+        for (Path folder = real; folder != null; folder = folder.getParent()) {
+            checkOwner(folder, user, unmapped());
+            if (!folder.equals(real)) {
+                checkMode(folder);
+            }
+        }
+        return real;
+    }
+
     private static Path checked(final Path path, final int user) throws IOException {
         final Path real = path.toRealPath();
         check(real.getRoot(), user);
@@ -82,21 +99,41 @@ final class TrustedFolder {
     }
 
     private static void check(final Path folder, final int user) throws IOException {
-        final Map<String, Object> facts = Files.readAttributes(folder, "unix:mode,uid", LinkOption.NOFOLLOW_LINKS);
-        final int mode = (Integer) facts.get("mode");
-        final int owner = (Integer) facts.get("uid");
-        if ((mode & TYPE) != FOLDER) {
-            throw new IOException(folder + " is not a folder");
-        }
-        if (owner != user && owner != ROOT) {
+        checkOwner(folder, user, ROOT);
+        checkMode(folder);
+    }
+
+    private static void checkOwner(final Path folder, final int user, final int other) throws IOException {
+        final int owner = (Integer) Files.getAttribute(folder, "unix:uid", LinkOption.NOFOLLOW_LINKS);
+        if (owner != user && owner != ROOT && owner != other) {
             throw new IOException(folder + " belongs to user " + Integer.toUnsignedString(owner)
                 + " and neither to this one, " + Integer.toUnsignedString(user)
                 + ", nor to root, so others could change the library while it is loaded");
         }
+    }
+
+    private static void checkMode(final Path folder) throws IOException {
+        final int mode = mode(folder);
+        if ((mode & TYPE) != FOLDER) {
+            throw new IOException(folder + " is not a folder");
+        }
         if ((mode & OTHERS_WRITE) != 0 && (mode & STICKY) == 0) {
             throw new IOException("others may write to " + folder + " (mode " + Integer.toOctalString(mode & 07777)
-                + "), so they could change the library while it is loaded");
+                + "), so they could change the library while it is loaded; chmod go-w or chmod +t forbids that");
         }
+    }
+
+    /** The user that those appear as who have no id in this user namespace; root where all have one. */
+    private static int unmapped() throws IOException {
+        final int id = Integer.parseInt(line("/proc/sys/kernel/overflowuid", ""));
+        for (final String range : Files.readAllLines(Paths.get("/proc/self/uid_map"), StandardCharsets.ISO_8859_1)) {
+            final String[] numbers = range.trim().split("\\s+");
+            final long first = Long.parseLong(numbers[0]);
+            if (id >= first && id < first + Long.parseLong(numbers[2])) {
+                return ROOT;
+            }
+        }
+        return id;
     }
 
     private static int mode(final Path path) throws IOException {
@@ -104,13 +141,17 @@ final class TrustedFolder {
     }
 
     /** Whom new files belong to. Not asked of a file, as a stranger could have put another one into its place. */
-    private static int user() throws IOException {
-        for (final String line : Files.readAllLines(Paths.get("/proc/self/status"), StandardCharsets.ISO_8859_1)) {
-            if (line.startsWith("Uid:")) {
-                // Real, effective, saved, and for files.
-                return Integer.parseUnsignedInt(line.split("\\s+")[4]);
+    static int user() throws IOException {
+        // Real, effective, saved, and for files.
+        return Integer.parseUnsignedInt(line("/proc/self/status", "Uid:").split("\\s+")[4]);
+    }
+
+    private static String line(final String file, final String begin) throws IOException {
+        for (final String line : Files.readAllLines(Paths.get(file), StandardCharsets.ISO_8859_1)) {
+            if (line.startsWith(begin)) {
+                return line;
             }
         }
-        throw new IOException("/proc/self/status does not tell which user this is");
+        throw new IOException(file + " has no line that begins with '" + begin + "'");
     }
 }

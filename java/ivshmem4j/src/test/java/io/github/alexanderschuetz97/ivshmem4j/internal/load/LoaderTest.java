@@ -234,11 +234,71 @@ class LoaderTest {
             assertEquals(WORKS, run());
             assertEquals(Collections.emptyList(), list(shared));
         }
+    }
+
+    @Test
+    void aTemporaryFolderThatOthersMayWriteToHasNoNamedFileInIt() throws Exception {
+        final Path shared = Files.createDirectory(folder.resolve("shared"));
+        cache = Paths.get("/proc/self");
         temporary = shared;
+        for (final int mode : new int[] {0777, 02775}) {
+            Files.setAttribute(shared, "unix:mode", mode);
+            assertEquals(WORKS, run());
+            assertEquals("works with 64 bytes\nworks with 64 bytes\n" + WORKS, runJars(jar, jar, jar));
+            assertEquals(Collections.emptyList(), list(shared));
+        }
+        // Not below such a folder.
+        temporary = Files.createDirectory(shared.resolve("below"));
         final String said = run();
         assertTrue(said.startsWith("PERMISSION_DENIED: "), said);
-        assertTrue(said.contains("others may write to " + shared) && said.contains("(mode 757)"), said);
-        assertEquals(Collections.emptyList(), list(shared));
+        assertTrue(said.contains("others may write to " + shared + " (mode 2775)"), said);
+        assertTrue(said.contains("chmod go-w") && said.contains("chmod +t"), said);
+        assertEquals(Collections.emptyList(), list(temporary));
+    }
+
+    @Test
+    void anyUserLoadsFromATemporaryFolderOfRootThatAllMayWriteTo() throws Exception {
+        if (!isRoot("anyUserLoadsFromATemporaryFolderOfRootThatAllMayWriteTo")) {
+            return;
+        }
+        // It reads what is only root's, as the class path may be, and has no other right.
+        checkThatItLoads("setpriv", "--reuid=" + NOBODY, "--regid=" + NOBODY, "--clear-groups",
+            "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
+            "--bounding-set=-all,+dac_read_search");
+    }
+
+    @Test
+    void aUserNamespaceWithoutRootLoadsFromTheTemporaryFolder() throws Exception {
+        final String[] unshare = {"unshare", "--user", "--map-user=1000", "--map-group=1000"};
+        final List<String> nothing = new ArrayList<>(Arrays.asList(unshare));
+        nothing.add("true");
+        if (new ProcessBuilder(nothing).start().waitFor() != 0) {
+            System.out.println("SKIP aUserNamespaceWithoutRootLoadsFromTheTemporaryFolder: cannot make a namespace here");
+            return;
+        }
+        checkThatItLoads(unshare);
+    }
+
+    private void checkThatItLoads(final String... by) throws Exception {
+        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwxr-xr-x"));
+        Files.setAttribute(temporary, "unix:mode", 0777);
+        cache = Paths.get("/proc/self");
+        final List<String> command = new ArrayList<>(Arrays.asList(by));
+        command.addAll(Jvm.command(options(Collections.emptyList()), testClasses(), Probe.class,
+            jar.toString(), jar.toString()));
+        assertEquals("works with 64 bytes\n" + WORKS, start(command));
+        assertEquals(Collections.emptyList(), list(temporary));
+    }
+
+    @Test
+    void whatAnotherProcessMayBeUsingStaysInTheCacheWhenTheLibraryIsUnpacked() throws Exception {
+        final Path used = Files.createDirectories(cache.resolve("ivshmem4j"));
+        Files.setPosixFilePermissions(used, PosixFilePermissions.fromString("rwx------"));
+        Files.write(used.resolve(".alias1"), new byte[1]);
+        Files.write(used.resolve(".part1"), new byte[1]);
+        assertEquals(WORKS, run());
+        // Those of now may be in use.
+        assertEquals(3, list(used).size());
     }
 
     @Test

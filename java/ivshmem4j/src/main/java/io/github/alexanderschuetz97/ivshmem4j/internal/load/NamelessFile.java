@@ -1,0 +1,130 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.load;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryStream;
+import java.nio.file.FileSystemException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.Paths;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.Map;
+import java.util.concurrent.ThreadLocalRandom;
+
+/**
+ * A file of Linux without a name, to be loaded by its descriptor from a folder where others can replace what is in it.
+ *
+ * <p>It was this user's alone before it lost its name, and nobody can get at it since. The JVM loads what the text of the
+ * descriptor's link names, if there is such a file: the name that is gone, with an addition. So the name is so long that no
+ * file can have it with the addition, and the JVM stays with the descriptor.
+ */
+final class NamelessFile implements AutoCloseable {
+
+    private static final Path DESCRIPTORS = Paths.get("/proc/self/fd");
+    /** What the system adds to the name of a file that is gone. */
+    private static final String GONE = " (deleted)";
+    /** Bytes of the longest name in most file systems. */
+    private static final int LONGEST_NAME = 255;
+    /** Type and permissions of a regular file that is its owner's alone. */
+    private static final int PRIVATE_FILE = 0100600;
+
+    private final FileChannel channel;
+    private final Path path;
+
+    /**
+     * Makes one.
+     *
+     * @param shared from {@link TrustedFolder#shared}
+     * @throws IOException also when somebody has meddled with it
+     */
+    NamelessFile(final Path shared, final byte[] content) throws IOException {
+        final Path file = shared.resolve(longName());
+        final FileAttribute<?> mode = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
+        channel = FileChannel.open(
+            file, EnumSet.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.READ, StandardOpenOption.WRITE), mode);
+        try {
+            try {
+                final ByteBuffer rest = ByteBuffer.wrap(content);
+                while (rest.hasRemaining()) {
+                    channel.write(rest);
+                }
+            } finally {
+                Files.deleteIfExists(file);
+            }
+            final Path link = Paths.get(file + GONE);
+            checkThatNoFileCanBe(link);
+            path = descriptor(link);
+            check(content);
+        } catch (final IOException | RuntimeException | Error e) {
+            channel.close();
+            throw e;
+        }
+    }
+
+    /** What leads to it while it is open. */
+    Path path() {
+        return path;
+    }
+
+    @Override
+    public void close() throws IOException {
+        channel.close();
+    }
+
+    private static String longName() {
+        final StringBuilder name = new StringBuilder(".ivshmem4j-");
+        while (name.length() < LONGEST_NAME) {
+            name.append(Long.toHexString(ThreadLocalRandom.current().nextLong()));
+        }
+        name.setLength(LONGEST_NAME);
+        return name.toString();
+    }
+
+    private static void checkThatNoFileCanBe(final Path link) throws IOException {
+        try {
+            Files.readAttributes(link, "unix:mode", LinkOption.NOFOLLOW_LINKS);
+        } catch (final FileSystemException e) {
+            // And none of its kinds: the name is too long, and not free.
+            if (e.getClass() == FileSystemException.class) {
+                return;
+            }
+        }
+        throw new IOException("the file system of " + link.getParent() + " has names of more than " + LONGEST_NAME
+            + " bytes, so others could change the library while it is loaded");
+    }
+
+    /** The descriptor whose link has this text: no other file of the process has had that name. */
+    private static Path descriptor(final Path link) throws IOException {
+        try (DirectoryStream<Path> descriptors = Files.newDirectoryStream(DESCRIPTORS)) {
+            for (final Path descriptor : descriptors) {
+                if (isLink(descriptor, link)) {
+                    return descriptor;
+                }
+            }
+        }
+        throw new IOException("another user has moved a new file away from " + link.getParent());
+    }
+
+    private static boolean isLink(final Path descriptor, final Path text) {
+        try {
+            return Files.readSymbolicLink(descriptor).equals(text);
+        } catch (final IOException e) {
+            // Closed meanwhile, as the one that lists them.
+            return false;
+        }
+    }
+
+    private void check(final byte[] content) throws IOException {
+        final Map<String, Object> facts = Files.readAttributes(path, "unix:mode,uid,nlink");
+        if (!facts.get("mode").equals(PRIVATE_FILE) || !facts.get("uid").equals(TrustedFolder.user())
+            || !facts.get("nlink").equals(0) || !Arrays.equals(Files.readAllBytes(path), content)) {
+            throw new IOException("a new file in it is not this user's alone, " + facts);
+        }
+    }
+}
