@@ -1,0 +1,47 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.load;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.nio.file.FileSystemException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+
+@EnabledOnOs(value = OS.LINUX, disabledReason = "files have no descriptors there")
+class NamelessFileTest {
+
+    @TempDir
+    Path folder;
+
+    @Test
+    void theJvmTakesItsPathForTheDescriptorAndNobodyCanMakeAFileThatItWouldTakeInstead() throws Exception {
+        final byte[] content = {1, 2, 3};
+        try (NamelessFile file = new NamelessFile(folder.toRealPath(), content)) {
+            assertArrayEquals(content, Files.readAllBytes(file.path()));
+            assertEquals(0, folder.toFile().list().length);
+            final Path link = Files.readSymbolicLink(file.path());
+            assertEquals(FileSystemException.class,
+                assertThrows(FileSystemException.class, () -> Files.createFile(link)).getClass());
+            // What System.load does to a path.
+            assertEquals(Paths.get("/proc/self/fd").toRealPath().resolve(file.path().getFileName()).toString(),
+                file.path().toFile().getCanonicalPath());
+        }
+    }
+
+    @Test
+    void itIsGoneWhenItIsClosed() throws Exception {
+        final Path path;
+        try (NamelessFile file = new NamelessFile(folder.toRealPath(), new byte[1])) {
+            path = file.path();
+        }
+        assertFalse(Files.exists(path) && Files.readSymbolicLink(path).startsWith(folder.toRealPath()));
+        assertEquals(0, folder.toFile().list().length);
+    }
+}
