@@ -103,6 +103,12 @@ fn a_file_that_cannot_grow_has_no_more_space_than_before() {
         for path in [&path, &small.0.path().join("new")] {
             let error = ivshmem::plain(path).size(64 * MIB).open().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NoSpace, "{kind}: {error}");
+            let error = ivshmem::plain(path).size(1 << 60).open().unwrap_err();
+            assert_eq!(
+                error.kind(),
+                ErrorKind::InvalidArgument,
+                "{kind}: no file there can be so long: {error}"
+            );
         }
         let after = fs::metadata(&path).unwrap();
         assert_eq!((after.len(), after.blocks()), (4, before.blocks()), "{kind}");

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    FallocateFlags, FileType, Gid, Mode, OFlags, Uid, fallocate, fchmod, fchown, fstat, fstatfs, fstatvfs,
+    FallocateFlags, FileType, Gid, Mode, OFlags, SeekFrom, Uid, fallocate, fchmod, fchown, fstat, fstatfs,
+    fstatvfs, seek, tell,
 };
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use rustix::process::{Resource, geteuid, getrlimit};
@@ -128,7 +129,7 @@ pub fn take_space(fd: &impl AsFd, from: u64, len: u64) -> io::Result<()> {
     // A full tmpfs takes back what it gave, a full disk does not.
     let gives_back = i128::from(fstatfs(fd)?.f_type) & 0xffff_ffff == TMPFS;
     if !gives_back && free_space(fd)?.is_some_and(|free| len - from > free) {
-        return Err(Errno::NOSPC.into());
+        return Err(if is_beyond(fd, len) { Errno::FBIG } else { Errno::NOSPC }.into());
     }
     allocate(fd, FallocateFlags::KEEP_SIZE, from, len - from)
 }
@@ -154,6 +155,15 @@ fn allocate(fd: &impl AsFd, flags: FallocateFlags, from: u64, len: u64) -> io::R
             result => return Ok(result?),
         }
     }
+}
+
+/// Whether no file of the file system can be so long, however much space there is.
+fn is_beyond(fd: &impl AsFd, len: u64) -> bool {
+    let Ok(position) = tell(fd) else { return false };
+    let is_beyond = seek(fd, SeekFrom::Start(len)) == Err(Errno::INVAL);
+    // Others may have the same open file.
+    let _ = seek(fd, SeekFrom::Start(position));
+    is_beyond
 }
 
 /// Bytes that the file system has for this user, if it says so.
