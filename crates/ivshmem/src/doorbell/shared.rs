@@ -223,3 +223,77 @@ impl From<Closed> for DoorbellError {
         Self::Closed
     }
 }
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::sys::linux::foreign::ForeignFd;
+    use crate::wire::ClientEvent;
+
+    const HANG: Duration = Duration::from_secs(60);
+
+    /// A ring looks whether the counter is full before it writes; a peer that fills it in between, having cleared
+    /// `O_NONBLOCK`, makes the write block.
+    #[test]
+    fn a_ring_that_blocks_while_the_session_is_replaced_holds_up_nobody_else() {
+        let fresh = event::create().unwrap();
+        rustix::fs::fcntl_setfl(&fresh, rustix::fs::OFlags::empty()).unwrap();
+        let shared = Shared::new(Arc::new(Session::new(PeerId(1)).unwrap())).unwrap();
+        let (rounds, over) = (AtomicU64::new(0), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let fill = || {
+                while !over.load(Ordering::Relaxed) {
+                    rustix::io::write(&fresh, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+                }
+            };
+            let replace = || {
+                while !over.load(Ordering::Relaxed) {
+                    let rung = event::create().unwrap();
+                    event::ring(rung.as_fd()).unwrap();
+                    shared.reconnect(session_of(rung));
+                    shared.reconnect(session_of(fresh.try_clone().unwrap()));
+                    rounds.fetch_add(1, Ordering::Relaxed);
+                }
+            };
+            let mut threads = vec![scope.spawn(replace)];
+            threads.extend((0..4).map(|_| scope.spawn(fill)));
+            let met = until_a_ring_blocks(&shared, &fresh, &rounds);
+            over.store(true, Ordering::Relaxed);
+            while threads.iter().any(|thread| !thread.is_finished()) {
+                let _ = event::take(fresh.as_fd());
+            }
+            met.unwrap();
+        });
+    }
+
+    /// Empties the counter now and then, until the replacing thread stands still in a ring and both locks are free.
+    fn until_a_ring_blocks(shared: &Shared, fresh: &Event, rounds: &AtomicU64) -> Result<(), &'static str> {
+        let end = Instant::now() + HANG;
+        let mut stood = false;
+        while Instant::now() < end {
+            let before = rounds.load(Ordering::Relaxed);
+            thread::sleep(if stood { Duration::from_millis(200) } else { Duration::from_micros(200) });
+            if rounds.load(Ordering::Relaxed) != before {
+                stood = false;
+                let _ = event::take(fresh.as_fd());
+            } else if !stood {
+                stood = true;
+            } else if shared.session.try_write().is_ok() && shared.watched.try_lock().is_ok() {
+                return Ok(());
+            }
+        }
+        Err(if stood { "a lock is held while a ring blocks" } else { "no ring has blocked" })
+    }
+
+    fn session_of(vector: Event) -> Arc<Session> {
+        let session = Session::new(PeerId(1)).unwrap();
+        session.apply(ClientEvent::OwnVector { vector: 0, fd: ForeignFd::from(vector) }).unwrap();
+        Arc::new(session)
+    }
+}
