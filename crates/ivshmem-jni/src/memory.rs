@@ -20,6 +20,7 @@ pub(crate) const METHODS: &[&[NativeMethod]] = &[
         native_method! { static fn memory_address(memory: jlong) -> jlong, error_policy = Throw },
         native_method! { static fn memory_size(memory: jlong) -> jlong, error_policy = Throw },
         native_method! { static fn memory_is_writeable(memory: jlong) -> jboolean, error_policy = Throw },
+        native_method! { static fn memory_is_sealed(memory: jlong) -> jboolean, error_policy = Throw },
         native_method! { static fn memory_cache_mode(memory: jlong) -> jint, error_policy = Throw },
         native_method! { static fn memory_close(memory: jlong), error_policy = Throw },
         native_method! { static fn memory_free(memory: jlong), error_policy = Throw },
@@ -65,6 +66,14 @@ fn memory_is_writeable<'local>(
     memory: jlong,
 ) -> Result<jboolean, BridgeError> {
     MEMORIES.with(memory, |memory| Ok(!memory.is_read_only()))
+}
+
+fn memory_is_sealed<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    memory: jlong,
+) -> Result<jboolean, BridgeError> {
+    MEMORIES.with(memory, |memory| Ok(memory.is_sealed()))
 }
 
 /// The place of the mode among those that Java knows.

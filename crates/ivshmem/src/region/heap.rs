@@ -52,4 +52,8 @@ unsafe impl Pages for Heap {
     fn is_read_only(&self) -> bool {
         false
     }
+
+    fn is_sealed(&self) -> bool {
+        true
+    }
 }

@@ -34,6 +34,7 @@ use super::{CacheMode, MemoryError, Region, Word};
 /// # Files that somebody truncates
 /// When another process makes the mapped file shorter, touching the lost pages raises SIGBUS, which ends the process;
 /// the operating system offers no error instead. Memory of a server is sealed against that; named files cannot be.
+/// [`is_sealed`](Self::is_sealed) tells.
 ///
 /// # Closing
 /// [`close`](Self::close) ends all views of one region at once.
@@ -98,6 +99,12 @@ impl Memory {
     /// Whether nothing may be written.
     pub fn is_read_only(&self) -> bool {
         self.region.pages().is_read_only()
+    }
+
+    /// Whether no other process can take pages away by truncating the file: this is memory of this process alone, or a
+    /// memfd of ordinary pages that is sealed against shrinking, as that of our server is.
+    pub fn is_sealed(&self) -> bool {
+        self.region.pages().is_sealed()
     }
 
     /// How the processor caches these bytes.

@@ -19,6 +19,11 @@ pub(crate) unsafe trait Pages: Send + Sync {
     fn len(&self) -> usize;
     fn is_read_only(&self) -> bool;
 
+    /// Whether the operating system guarantees that no page is ever lost.
+    fn is_sealed(&self) -> bool {
+        false
+    }
+
     /// Brings bytes to the storage behind the pages; where there is none, nothing needs to be done.
     fn sync(&self, _offset: usize, _len: usize) -> io::Result<()> {
         Ok(())
@@ -109,6 +114,10 @@ unsafe impl Pages for crate::sys::linux::mapping::Mapping {
 
     fn is_read_only(&self) -> bool {
         self.is_read_only()
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.is_sealed()
     }
 
     fn sync(&self, offset: usize, len: usize) -> io::Result<()> {

@@ -6,11 +6,14 @@ use std::os::fd::AsFd;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::{SealFlags, fcntl_get_seals};
 use rustix::io::Errno;
 use rustix::mm::{
     Advice, MapFlags, MremapFlags, MsyncFlags, ProtFlags, madvise, mmap, mmap_anonymous, mremap_fixed, msync,
     munmap,
 };
+
+use super::file;
 
 /// An owned shared mapping, unmapped on drop.
 #[derive(Debug)]
@@ -18,6 +21,7 @@ pub struct Mapping {
     start: NonNull<u8>,
     len: usize,
     read_only: bool,
+    sealed: bool,
     /// Whether the system left in doubt whose some of the addresses are; they are neither used nor given back then.
     in_doubt: AtomicBool,
 }
@@ -34,7 +38,8 @@ impl Mapping {
         // SAFETY: the kernel chooses the place, so no address in use changes its meaning.
         let start = unsafe { mmap(null_mut(), len, access, MapFlags::SHARED, fd, offset) }?;
         let start = NonNull::new(start.cast()).expect("mmap gives address 0 only to those who ask for it");
-        Ok(Self { start, len, read_only, in_doubt: AtomicBool::new(false) })
+        let sealed = keeps_its_pages(fd, offset.saturating_add(len as u64));
+        Ok(Self { start, len, read_only, sealed, in_doubt: AtomicBool::new(false) })
     }
 
     /// The first byte.
@@ -50,6 +55,11 @@ impl Mapping {
     /// Whether the pages are mapped for reading only.
     pub fn is_read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// Whether no process can make the file shorter, and no page can be missing when it is touched.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
     }
 
     /// Makes every page present now, or tells why that cannot be.
@@ -136,6 +146,14 @@ impl Mapping {
     }
 }
 
+/// Whether touching the file's first bytes never raises SIGBUS, whatever other processes do. A hole in huge pages may stay
+/// one, as there are only so many huge pages.
+fn keeps_its_pages(fd: &impl AsFd, bytes: u64) -> bool {
+    // Other files than those in memory know no seals. A seal cannot be taken away, so what is asked after it stays so.
+    fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
+        && file::facts(fd).is_ok_and(|facts| facts.system == file::System::Ordinary && facts.len >= bytes)
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         if *self.in_doubt.get_mut() {
@@ -192,6 +210,35 @@ mod tests {
         // SAFETY: as above.
         assert_eq!(unsafe { there.read_volatile() }, 0);
         one.detach().unwrap();
+    }
+
+    #[test]
+    fn only_a_memfd_that_cannot_shrink_and_has_all_the_bytes_is_sealed() {
+        use rustix::fs::{MemfdFlags, fcntl_add_seals, ftruncate, memfd_create};
+        let is_sealed = |flags: MemfdFlags, seals: SealFlags, bytes: usize| {
+            let memfd = memfd_create("sealed", MemfdFlags::ALLOW_SEALING | flags).unwrap();
+            ftruncate(&memfd, 8192).unwrap();
+            fcntl_add_seals(&memfd, seals).unwrap();
+            Mapping::new(&memfd, 4096, bytes - 4096, false).unwrap().is_sealed()
+        };
+        assert!(is_sealed(MemfdFlags::empty(), SealFlags::SHRINK, 8192));
+        assert!(is_sealed(MemfdFlags::empty(), SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL, 8192));
+        assert!(!is_sealed(MemfdFlags::empty(), SealFlags::GROW | SealFlags::SEAL, 8192));
+        assert!(!is_sealed(MemfdFlags::empty(), SealFlags::SHRINK, 8193));
+        let file = tempfile::tempfile_in("/dev/shm").unwrap();
+        file.set_len(4096).unwrap();
+        assert!(!Mapping::new(&file, 0, 4096, false).unwrap().is_sealed());
+    }
+
+    /// Huge pages that nobody has reserved may be missing when they are touched.
+    #[test]
+    fn huge_pages_are_not_sealed() {
+        use rustix::fs::{MemfdFlags, fcntl_add_seals, ftruncate, memfd_create};
+        const HUGE: usize = 2 << 20;
+        let memfd = memfd_create("huge", MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB).unwrap();
+        ftruncate(&memfd, HUGE as u64).unwrap();
+        fcntl_add_seals(&memfd, SealFlags::SHRINK).unwrap();
+        assert!(!keeps_its_pages(&memfd, HUGE as u64));
     }
 
     /// Runs a test of this file in a process of its own, whose limits it may change. Whether this is that process.

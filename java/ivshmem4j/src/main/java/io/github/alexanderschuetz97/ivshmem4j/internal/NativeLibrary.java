@@ -153,6 +153,9 @@ public final class NativeLibrary {
     /** Whether the memory may be written to. */
     public static native boolean memoryIsWriteable(long memory);
 
+    /** Whether no other process can take pages of the memory away. */
+    public static native boolean memoryIsSealed(long memory);
+
     /** The ordinal of the memory's {@code CacheMode}. */
     public static native int memoryCacheMode(long memory);
 

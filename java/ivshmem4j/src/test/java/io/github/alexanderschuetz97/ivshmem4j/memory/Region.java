@@ -80,6 +80,7 @@ public final class Region implements AutoCloseable {
             NativeLibrary.memoryAddress(mapping),
             size,
             NativeLibrary.memoryIsWriteable(mapping),
+            NativeLibrary.memoryIsSealed(mapping),
             CacheMode.values()[NativeLibrary.memoryCacheMode(mapping)],
             () -> {
                 NativeLibrary.deviceClose(device);

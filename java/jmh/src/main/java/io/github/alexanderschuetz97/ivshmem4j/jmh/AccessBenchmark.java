@@ -1,6 +1,7 @@
 package io.github.alexanderschuetz97.ivshmem4j.jmh;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -21,7 +22,10 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
-/** Each access twice, on files of the same content: by this library ({@code ours}) and by another means. */
+/**
+ * Each access twice, on memory of the same content: by this library ({@code ours}), on memory of a server, which is sealed, and
+ * by another means on a file.
+ */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
@@ -34,12 +38,13 @@ public class AccessBenchmark {
     /** Where everything else goes: behind the chains. */
     private static final long WORD = SIZE / 2;
 
-    /** A name of {@link Rival#of}, or this library: {@code ours}, {@code guarded}. */
+    /** A name of {@link Rival#of}, or this library: {@code ours}, {@code guarded}, or {@code file} for its access to a file. */
     @Param("ours")
     public String means;
 
     private final byte[] buffer = new byte[COPY + 64];
     private Path file;
+    private IvshmemServer server;
     private NativeMemory ours;
     private Rival rival;
     private long off;
@@ -56,10 +61,18 @@ public class AccessBenchmark {
             content.putLong(order[i] * 8, order[(i + 1) % cells] * 8L);
         }
         Files.write(file, content.array());
-        if (means.equals(Turns.OURS) || means.equals(Row.GUARDED)) {
-            ours = Ivshmem.plain(file.toString()).getMemory();
-        } else {
-            rival = Rival.of(means, file);
+        switch (means) {
+            case Turns.OURS:
+            case Row.GUARDED:
+                server = IvshmemServer.builder(file + ".socket").size(SIZE).start();
+                ours = Ivshmem.doorbell(server.getPath()).getMemory();
+                ours.write(0, content.array());
+                break;
+            case Row.FILE:
+                ours = Ivshmem.plain(file.toString()).getMemory();
+                break;
+            default:
+                rival = Rival.of(means, file);
         }
     }
 
@@ -67,6 +80,9 @@ public class AccessBenchmark {
     public void close() throws IOException {
         if (ours != null) {
             ours.close();
+        }
+        if (server != null) {
+            server.close();
         }
         Files.delete(file);
     }
@@ -110,6 +126,27 @@ public class AccessBenchmark {
             at = rival.readInt(at);
         }
         return at;
+    }
+
+    /** A sum, which the JIT compiler may make of many bytes at once. */
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public int bytes_ours() {
+        int sum = 0;
+        for (int i = 0; i < STEPS; i++) {
+            sum += ours.read(i);
+        }
+        return sum;
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(STEPS)
+    public int bytes_rival() {
+        int sum = 0;
+        for (int i = 0; i < STEPS; i++) {
+            sum += rival.read(i);
+        }
+        return sum;
     }
 
     @Benchmark

@@ -20,6 +20,11 @@ final class BufferRival implements Rival {
     }
 
     @Override
+    public byte read(final long off) {
+        return buffer.get((int) off);
+    }
+
+    @Override
     public int readInt(final long off) {
         return buffer.getInt((int) off);
     }

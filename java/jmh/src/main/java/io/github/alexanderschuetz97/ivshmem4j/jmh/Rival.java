@@ -47,6 +47,10 @@ public interface Rival {
         }
     }
 
+    default byte read(final long off) {
+        throw new UnsupportedOperationException();
+    }
+
     default int readInt(final long off) {
         throw new UnsupportedOperationException();
     }

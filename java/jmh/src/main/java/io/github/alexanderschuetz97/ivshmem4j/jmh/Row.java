@@ -1,6 +1,7 @@
 package io.github.alexanderschuetz97.ivshmem4j.jmh;
 
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -14,32 +15,36 @@ final class Row {
     static final String OLDER = "1.2";
     /** This library with a guard around each access, as before Java 22 in Windows guests. */
     static final String GUARDED = "guarded";
+    /** This library on a file, of which another process could take pages away: small numbers are kept within their type. */
+    static final String FILE = "file";
+    static final Set<String> IS_OURS = Set.of(Turns.OURS, GUARDED, FILE);
     /** The JDK's counterpart, which has nothing to do with shared memory. */
     static final String JDK = "rival";
 
-    static final List<String> RIVALS = Stream.of(SEGMENTS ? OWN : GUARDED, "Unsafe", "ByteBuffer", JNI,
+    static final List<String> RIVALS = Stream.of(FILE, SEGMENTS ? OWN : GUARDED, "Unsafe", "ByteBuffer", JNI,
         System.getProperty(OlderRival.PROPERTY) == null ? "" : OLDER).filter(name -> !name.isEmpty())
         .collect(Collectors.toList());
 
     /** All, in the order of the table. */
     static final List<Row> ALL = List.of(
-        access("longs", RIVALS, true, false),
+        access("longs", without(FILE), true, false),
         access("ints", RIVALS, true, false),
-        access("writesAndReads", RIVALS, true, false),
-        access("words", RIVALS, true, true),
-        access("publishes", without(JNI, OLDER), true, false),
-        access("addInt", RIVALS, true, false),
-        access("addLong", RIVALS, true, false),
-        access("compareAndSetInt", without(JNI, OLDER), true, false),
-        access("compareAndSetLong", without(JNI, OLDER), true, false),
+        access("bytes", without(JNI, OLDER), true, false),
+        access("writesAndReads", without(FILE), true, false),
+        access("words", without(FILE), true, true),
+        access("publishes", without(FILE, JNI, OLDER), true, false),
+        access("addInt", without(FILE), true, false),
+        access("addLong", without(FILE), true, false),
+        access("compareAndSetInt", without(FILE, JNI, OLDER), true, false),
+        access("compareAndSetLong", without(FILE, JNI, OLDER), true, false),
         partOfWord("addByte"),
         partOfWord("addShort"),
         partOfWord("addUnalignedInt"),
         access("addUnalignedLong", List.of(JNI), false, false),
-        access("read64B", without(JNI, OLDER), true, false),
-        access("write64B", without(JNI, OLDER), true, false),
-        access("read4KiB", without(JNI, OLDER), true, false),
-        access("write4KiB", without(JNI, OLDER), true, false),
+        access("read64B", without(FILE, JNI, OLDER), true, false),
+        access("write64B", without(FILE, JNI, OLDER), true, false),
+        access("read4KiB", without(FILE, JNI, OLDER), true, false),
+        access("write4KiB", without(FILE, JNI, OLDER), true, false),
         structure("atomicNumber"),
         structure("lockAndUnlock"),
         structure("ring64B"),
@@ -78,7 +83,7 @@ final class Row {
      * rival's 5.5 nanoseconds; a call of the native library would take 5 to 10 times as long.
      */
     private static Row partOfWord(final String name) {
-        return new Row(AccessBenchmark.class, name, without(JNI, OLDER), 1.3, 0);
+        return new Row(AccessBenchmark.class, name, without(FILE, JNI, OLDER), 1.3, 0);
     }
 
     private static Row structure(final String name) {

@@ -48,7 +48,7 @@ final class Turns {
 
     private double nanos(final String means) throws RunnerException {
         final OptionsBuilder options = new OptionsBuilder();
-        options.include(row.benchmark + (means.equals(OURS) || means.equals(Row.GUARDED) ? "_ours$" : "_rival$"))
+        options.include(row.benchmark + (Row.IS_OURS.contains(means) ? "_ours$" : "_rival$"))
             .forks(1)
             .warmupIterations(4).warmupTime(TimeValue.milliseconds(100))
             .measurementIterations(40).measurementTime(TimeValue.milliseconds(10))

@@ -52,6 +52,11 @@ final class UnsafeRival implements Rival {
     }
 
     @Override
+    public byte read(final long off) {
+        return UNSAFE.getByte(check(off, 1));
+    }
+
+    @Override
     public int readInt(final long off) {
         return UNSAFE.getInt(check(off, 4));
     }

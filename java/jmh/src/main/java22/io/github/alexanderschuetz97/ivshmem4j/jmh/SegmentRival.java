@@ -25,6 +25,11 @@ public final class SegmentRival implements Rival {
     }
 
     @Override
+    public byte read(final long off) {
+        return segment.get(ValueLayout.JAVA_BYTE, off);
+    }
+
+    @Override
     public int readInt(final long off) {
         return segment.get(ValueLayout.JAVA_INT_UNALIGNED, off);
     }

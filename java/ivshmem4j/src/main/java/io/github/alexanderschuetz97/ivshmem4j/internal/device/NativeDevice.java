@@ -30,6 +30,7 @@ final class NativeDevice {
                 NativeLibrary.memoryAddress(mapping),
                 NativeLibrary.memorySize(mapping),
                 NativeLibrary.memoryIsWriteable(mapping),
+                NativeLibrary.memoryIsSealed(mapping),
                 CacheMode.values()[NativeLibrary.memoryCacheMode(mapping)],
                 onMemoryClosed);
         } catch (final RuntimeException | Error e) {

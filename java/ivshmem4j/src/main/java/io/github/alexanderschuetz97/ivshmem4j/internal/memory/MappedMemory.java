@@ -55,6 +55,8 @@ abstract class MappedMemory implements NativeMemory {
     /** What this is a part of; null for the whole mapping. */
     final MappedMemory parent;
     private final long size;
+    /** Of the mapping; here, as it is looked at beside each small read. */
+    private final boolean sealed;
     private final Runnable onClose;
     private long readBound;
     private long writeBound;
@@ -72,6 +74,7 @@ abstract class MappedMemory implements NativeMemory {
         address = mapping.address;
         parent = null;
         size = mapping.size;
+        sealed = mapping.sealed;
         lock = new ReentrantReadWriteLock();
         readBound = size;
         writeBound = mapping.writeable ? size : NOTHING;
@@ -85,6 +88,7 @@ abstract class MappedMemory implements NativeMemory {
         start = parent.start + off;
         address = parent.address + off;
         size = len;
+        sealed = mapping.sealed;
         lock = parent.lock;
         readBound = size;
         writeBound = mapping.writeable ? size : NOTHING;
@@ -335,18 +339,18 @@ abstract class MappedMemory implements NativeMemory {
     void done() {}
 
     /** What was read, and a byte even where no byte was read. */
-    static byte narrowed(final byte read) {
-        return (byte) (read & allBits);
+    final byte narrowed(final byte read) {
+        return sealed ? read : (byte) (read & allBits);
     }
 
     /** What was read, and a short even where none was read. */
-    static short narrowed(final short read) {
-        return (short) (read & allBits);
+    final short narrowed(final short read) {
+        return sealed ? read : (short) (read & allBits);
     }
 
     /** What was read, and an int even where none was read. */
-    static int narrowed(final int read) {
-        return read & allBits;
+    final int narrowed(final int read) {
+        return sealed ? read : read & allBits;
     }
 
     static void checkArray(final int length, final int off, final int len) {

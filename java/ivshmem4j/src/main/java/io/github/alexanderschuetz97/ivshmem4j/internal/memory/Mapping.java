@@ -11,14 +11,22 @@ final class Mapping {
     /** Bytes. */
     final long size;
     final boolean writeable;
+    /** Whether no other process can take pages away. */
+    final boolean sealed;
     final CacheMode cacheMode;
 
     Mapping(
-        final long handle, final long address, final long size, final boolean writeable, final CacheMode cacheMode) {
+        final long handle,
+        final long address,
+        final long size,
+        final boolean writeable,
+        final boolean sealed,
+        final CacheMode cacheMode) {
         this.handle = handle;
         this.address = address;
         this.size = size;
         this.writeable = writeable;
+        this.sealed = sealed;
         this.cacheMode = cacheMode;
     }
 }

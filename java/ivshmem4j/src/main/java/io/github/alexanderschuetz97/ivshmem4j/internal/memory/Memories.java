@@ -21,6 +21,7 @@ public final class Memories {
      * @param address address of the first byte
      * @param size bytes
      * @param writeable whether it may be written
+     * @param sealed whether no other process can take pages away
      * @param cacheMode how the processor caches it
      * @param onClose runs once, in the thread that closes the memory, when it is closed
      */
@@ -29,9 +30,10 @@ public final class Memories {
         final long address,
         final long size,
         final boolean writeable,
+        final boolean sealed,
         final CacheMode cacheMode,
         final Runnable onClose) {
-        final Mapping mapping = new Mapping(handle, address, size, writeable, cacheMode);
+        final Mapping mapping = new Mapping(handle, address, size, writeable, sealed, cacheMode);
         return of(mapping, cacheMode == CacheMode.WRITE_COMBINED ? UnsafeMemory::fullFence : null, onClose);
     }
 

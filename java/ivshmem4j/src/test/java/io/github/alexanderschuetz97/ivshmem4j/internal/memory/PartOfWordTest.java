@@ -42,7 +42,7 @@ class PartOfWordTest {
         device = NativeLibrary.open("plain:" + folder.resolve("memory") + "?size=64");
         handle = NativeLibrary.deviceMemory(device);
         memory = Memories.of(handle, NativeLibrary.memoryAddress(handle), NativeLibrary.memorySize(handle), true,
-            CacheMode.CACHED, () -> { });
+            false, CacheMode.CACHED, () -> { });
     }
 
     @AfterEach
