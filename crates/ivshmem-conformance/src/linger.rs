@@ -54,11 +54,23 @@ impl Lingering {
 /// # Errors
 /// What the system says.
 pub fn send_all(stream: &UnixStream, value: i64, sockets: Vec<OwnedFd>) -> io::Result<bool> {
+    send_with(stream, &value.to_le_bytes(), sockets, SendFlags::empty())
+}
+
+/// As [`send_all`], with one byte out of band, which Linux has since 5.15 and may be built without.
+///
+/// # Errors
+/// What the system says.
+pub fn send_all_urgently(stream: &UnixStream, sockets: Vec<OwnedFd>) -> io::Result<bool> {
+    send_with(stream, &[0], sockets, SendFlags::OOB)
+}
+
+fn send_with(stream: &UnixStream, bytes: &[u8], sockets: Vec<OwnedFd>, flags: SendFlags) -> io::Result<bool> {
     let fds: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     assert!(control.push(SendAncillaryMessage::ScmRights(&fds)), "a message has at most 253");
-    let sent = sendmsg(stream, &[io::IoSlice::new(&value.to_le_bytes())], &mut control, SendFlags::NOSIGNAL);
+    let sent = sendmsg(stream, &[io::IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL | flags);
     // The other end may have closed its copies already, and then these are the last ones.
     sockets.into_iter().for_each(|socket| drop(ForeignFd::from(socket)));
     match sent {

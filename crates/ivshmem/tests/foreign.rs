@@ -22,7 +22,7 @@ use ivshmem::sys::linux::eventfd;
 use ivshmem::sys::linux::foreign::{ForeignFd, ForeignSocket};
 use ivshmem::sys::linux::peer::refuse_descriptors;
 use ivshmem_conformance::bare_server::send;
-use ivshmem_conformance::linger::{Lingering, send_all};
+use ivshmem_conformance::linger::{Lingering, send_all, send_all_urgently};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 /// What a closing that waits takes, unless the other end reads.
@@ -148,6 +148,12 @@ fn memory() -> OwnedFd {
     fd
 }
 
+/// Sends one with a byte out of band.
+fn send_urgent(stream: &UnixStream) -> Vec<TcpStream> {
+    let bait = Lingering::new(LINGER).unwrap();
+    if send_all_urgently(stream, vec![bait.socket]).unwrap() { vec![bait.reader] } else { Vec::new() }
+}
+
 /// Sends so many lingering sockets with one message, and gives the ends that would have to read.
 fn send_lingering(stream: &UnixStream, value: i64, count: usize) -> Vec<TcpStream> {
     let (sockets, readers): (Vec<_>, Vec<_>) =
@@ -160,7 +166,26 @@ fn send_lingering(stream: &UnixStream, value: i64, count: usize) -> Vec<TcpStrea
 fn a_limit_of_time_holds_whatever_a_server_sends_in_its_greeting() {
     let _alone = alone();
     type Script = Box<dyn FnOnce(&UnixStream) -> Vec<TcpStream> + Send>;
-    let scripts: [(&str, Script, ErrorKind); 6] = [
+    let scripts: [(&str, Script, ErrorKind); 8] = [
+        (
+            "out of band, before all else",
+            Box::new(|s| {
+                let baits = send_urgent(s);
+                let _ = send(s, 0, None);
+                baits
+            }),
+            ErrorKind::Protocol,
+        ),
+        (
+            "out of band, in a message",
+            Box::new(|s| {
+                rustix::io::write(s, &[0; 3]).unwrap();
+                let baits = send_urgent(s);
+                let _ = send(s, 0, None);
+                baits
+            }),
+            ErrorKind::Protocol,
+        ),
         ("beside the version", Box::new(|s| send_lingering(s, 0, 1)), ErrorKind::Protocol),
         ("many with one message", Box::new(|s| send_lingering(s, 0, 5)), ErrorKind::Protocol),
         ("as many as one message has", Box::new(|s| send_lingering(s, 0, 253)), ErrorKind::Protocol),
@@ -236,4 +261,31 @@ fn neither_the_end_of_a_session_nor_closing_waits_for_what_the_server_sent() {
         drop((server.thread.join().unwrap(), server.place));
         eventually("nothing is left", || closers() == 0 && descriptors() == before);
     }
+}
+
+/// What is out of band is part of the stream: it makes messages that nobody may send, and no wait that ends at once without
+/// anything to receive.
+#[test]
+fn a_byte_out_of_band_is_received_in_its_place() {
+    let _alone = alone();
+    let before = descriptors();
+    let server = Hostile::new(move |s| {
+        send(s, 0, None).unwrap();
+        send(s, 1, None).unwrap();
+        send(s, -1, Some(&memory())).unwrap();
+        send(s, 1, Some(&eventfd::create().unwrap())).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(send_all_urgently(s, Vec::new()).unwrap());
+        rustix::io::write(s, &[0; 7]).unwrap();
+        Vec::new()
+    });
+    let device = ivshmem::doorbell(server.socket()).vectors(1).connect().unwrap();
+    let (sender, news) = mpsc::channel();
+    device.on_peer(move |event| drop(sender.send(event.clone()))).unwrap().forget();
+    let gone = at_once("the end of the session", || news.recv_timeout(HANG)).unwrap();
+    let PeerEvent::ServerGone { reason } = &gone else { panic!("{gone:?}") };
+    assert_eq!(reason.kind(), ErrorKind::Protocol, "{reason}");
+    device.close();
+    drop((device, server.thread.join().unwrap(), server.place));
+    eventually("nothing is left", || closers() == 0 && descriptors() == before);
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_oobinline, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, recvmsg,
@@ -26,6 +26,9 @@ pub fn connect(path: &Path, timeout: Duration) -> io::Result<ForeignSocket> {
         SocketFlags::CLOEXEC,
         None,
     )?);
+    // What is sent out of band is received in its place, like everything else. The kernel would show it to no receive that
+    // only looks, and close the descriptors that came with it in the next one that takes something, since Linux 5.15.
+    set_socket_oobinline(&socket, true)?;
     // A Unix socket waits in connect as long as a send may take. 0 would mean for ever.
     set_socket_timeout(&socket, Timeout::Send, Some(timeout.max(Duration::from_millis(1))))?;
     loop {
