@@ -13,6 +13,8 @@
 pub mod bare_server;
 pub mod doorbell;
 #[cfg(target_os = "linux")]
+pub mod fuse;
+#[cfg(target_os = "linux")]
 pub mod linger;
 pub mod memory;
 pub mod peer;

@@ -43,7 +43,7 @@ pub enum Backing {
 pub(crate) struct Region {
     fd: OwnedFd,
     /// An open file of its own that no client ever gets: a lock on the shared one would live on in the clients.
-    _lock: Option<OwnedFd>,
+    lock: Option<Lock>,
     /// To be removed when the server stops.
     created: Option<Published>,
     /// An empty file's place, and the size that it is to get; its space is taken.
@@ -88,7 +88,7 @@ impl Region {
         }
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(Error::io("sealing the shared memory"))?;
-        Ok(Self { fd, _lock: None, created: None, growing: None })
+        Ok(Self { fd, lock: None, created: None, growing: None })
     }
 
     fn named(path: &Path, size: u64, access: Access) -> Result<Self, Error> {
@@ -111,7 +111,7 @@ impl Region {
         let path = place.path();
         let examine = || fstat(&fd).map_err(Error::io(format!("examining {}", path.display())));
         // Before its lock, which somebody who may open it can hold.
-        if let Some(problem) = distrust(&examine()?, access) {
+        if let Some(problem) = distrust(&examine()?, access, place.inherited_group()) {
             return Err(Error::NotTrusted { path: path.to_owned(), problem });
         }
         let lock = lock(&fd, path)?;
@@ -126,7 +126,7 @@ impl Region {
         }
         check_pages(&fd, path, size)?;
         let growing = (found == 0).then(|| (place.clone(), size));
-        let region = Self { fd, _lock: Some(lock), created: None, growing };
+        let region = Self { fd, lock: Some(lock), created: None, growing };
         // An empty file keeps its size until nothing can fail any more: it could not be made shorter again, as others may
         // have mapped it by then.
         let flags = if found == 0 { FallocateFlags::KEEP_SIZE } else { FallocateFlags::empty() };
@@ -145,9 +145,7 @@ impl Region {
         check_pages(&fd, path, size)?;
         take_space(&fd, path, size, FallocateFlags::empty())?;
         match draft.publish() {
-            Ok(published) => {
-                Ok(Some(Self { fd, _lock: Some(lock), created: Some(published), growing: None }))
-            }
+            Ok(published) => Ok(Some(Self { fd, lock: Some(lock), created: Some(published), growing: None })),
             Err(Unpublished::Taken(_)) => Ok(None),
             Err(Unpublished::Failed(e)) => Err(Error::io(creating())(e)),
         }
@@ -159,13 +157,13 @@ impl Region {
             .map_err(Error::io(format!("creating a file in {}", dir.display())))?;
         check_pages(&fd, dir, size)?;
         take_space(&fd, dir, size, FallocateFlags::empty())?;
-        Ok(Self { fd, _lock: None, created: None, growing: None })
+        Ok(Self { fd, lock: None, created: None, growing: None })
     }
 
     /// What is left to be done when nothing else can fail.
     pub(crate) fn growth(&self) -> Result<Growth, Error> {
-        let Some((to, own)) = self.growing.clone().zip(self._lock.as_ref()) else { return Ok(Growth(None)) };
-        let file = own.try_clone().map_err(Error::io("preparing the memory"))?;
+        let Some((to, own)) = self.growing.clone().zip(self.lock.as_ref()) else { return Ok(Growth(None)) };
+        let file = own.0.try_clone().map_err(Error::io("preparing the memory"))?;
         Ok(Growth(Some((file, to))))
     }
 }
@@ -208,8 +206,8 @@ impl Drop for Region {
             created.remove();
         }
         // Space beyond the end of an empty file goes back, unless a program that opened it uses that space.
-        if let (Some((_, size)), Some(own)) = (&self.growing, &self._lock)
-            && let Ok(_lock) = FileLock::take(own, Duration::ZERO)
+        if let (Some((_, size)), Some(own)) = (&self.growing, &self.lock)
+            && let Ok(_lock) = FileLock::take(&own.0, Duration::ZERO)
             && fstat(&self.fd).is_ok_and(|stat| stat.st_size == 0)
         {
             let _ = fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, *size);
@@ -235,8 +233,8 @@ fn find(place: &Place) -> Result<Option<OwnedFd>, Error> {
 }
 
 /// Why a file that is there already could be read or written by somebody for whom this memory is not; `None` when it is
-/// as safe as a new one would be.
-fn distrust(stat: &Stat, access: Access) -> Option<String> {
+/// as safe as a new one would be. `inherited` is the group that its directory gives to new files.
+fn distrust(stat: &Stat, access: Access, inherited: Option<u32>) -> Option<String> {
     let (uid, gid) = (stat.st_uid, stat.st_gid);
     if ![Some(0), Some(geteuid().as_raw()), access.uid].contains(&Some(uid)) {
         return Some(format!(
@@ -251,20 +249,31 @@ fn distrust(stat: &Stat, access: Access) -> Option<String> {
             "has mode {mode:03o}, wider than {asked:03o}; ask for mode {mode:03o}, or chmod it"
         ));
     }
-    let asked = access.gid.unwrap_or(getegid().as_raw());
+    let asked = access.gid.or(inherited).unwrap_or(getegid().as_raw());
     if asked != gid && stat.st_mode & 0o060 != 0 {
         return Some(format!("belongs to group {gid}, not {asked}; chgrp it, or ask for that group"));
     }
     (stat.st_nlink > 1).then(|| "has other names too; remove it or choose another name".to_owned())
 }
 
-fn lock(fd: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
+/// A file that is locked for as long as this lives.
+#[derive(Debug)]
+struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A thread that closes descriptors may have a copy of this one, which would keep the lock.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+fn lock(fd: &OwnedFd, path: &Path) -> Result<Lock, Error> {
     let locking = || format!("locking {}", path.display());
     let own =
         open(format!("/proc/self/fd/{}", fd.as_raw_fd()), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(Error::io(locking()))?;
     match flock(&own, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(own),
+        Ok(()) => Ok(Lock(own)),
         Err(Errno::WOULDBLOCK) => Err(Error::MemoryInUse(path.to_owned())),
         Err(e) => Err(Error::io(locking())(e)),
     }

@@ -104,6 +104,12 @@ impl Place {
         Identity::at(self.dir.as_fd(), &self.name) == Some(identity)
     }
 
+    /// The group that the directory gives to what is made in it; `None` where new things have the group of their maker.
+    pub(crate) fn inherited_group(&self) -> Option<u32> {
+        let dir = fstat(&*self.dir).ok()?;
+        Mode::from_raw_mode(dir.st_mode).contains(Mode::SGID).then_some(dir.st_gid)
+    }
+
     /// Begins to make something that is to have this name; `None` when another process of this user does so.
     pub(crate) fn draft(&self) -> Result<Option<Draft>, Error> {
         let making = format!(
@@ -300,6 +306,8 @@ impl Drop for Draft {
         self.clear();
         // Under the lock, so that nobody else begins in it. Where the name was swapped, only what is empty can go.
         let _ = unlinkat(&*self.place.dir, &self.private_name, AtFlags::REMOVEDIR);
+        // A thread that closes descriptors may have a copy of this one, which would keep the lock.
+        let _ = flock(&self.private, FlockOperation::Unlock);
     }
 }
 

@@ -149,6 +149,36 @@ fn an_object_that_is_less_safe_than_a_new_one_is_refused_with_the_remedy_and_not
     assert!(error.to_string().contains("group 65534"), "{error}");
 }
 
+/// In a directory with the set-group-ID bit, new files have its group. What a killed server has left is such a file.
+#[test]
+fn the_object_of_a_killed_server_is_used_whatever_group_the_directory_gives() {
+    if !rustix::process::geteuid().is_root() {
+        skip(
+            "the_object_of_a_killed_server_is_used_whatever_group_the_directory_gives",
+            "it needs root, to change groups",
+        );
+        return;
+    }
+    for mode in [0o2770, 0o770] {
+        let (dir, object) = new();
+        chown(dir.path(), None, Some(1234)).unwrap();
+        File::open(dir.path()).unwrap().set_permissions(fs::Permissions::from_mode(mode)).unwrap();
+        let start = || builder(dir.path(), "s", Backing::Named(object.clone())).mode(0o660).start();
+        let server = start().unwrap();
+        let inherits = mode & 0o2000 != 0;
+        assert_eq!(fs::metadata(&object).unwrap().gid() == 1234, inherits);
+        // What it finds under another name it does not remove.
+        let kept = dir.path().join("kept");
+        fs::rename(&object, &kept).unwrap();
+        server.stop().unwrap();
+        fs::rename(&kept, &object).unwrap();
+        start().unwrap().stop().unwrap();
+        // Anybody's file of that group, where a new one would not have it.
+        chown(&object, None, Some(if inherits { 4321 } else { 1234 })).unwrap();
+        assert_eq!(start().unwrap_err().kind(), ErrorKind::PermissionDenied);
+    }
+}
+
 #[test]
 fn an_empty_object_gets_its_size_and_stays_empty_when_the_start_fails() {
     let (dir, object) = new();

@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::session::Session;
 use super::{ConnectionError, PeerEvent};
-use crate::sys::linux::foreign::{ForeignFd, ForeignSocket};
+use crate::sys::linux::foreign::{self, ForeignFd, ForeignSocket};
 use crate::sys::linux::socket::{self, Received};
 use crate::wire::{Client, ClientEvent, MESSAGE_LEN, MessageReader};
 
@@ -74,6 +74,16 @@ fn check_room(fd: &ForeignFd) -> Result<(), ConnectionError> {
     if number < limit - limit / 4 { Ok(()) } else { Err(ConnectionError::OutOfDescriptors { limit }) }
 }
 
+/// Hears no new server while files that servers sent cannot be closed: a server can make that of files (FUSE), and then each
+/// takes one of the descriptors that this process may have.
+fn check_closing() -> Result<(), ConnectionError> {
+    if foreign::is_full() {
+        Err(ConnectionError::FilesNotClosed { files: foreign::MAX_FILES })
+    } else {
+        Ok(())
+    }
+}
+
 /// The process's limit of open files; programs change it at run time.
 fn rlimit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
@@ -130,6 +140,7 @@ impl Greeting {
     pub(crate) fn finish(mut self) -> Result<Greeted, ConnectionError> {
         socket::set_patience(self.connection.as_fd(), self.patience.quiet.min(A_YEAR))
             .map_err(ConnectionError::io("set the socket's patience"))?;
+        check_closing()?;
         loop {
             let mut now = Instant::now();
             // A server that floods is looked at as one that is silent, but for the clock.
@@ -151,6 +162,7 @@ impl Greeting {
 
     /// Takes what there is. Never blocks; a server that floods does not keep it for ever.
     pub(crate) fn step(&mut self) -> Result<Progress, ConnectionError> {
+        check_closing()?;
         for received in 0..MESSAGES_PER_STEP {
             let Some(event) = self.connection.next()? else {
                 if received > 0 {

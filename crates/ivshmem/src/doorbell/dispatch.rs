@@ -2,9 +2,10 @@
 //! there is one.
 
 use std::fmt;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::callbacks::{Callback, Executor, Function};
 use super::session::Session;
@@ -18,8 +19,17 @@ pub(crate) struct Doorbell {
     shared: Arc<Shared>,
     /// `None` for a device that can only ring: nothing ever happens there.
     dispatcher: Option<ThreadId>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Running>>,
 }
+
+/// The dispatcher's thread, and what is disconnected when it is about to end.
+struct Running {
+    thread: JoinHandle<()>,
+    end: mpsc::Receiver<()>,
+}
+
+/// How long a dispatcher that is to end has before its own rings are undone, and again after that.
+const UNDO_PAUSE: Duration = Duration::from_millis(10);
 
 impl Doorbell {
     /// The doorbell of a device that no server talks to: it has the vectors of this session and no others, ever.
@@ -35,9 +45,14 @@ impl Doorbell {
     /// `link` is told as [`LINK`] when the poller of `shared` says so.
     pub(super) fn dispatch(shared: Arc<Shared>, link: Option<Box<dyn Link>>) -> std::io::Result<Self> {
         let dispatcher = Dispatcher { shared: Arc::clone(&shared), link };
-        let thread =
-            thread::Builder::new().name("ivshmem-doorbell".into()).spawn(move || dispatcher.run())?;
-        Ok(Self { shared, dispatcher: Some(thread.thread().id()), thread: Mutex::new(Some(thread)) })
+        let (ended, end) = mpsc::channel();
+        let run = move || {
+            dispatcher.run();
+            drop::<mpsc::Sender<()>>(ended);
+        };
+        let thread = thread::Builder::new().name("ivshmem-doorbell".into()).spawn(run)?;
+        let dispatcher = Some(thread.thread().id());
+        Ok(Self { shared, dispatcher, thread: Mutex::new(Some(Running { thread, end })) })
     }
 
     pub(crate) fn own_id(&self) -> PeerId {
@@ -101,7 +116,13 @@ impl Doorbell {
             return;
         }
         // Locked while joining, so that a second closer waits as well. The dispatcher never comes here.
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(Running { thread, end }) =
+            self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            // A peer may have made a ring of an own vector block in the dispatcher.
+            while end.recv_timeout(UNDO_PAUSE) == Err(RecvTimeoutError::Timeout) {
+                self.shared.undo_rings();
+            }
             // Nothing in the dispatcher panics but callbacks, and theirs are caught.
             let _ = thread.join();
         }

@@ -177,6 +177,16 @@ pub enum ConnectionError {
         /// The limit of open files, RLIMIT_NOFILE.
         limit: u64,
     },
+    /// Files that servers sent are still being closed, as the process behind their file system does not answer (FUSE). No
+    /// server is heard until it answers or ends.
+    #[error(
+        "{files} files that a server sent are still being closed, as the file system behind them does not answer; end the \
+         process of that file system (FUSE), or connect from another process"
+    )]
+    FilesNotClosed {
+        /// How many.
+        files: usize,
+    },
     /// The greeting did not come to its end in time.
     #[error("the server has not sent {missing} within {timeout_ms} ms")]
     TimedOut {
@@ -214,7 +224,7 @@ impl ConnectionError {
             Self::Gone => ErrorKind::ServerGone,
             Self::Protocol(error) => error.kind(),
             Self::TooManyDescriptors | Self::NotAnEventfd { .. } => ErrorKind::Protocol,
-            Self::OutOfDescriptors { .. } => ErrorKind::NoSpace,
+            Self::OutOfDescriptors { .. } | Self::FilesNotClosed { .. } => ErrorKind::NoSpace,
             Self::TimedOut { .. } | Self::TooFewVectors { .. } => ErrorKind::TimedOut,
             Self::Io { reason, .. } => kind_of(reason),
         }

@@ -1,7 +1,7 @@
 //! What all users of one doorbell share: the callers' threads, the dispatcher, registrations and raw readers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use super::callbacks::{Callback, Callbacks, Closed};
 use super::claim::Claim;
@@ -16,6 +16,8 @@ pub(super) struct Shared {
     /// Replaced by a reconnect and emptied by close. Those who wait keep the one they began with.
     session: RwLock<Arc<Session>>,
     closed: AtomicBool,
+    /// The session that close found.
+    last: OnceLock<Weak<Session>>,
     vectors: Box<[Vector]>,
     peer_events: Callbacks<PeerEvent>,
     pub(super) poller: Poller,
@@ -42,6 +44,7 @@ impl Shared {
         Ok(Self {
             session: RwLock::new(session),
             closed: AtomicBool::new(false),
+            last: OnceLock::new(),
             vectors: (0..MAX_VECTORS).map(vector).collect(),
             peer_events: Callbacks::new(),
             poller,
@@ -137,10 +140,22 @@ impl Shared {
         self.peer_events.close();
         let session = Arc::clone(&self.session.read().unwrap_or_else(PoisonError::into_inner));
         session.end();
+        let _ = self.last.set(Arc::downgrade(&session));
         if let Ok(nothing) = Session::new(session.own_id()) {
             self.replace(Arc::new(nothing), true);
         }
         true
+    }
+
+    /// Takes what is pending at the vectors of a closed device, as long as anybody uses them: that makes room for a ring that
+    /// waits for some, because a peer made the counter block and filled it.
+    pub(super) fn undo_rings(&self) {
+        let Some(session) = self.last.get().and_then(Weak::upgrade) else { return };
+        for vector in 0..session.vectors() {
+            if let Ok(own) = session.own(vector) {
+                let _ = event::take(own);
+            }
+        }
     }
 
     /// A new session for the old one. What is pending goes over, waits begin anew, callbacks are watched as before.
@@ -232,43 +247,65 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
+    use super::super::dispatch::{Doorbell, LINK, Link};
     use super::*;
     use crate::sys::linux::foreign::ForeignFd;
     use crate::wire::ClientEvent;
 
     const HANG: Duration = Duration::from_secs(60);
 
+    /// Replaces the session again and again, by one whose vector is rung and then by one that everybody may fill.
+    struct Replaces {
+        fresh: Event,
+        rounds: Arc<AtomicU64>,
+    }
+
+    impl Link for Replaces {
+        fn receive(&mut self, _: &Shared) {}
+
+        fn step(&mut self, shared: &Shared) -> Option<Instant> {
+            let rung = event::create().unwrap();
+            event::ring(rung.as_fd()).unwrap();
+            shared.reconnect(session_of(rung));
+            shared.reconnect(session_of(self.fresh.try_clone().unwrap()));
+            self.rounds.fetch_add(1, Ordering::Relaxed);
+            Some(Instant::now())
+        }
+    }
+
     /// A ring looks whether the counter is full before it writes; a peer that fills it in between, having cleared
     /// `O_NONBLOCK`, makes the write block.
     #[test]
-    fn a_ring_that_blocks_while_the_session_is_replaced_holds_up_nobody_else() {
+    fn a_ring_that_blocks_while_the_session_is_replaced_holds_up_no_other_thread_and_no_close() {
         let fresh = event::create().unwrap();
         rustix::fs::fcntl_setfl(&fresh, rustix::fs::OFlags::empty()).unwrap();
-        let shared = Shared::new(Arc::new(Session::new(PeerId(1)).unwrap())).unwrap();
-        let (rounds, over) = (AtomicU64::new(0), AtomicBool::new(false));
+        let shared = Arc::new(Shared::new(Arc::new(Session::new(PeerId(1)).unwrap())).unwrap());
+        let (rounds, over) = (Arc::<AtomicU64>::default(), AtomicBool::new(false));
         thread::scope(|scope| {
             let fill = || {
                 while !over.load(Ordering::Relaxed) {
                     rustix::io::write(&fresh, &(u64::MAX - 1).to_ne_bytes()).unwrap();
                 }
             };
-            let replace = || {
-                while !over.load(Ordering::Relaxed) {
-                    let rung = event::create().unwrap();
-                    event::ring(rung.as_fd()).unwrap();
-                    shared.reconnect(session_of(rung));
-                    shared.reconnect(session_of(fresh.try_clone().unwrap()));
-                    rounds.fetch_add(1, Ordering::Relaxed);
-                }
-            };
-            let mut threads = vec![scope.spawn(replace)];
-            threads.extend((0..4).map(|_| scope.spawn(fill)));
+            let link = Replaces { fresh: fresh.try_clone().unwrap(), rounds: Arc::clone(&rounds) };
+            let begin = event::create().unwrap();
+            event::ring(begin.as_fd()).unwrap();
+            poller::add(&shared.poller, begin.as_fd(), LINK).unwrap();
+            let bell = Doorbell::dispatch(Arc::clone(&shared), Some(Box::new(link))).unwrap();
+            let fillers: Vec<_> = (0..4).map(|_| scope.spawn(fill)).collect();
             let met = until_a_ring_blocks(&shared, &fresh, &rounds);
+            let closing = scope.spawn(move || bell.close());
+            let end = Instant::now() + HANG;
+            while met.is_ok() && !closing.is_finished() && Instant::now() < end {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let closed = closing.is_finished();
             over.store(true, Ordering::Relaxed);
-            while threads.iter().any(|thread| !thread.is_finished()) {
+            while !closing.is_finished() || fillers.iter().any(|thread| !thread.is_finished()) {
                 let _ = event::take(fresh.as_fd());
             }
             met.unwrap();
+            assert!(closed, "closing waits for a ring that blocks");
         });
     }
 
@@ -284,11 +321,19 @@ mod tests {
                 let _ = event::take(fresh.as_fd());
             } else if !stood {
                 stood = true;
+            } else if is_writable(fresh) {
+                stood = false;
             } else if shared.session.try_write().is_ok() && shared.watched.try_lock().is_ok() {
                 return Ok(());
             }
         }
         Err(if stood { "a lock is held while a ring blocks" } else { "no ring has blocked" })
+    }
+
+    /// Whether a ring would not block.
+    fn is_writable(fresh: &Event) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        poll(&mut [PollFd::new(fresh, PollFlags::OUT)], Some(&Timespec::default())).unwrap() > 0
     }
 
     fn session_of(vector: Event) -> Arc<Session> {

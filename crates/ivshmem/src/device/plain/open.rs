@@ -70,7 +70,9 @@ impl Request<'_> {
             Source::Fd(fd) => {
                 let facts = self.facts(fd)?;
                 let grows = self.size(facts)? > facts.len;
-                let lock = grows.then(|| FileLock::take(fd, PATIENCE));
+                // The caller may have a lock of its own by this opening, which is to stay.
+                let own = grows.then(|| file::reopen(fd)).and_then(Result::ok);
+                let lock = own.as_ref().map(|own| FileLock::take(own, PATIENCE));
                 let mapped = self.map_file(fd)?;
                 drop(lock);
                 return self.finish(fd, mapped);

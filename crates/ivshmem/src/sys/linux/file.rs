@@ -1,12 +1,12 @@
 //! Files that are mapped: opening without side effects, what they are, and space for them.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
     FallocateFlags, FileType, Gid, Mode, OFlags, SeekFrom, Uid, fallocate, fchmod, fchown, fstat, fstatfs,
-    fstatvfs, seek, tell,
+    fstatvfs, seek,
 };
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use rustix::process::{Resource, geteuid, getrlimit};
@@ -157,13 +157,21 @@ fn allocate(fd: &impl AsFd, flags: FallocateFlags, from: u64, len: u64) -> io::R
     }
 }
 
+/// The file opened once more, for writing, with a position and locks of its own.
+pub fn reopen(fd: &impl AsFd) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    Ok(rustix::fs::open(
+        path,
+        OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY,
+        Mode::empty(),
+    )?)
+}
+
 /// Whether no file of the file system can be so long, however much space there is.
 fn is_beyond(fd: &impl AsFd, len: u64) -> bool {
-    let Ok(position) = tell(fd) else { return false };
-    let is_beyond = seek(fd, SeekFrom::Start(len)) == Err(Errno::INVAL);
-    // Others may have the same open file.
-    let _ = seek(fd, SeekFrom::Start(position));
-    is_beyond
+    // Others may have the same open file, whose position must not change.
+    let Ok(own) = reopen(fd) else { return false };
+    seek(own, SeekFrom::Start(len)) == Err(Errno::INVAL)
 }
 
 /// Bytes that the file system has for this user, if it says so.

@@ -48,7 +48,7 @@ impl ForeignFd {
 
     /// Drops it, knowing that another copy of it is open.
     pub(super) fn drop_copy(self) {
-        // Only files have something to do when a copy is closed that is not the last one.
+        // Only for files does closing a copy that is not the last one do anything.
         if self.is_ram() || is_socket(self.as_fd()) || eventfd::is_eventfd(&self) {
             drop(self.into_owned());
         }
@@ -102,8 +102,8 @@ impl Drop for ForeignSocket {
         let Some(socket) = self.0.take() else { return };
         // Nothing more can be sent from here on, so a queue that is empty stays empty.
         let ended = shutdown(&socket, Shutdown::Both).is_ok();
-        // A socket that listens has no number of bytes.
-        let is_empty = ended && !ioctl::inq(socket.as_fd()).is_ok_and(|bytes| bytes > 0);
+        // A socket that listens tells no number of bytes, and may have connections with something in them.
+        let is_empty = ended && ioctl::inq(socket.as_fd()).is_ok_and(|bytes| bytes == 0);
         match peer::takes_descriptors(socket.as_fd()) {
             // Such a kernel collects cycles of sockets in a thread of its own.
             Some(false) => drop(socket),
@@ -121,6 +121,12 @@ pub fn close(fd: OwnedFd) {
     if is_socket(fd.as_fd()) { SOCKETS.close(fd) } else { FILES.close(fd) }
 }
 
+/// Whether so many files are being closed that one more would have to wait for its turn, and take a descriptor meanwhile. One
+/// that is being closed takes none, and a program that this process starts does not wait for it.
+pub fn is_full() -> bool {
+    FILES.is_full()
+}
+
 /// Told by the kernel alone: no file system is asked.
 fn is_socket(fd: BorrowedFd<'_>) -> bool {
     socket_type(fd).is_ok()
@@ -130,6 +136,9 @@ fn is_socket(fd: BorrowedFd<'_>) -> bool {
 struct Closer {
     queue: Mutex<Queue>,
     more: Condvar,
+    max_workers: usize,
+    /// How many a worker takes at a time.
+    batch: usize,
     close_all: fn(Vec<OwnedFd>),
 }
 
@@ -143,38 +152,39 @@ struct Queue {
 
 /// For sockets by which something came. Their threads have copies of all descriptors of the process for a moment, so that
 /// what the process itself closes then is closed that much later; hence this is for them alone.
-static SOCKETS: Closer = Closer::new(close_sockets);
+static SOCKETS: Closer = Closer::new(4, usize::MAX, close_sockets);
 /// For sockets by which nothing came.
-static EMPTY: Closer = Closer::new(drop);
+static EMPTY: Closer = Closer::new(4, usize::MAX, drop);
 /// Closing one may wait for the process behind a file system, and then only other files wait with it.
-static FILES: Closer = Closer::new(drop);
+static FILES: Closer = Closer::new(MAX_FILES, 1, drop);
 
-/// More than one, so that a descriptor whose closing waits in spite of everything does not hold up the next ones.
-const MAX_WORKERS: usize = 4;
+/// Files that are closed at the same time.
+pub const MAX_FILES: usize = 16;
 /// How long a worker waits for more before it ends. Starting one takes longer than everything else in `close`.
 const REST: Duration = Duration::from_millis(100);
 const STACK: usize = 128 << 10;
 
 impl Closer {
-    const fn new(close_all: fn(Vec<OwnedFd>)) -> Self {
+    /// More than one worker, so that a descriptor whose closing waits in spite of everything does not hold up the next ones.
+    const fn new(max_workers: usize, batch: usize, close_all: fn(Vec<OwnedFd>)) -> Self {
         let queue = Mutex::new(Queue { fds: Vec::new(), workers: 0, idle: 0 });
-        Self { queue, more: Condvar::new(), close_all }
+        Self { queue, more: Condvar::new(), max_workers, batch, close_all }
     }
 
     fn close(&'static self, fd: OwnedFd) {
         let mut queue = self.queue();
         queue.fds.push(fd);
-        if queue.idle > 0 {
-            self.more.notify_one();
-        } else if queue.workers < MAX_WORKERS && spawn(|| self.work()) {
+        if queue.fds.len() > queue.idle && queue.workers < self.max_workers && spawn(|| self.work()) {
             queue.workers += 1;
+        } else {
+            self.more.notify_one();
         }
     }
 
-    /// Whether all threads that it may have are at work.
+    /// Whether all threads that it may have are at work, or none can be started.
     fn is_full(&self) -> bool {
         let queue = self.queue();
-        queue.workers == MAX_WORKERS && queue.idle == 0
+        queue.idle == 0 && (queue.workers == self.max_workers || queue.fds.len() > self.max_workers)
     }
 
     /// Closes what is in the queue, and ends when nothing more comes.
@@ -192,7 +202,8 @@ impl Closer {
                 queue.workers -= 1;
                 return;
             }
-            let batch = std::mem::take(&mut queue.fds);
+            let count = self.batch.min(queue.fds.len());
+            let batch = queue.fds.drain(..count).collect();
             drop(queue);
             (self.close_all)(batch);
             queue = self.queue();

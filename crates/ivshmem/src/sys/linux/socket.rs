@@ -67,8 +67,8 @@ pub enum Received {
     NoDescriptorLeft,
 }
 
-/// Descriptors that Linux lets one message have (SCM_MAX_FD). The protocol sends one.
-const FDS_PER_RECEIVE: usize = 253;
+/// The protocol sends one; another one shows that there are more. Those that do not fit are not received.
+const FDS_PER_RECEIVE: usize = 2;
 
 /// Receives without blocking. Descriptors are closed on exec and never leak, whatever the sender packs together.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
@@ -110,12 +110,11 @@ fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8], how: RecvFlags) -> io
             .flatten()
             .map(ForeignFd::from);
         let first = fds.next();
-        let more = fds.by_ref().count();
+        if fds.next().is_some() {
+            return Ok(Received::TooManyDescriptors);
+        }
         if seen.flags.contains(ReturnFlags::CTRUNC) {
             return Ok(Received::NoDescriptorLeft);
-        }
-        if more > 0 {
-            return Ok(Received::TooManyDescriptors);
         }
         if seen.bytes == 0 {
             return Ok(Received::Closed);
