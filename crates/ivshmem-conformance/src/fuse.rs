@@ -54,7 +54,7 @@ impl Drop for Fuse {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
-        let _ = Command::new("umount").arg("--lazy").arg(&self.place).status();
+        let _ = Command::new("/usr/bin/umount").arg("--lazy").arg(&self.place).status();
     }
 }
 
@@ -71,7 +71,7 @@ pub fn serve(place: &Path) -> io::Result<()> {
     fcntl_setfd(&device, FdFlags::empty())?;
     let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
     let mount = ["-i", "-t", "fuse", "-o", &options, "ivshmem-test"];
-    if !Command::new("mount").args(mount).arg(place).status()?.success() {
+    if !Command::new("/usr/bin/mount").args(mount).arg(place).status()?.success() {
         return Err(io::Error::other("mount has failed"));
     }
     let (answers, over) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
