@@ -77,7 +77,9 @@ final class Callbacks {
 
     /** The vector cannot be read. */
     void fail(final Throwable thrown) {
-        dispatch.handler().accept(thrown);
+        if (!dispatch.isClosed()) {
+            dispatch.handler().accept(thrown);
+        }
         endFutures(thrown);
     }
 

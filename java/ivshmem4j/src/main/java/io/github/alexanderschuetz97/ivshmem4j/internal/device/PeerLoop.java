@@ -51,12 +51,15 @@ final class PeerLoop implements Runnable {
             final int[] news;
             try {
                 news = NativeLibrary.devicePeerNews(device);
-            } catch (final IvshmemException e) {
-                // The server is gone, which is told once. Its peers are not: they may be there as ever.
-                dispatch.handler().accept(e);
-                continue;
             } catch (final Throwable e) {
+                if (dispatch.isClosed()) {
+                    return;
+                }
                 dispatch.handler().accept(e);
+                if (e instanceof IvshmemException) {
+                    // The server is gone, which the native library reports once. The peers may still be there.
+                    continue;
+                }
                 return;
             }
             if (news.length == 0) {

@@ -5,9 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.InterruptServiceRoutine;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException.Code;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
 import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import java.nio.file.Path;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -34,13 +37,15 @@ class RemovalTest {
     private final ExecutorService[] executors = {Executors.newSingleThreadExecutor(), Executors.newSingleThreadExecutor()};
     private final IvshmemMemory[] devices = new IvshmemMemory[2];
     private final Queue<Throwable> thrown = new ConcurrentLinkedQueue<>();
+    /** Whether the handler may hear, at any time, that the server has ended. */
+    private volatile boolean serverMayGo;
     private IvshmemServer server;
 
     @BeforeEach
     void startAServerAndTwoClients() {
         server = IvshmemServer.builder(folder.resolve("s").toString()).vectors(2).start();
         for (int i = 0; i < 2; i++) {
-            devices[i] = Ivshmem.doorbell(server.getPath(), 5000, executors[i], (thread, e) -> thrown.add(e));
+            devices[i] = Ivshmem.doorbell(server.getPath(), 5000, executors[i], (thread, e) -> handle(e));
         }
     }
 
@@ -105,6 +110,7 @@ class RemovalTest {
 
     @Test
     void routinesThatCloseEachOthersDevicesAndTheServerBothEnd() throws Exception {
+        serverMayGo = true;
         final CyclicBarrier both = new CyclicBarrier(2);
         final CountDownLatch ended = new CountDownLatch(2);
         for (int i = 0; i < 2; i++) {
@@ -122,8 +128,32 @@ class RemovalTest {
         }
         ended.await();
         assertTrue(devices[0].isClosed() && devices[1].isClosed());
-        // The loss of the server may have been told before.
-        thrown.clear();
+    }
+
+    @Test
+    void theLossOfTheServerIsNotReportedByADeviceThatIsClosed() {
+        serverMayGo = true;
+        final Queue<Throwable> reported = new ConcurrentLinkedQueue<>();
+        final long device = NativeLibrary.connect(server.getPath(), 5000);
+        try {
+            final Dispatch dispatch = new Dispatch(device, false, null, new Handler((thread, e) -> {
+                reported.add(e);
+                NativeLibrary.deviceClose(device);
+            }));
+            dispatch.close();
+            server.close();
+            new PeerLoop(device, dispatch).run();
+        } finally {
+            NativeLibrary.deviceClose(device);
+            NativeLibrary.deviceFree(device);
+        }
+        assertEquals("[]", reported.toString());
+    }
+
+    private void handle(final Throwable e) {
+        if (!serverMayGo || !(e instanceof IvshmemException) || ((IvshmemException) e).getCode() != Code.SERVER_GONE) {
+            thrown.add(e);
+        }
     }
 
     private void await(final CyclicBarrier barrier) {
