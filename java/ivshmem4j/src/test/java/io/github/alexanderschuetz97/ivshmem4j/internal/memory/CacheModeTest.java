@@ -115,6 +115,7 @@ class CacheModeTest {
         for (final CacheMode mode : CacheMode.values()) {
             final NativeMemory memory = Memories.of(
                 mapping, NativeLibrary.memoryAddress(mapping), NativeLibrary.memorySize(mapping), true, false, mode, () -> { });
+            kept.add(memory);
             assertEquals(mode, memory.cacheMode());
             if (memory.getClass() != GuardedMemory.class) {
                 assertEquals(mode == CacheMode.WRITE_COMBINED, memory.getClass().getSimpleName().equals("Fenced"));
