@@ -29,6 +29,7 @@ import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -290,9 +291,9 @@ class InterruptWaitTest {
 
     @Test
     void cancelledFuturesKeepNothingAndPendingOnesKeepTheDevice() throws Exception {
-        final WeakReference<IvshmemMemory> forgotten = withFutures();
-        final CompletableFuture<Integer> pending = forgotten.get().nextInterrupt(0);
-        final int peer = forgotten.get().getOwnPeerID();
+        final AtomicReference<WeakReference<IvshmemMemory>> forgotten = new AtomicReference<>();
+        final CompletableFuture<Integer> pending = pendingAfterCancelledOnes(forgotten);
+        final int peer = forgotten.get().get().getOwnPeerID();
         while (!memory.isOtherPeerConnected(peer) || memory.getVectors(peer) == 0) {
             Thread.yield();
         }
@@ -306,7 +307,7 @@ class InterruptWaitTest {
             System.gc();
             Thread.sleep(10);
         }
-        assertSame(null, forgotten.get());
+        assertSame(null, forgotten.get().get());
     }
 
     @Test
@@ -420,12 +421,14 @@ class InterruptWaitTest {
         });
     }
 
-    private WeakReference<IvshmemMemory> withFutures() {
+    /** A future of a device that nothing else keeps. */
+    private CompletableFuture<Integer> pendingAfterCancelledOnes(final AtomicReference<WeakReference<IvshmemMemory>> device) {
         final IvshmemMemory forgotten = Ivshmem.doorbell(server.getPath());
+        device.set(new WeakReference<>(forgotten));
         for (int future = 0; future < 10_000; future++) {
             forgotten.nextInterrupt(future % 3).cancel(future % 2 == 0);
         }
-        return new WeakReference<>(forgotten);
+        return forgotten.nextInterrupt(0);
     }
 
     private static void closed(final Future<?> ended) throws InterruptedException {
