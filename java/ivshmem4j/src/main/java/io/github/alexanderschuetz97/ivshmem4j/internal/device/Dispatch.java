@@ -137,11 +137,7 @@ final class Dispatch {
 
     /** Something that runs a callback of this device when it is signalled. */
     Repeater repeater(final Runnable callback) {
-        return new Repeater(executor, () -> {
-            if (!closed) {
-                callback.run();
-            }
-        }, handler);
+        return new Repeater(executor, callback, handler, this::isClosed);
     }
 
     static IllegalStateException closed() {

@@ -109,7 +109,7 @@ final class PeerLoop implements Runnable {
         }
 
         private void hear() {
-            while (!dispatch.isClosed()) {
+            while (!repeater.isStopped()) {
                 final int peer;
                 final News news;
                 synchronized (unheard) {
@@ -124,7 +124,7 @@ final class PeerLoop implements Runnable {
                     dispatch.handler().run(() -> listener.onDisconnect(peer));
                 }
                 // News for another listener, who came later, may be none for this one.
-                if (news.vectors >= 0 && !Objects.equals(told.put(peer, news.vectors), news.vectors)) {
+                if (news.vectors >= 0 && !repeater.isStopped() && !Objects.equals(told.put(peer, news.vectors), news.vectors)) {
                     dispatch.handler().run(() -> listener.onConnect(peer, news.vectors));
                 }
             }

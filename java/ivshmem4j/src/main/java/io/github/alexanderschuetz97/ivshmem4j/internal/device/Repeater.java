@@ -2,6 +2,7 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.BooleanSupplier;
 
 /**
  * Runs a callback in an executor: at least once after the last signal, never twice at once, and with at most one job in
@@ -18,17 +19,20 @@ final class Repeater implements Runnable {
     private final Runnable callback;
     private final Handler handler;
     private final AtomicReference<State> state = new AtomicReference<>(State.IDLE);
+    private final BooleanSupplier closed;
     private volatile boolean stopped;
 
-    Repeater(final Executor executor, final Runnable callback, final Handler handler) {
+    /** Once {@code closed} gives true, this is stopped as well. */
+    Repeater(final Executor executor, final Runnable callback, final Handler handler, final BooleanSupplier closed) {
         this.executor = executor;
         this.callback = callback;
         this.handler = handler;
+        this.closed = closed;
     }
 
     /** Makes the callback run once more. */
     void signal() {
-        while (!stopped) {
+        while (!isStopped()) {
             final State now = state.get();
             if (now == State.QUEUED || now == State.SIGNALLED_AGAIN) {
                 return;
@@ -48,13 +52,17 @@ final class Repeater implements Runnable {
         stopped = true;
     }
 
+    boolean isStopped() {
+        return stopped || closed.getAsBoolean();
+    }
+
     /** For the executor. */
     @Override
     public void run() {
         if (!state.compareAndSet(State.QUEUED, State.RUNNING)) {
             return;
         }
-        if (!stopped) {
+        if (!isStopped()) {
             handler.run(callback);
         }
         if (!state.compareAndSet(State.RUNNING, State.IDLE)) {
@@ -70,7 +78,9 @@ final class Repeater implements Runnable {
         } catch (final Throwable e) {
             // Refused, so the next signal must try again.
             state.compareAndSet(State.QUEUED, State.IDLE);
-            handler.accept(e);
+            if (!isStopped()) {
+                handler.accept(e);
+            }
         }
     }
 }

@@ -12,12 +12,19 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
 import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Queue;
+import java.util.Set;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.function.IntConsumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -90,22 +97,39 @@ class RemovalTest {
         final PeerConnectionListener[] listeners = new PeerConnectionListener[2];
         for (int i = 0; i < 2; i++) {
             final int other = 1 - i;
-            listeners[i] = new PeerConnectionListener() {
-                @Override
-                public void onConnect(final int peer, final int vectors) {
-                    await(both);
-                    devices[other].removePeerConnectionListener(listeners[other]);
-                    ended.countDown();
-                }
-
-                @Override
-                public void onDisconnect(final int peer) {}
-            };
+            listeners[i] = listener(peer -> {
+                await(both);
+                devices[other].removePeerConnectionListener(listeners[other]);
+                ended.countDown();
+            });
         }
         for (int i = 0; i < 2; i++) {
             devices[i].registerPeerConnectionListener(listeners[i]);
         }
         ended.await();
+    }
+
+    @Test
+    void aListenerThatIsRemovedDuringItsFirstCallIsNotCalledAgain() throws Exception {
+        final BlockingQueue<Runnable> jobs = new LinkedBlockingQueue<>();
+        final List<Integer> peers = new ArrayList<>();
+        final Set<Integer> known = new HashSet<>();
+        try (IvshmemMemory device = Ivshmem.doorbell(server.getPath(), 5000, jobs::add)) {
+            final PeerConnectionListener[] first = new PeerConnectionListener[1];
+            first[0] = listener(peer -> {
+                peers.add(peer);
+                device.removePeerConnectionListener(first[0]);
+            });
+            device.registerPeerConnectionListener(first[0]);
+            final Runnable job = jobs.take();
+            // Each piece of news goes to the first listener first.
+            device.registerPeerConnectionListener(listener(known::add));
+            while (known.size() < devices.length) {
+                jobs.take().run();
+            }
+            job.run();
+            assertEquals(1, peers.size(), peers.toString());
+        }
     }
 
     @Test
@@ -148,6 +172,18 @@ class RemovalTest {
             NativeLibrary.deviceFree(device);
         }
         assertEquals("[]", reported.toString());
+    }
+
+    private static PeerConnectionListener listener(final IntConsumer connected) {
+        return new PeerConnectionListener() {
+            @Override
+            public void onConnect(final int peer, final int vectors) {
+                connected.accept(peer);
+            }
+
+            @Override
+            public void onDisconnect(final int peer) {}
+        };
     }
 
     private void handle(final Throwable e) {
