@@ -24,6 +24,7 @@ import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.IntConsumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -97,10 +98,14 @@ class RemovalTest {
         final PeerConnectionListener[] listeners = new PeerConnectionListener[2];
         for (int i = 0; i < 2; i++) {
             final int other = 1 - i;
+            final AtomicBoolean called = new AtomicBoolean();
             listeners[i] = listener(peer -> {
-                await(both);
-                devices[other].removePeerConnectionListener(listeners[other]);
-                ended.countDown();
+                // A second call may begin before the other listener has removed this one.
+                if (called.compareAndSet(false, true)) {
+                    await(both);
+                    devices[other].removePeerConnectionListener(listeners[other]);
+                    ended.countDown();
+                }
             });
         }
         for (int i = 0; i < 2; i++) {
