@@ -68,10 +68,15 @@ final class Callbacks {
         }
     }
 
-    /** Ends what waits, in a thread of its own, as that runs code of the program. */
+    /** Ends what waits, in a thread of its own, as that runs code of the program; in this one if the system gives none. */
     void close() {
         if (!futures.isEmpty()) {
-            Dispatch.start("ivshmem4j-closing", () -> endFutures(Dispatch.closed()));
+            final Runnable ending = () -> endFutures(Dispatch.closed());
+            try {
+                Dispatch.start("ivshmem4j-closing", ending);
+            } catch (final OutOfMemoryError noThread) {
+                ending.run();
+            }
         }
     }
 

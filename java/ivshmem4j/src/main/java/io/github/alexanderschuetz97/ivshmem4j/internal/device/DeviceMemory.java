@@ -61,12 +61,15 @@ public final class DeviceMemory implements IvshmemMemory {
 
     @Override
     public void close() {
-        // Null while the constructor fails.
-        if (dispatch != null) {
-            dispatch.close();
+        try {
+            // Null while the constructor fails.
+            if (dispatch != null) {
+                dispatch.close();
+            }
+            pauses.close();
+        } finally {
+            device.close();
         }
-        pauses.close();
-        device.close();
     }
 
     @Override

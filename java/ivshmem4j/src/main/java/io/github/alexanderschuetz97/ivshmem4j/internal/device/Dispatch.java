@@ -113,7 +113,8 @@ final class Dispatch {
         for (int vector = 0; vector < MAX_VECTORS; vector++) {
             final Vector known = vectors.get(vector);
             if (known != null) {
-                known.close();
+                // Each of them, whatever another one throws.
+                handler.run(known::close);
             }
         }
     }

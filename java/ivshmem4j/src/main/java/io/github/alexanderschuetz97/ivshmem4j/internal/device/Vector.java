@@ -172,9 +172,10 @@ final class Vector {
             if (callbacks.isEmpty()) {
                 forCallbacks.told = heard;
             }
+            // First, as it fails where the system gives no thread.
+            forCallbacks.need();
             adding.run();
             tellUnheard();
-            forCallbacks.need();
         } finally {
             lock.unlock();
         }

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.alexanderschuetz97.ivshmem4j.Jvm;
+import io.github.alexanderschuetz97.ivshmem4j.api.InterruptServiceRoutine;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
@@ -14,6 +15,7 @@ import java.nio.file.Paths;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -39,6 +41,11 @@ class NoThreadTest {
     @Test
     void memoryIsOpenedAndClosedThenAndCleanedUpLater() throws Exception {
         checkThat("open", "no thread, 8 bytes, one thread", "memoryIsOpenedAndClosedThenAndCleanedUpLater");
+    }
+
+    @Test
+    void closingEndsFuturesThenAndCallbacksThatWereRefusedAreNotKept() throws Exception {
+        checkThat("close", "refused, refused, ended, closed", "closingEndsFuturesThenAndCallbacksThatWereRefusedAreNotKept");
     }
 
     private void checkThat(final String what, final String expected, final String test) throws Exception {
@@ -81,10 +88,16 @@ class NoThreadTest {
 
         public static void main(final String[] arguments) throws Exception {
             final Path folder = Paths.get(arguments[1]);
-            if (arguments[0].equals("wait")) {
-                interrupt(folder);
-            } else {
-                open(folder);
+            switch (arguments[0]) {
+                case "wait":
+                    interrupt(folder);
+                    break;
+                case "close":
+                    close(folder);
+                    break;
+                default:
+                    open(folder);
+                    break;
             }
             Runtime.getRuntime().halt(0);
         }
@@ -106,6 +119,28 @@ class NoThreadTest {
             ready(folder);
             waiter.interrupt();
             waiter.join(20_000);
+        }
+
+        private static void close(final Path folder) throws Exception {
+            final IvshmemServer server = IvshmemServer.builder(folder.resolve("s").toString()).vectors(2).start();
+            final IvshmemMemory memory = Ivshmem.doorbell(server.getPath());
+            final CompletableFuture<Integer> future = memory.nextInterrupt(0);
+            final InterruptServiceRoutine routine = vector -> { };
+            ready(folder);
+            final String first = register(memory, routine);
+            final String second = register(memory, routine);
+            memory.close();
+            System.out.println(first + ", " + second + ", " + (future.isCompletedExceptionally() ? "ended" : "pending") + ", "
+                + (memory.isClosed() && !memory.getMemory().isValid() ? "closed" : "open"));
+        }
+
+        private static String register(final IvshmemMemory memory, final InterruptServiceRoutine routine) {
+            try {
+                memory.registerInterruptServiceRoutine(1, routine);
+                return "registered";
+            } catch (final OutOfMemoryError noThread) {
+                return "refused";
+            }
         }
 
         private static void open(final Path folder) throws Exception {
