@@ -151,9 +151,12 @@ final class Extraction {
         final List<NamelessFile> bound = new ArrayList<>();
         try {
             while (bound.size() < MAX_COPIES) {
-                final NamelessFile file = new NamelessFile(shared, content);
+                final NamelessFile file = new NamelessFile(shared, content, digest());
                 // Open as long as others are made, which so get other numbers.
                 bound.add(file);
+                if (file.isMistakable(Loader.mappings())) {
+                    continue;
+                }
                 try {
                     Loader.link(file.path());
                     return file.path();
@@ -298,19 +301,20 @@ final class Extraction {
     }
 
     private String name(final int copy) {
-        final StringBuilder name = new StringBuilder();
-        for (final byte b : sha256(content)) {
-            name.append(String.format("%02x", b));
-        }
+        final StringBuilder name = new StringBuilder(digest());
         if (copy > 0) {
             name.append('-').append(copy);
         }
         return name.append(platform.isWindows() ? ".dll" : ".so").toString();
     }
 
-    private static byte[] sha256(final byte[] bytes) {
+    private String digest() {
         try {
-            return MessageDigest.getInstance("SHA-256").digest(bytes);
+            final StringBuilder text = new StringBuilder();
+            for (final byte b : MessageDigest.getInstance("SHA-256").digest(content)) {
+                text.append(String.format("%02x", b));
+            }
+            return text.toString();
         } catch (final NoSuchAlgorithmException e) {
             throw new AssertionError("every Java platform has SHA-256", e);
         }

@@ -104,7 +104,8 @@ public final class Loader {
         return out.toByteArray();
     }
 
-    private static List<String> mappings() {
+    /** The lines of {@code /proc/self/maps}. */
+    static List<String> mappings() {
         try {
             return Files.readAllLines(Paths.get("/proc/self/maps"));
         } catch (final IOException e) {

@@ -3,17 +3,20 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.load;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.Paths;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.EnumSet;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
 
@@ -23,10 +26,16 @@ import java.util.concurrent.ThreadLocalRandom;
  * <p>It was this user's alone before it lost its name, and nobody can get at it since. The JVM loads what the text of the
  * descriptor's link names, if there is such a file: the name that is gone, with an addition. So the name is so long that no
  * file can have it with the addition, and the JVM stays with the descriptor.
+ *
+ * <p>The C library knows a library by the path that it was loaded by, here that of the descriptor, and never unloads this one:
+ * the same path again gives what was loaded by it first, whatever the descriptor leads to by then. So the last name of the file,
+ * which the mappings of the process show for as long as it is loaded, has the number of the descriptor and the digest of the
+ * content in it.
  */
 final class NamelessFile implements AutoCloseable {
 
     private static final Path DESCRIPTORS = Paths.get("/proc/self/fd");
+    private static final String BEGIN = ".ivshmem4j-";
     /** What the system adds to the name of a file that is gone. */
     private static final String GONE = " (deleted)";
     /** Bytes of the longest name in most file systems. */
@@ -36,30 +45,41 @@ final class NamelessFile implements AutoCloseable {
 
     private final FileChannel channel;
     private final Path path;
+    /** How the names begin of all files that this descriptor has led to. */
+    private final String begin;
+    private final String name;
 
     /**
      * Makes one.
      *
      * @param shared from {@link TrustedFolder#shared}
+     * @param digest of the content, at most 64 letters and digits
      * @throws IOException also when somebody has meddled with it
      */
-    NamelessFile(final Path shared, final byte[] content) throws IOException {
-        final Path file = shared.resolve(longName());
+    NamelessFile(final Path shared, final byte[] content, final String digest) throws IOException {
+        final Path file = shared.resolve(longName(BEGIN));
         final FileAttribute<?> mode = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
         channel = FileChannel.open(
             file, EnumSet.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.READ, StandardOpenOption.WRITE), mode);
         try {
+            Path named = file;
             try {
                 final ByteBuffer rest = ByteBuffer.wrap(content);
                 while (rest.hasRemaining()) {
                     channel.write(rest);
                 }
+                path = descriptor(file);
+                begin = BEGIN + path.getFileName() + "-";
+                name = begin + digest + "-";
+                named = Files.move(file, shared.resolve(longName(name)), StandardCopyOption.ATOMIC_MOVE);
             } finally {
-                Files.deleteIfExists(file);
+                Files.deleteIfExists(named);
             }
-            final Path link = Paths.get(file + GONE);
+            final Path link = Paths.get(named + GONE);
             checkThatNoFileCanBe(link);
-            path = descriptor(link);
+            if (!isLink(path, link)) {
+                throw moved(shared);
+            }
             check(content);
         } catch (final IOException | RuntimeException | Error e) {
             channel.close();
@@ -72,13 +92,22 @@ final class NamelessFile implements AutoCloseable {
         return path;
     }
 
+    /**
+     * Whether loading it by its path can give another library, loaded before by the same path.
+     *
+     * @param mappings the lines of {@code /proc/self/maps}
+     */
+    boolean isMistakable(final List<String> mappings) {
+        return mappings.stream().anyMatch(line -> line.contains("/" + begin) && !line.contains("/" + name));
+    }
+
     @Override
     public void close() throws IOException {
         channel.close();
     }
 
-    private static String longName() {
-        final StringBuilder name = new StringBuilder(".ivshmem4j-");
+    private static String longName(final String begin) {
+        final StringBuilder name = new StringBuilder(begin);
         while (name.length() < LONGEST_NAME) {
             name.append(Long.toHexString(ThreadLocalRandom.current().nextLong()));
         }
@@ -99,7 +128,7 @@ final class NamelessFile implements AutoCloseable {
             + " bytes, so others could change the library while it is loaded");
     }
 
-    /** The descriptor whose link has this text: no other file of the process has had that name. */
+    /** The descriptor whose link has this text: no other file of the process has that name. */
     private static Path descriptor(final Path link) throws IOException {
         try (DirectoryStream<Path> descriptors = Files.newDirectoryStream(DESCRIPTORS)) {
             for (final Path descriptor : descriptors) {
@@ -107,8 +136,14 @@ final class NamelessFile implements AutoCloseable {
                     return descriptor;
                 }
             }
+        } catch (final DirectoryIteratorException e) {
+            throw e.getCause();
         }
-        throw new IOException("another user has moved a new file away from " + link.getParent());
+        throw moved(link.getParent());
+    }
+
+    private static IOException moved(final Path from) {
+        return new IOException("another user has moved a new file away from " + from);
     }
 
     private static boolean isLink(final Path descriptor, final Path text) {

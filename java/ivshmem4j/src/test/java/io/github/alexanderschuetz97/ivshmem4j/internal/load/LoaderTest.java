@@ -191,9 +191,20 @@ class LoaderTest {
     @Test
     void classLoadersThatAreDroppedAreCollectedWithTheirThreadsAndAllHaveOneLibraryInMemory() throws Exception {
         final String said = start(Jvm.command(options(Collections.emptyList()), testClasses(), Reloading.class,
-            jar.toString(), "20"));
+            "20", jar.toString()));
         assertEquals("20 worked, alive 0, libraries 1, threads []\nexit 0", said);
         assertEquals(1, list(cache.resolve("ivshmem4j")).size());
+    }
+
+    @Test
+    void anotherVersionIsLoadedByADescriptorThoughOneThatNobodyUsesAnyMoreHadTheSameNumber() throws Exception {
+        cache = Paths.get("/proc/self");
+        Files.setAttribute(temporary, "unix:mode", 0777);
+        final Path next = jarWith(Arrays.copyOf(library, library.length + 1), "ivshmem4j-next.jar");
+        final String said = start(Jvm.command(options(Collections.emptyList()), testClasses(), Reloading.class,
+            "1", jar.toString(), next.toString(), jar.toString()));
+        assertEquals("1 worked, alive 0, libraries 1, threads []\n1 worked, alive 0, libraries 2, threads []\n"
+            + "1 worked, alive 0, libraries 2, threads []\nexit 0", said);
     }
 
     @Test

@@ -10,29 +10,32 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
 
-/** A program that loads the library again and again, as a container does that is given new versions of an application. */
+/** A program that loads the library again and again, as a container does with each new version of an application. */
 public final class Reloading {
 
     private static final int PATIENCE = 300;
 
     private Reloading() {}
 
-    /** Gives the jar to so many class loaders and drops them, then prints what is left. */
+    /** For each jar in turn: gives it to so many class loaders, drops them, and prints what is left. */
     public static void main(final String[] arguments) throws Exception {
-        final int count = Integer.parseInt(arguments[1]);
-        final List<WeakReference<ClassLoader>> loaders = new ArrayList<>();
-        int worked = 0;
-        for (int i = 0; i < count; i++) {
-            worked += use(arguments[0], i % 2 == 0 ? "use" : "forget", loaders) ? 1 : 0;
+        final int count = Integer.parseInt(arguments[0]);
+        for (int jar = 1; jar < arguments.length; jar++) {
+            final List<WeakReference<ClassLoader>> loaders = new ArrayList<>();
+            int worked = 0;
+            for (int i = 0; i < count; i++) {
+                worked += use(arguments[jar], i % 2 == 0 ? "use" : "forget", loaders) ? 1 : 0;
+            }
+            // Those that are forgotten open are closed first, which others of the same library then notice.
+            for (int tries = 0; tries < PATIENCE && (alive(loaders) > 0 || !threads().isEmpty()); tries++) {
+                System.gc();
+                Thread.sleep(50);
+            }
+            final long libraries = Files.readAllLines(Paths.get("/proc/self/maps")).stream()
+                .filter(line -> line.matches(".* r-xp .*/\\.?ivshmem4j[-/].*")).count();
+            System.out.println(
+                worked + " worked, alive " + alive(loaders) + ", libraries " + libraries + ", threads " + threads());
         }
-        // Those that are forgotten open are closed first, which others of the same library then notice.
-        for (int tries = 0; tries < PATIENCE && (alive(loaders) > 0 || !threads().isEmpty()); tries++) {
-            System.gc();
-            Thread.sleep(50);
-        }
-        final long libraries = Files.readAllLines(Paths.get("/proc/self/maps")).stream()
-            .filter(line -> line.contains(" r-xp ") && line.contains("/ivshmem4j/")).count();
-        System.out.println(worked + " worked, alive " + alive(loaders) + ", libraries " + libraries + ", threads " + threads());
     }
 
     private static boolean use(final String jar, final String method, final List<WeakReference<ClassLoader>> loaders)
