@@ -47,8 +47,9 @@ public final class Cleanup {
     }
 
     /**
-     * Starts the thread, which serves all and must not keep the class loader of whoever came first: neither as the loader of
-     * its context nor, before Java 24, by the classes that were on the caller's stack, which a new thread remembers.
+     * Starts the thread, which serves all and must not keep the class loader of the first caller: not as the loader of its
+     * context, not by a thread group of the caller's, not by the values of inheritable thread locals, and, before Java 24, not by
+     * the classes on the caller's stack, which a new thread remembers. On Java 8 every new thread inherits the values.
      *
      * @return whether there is one now
      */
@@ -64,11 +65,24 @@ public final class Cleanup {
     }
 
     private static Void startThread() {
-        final Thread thread = new Thread(Cleanup::runAll, "ivshmem4j-cleanup");
+        ThreadGroup group = Thread.currentThread().getThreadGroup();
+        while (group.getParent() != null) {
+            group = group.getParent();
+        }
+        final Thread thread = newThread(group, Cleanup::runAll, "ivshmem4j-cleanup");
         thread.setDaemon(true);
         thread.setContextClassLoader(null);
         thread.start();
         return null;
+    }
+
+    private static Thread newThread(final ThreadGroup group, final Runnable loop, final String name) {
+        try {
+            return Thread.class.getConstructor(ThreadGroup.class, Runnable.class, String.class, long.class, boolean.class)
+                .newInstance(group, loop, name, 0, false);
+        } catch (final ReflectiveOperationException java8) {
+            return new Thread(group, loop, name);
+        }
     }
 
     private static void runAll() {

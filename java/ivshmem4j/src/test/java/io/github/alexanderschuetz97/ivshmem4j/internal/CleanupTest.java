@@ -1,11 +1,14 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.ref.WeakReference;
 import java.net.URL;
 import java.net.URLClassLoader;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -28,6 +31,10 @@ class CleanupTest {
                 Thread.sleep(20);
             }
             assertTrue(caller.get() == null, "the class loader of the first caller is still reachable");
+            assertEquals("[system]", Thread.getAllStackTraces().keySet().stream()
+                .filter(thread -> thread.getName().equals("ivshmem4j-cleanup"))
+                .map(Thread::getThreadGroup).filter(Objects::nonNull)
+                .map(ThreadGroup::getName).collect(Collectors.toSet()).toString());
         }
     }
 
@@ -50,7 +57,12 @@ class CleanupTest {
 
         /** Is the first to need the thread. */
         public static void call(final Object object, final Runnable action) {
+            final ThreadLocal<Caller> inheritable = new InheritableThreadLocal<>();
+            if (!"1.8".equals(System.getProperty("java.specification.version"))) {
+                inheritable.set(new Caller());
+            }
             Cleanup.register(object, action);
+            inheritable.remove();
         }
     }
 }
