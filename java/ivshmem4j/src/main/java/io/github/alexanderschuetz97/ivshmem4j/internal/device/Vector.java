@@ -7,7 +7,6 @@ import java.nio.channels.AsynchronousCloseException;
 import java.nio.channels.spi.AbstractInterruptibleChannel;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
@@ -54,13 +53,16 @@ final class Vector {
     private int failures;
     private IvshmemException failure;
     private Interruption interruption = new Interruption();
-    private final Bell bell = new Bell();
+    private final Bell bell;
     private boolean closed;
 
     Vector(final long device, final int number, final Dispatch dispatch) {
         this.device = device;
         this.number = number;
         callbacks = new Callbacks(this, dispatch);
+        bell = new Bell(
+            () -> NativeLibrary.deviceRing(device, NativeLibrary.deviceOwnId(device), number),
+            ringing -> Dispatch.start("ivshmem4j-bell-" + number, ringing));
         forVirtual = new Attendant("ivshmem4j-reader-" + number, () -> parked > 0, null);
         forCallbacks = new Attendant("ivshmem4j-vector-" + number, () -> !callbacks.isEmpty(), callbacks::tell);
     }
@@ -400,44 +402,6 @@ final class Vector {
         @Override
         protected void implCloseChannel() {
             bell.ring();
-        }
-    }
-
-    /**
-     * Wakes the thread in the native library, by ringing the own device.
-     *
-     * <p>A peer that fills the vector's counter holds up the thread that rings, and fills it again as soon as it was read. Who
-     * asks for a ring holds locks, those of the JVM for an interrupted thread among them, which the thread that reads needs:
-     * so another thread rings, one at a time. Where the system gives no thread, that one rings itself: it may be held up, and
-     * otherwise nobody would ring.
-     */
-    private final class Bell implements Runnable {
-
-        /** Rings asked for that may not have been heard yet; a thread rings while there are any. */
-        private final AtomicInteger asked = new AtomicInteger();
-
-        void ring() {
-            if (asked.getAndIncrement() == 0) {
-                try {
-                    Dispatch.start("ivshmem4j-bell-" + number, this);
-                } catch (final OutOfMemoryError noThread) {
-                    run();
-                }
-            }
-        }
-
-        @Override
-        public void run() {
-            int answered;
-            do {
-                answered = asked.get();
-                try {
-                    NativeLibrary.deviceRing(device, NativeLibrary.deviceOwnId(device), number);
-                } catch (final RuntimeException e) {
-                    // The device is closed, which ends the wait as well; or this ring failed, and the next may not.
-                    continue;
-                }
-            } while (!asked.compareAndSet(answered, 0));
         }
     }
 }
