@@ -174,9 +174,9 @@ final class Extraction {
         throw new IOException(MAX_COPIES + " copies of the library are in use already");
     }
 
-    /** What processes that were ended have left in the cache. */
-    private static void removeUnfinished(final Path folder) throws IOException {
-        final long newest = System.currentTimeMillis() - LEFTOVER_MILLIS;
+    /** What processes that were ended have left in the cache, if it is older than so many milliseconds. */
+    static void removeUnfinished(final Path folder, final long age) throws IOException {
+        final long newest = System.currentTimeMillis() - age;
         try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, ".{" + ALIAS + "," + PART + "}*")) {
             for (final Path file : files) {
                 // Not the time of its content: another name of a file is as old as that is.
@@ -268,7 +268,7 @@ final class Extraction {
         final Path part = newFile(folder);
         try {
             if (!platform.isWindows()) {
-                removeUnfinished(folder);
+                removeUnfinished(folder, LEFTOVER_MILLIS);
             }
             Files.write(part, content);
             Files.move(part, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
