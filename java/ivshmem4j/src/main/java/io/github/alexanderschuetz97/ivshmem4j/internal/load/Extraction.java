@@ -3,13 +3,13 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.load;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException.Code;
 import java.io.IOException;
+import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.LinkOption;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.nio.file.StandardCopyOption;
@@ -174,34 +174,53 @@ final class Extraction {
         throw new IOException(MAX_COPIES + " copies of the library are in use already");
     }
 
-    /** What processes that were ended have left in the cache, if it is older than so many milliseconds. */
-    static void removeUnfinished(final Path folder, final long age) throws IOException {
+    /**
+     * What processes that were ended have left in the cache, if it is older than so many milliseconds. What cannot be removed
+     * stays, and the cache is used all the same.
+     */
+    static void removeUnfinished(final Path folder, final long age) {
         final long newest = System.currentTimeMillis() - age;
-        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, ".{" + ALIAS + "," + PART + "}*")) {
-            for (final Path file : files) {
-                // Not the time of its content: another name of a file is as old as that is.
-                final FileTime changed = (FileTime) Files.getAttribute(file, "unix:ctime", LinkOption.NOFOLLOW_LINKS);
-                if (changed.toMillis() < newest) {
-                    Files.deleteIfExists(file);
-                }
+        forEach(folder, ".{" + ALIAS + "," + PART + "}*", file -> {
+            // Not the time of its content: another name of a file is as old as that is.
+            final FileTime changed = (FileTime) Files.getAttribute(file, "unix:ctime", LinkOption.NOFOLLOW_LINKS);
+            if (changed.toMillis() < newest) {
+                Files.deleteIfExists(file);
             }
-        } catch (final NoSuchFileException e) {
-            // Another process was quicker.
-        }
+        });
     }
 
     /** What earlier processes could not remove; a file that one of them still runs by cannot be removed now, either. */
-    private void removeLeftovers(final Path parent) throws IOException {
+    private void removeLeftovers(final Path parent) {
         final long newest = System.currentTimeMillis() - LEFTOVER_MILLIS;
-        try (DirectoryStream<Path> folders = Files.newDirectoryStream(parent, TEMPORARY + "*")) {
-            for (final Path folder : folders) {
-                // A younger one may be about to be loaded.
-                if (Files.getLastModifiedTime(folder).toMillis() < newest) {
-                    folder.resolve(platform.fileName()).toFile().delete();
-                    folder.toFile().delete();
+        forEach(parent, TEMPORARY + "*", folder -> {
+            // A younger one may be about to be loaded.
+            if (Files.getLastModifiedTime(folder).toMillis() < newest) {
+                folder.resolve(platform.fileName()).toFile().delete();
+                folder.toFile().delete();
+            }
+        });
+    }
+
+    /** Does something with each file that has such a name, and leaves out those with which it fails. */
+    private static void forEach(final Path folder, final String names, final Removal removal) {
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, names)) {
+            for (final Path file : files) {
+                try {
+                    removal.removeIfOld(file);
+                } catch (final IOException e) {
+                    // Another process was quicker, or it is no such file as this library makes.
+                    continue;
                 }
             }
+        } catch (final IOException | DirectoryIteratorException e) {
+            // The folder cannot be listed, or not to its end.
+            return;
         }
+    }
+
+    private interface Removal {
+
+        void removeIfOld(Path file) throws IOException;
     }
 
     /** Null where there is none: a JVM gives "?" for the home of a user that the system does not know. */

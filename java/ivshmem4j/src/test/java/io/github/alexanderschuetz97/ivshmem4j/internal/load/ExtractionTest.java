@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -44,6 +45,23 @@ class ExtractionTest {
     void aSecondLinkOfTheLibraryIsAsOldAsTheLinkAndNotAsTheLibrary() throws Exception {
         Extraction.removeUnfinished(folder, HOUR);
         assertEquals(".alias1 .part1 library.so", names());
+    }
+
+    @Test
+    void whatCannotBeRemovedStaysAndTheRestIsRemoved() throws Exception {
+        for (int i = 0; i < 10; i++) {
+            Files.createFile(Files.createDirectory(folder.resolve(".alias-folder" + i)).resolve("file"));
+        }
+        Thread.sleep(20);
+        Extraction.removeUnfinished(folder, 0);
+        assertEquals(IntStream.range(0, 10).mapToObj(i -> ".alias-folder" + i).collect(Collectors.joining(" ")) + " library.so",
+            names());
+    }
+
+    @Test
+    void aFolderThatCannotBeListedIsLeftAsItIs() throws Exception {
+        Extraction.removeUnfinished(folder.resolve("missing"), 0);
+        Extraction.removeUnfinished(folder.resolve("library.so"), 0);
     }
 
     private String names() throws IOException {
