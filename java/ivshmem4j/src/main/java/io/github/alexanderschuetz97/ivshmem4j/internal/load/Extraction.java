@@ -120,19 +120,20 @@ final class Extraction {
 
     private Path loadFromTemporary() throws IOException {
         final Path parent = Paths.get(System.getProperty("java.io.tmpdir"));
+        final Path folder;
         if (platform.isWindows()) {
             removeLeftovers(parent);
-        }
-        final Path folder;
-        try {
-            folder = platform.isWindows()
-                ? Files.createTempDirectory(parent, TEMPORARY) : TrustedFolder.createIn(parent, TEMPORARY);
-        } catch (final IOException e) {
-            if (platform.isWindows()) {
-                throw e;
+            folder = Files.createTempDirectory(parent, TEMPORARY);
+        } else {
+            final Path trusted;
+            try {
+                trusted = TrustedFolder.existing(parent);
+            } catch (final IOException e) {
+                final Path shared = TrustedFolder.shared(parent);
+                failures.add(parent + ": " + explain(e));
+                return loadByDescriptor(shared);
             }
-            failures.add(parent + ": " + explain(e));
-            return loadByDescriptor(TrustedFolder.shared(parent));
+            folder = TrustedFolder.createIn(trusted, TEMPORARY);
         }
         final Path file = folder.resolve(platform.fileName());
         try {

@@ -66,9 +66,14 @@ final class TrustedFolder {
         return folder;
     }
 
-    /** A new folder with a name of its own, where strangers cannot meddle with it, by its path without links. */
-    static Path createIn(final Path parent, final String prefix) throws IOException {
-        return Files.createTempDirectory(checked(parent, user()), prefix, PRIVATE);
+    /** The path without links of a folder where strangers cannot meddle with what this user makes in it. */
+    static Path existing(final Path path) throws IOException {
+        return checked(path, user());
+    }
+
+    /** A new folder with a name of its own in one from {@link #existing}. */
+    static Path createIn(final Path existing, final String prefix) throws IOException {
+        return Files.createTempDirectory(existing, prefix, PRIVATE);
     }
 
     /**

@@ -24,6 +24,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -117,6 +118,7 @@ class LoaderTest {
         assertTrue(said.startsWith("PERMISSION_DENIED: "), said);
         assertTrue(said.contains("/proc/self/ivshmem4j") && said.contains("XDG_CACHE_HOME"), said);
         assertTrue(said.contains("-Djava.io.tmpdir") && said.contains("-Divshmem4j.native.path"), said);
+        assertEquals(2, said.split("; ").length, said);
     }
 
     @Test
@@ -262,7 +264,7 @@ class LoaderTest {
         temporary = Files.createDirectory(shared.resolve("below"));
         final String said = run();
         assertTrue(said.startsWith("PERMISSION_DENIED: "), said);
-        assertTrue(said.contains("others may write to " + shared + " (mode 2775)"), said);
+        assertEquals(2, said.split(Pattern.quote("others may write to " + shared + " (mode 2775)"), -1).length, said);
         assertTrue(said.contains("chmod go-w") && said.contains("chmod +t"), said);
         assertEquals(Collections.emptyList(), list(temporary));
     }
