@@ -49,7 +49,7 @@ final class TrustedFolder {
             missing.push(there.getFileName());
             there = there.getParent();
         }
-        Path folder = checked(there, user);
+        Path folder = existing(there);
         for (final Path name : missing) {
             folder = folder.resolve(name);
             try {
@@ -68,7 +68,11 @@ final class TrustedFolder {
 
     /** The path without links of a folder where strangers cannot meddle with what this user makes in it. */
     static Path existing(final Path path) throws IOException {
-        return checked(path, user());
+        final Path real = path.toRealPath();
+        final int user = user();
+        checkWay(real, user, ROOT);
+        check(real, user);
+        return real;
     }
 
     /** A new folder with a name of its own in one from {@link #existing}. */
@@ -79,28 +83,26 @@ final class TrustedFolder {
     /**
      * The path without links of a folder that others may write to, where they cannot put another folder into its place.
      *
-     * <p>In a user namespace without root's id, folders of root appear as those of a user that is nobody there, and so do all
-     * of strangers: those will do here.
+     * <p>In a user namespace without root's id, folders of root appear to belong to the overflow user, as do those of strangers;
+     * both are accepted here.
      */
     static Path shared(final Path path) throws IOException {
         final Path real = path.toRealPath();
         final int user = user();
-        for (Path folder = real; folder != null; folder = folder.getParent()) {
-            checkOwner(folder, user, unmapped());
-            if (!folder.equals(real)) {
-                checkMode(folder);
-            }
-        }
+        final int unmapped = unmapped();
+        checkWay(real, user, unmapped);
+        checkOwner(real, user, unmapped);
         return real;
     }
 
-    private static Path checked(final Path path, final int user) throws IOException {
-        final Path real = path.toRealPath();
-        check(real.getRoot(), user);
-        for (int names = 1; names <= real.getNameCount(); names++) {
-            check(real.getRoot().resolve(real.subpath(0, names)), user);
+    /** Looks at the folders above one, from the root down. */
+    private static void checkWay(final Path real, final int user, final int other) throws IOException {
+        Path folder = real.getRoot();
+        for (final Path name : real) {
+            checkOwner(folder, user, other);
+            checkMode(folder);
+            folder = folder.resolve(name);
         }
-        return real;
     }
 
     private static void check(final Path folder, final int user) throws IOException {
@@ -128,17 +130,24 @@ final class TrustedFolder {
         }
     }
 
-    /** The user that those appear as who have no id in this user namespace; root where all have one. */
-    private static int unmapped() throws IOException {
-        final int id = Integer.parseInt(line("/proc/sys/kernel/overflowuid", ""));
-        for (final String range : Files.readAllLines(Paths.get("/proc/self/uid_map"), StandardCharsets.ISO_8859_1)) {
-            final String[] numbers = range.trim().split("\\s+");
-            final long first = Long.parseLong(numbers[0]);
-            if (id >= first && id < first + Long.parseLong(numbers[2])) {
-                return ROOT;
+    /**
+     * The overflow user, to whom files appear to belong whose owners have no id in this user namespace; root where all have one,
+     * and where the system does not say.
+     */
+    private static int unmapped() {
+        try {
+            final int id = Integer.parseInt(line("/proc/sys/kernel/overflowuid", ""));
+            for (final String range : Files.readAllLines(Paths.get("/proc/self/uid_map"), StandardCharsets.ISO_8859_1)) {
+                final String[] numbers = range.trim().split("\\s+");
+                final long first = Long.parseLong(numbers[0]);
+                if (id >= first && id < first + Long.parseLong(numbers[2])) {
+                    return ROOT;
+                }
             }
+            return id;
+        } catch (final IOException e) {
+            return ROOT;
         }
-        return id;
     }
 
     private static int mode(final Path path) throws IOException {
