@@ -5,13 +5,15 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
  * A program: for as many milliseconds as its argument says, eight threads access memory segments in loops that the JVM compiles,
- * while the devices that the segments belong to are closed. It prints how often each happened.
+ * while the devices that the segments belong to are closed. After each of them another file is mapped, perhaps at addresses that
+ * have become free; its bytes must stay as they are. It prints how often each happened.
  */
 final class SegmentAccesses {
 
@@ -29,9 +31,14 @@ final class SegmentAccesses {
         final LongAdder accesses = new LongAdder();
         final LongAdder refused = new LongAdder();
         long closes = 0;
-        try (Region region = new Region(SIZE)) {
+        try (Region region = new Region(SIZE); Region neighbour = new Region(SIZE)) {
             region.file.toFile().deleteOnExit();
+            neighbour.file.toFile().deleteOnExit();
+            final byte[] untouched = new byte[SIZE];
+            Arrays.fill(untouched, (byte) 0x5a);
+            neighbour.fill(untouched);
             IvshmemMemory device = region.again();
+            IvshmemMemory other = neighbour.again();
             current = device.getMemory().view(MemorySegment.class);
             final List<FutureTask<Long>> tasks = new ArrayList<>();
             for (int thread = 0; thread < 8; thread++) {
@@ -44,16 +51,22 @@ final class SegmentAccesses {
             }
             final long end = System.nanoTime() + Long.parseLong(arguments[0]) * 1_000_000;
             // A busy machine may take longer than the time.
-            for (; System.nanoTime() < end || closes < LEAST || accesses.sum() == 0; closes++) {
+            for (; System.nanoTime() < end || closes < LEAST || accesses.sum() == 0 || refused.sum() == 0; closes++) {
                 Thread.sleep(1);
                 final IvshmemMemory next = region.again();
                 final MemorySegment segment = next.getMemory().view(MemorySegment.class);
+                other.close();
                 if (closes % 2 == 0) {
                     device.close();
                     current = segment;
                 } else {
                     current = segment;
                     device.close();
+                }
+                other = neighbour.again();
+                if (closes % 4 == 0) {
+                    // The addresses of what was closed may stay taken until it is collected.
+                    System.gc();
                 }
                 device = next;
             }
@@ -62,6 +75,10 @@ final class SegmentAccesses {
                 task.get();
             }
             device.close();
+            other.close();
+            if (!Arrays.equals(untouched, neighbour.content())) {
+                throw new AssertionError("a closed segment wrote to memory that was mapped after it was closed");
+            }
         }
         System.out.println(closes + " closes, " + accesses + " accesses, " + refused + " refused");
     }
