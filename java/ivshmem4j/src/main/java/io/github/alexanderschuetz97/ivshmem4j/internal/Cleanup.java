@@ -28,8 +28,8 @@ public final class Cleanup {
     private Cleanup() {}
 
     /**
-     * Registers an action. Where the system gives no thread now, the next call asks again: what the action is a net under can
-     * be closed all the same.
+     * Registers an action. Where the system gives no thread now, the next call asks again: the object can still be closed
+     * explicitly.
      *
      * @param object what becomes unreachable
      * @param action what to do then; it must not refer to the object

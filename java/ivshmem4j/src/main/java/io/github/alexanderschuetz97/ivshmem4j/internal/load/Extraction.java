@@ -31,9 +31,9 @@ import java.util.concurrent.ThreadLocalRandom;
  * <p>The file lies in the user's cache, and its name is the SHA-256 of what is in the jar. It is used again next time, after
  * its content was compared with the jar's: a file that was tampered with is replaced. Nobody but the user and root can put
  * another file there between that look and loading, on Linux by {@link TrustedFolder}. Where the cache cannot be used so, a new
- * temporary folder is, which is gone as soon as the library is loaded; on Windows, where a loaded file cannot be removed, the
- * next such load removes it. Where others can replace what is in the temporary folder, the library is loaded by the descriptor
- * of a {@link NamelessFile}.
+ * temporary folder is used instead, which is gone as soon as the library is loaded; on Windows, where a loaded file cannot be
+ * removed, the next such load removes it. Where others can replace what is in the temporary folder, the library is loaded by the
+ * descriptor of a {@link NamelessFile}.
  *
  * <p>A JVM binds the name of a file to one class loader. The next class loader of a process loads the same file by another
  * name, a hard link for that moment, so that the process has one library in memory for all. On Windows it gets a copy with a
@@ -307,7 +307,8 @@ final class Extraction {
     /**
      * A file that is empty and this user's alone.
      *
-     * <p>Nobody else can write to its folder, so its name need be no secret: the generator of such names takes its time to get ready.
+     * <p>Nobody else can write to its folder, so its name need be no secret: the generator of such names takes its time to get
+     * ready.
      */
     private Path newFile(final Path folder) throws IOException {
         while (true) {
