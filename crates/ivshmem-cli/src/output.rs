@@ -96,19 +96,9 @@ fn is_mapped(file: &File) -> bool {
         // Addresses, access, offset, device, inode, name. Some file systems have other device numbers there than in stat.
         let mut words = line.split_whitespace();
         let addresses = words.next().unwrap_or_default();
-        let device = words.nth(2).unwrap_or_default();
-        if words.next() != Some(file.ino().to_string().as_str()) {
-            return false;
-        }
-        match std::fs::metadata(format!("/proc/self/map_files/{addresses}")) {
-            Ok(mapped) => mapped.dev() == file.dev(),
-            // For root only.
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-                let (major, minor) = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
-                device == format!("{major:02x}:{minor:02x}")
-            }
-            Err(_) => true,
-        }
+        let is_same_inode = words.nth(3) == Some(file.ino().to_string().as_str());
+        let mapped = || std::fs::metadata(format!("/proc/self/map_files/{addresses}"));
+        is_same_inode && mapped().map_or(true, |mapped| mapped.dev() == file.dev())
     })
 }
 

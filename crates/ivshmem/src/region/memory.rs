@@ -102,7 +102,8 @@ impl Memory {
     }
 
     /// Whether no other process can take pages away by truncating the file: this is memory of this process alone, or a
-    /// memfd of ordinary pages that is sealed against shrinking, as that of our server is.
+    /// memfd of ordinary pages that is sealed against shrinking, as that of our server is. Not where the system accounts
+    /// strictly for memory (vm.overcommit_memory=2): a hole that another process punches may stay one there.
     pub fn is_sealed(&self) -> bool {
         self.region.pages().is_sealed()
     }

@@ -19,7 +19,7 @@ pub(crate) unsafe trait Pages: Send + Sync {
     fn len(&self) -> usize;
     fn is_read_only(&self) -> bool;
 
-    /// Whether the operating system guarantees that no page is ever lost.
+    /// Whether no other process can make an access raise SIGBUS.
     fn is_sealed(&self) -> bool {
         false
     }

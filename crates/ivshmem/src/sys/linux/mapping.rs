@@ -146,12 +146,13 @@ impl Mapping {
     }
 }
 
-/// Whether touching the file's first bytes never raises SIGBUS, whatever other processes do. A hole in huge pages may stay
-/// one, as there are only so many huge pages.
+/// Whether touching the file's first bytes never raises SIGBUS, whatever other processes do to the file. A hole may stay one
+/// among huge pages, as there are only so many, and where the system has promised all memory that it has.
 fn keeps_its_pages(fd: &impl AsFd, bytes: u64) -> bool {
     // Other files than those in memory know no seals. A seal cannot be taken away, so what is asked after it stays so.
     fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
         && file::facts(fd).is_ok_and(|facts| facts.system == file::System::Ordinary && facts.len >= bytes)
+        && !is_memory_promised()
 }
 
 impl Drop for Mapping {
@@ -215,6 +216,7 @@ mod tests {
     #[test]
     fn only_a_memfd_that_cannot_shrink_and_has_all_the_bytes_is_sealed() {
         use rustix::fs::{MemfdFlags, fcntl_add_seals, ftruncate, memfd_create};
+        assert!(!is_memory_promised(), "vm.overcommit_memory is 2");
         let is_sealed = |flags: MemfdFlags, seals: SealFlags, bytes: usize| {
             let memfd = memfd_create("sealed", MemfdFlags::ALLOW_SEALING | flags).unwrap();
             ftruncate(&memfd, 8192).unwrap();

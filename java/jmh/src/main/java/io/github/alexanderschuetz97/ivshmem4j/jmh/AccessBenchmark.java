@@ -63,11 +63,11 @@ public class AccessBenchmark {
         Files.write(file, content.array());
         switch (means) {
             case Turns.OURS:
-            case Row.GUARDED:
                 server = IvshmemServer.builder(file + ".socket").size(SIZE).start();
                 ours = Ivshmem.doorbell(server.getPath()).getMemory();
                 ours.write(0, content.array());
                 break;
+            case Row.GUARDED:
             case Row.FILE:
                 ours = Ivshmem.plain(file.toString()).getMemory();
                 break;
