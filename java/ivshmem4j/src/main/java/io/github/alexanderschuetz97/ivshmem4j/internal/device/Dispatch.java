@@ -60,13 +60,10 @@ final class Dispatch {
         return kept;
     }
 
-    void add(final int vector, final InterruptServiceRoutine routine, final Object device) {
-        synchronized (this) {
-            checkOpen();
-            vector(vector).add(routine);
-            owner = device;
-        }
-        vector(vector).wakeReader();
+    synchronized void add(final int vector, final InterruptServiceRoutine routine, final Object device) {
+        checkOpen();
+        vector(vector).add(routine);
+        owner = device;
     }
 
     synchronized void remove(final int vector, final InterruptServiceRoutine routine) {
@@ -86,7 +83,6 @@ final class Dispatch {
             owner = device;
         }
         future.whenComplete((number, e) -> remove(vector, future));
-        vector(vector).wakeReader();
         return future;
     }
 
