@@ -148,7 +148,15 @@ fn memory() -> OwnedFd {
     fd
 }
 
-/// Sends one with a byte out of band.
+/// An honest greeting: the client has id 1 and one vector.
+fn greet(stream: &UnixStream) {
+    send(stream, 0, None).unwrap();
+    send(stream, 1, None).unwrap();
+    send(stream, -1, Some(&memory())).unwrap();
+    send(stream, 1, Some(&eventfd::create().unwrap())).unwrap();
+}
+
+/// Sends a lingering socket with a byte out of band.
 fn send_urgent(stream: &UnixStream) -> Vec<TcpStream> {
     let bait = Lingering::new(LINGER).unwrap();
     if send_all_urgently(stream, vec![bait.socket]).unwrap() { vec![bait.reader] } else { Vec::new() }
@@ -236,10 +244,7 @@ fn neither_the_end_of_a_session_nor_closing_waits_for_what_the_server_sent() {
     for rings_before_closing in [true, false] {
         let before = descriptors();
         let server = Hostile::new(move |s| {
-            send(s, 0, None).unwrap();
-            send(s, 1, None).unwrap();
-            send(s, -1, Some(&memory())).unwrap();
-            send(s, 1, Some(&eventfd::create().unwrap())).unwrap();
+            greet(s);
             std::thread::sleep(Duration::from_millis(300));
             // All but the first stay in the socket: the client has given up by then, or is closing.
             (2..8).flat_map(|peer| send_lingering(s, peer, 1)).collect()
@@ -263,17 +268,13 @@ fn neither_the_end_of_a_session_nor_closing_waits_for_what_the_server_sent() {
     }
 }
 
-/// What is out of band is part of the stream: it makes messages that nobody may send, and no wait that ends at once without
-/// anything to receive.
+/// A byte out of band is part of the stream: it makes the messages after it invalid, and the receiving thread does not spin.
 #[test]
 fn a_byte_out_of_band_is_received_in_its_place() {
     let _alone = alone();
     let before = descriptors();
     let server = Hostile::new(move |s| {
-        send(s, 0, None).unwrap();
-        send(s, 1, None).unwrap();
-        send(s, -1, Some(&memory())).unwrap();
-        send(s, 1, Some(&eventfd::create().unwrap())).unwrap();
+        greet(s);
         std::thread::sleep(Duration::from_millis(100));
         assert!(send_all_urgently(s, Vec::new()).unwrap());
         rustix::io::write(s, &[0; 7]).unwrap();

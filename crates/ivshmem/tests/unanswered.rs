@@ -43,7 +43,7 @@ impl Drop for Killed {
     }
 }
 
-/// A hostile server: the file as the memory, or beside a message that has none.
+/// Runs a hostile server. It sends the file as the memory, or with a message that must have no descriptor.
 fn send_to_all(file: &Path, path: &Path) {
     let file: OwnedFd = OpenOptions::new().read(true).write(true).open(file).unwrap().into();
     for (number, stream) in UnixListener::bind(path).unwrap().incoming().enumerate() {

@@ -55,7 +55,7 @@ abstract class MappedMemory implements NativeMemory {
     /** What this is a part of; null for the whole mapping. */
     final MappedMemory parent;
     private final long size;
-    /** Of the mapping; here, as it is looked at beside each small read. */
+    /** A copy of the mapping's field, as each read of a small number checks it. */
     private final boolean sealed;
     private final Runnable onClose;
     private long readBound;
