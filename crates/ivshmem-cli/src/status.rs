@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ivshmem::sys::linux::socket::{self, Received};
+use ivshmem::sys::linux::socket::{self, Received, Receiver};
 use serde_json::Value;
 
 use crate::Failure;
@@ -44,7 +44,7 @@ impl Status {
 
     fn ask(&self) -> io::Result<Vec<u8>> {
         let deadline = Instant::now() + PATIENCE;
-        let stream = socket::connect(&self.socket, PATIENCE)?;
+        let mut stream = Receiver::from(socket::connect(&self.socket, PATIENCE)?);
         let (mut answer, mut buffer) = (Vec::new(), [0; 64 << 10]);
         while answer.len() < LIMIT {
             if Instant::now() >= deadline || !socket::wait_readable(stream.as_fd(), deadline)? {
@@ -54,7 +54,7 @@ impl Status {
                     format!("its answer has not ended within {seconds} s"),
                 ));
             }
-            match socket::receive(stream.as_fd(), &mut buffer)? {
+            match stream.receive(&mut buffer)? {
                 Received::Bytes(count, None) => answer.extend_from_slice(&buffer[..count]),
                 Received::WouldBlock => {}
                 Received::Closed => break,

@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,6 +21,8 @@ use rustix::io::{FdFlags, fcntl_setfd};
 pub struct Fuse {
     place: PathBuf,
     server: Child,
+    /// Kept open: the server writes more than is read.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Fuse {
@@ -30,9 +32,10 @@ impl Fuse {
     /// What the system says.
     pub fn start(place: &Path, program: &mut Command) -> io::Result<Self> {
         let mut server = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let said = BufReader::new(server.stdout.take().unwrap());
-        let fuse = Self { place: place.to_owned(), server };
-        if said.lines().map_while(Result::ok).any(|line| line.ends_with(MOUNTED)) {
+        let mut output = BufReader::new(server.stdout.take().unwrap());
+        let has_mounted = output.by_ref().lines().map_while(Result::ok).any(|line| line.ends_with(MOUNTED));
+        let fuse = Self { place: place.to_owned(), server, _output: output };
+        if has_mounted {
             Ok(fuse)
         } else {
             Err(io::Error::other("the program has not mounted the file system"))

@@ -11,6 +11,8 @@
 
 #[cfg(target_os = "linux")]
 pub mod bare_server;
+#[cfg(target_os = "linux")]
+pub mod census;
 pub mod doorbell;
 #[cfg(target_os = "linux")]
 pub mod fuse;

@@ -22,6 +22,7 @@ use ivshmem::sys::linux::eventfd;
 use ivshmem::sys::linux::foreign::{ForeignFd, ForeignSocket};
 use ivshmem::sys::linux::peer::refuse_descriptors;
 use ivshmem_conformance::bare_server::send;
+use ivshmem_conformance::census::{descriptors, eventually, threads};
 use ivshmem_conformance::linger::{Lingering, send_all, send_all_urgently};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
@@ -38,25 +39,8 @@ fn alone() -> MutexGuard<'static, ()> {
     alone
 }
 
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !done() {
-        assert!(begin.elapsed() < HANG, "{what}: not within {HANG:?}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 fn closers() -> usize {
-    let names = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-    names
-        .filter(|task| {
-            std::fs::read_to_string(task.path().join("comm")).is_ok_and(|n| n == "ivshmem-close\n")
-        })
-        .count()
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+    threads("ivshmem-close")
 }
 
 /// Fails when it takes so long that a closing was waited for.

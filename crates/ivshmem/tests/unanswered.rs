@@ -7,18 +7,24 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use ivshmem::ErrorKind;
-use ivshmem::sys::linux::foreign;
+use ivshmem::doorbell::PeerEvent;
+use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::foreign::{self, ForeignFd, ForeignSocket};
 use ivshmem_conformance::bare_server::{BareServer, Manner, send};
+use ivshmem_conformance::census::{descriptors, eventually, threads};
 use ivshmem_conformance::fuse::{self, Fuse};
 use ivshmem_conformance::skip;
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::pipe::pipe;
 use rustix::process::geteuid;
 
 /// Against hanging.
@@ -28,10 +34,6 @@ const SERVES: &str = "IVSHMEM_TEST_SERVES_FUSE";
 /// Make this program a server that sends a file, and name the file and the socket.
 const SENDS: &str = "IVSHMEM_TEST_SENDS";
 const LISTENS: &str = "IVSHMEM_TEST_LISTENS";
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
 
 /// A process that ends when this is dropped.
 struct Killed(Child);
@@ -43,18 +45,99 @@ impl Drop for Killed {
     }
 }
 
-/// Runs a hostile server. It sends the file as the memory, or with a message that must have no descriptor.
+/// Runs a hostile server. To all clients but the first it sends the file as the memory, or with a message that must have no descriptor.
 fn send_to_all(file: &Path, path: &Path) {
     let file: OwnedFd = OpenOptions::new().read(true).write(true).open(file).unwrap().into();
+    let gift = Some(&file);
     for (number, stream) in UnixListener::bind(path).unwrap().incoming().enumerate() {
         let stream = stream.unwrap();
-        let gift = Some(&file);
+        if number == 0 {
+            greet_and_send(&stream, &file);
+            continue;
+        }
         let messages = if number % 8 == 0 { &[(0, None), (1, None), (-1, gift)][..] } else { &[(0, gift)] };
         // A client that has gone needs no more.
         if messages.iter().all(|(value, fd)| send(&stream, *value, *fd).is_ok()) {
             let _ = rustix::io::read(&stream, &mut [0; 1]);
         }
     }
+}
+
+/// Greets a client with some peers, tells it that they have left, all at once, and sends the file as a vector.
+fn greet_and_send(stream: &UnixStream, file: &OwnedFd) {
+    let (memory, vector) = (memfd_create("memory", MemfdFlags::CLOEXEC).unwrap(), eventfd::create().unwrap());
+    ftruncate(&memory, 4096).unwrap();
+    for (value, fd) in [(0, None), (1, None), (-1, Some(&memory))] {
+        send(stream, value, fd).unwrap();
+    }
+    let peers = 2..202;
+    for peer in peers.clone().chain([1]) {
+        send(stream, peer, Some(&vector)).unwrap();
+    }
+    // For the greeting to end.
+    std::thread::sleep(Duration::from_millis(100));
+    let left: Vec<u8> = peers.flat_map(i64::to_le_bytes).collect();
+    rustix::io::write(stream, &left).unwrap();
+    send(stream, 2, Some(file)).unwrap();
+    let _ = rustix::io::read(stream, &mut [0; 1]);
+}
+
+/// Drops a socket that something lies in, and gives the end of a pipe that ends with it.
+fn drop_socket() -> OwnedFd {
+    let ((ours, theirs), (read, write)) = (UnixStream::pair().unwrap(), pipe().unwrap());
+    send(&theirs, 7, Some(&write)).unwrap();
+    drop(ForeignSocket::from(OwnedFd::from(ours)));
+    read
+}
+
+fn wait_for_end(pipe: &OwnedFd) {
+    assert_eq!(rustix::io::read(pipe, &mut [0; 1]), Ok(0));
+}
+
+/// Threads that close descriptors, or end with copies of some.
+fn closers() -> usize {
+    threads("ivshmem-close")
+}
+
+/// A thread that has copies of the descriptors, to end with those of sockets, has none of a server's file.
+fn sockets_are_closed_while_a_file_cannot_be(file: &ForeignFd) {
+    wait_for_end(&drop_socket());
+    eventually("the threads that closed the socket have ended", || closers() == 0);
+    assert!(!file.is_ram());
+}
+
+/// Only a few threads have a copy of a file of this program that cannot be closed. Gives what ends when it can.
+fn few_threads_wait_for_a_file_of_this_program() -> Vec<OwnedFd> {
+    let before = descriptors();
+    let pipes: Vec<_> = (0..20)
+        .map(|_| {
+            let pipe = drop_socket();
+            // One by one.
+            std::thread::sleep(Duration::from_millis(5));
+            pipe
+        })
+        .collect();
+    eventually("this process has closed the sockets", || descriptors() == before + pipes.len());
+    eventually("the threads without copies have ended", || closers() <= 8);
+    println!("{} threads wait for a file of this program", closers());
+    assert!(closers() > 0, "this file can be closed");
+    pipes
+}
+
+/// Descriptors that wait to be closed do not become more, however often the receiving thread looks at the one that it comes to
+/// at last.
+fn a_session_makes_no_copies(path: &Path) {
+    let before = descriptors();
+    let device = ivshmem::doorbell(path).connect().unwrap();
+    let (sender, news) = mpsc::channel();
+    device.on_peer(move |event| drop(sender.send(event.clone()))).unwrap().forget();
+    let gone = news.iter().find(|event| matches!(event, PeerEvent::ServerGone { .. })).unwrap();
+    let PeerEvent::ServerGone { reason } = &gone else { unreachable!() };
+    assert_eq!(reason.kind(), ErrorKind::Protocol, "{reason}");
+    device.close();
+    drop(device);
+    println!("{} descriptors after a session, {before} before", descriptors());
+    eventually("a few descriptors are left", || descriptors() < before + 5);
 }
 
 #[test]
@@ -74,7 +157,6 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
         send_to_all(Path::new(&file), Path::new(&path));
         return;
     }
-    let before = descriptors();
     let place = tempfile::tempdir().unwrap();
     let mountpoint = place.path().join("mounted");
     std::fs::create_dir(&mountpoint).unwrap();
@@ -92,13 +174,19 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
     );
     // Dropped before the other process, which cannot end while the closing of its file has no answer.
     let mut fuse = fuse;
-    let begin = Instant::now();
-    while !path.exists() {
-        assert!(begin.elapsed() < HANG, "the server listens");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    eventually("the server listens", || path.exists());
+    let before_all = descriptors();
+    let foreign = ForeignFd::from(OwnedFd::from(File::open(fuse.file()).unwrap()));
+    sockets_are_closed_while_a_file_cannot_be(&foreign);
+    let own = foreign.into_owned();
+    let pipes = few_threads_wait_for_a_file_of_this_program();
+    // Out of the table, as a program that this one starts would wait for it as well.
+    drop(ForeignFd::from(own));
+    eventually("it is closed in another thread", || descriptors() == before_all + pipes.len());
+    let before = descriptors();
+    a_session_makes_no_copies(&path);
     let mut refused = 0;
-    for _ in 0..200 {
+    for _ in 0..60 {
         let begin = Instant::now();
         let error = ivshmem::doorbell(&path).timeout(Duration::from_millis(200)).connect().unwrap_err();
         assert!(begin.elapsed() < HANG, "{error} after {:?}", begin.elapsed());
@@ -108,25 +196,18 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
             refused += 1;
         }
     }
-    println!("{refused} of 200 refused, {} descriptors", descriptors());
+    println!("{refused} of 60 refused, {} descriptors", descriptors());
     // Each connection before leaves one file or a few.
-    assert!((100..200).contains(&refused), "{refused}");
+    assert!((30..60).contains(&refused), "{refused}");
     // Those of the connections themselves are closed soon.
-    let begin = Instant::now();
-    while descriptors() >= before + 10 {
-        assert!(begin.elapsed() < HANG, "{} descriptors, {before} before", descriptors());
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    eventually("they are closed", || descriptors() < before + 10);
     // One that is being closed does not hold up the programs that this one starts.
     assert!(Command::new("/bin/true").status().unwrap().success());
 
     // The remedy.
     fuse.answer();
-    let begin = Instant::now();
-    while foreign::is_full() {
-        assert!(begin.elapsed() < HANG, "the files are closed");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    pipes.iter().for_each(wait_for_end);
+    eventually("the files are closed", || foreign::wait_for_room(Duration::ZERO));
     let path = place.path().join("honest");
     let _honest = BareServer::start(&path, Manner::default()).unwrap();
     ivshmem::doorbell(&path).connect().unwrap();

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Instant;
 
 use ivshmem::sys::linux::eventfd::timespec;
 use ivshmem::sys::linux::foreign::ForeignFd;
-use ivshmem::sys::linux::socket::{Received, receive};
+use ivshmem::sys::linux::socket::{Received, Receiver};
 use ivshmem::wire::{MessageReader, RawMessage};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -25,7 +25,7 @@ pub(crate) type Census = BTreeMap<u16, Vec<u64>>;
 /// One connection. Any broken rule is a panic that names it.
 #[derive(Debug)]
 pub(crate) struct Client {
-    socket: UnixStream,
+    socket: Receiver<UnixStream>,
     reader: MessageReader<OwnedFd>,
     vectors: usize,
     messages: u64,
@@ -45,7 +45,7 @@ impl Client {
     pub(crate) fn connect(path: &Path, vectors: usize) -> Self {
         let socket = UnixStream::connect(path).unwrap_or_else(|e| panic!("connect to {path:?}: {e}"));
         Self {
-            socket,
+            socket: socket.into(),
             reader: MessageReader::default(),
             vectors,
             messages: 0,
@@ -132,7 +132,7 @@ impl Client {
             // A message may come in pieces; count whole ones only.
             loop {
                 let missing = self.reader.missing();
-                match receive(self.socket.as_fd(), &mut bytes[..missing]).unwrap() {
+                match self.socket.receive(&mut bytes[..missing]).unwrap() {
                     Received::Bytes(n, fd) => {
                         match self
                             .reader

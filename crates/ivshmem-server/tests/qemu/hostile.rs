@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ivshmem::sys::linux::socket::{Received, receive, send};
+use ivshmem::sys::linux::socket::{Received, Receiver, send};
 use serde_json::Value;
 
 use crate::client::{Client, agree, read_until};
@@ -222,11 +222,11 @@ impl<'a> Hostile<'a> {
 
     /// Reads up to so many bytes of what comes, whatever it is.
     fn read(&mut self, stream: &UnixStream, mut bytes: usize) {
-        let mut buffer = [0; 8];
+        let (mut receiver, mut buffer) = (Receiver::from(stream), [0; 8]);
         let patience = Instant::now() + Duration::from_millis(5);
         while bytes > 0 && Instant::now() < patience {
             let at_most = bytes.min(1 + self.below(buffer.len()));
-            match receive(stream.as_fd(), &mut buffer[..at_most]) {
+            match receiver.receive(&mut buffer[..at_most]) {
                 Ok(Received::Bytes(read, _)) => bytes -= read,
                 Ok(Received::WouldBlock) => std::thread::yield_now(),
                 _ => return,

@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::eventfd;
 use ivshmem::sys::linux::foreign::ForeignFd;
-use ivshmem::sys::linux::socket::{Received, receive};
+use ivshmem::sys::linux::socket::{Received, Receiver};
 use ivshmem::wire::{MESSAGE_LEN, MessageReader, RawMessage};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -16,7 +16,7 @@ pub(crate) const HANG: Duration = Duration::from_secs(30);
 /// Reads message by message, and panics on what QEMU does not survive.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) stream: UnixStream,
+    receiver: Receiver<UnixStream>,
     reader: MessageReader<OwnedFd>,
     read: usize,
     pub(crate) id: i64,
@@ -30,7 +30,7 @@ impl Client {
     pub(crate) fn connect(path: &Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();
         Self {
-            stream,
+            receiver: stream.into(),
             reader: MessageReader::default(),
             read: 0,
             id: -1,
@@ -48,13 +48,17 @@ impl Client {
         client
     }
 
+    pub(crate) fn stream(&self) -> &UnixStream {
+        self.receiver.get_ref()
+    }
+
     /// Waits for one message; `None` when the server closed the connection.
     pub(crate) fn raw(&mut self) -> Option<RawMessage<OwnedFd>> {
         let deadline = Instant::now() + HANG;
         let mut buffer = [0; MESSAGE_LEN];
         loop {
             let missing = self.reader.missing();
-            match receive(self.stream.as_fd(), &mut buffer[..missing]).unwrap() {
+            match self.receiver.receive(&mut buffer[..missing]).unwrap() {
                 Received::Bytes(count, fd) => {
                     if let Some(message) =
                         self.reader.push(&buffer[..count], fd.map(ForeignFd::into_owned)).unwrap()
@@ -66,7 +70,7 @@ impl Client {
                     let left = deadline.saturating_duration_since(Instant::now());
                     assert!(!left.is_zero(), "no message for {HANG:?}: {self:?}");
                     let timeout = eventfd::timespec(left);
-                    poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], Some(&timeout)).unwrap();
+                    poll(&mut [PollFd::new(&self.receiver, PollFlags::IN)], Some(&timeout)).unwrap();
                 }
                 Received::Closed => return None,
                 other => panic!("{other:?}"),
@@ -77,7 +81,7 @@ impl Client {
     /// Whether something can be read now.
     pub(crate) fn has_news(&self) -> bool {
         let now = eventfd::timespec(Duration::ZERO);
-        poll(&mut [PollFd::new(&self.stream, PollFlags::IN)], Some(&now)).unwrap() > 0
+        poll(&mut [PollFd::new(&self.receiver, PollFlags::IN)], Some(&now)).unwrap() > 0
     }
 
     /// Reads one message the way QEMU does.

@@ -186,21 +186,21 @@ fn who_sends_anything_or_ends_its_sending_has_left() {
     let server = builder.start().unwrap();
     let mut witness = Client::greeted(server.path(), 1);
     for how in ["bytes", "many bytes", "its own end", "a half shut"] {
-        let mut talker = Client::greeted(server.path(), 1);
+        let talker = Client::greeted(server.path(), 1);
         witness.read_until_peers_are([talker.id], 1);
         match how {
-            "bytes" => talker.stream.write_all(b"?").unwrap(),
+            "bytes" => talker.stream().write_all(b"?").unwrap(),
             "many bytes" => {
-                talker.stream.set_nonblocking(true).unwrap();
-                while talker.stream.write(&[0xff; 4096]).is_ok() {}
+                talker.stream().set_nonblocking(true).unwrap();
+                while talker.stream().write(&[0xff; 4096]).is_ok() {}
             }
             // The descriptor on its way keeps the connection open though this process has no other.
             "its own end" => {
                 // From Linux 6.16 on the kernel keeps it out.
-                let sent = send(talker.stream.as_fd(), b"?", Some(talker.stream.as_fd()));
+                let sent = send(talker.stream().as_fd(), b"?", Some(talker.stream().as_fd()));
                 assert!(sent.is_ok() || sent.is_err_and(|e| e.kind() == ErrorKind::PermissionDenied));
             }
-            _ => talker.stream.shutdown(Shutdown::Write).unwrap(),
+            _ => talker.stream().shutdown(Shutdown::Write).unwrap(),
         }
         if how == "its own end" {
             drop(talker);

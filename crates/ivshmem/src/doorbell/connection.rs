@@ -10,36 +10,36 @@ use rustix::process::{Resource, getrlimit};
 use super::session::Session;
 use super::{ConnectionError, PeerEvent};
 use crate::sys::linux::foreign::{self, ForeignFd, ForeignSocket};
-use crate::sys::linux::socket::{self, Received};
+use crate::sys::linux::socket::{self, Received, Receiver};
 use crate::wire::{Client, ClientEvent, MESSAGE_LEN, MessageReader};
 
 /// A connection that has been greeted, and everything it gave so far.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: ForeignSocket,
+    receiver: Receiver<ForeignSocket>,
     reader: MessageReader<ForeignFd>,
     client: Client,
 }
 
 impl Connection {
     fn new(socket: ForeignSocket) -> Self {
-        Self { socket, reader: MessageReader::default(), client: Client::default() }
+        Self { receiver: socket.into(), reader: MessageReader::default(), client: Client::default() }
     }
 
     /// What the next message says; `None` when there is none now. Never blocks.
     pub(crate) fn next(&mut self) -> Result<Option<ClientEvent<ForeignFd>>, ConnectionError> {
-        self.next_by(socket::receive)
+        self.next_by(Receiver::receive)
     }
 
     fn next_by(
         &mut self,
-        receive: fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<Received>,
+        receive: fn(&mut Receiver<ForeignSocket>, &mut [u8]) -> io::Result<Received>,
     ) -> Result<Option<ClientEvent<ForeignFd>>, ConnectionError> {
         let mut bytes = [0; MESSAGE_LEN];
         loop {
             let room = &mut bytes[..self.reader.missing()];
             let received =
-                receive(self.socket.as_fd(), room).map_err(ConnectionError::io("receive from the server"))?;
+                receive(&mut self.receiver, room).map_err(ConnectionError::io("receive from the server"))?;
             let message = match received {
                 Received::Bytes(count, fd) => {
                     if let Some(fd) = &fd {
@@ -63,7 +63,7 @@ impl Connection {
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.receiver.as_fd()
     }
 }
 
@@ -76,13 +76,16 @@ fn check_room(fd: &ForeignFd) -> Result<(), ConnectionError> {
 
 /// Hears no new server while files that servers sent cannot be closed: a server can make that of files (FUSE), and then each
 /// takes one of the descriptors that this process may have.
-fn check_closing() -> Result<(), ConnectionError> {
-    if foreign::is_full() {
-        Err(ConnectionError::FilesNotClosed { files: foreign::MAX_FILES })
-    } else {
+fn check_closing(patience: Duration) -> Result<(), ConnectionError> {
+    if foreign::wait_for_room(patience) {
         Ok(())
+    } else {
+        Err(ConnectionError::FilesNotClosed { files: foreign::MAX_FILES })
     }
 }
+
+/// Files whose closing waits for no process are closed sooner, even many.
+const CLOSING_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The process's limit of open files; programs change it at run time.
 fn rlimit() -> u64 {
@@ -104,12 +107,13 @@ pub(crate) struct Patience {
 /// A greeting that is on its way.
 #[derive(Debug)]
 pub(crate) struct Greeting {
+    // Dropped first, so that the connection's socket is closed when no file of the server is open.
+    memory: Option<ForeignFd>,
     connection: Connection,
     patience: Patience,
     deadline: Instant,
     last_message: Instant,
     session: Option<Arc<Session>>,
-    memory: Option<ForeignFd>,
 }
 
 /// A greeting that is complete.
@@ -138,14 +142,16 @@ impl Greeting {
 
     /// Takes messages until the greeting is complete. Blocks, but not beyond the patience.
     pub(crate) fn finish(mut self) -> Result<Greeted, ConnectionError> {
-        socket::set_patience(self.connection.as_fd(), self.patience.quiet.min(A_YEAR))
+        self.connection
+            .receiver
+            .set_patience(self.patience.quiet.min(A_YEAR))
             .map_err(ConnectionError::io("set the socket's patience"))?;
-        check_closing()?;
+        check_closing(CLOSING_PATIENCE.min(self.patience.timeout))?;
         loop {
             let mut now = Instant::now();
             // A server that floods is looked at as one that is silent, but for the clock.
             while now < self.deadline {
-                let Some(event) = self.connection.next_by(socket::receive_patiently)? else { break };
+                let Some(event) = self.connection.next_by(Receiver::receive_patiently)? else { break };
                 now = Instant::now();
                 self.last_message = now;
                 if self.take(event)? {
@@ -162,7 +168,7 @@ impl Greeting {
 
     /// Takes what there is. Never blocks; a server that floods does not keep it for ever.
     pub(crate) fn step(&mut self) -> Result<Progress, ConnectionError> {
-        check_closing()?;
+        check_closing(Duration::ZERO)?;
         for received in 0..MESSAGES_PER_STEP {
             let Some(event) = self.connection.next()? else {
                 if received > 0 {

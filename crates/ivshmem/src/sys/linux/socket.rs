@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_oobinline, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -15,7 +15,7 @@ use rustix::net::{
     sendmsg, shutdown, socket_with,
 };
 
-use super::foreign::{ForeignFd, ForeignSocket};
+use super::foreign::{self, ForeignFd, ForeignSocket};
 
 /// Connects, and gives up with `TimedOut` when the server's queue of new connections stays full.
 pub fn connect(path: &Path, timeout: Duration) -> io::Result<ForeignSocket> {
@@ -70,35 +70,86 @@ pub enum Received {
 /// The protocol sends one; another one shows that there are more. Those that do not fit are not received.
 const FDS_PER_RECEIVE: usize = 2;
 
-/// Receives without blocking. Descriptors are closed on exec and never leak, whatever the sender packs together.
-pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
-    receive_with(socket, buffer, RecvFlags::DONTWAIT)
+/// The receiving end of a connection. Descriptors are closed on exec and never leak, whatever the sender packs together.
+///
+/// It looks first and takes then. Descriptors for which the process has no room would be closed by the kernel in the receiving
+/// thread, as their last copies; of those that are only looked at, the socket has another copy.
+#[derive(Debug)]
+pub struct Receiver<S> {
+    /// What a look found in a message that is still in the socket: it goes on to the first message with a descriptor. Kept, as
+    /// the next look would make another copy, and closing a copy may wait as well.
+    ahead: Option<ForeignFd>,
+    socket: S,
 }
 
-/// As [`receive`], but waits as long as `set_patience` said before it gives `WouldBlock`. One call in place of three
-/// for a sender that is as fast as the receiver.
-pub fn receive_patiently(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
-    receive_with(socket, buffer, RecvFlags::empty())
+impl<S: AsFd> From<S> for Receiver<S> {
+    fn from(socket: S) -> Self {
+        Self { ahead: None, socket }
+    }
 }
 
-/// How long `receive_patiently` waits, at least a millisecond.
-pub fn set_patience(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<()> {
-    Ok(set_socket_timeout(socket, Timeout::Recv, Some(patience.max(Duration::from_millis(1))))?)
+impl<S: AsFd> AsFd for Receiver<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
-/// Looks first and takes then. Descriptors for which the process has no room would be closed by the kernel in this thread,
-/// as their last copies; of those that are only looked at, the socket has another copy.
-#[expect(clippy::disallowed_methods, reason = "this is the way that does not wait")]
-fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8], how: RecvFlags) -> io::Result<Received> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_PER_RECEIVE))];
-    loop {
+impl<S: AsFd> Receiver<S> {
+    /// The socket, from which nothing else may receive.
+    pub fn get_ref(&self) -> &S {
+        &self.socket
+    }
+
+    /// Receives without blocking.
+    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        let seen = match &self.ahead {
+            Some(_) => buffer.len(),
+            None => match self.look(buffer)? {
+                Look::Bytes(seen) => seen,
+                Look::Nothing(why) => return Ok(why),
+            },
+        };
+        let mut nothing = RecvAncillaryBuffer::default();
+        let into = &mut [io::IoSliceMut::new(&mut buffer[..seen])];
+        let taken = retry_on_intr(|| recvmsg(&self.socket, into, &mut nothing, RecvFlags::DONTWAIT))?;
+        if taken.bytes == 0 {
+            return Ok(Received::Closed);
+        }
+        let is_with_it = taken.flags.contains(ReturnFlags::CTRUNC);
+        Ok(Received::Bytes(taken.bytes, if is_with_it { self.ahead.take() } else { None }))
+    }
+
+    /// As [`receive`](Self::receive), but waits as long as `set_patience` said before it gives `WouldBlock`.
+    pub fn receive_patiently(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+        match self.receive(buffer)? {
+            Received::WouldBlock => {}
+            received => return Ok(received),
+        }
+        let (mut nothing, mut byte) = (RecvAncillaryBuffer::default(), [0]);
+        let into = &mut [io::IoSliceMut::new(&mut byte)];
+        match retry_on_intr(|| recvmsg(&self.socket, into, &mut nothing, RecvFlags::PEEK)) {
+            Ok(_) | Err(Errno::CONNRESET) => self.receive(buffer),
+            Err(Errno::AGAIN) => Ok(Received::WouldBlock),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// How long `receive_patiently` waits, at least a millisecond.
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        let timeout = Some(patience.max(Duration::from_millis(1)));
+        Ok(set_socket_timeout(&self.socket, Timeout::Recv, timeout)?)
+    }
+
+    fn look(&mut self, buffer: &mut [u8]) -> io::Result<Look> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_PER_RECEIVE))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::PEEK | RecvFlags::CMSG_CLOEXEC | how;
-        let seen = match recvmsg(socket, &mut [io::IoSliceMut::new(buffer)], &mut control, flags) {
+        let flags = RecvFlags::PEEK | RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let into = &mut [io::IoSliceMut::new(buffer)];
+        let arriving = foreign::arriving();
+        let seen = match retry_on_intr(|| recvmsg(&self.socket, into, &mut control, flags)) {
             Ok(seen) => seen,
-            Err(Errno::INTR) => continue,
-            Err(Errno::AGAIN) => return Ok(Received::WouldBlock),
-            Err(Errno::CONNRESET) => return Ok(Received::Closed),
+            Err(Errno::AGAIN) => return Ok(Look::Nothing(Received::WouldBlock)),
+            Err(Errno::CONNRESET) => return Ok(Look::Nothing(Received::Closed)),
             Err(e) => return Err(e.into()),
         };
         let mut fds = control
@@ -109,28 +160,27 @@ fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8], how: RecvFlags) -> io
             })
             .flatten()
             .map(ForeignFd::from);
-        let first = fds.next();
-        if fds.next().is_some() {
-            return Ok(Received::TooManyDescriptors);
+        let (first, second) = (fds.next(), fds.next());
+        drop(arriving);
+        if second.is_some() {
+            return Ok(Look::Nothing(Received::TooManyDescriptors));
         }
         if seen.flags.contains(ReturnFlags::CTRUNC) {
-            return Ok(Received::NoDescriptorLeft);
+            return Ok(Look::Nothing(Received::NoDescriptorLeft));
         }
         if seen.bytes == 0 {
-            return Ok(Received::Closed);
+            return Ok(Look::Nothing(Received::Closed));
         }
-        let mut nothing = RecvAncillaryBuffer::default();
-        let bytes = &mut [io::IoSliceMut::new(&mut buffer[..seen.bytes])];
-        let taken = recvmsg(socket, bytes, &mut nothing, RecvFlags::DONTWAIT)?;
-        // The look goes on to the first message with a descriptor, which may be a later one.
-        if taken.flags.contains(ReturnFlags::CTRUNC) {
-            return Ok(Received::Bytes(taken.bytes, first));
-        }
-        if let Some(fd) = first {
-            fd.drop_copy();
-        }
-        return Ok(Received::Bytes(taken.bytes, None));
+        self.ahead = first;
+        Ok(Look::Bytes(seen.bytes))
     }
+}
+
+enum Look {
+    /// So many can be taken.
+    Bytes(usize),
+    /// None can be taken, for this reason.
+    Nothing(Received),
 }
 
 /// Waits until there is something to receive or the deadline has passed. Tells whether there is.
@@ -200,13 +250,14 @@ mod tests {
         assert!(unread(&a).unwrap() > 0);
         assert_eq!(send(a.as_fd(), &[2; 8], Some(gift.as_fd())).unwrap(), Sent::Bytes(8));
         let mut buffer = [0; 64];
+        let mut b = Receiver::from(b);
         // Read one by one: a larger buffer would get both messages glued together, whose descriptor it is unknown.
-        assert!(matches!(receive(b.as_fd(), &mut buffer[..8]).unwrap(), Received::Bytes(8, None)));
-        assert!(matches!(receive(b.as_fd(), &mut buffer[..8]).unwrap(), Received::Bytes(8, Some(_))));
-        assert!(matches!(receive(b.as_fd(), &mut buffer).unwrap(), Received::WouldBlock));
+        assert!(matches!(b.receive(&mut buffer[..8]).unwrap(), Received::Bytes(8, None)));
+        assert!(matches!(b.receive(&mut buffer[..8]).unwrap(), Received::Bytes(8, Some(_))));
+        assert!(matches!(b.receive(&mut buffer).unwrap(), Received::WouldBlock));
         assert_eq!(unread(&a).unwrap(), 0);
         drop(a);
-        assert!(matches!(receive(b.as_fd(), &mut buffer).unwrap(), Received::Closed));
+        assert!(matches!(b.receive(&mut buffer).unwrap(), Received::Closed));
     }
 
     #[test]

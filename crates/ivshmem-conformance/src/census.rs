@@ -1,0 +1,42 @@
+//! What this process has now.
+
+use std::fs::read_dir;
+use std::time::{Duration, Instant};
+
+/// Against hanging.
+const HANG: Duration = Duration::from_secs(10);
+
+/// How many descriptors are open, with the one that counts.
+///
+/// # Panics
+/// Without `/proc`.
+pub fn descriptors() -> usize {
+    read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// How many threads have this name.
+///
+/// # Panics
+/// Without `/proc`.
+pub fn threads(name: &str) -> usize {
+    let tasks = read_dir("/proc/self/task").unwrap().flatten();
+    tasks
+        .filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|n| n.trim_end() == name))
+        .count()
+}
+
+/// Waits until something is true.
+///
+/// # Panics
+/// When it is not within 10 s.
+pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(
+            begin.elapsed() < HANG,
+            "{what}: not within {HANG:?}; {} descriptors are open",
+            descriptors()
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
