@@ -147,12 +147,15 @@ impl Shared {
         true
     }
 
-    /// Takes what is pending at the vectors of a closed device, as long as anybody uses them: that makes room for a ring that
-    /// waits for some, because a peer made the counter block and filled it.
+    /// Empties the full counters among the vectors of a closed device, as long as anybody uses them: that makes room for a
+    /// ring that waits for some, because a peer made the counter block and filled it. What is pending at other vectors stays
+    /// for those who still read them.
     pub(super) fn undo_rings(&self) {
         let Some(session) = self.last.get().and_then(Weak::upgrade) else { return };
         for vector in 0..session.vectors() {
-            if let Ok(own) = session.own(vector) {
+            if let Ok(own) = session.own(vector)
+                && event::is_full(own).unwrap_or(false)
+            {
                 let _ = event::take(own);
             }
         }
@@ -247,6 +250,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
+    use super::super::RawInterrupt;
     use super::super::dispatch::{Doorbell, LINK, Link};
     use super::*;
     use crate::sys::linux::foreign::ForeignFd;
@@ -334,6 +338,16 @@ mod tests {
     fn is_writable(fresh: &Event) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         poll(&mut [PollFd::new(fresh, PollFlags::OUT)], Some(&Timespec::default())).unwrap() > 0
+    }
+
+    #[test]
+    fn a_pending_interrupt_that_the_program_reads_by_itself_survives_the_closing_of_the_device() {
+        let shared = Arc::new(Shared::new(session_of(event::create().unwrap())).unwrap());
+        let raw = RawInterrupt::new(&shared, 0).unwrap();
+        event::ring(raw.as_fd()).unwrap();
+        assert!(shared.close());
+        shared.undo_rings();
+        assert!(raw.take().unwrap());
     }
 
     fn session_of(vector: Event) -> Arc<Session> {

@@ -4,7 +4,7 @@
 //!
 //! | module | gives |
 //! |---|---|
-//! | `event` | `Event` and `EventRef`: an event, owned and borrowed, that others can raise. `create`, `create_latch`, `ring`, `take`, and `wait` with a latch and a deadline |
+//! | `event` | `Event` and `EventRef`: an event, owned and borrowed, that others can raise. `create`, `create_latch`, `ring`, `is_full`, `take`, and `wait` with a latch and a deadline |
 //! | `poller` | `Poller`: one thread waits for many events, each told until somebody takes it. `create`, `add`, `remove`, `wait` |
 //!
 //! and an owned mapping of shared memory, unmapped on drop: Linux makes it of a file (`linux::mapping`), on Windows the

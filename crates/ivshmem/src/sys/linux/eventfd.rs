@@ -37,15 +37,24 @@ pub fn borrow(event: &Event) -> EventRef<'_> {
 pub fn ring(fd: BorrowedFd<'_>) -> io::Result<()> {
     loop {
         // A peer may have cleared O_NONBLOCK and filled the counter; a write would then block for ever.
-        let mut ready = [PollFd::new(&fd, PollFlags::OUT)];
-        match poll(&mut ready, Some(&Timespec::default())) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(e) => return Err(e.into()),
+        if is_full(fd)? {
+            return Ok(());
         }
         match write(fd, &1_u64.to_ne_bytes()) {
             Ok(_) | Err(Errno::AGAIN) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Whether the counter has no room for a ring, so that a write blocks unless `O_NONBLOCK` is set.
+pub fn is_full(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    loop {
+        let mut ready = [PollFd::new(&fd, PollFlags::OUT)];
+        match poll(&mut ready, Some(&Timespec::default())) {
+            // The kernel itself can add one to a full counter, which poll reports as an error and not as writable.
+            Ok(_) => return Ok(!ready[0].revents().contains(PollFlags::OUT)),
             Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
@@ -145,9 +154,13 @@ mod tests {
         let fd = create().unwrap();
         rustix::fs::fcntl_setfl(&fd, rustix::fs::OFlags::empty()).unwrap();
         assert!(!take(fd.as_fd()).unwrap());
-        write(&fd, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+        write(&fd, &(u64::MAX - 2).to_ne_bytes()).unwrap();
+        assert!(!is_full(fd.as_fd()).unwrap());
+        ring(fd.as_fd()).unwrap();
+        assert!(is_full(fd.as_fd()).unwrap());
         ring(fd.as_fd()).unwrap();
         assert!(take(fd.as_fd()).unwrap());
+        assert!(!is_full(fd.as_fd()).unwrap());
     }
 
     #[test]

@@ -40,6 +40,11 @@ pub fn ring(event: EventRef<'_>) -> io::Result<()> {
     }
 }
 
+/// Whether a ring may block. None does.
+pub fn is_full(_: EventRef<'_>) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Takes what is pending, without blocking. Tells whether anything was.
 pub fn take(event: EventRef<'_>) -> io::Result<bool> {
     Ok(wait_any(&[event.as_raw_handle()], Some(Instant::now()))?.is_some())
@@ -114,6 +119,7 @@ mod tests {
         let event = create().unwrap();
         assert!(!take(event.as_handle()).unwrap());
         ring(event.as_handle()).unwrap();
+        assert!(!is_full(event.as_handle()).unwrap());
         ring(event.as_handle()).unwrap();
         assert!(take(event.as_handle()).unwrap());
         assert!(!take(event.as_handle()).unwrap());
