@@ -245,8 +245,9 @@ impl From<Closed> for DoorbellError {
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
+    use std::fs;
     use std::os::fd::AsFd;
-    use std::sync::atomic::AtomicU64;
+    use std::path::{Path, PathBuf};
     use std::thread;
     use std::time::{Duration, Instant};
 
@@ -261,18 +262,19 @@ mod tests {
     /// Replaces the session again and again, by one whose vector is rung and then by one that everybody may fill.
     struct Replaces {
         fresh: Event,
-        rounds: Arc<AtomicU64>,
+        /// Where the kernel shows the system call that the replacing thread sleeps in.
+        call: Arc<OnceLock<PathBuf>>,
     }
 
     impl Link for Replaces {
         fn receive(&mut self, _: &Shared) {}
 
         fn step(&mut self, shared: &Shared) -> Option<Instant> {
+            self.call.get_or_init(|| fs::canonicalize("/proc/thread-self/syscall").unwrap());
             let rung = event::create().unwrap();
             event::ring(rung.as_fd()).unwrap();
             shared.reconnect(session_of(rung));
             shared.reconnect(session_of(self.fresh.try_clone().unwrap()));
-            self.rounds.fetch_add(1, Ordering::Relaxed);
             Some(Instant::now())
         }
     }
@@ -284,20 +286,20 @@ mod tests {
         let fresh = event::create().unwrap();
         rustix::fs::fcntl_setfl(&fresh, rustix::fs::OFlags::empty()).unwrap();
         let shared = Arc::new(Shared::new(Arc::new(Session::new(PeerId(1)).unwrap())).unwrap());
-        let (rounds, over) = (Arc::<AtomicU64>::default(), AtomicBool::new(false));
+        let (call, over) = (Arc::<OnceLock<PathBuf>>::default(), AtomicBool::new(false));
         thread::scope(|scope| {
             let fill = || {
                 while !over.load(Ordering::Relaxed) {
                     rustix::io::write(&fresh, &(u64::MAX - 1).to_ne_bytes()).unwrap();
                 }
             };
-            let link = Replaces { fresh: fresh.try_clone().unwrap(), rounds: Arc::clone(&rounds) };
+            let link = Replaces { fresh: fresh.try_clone().unwrap(), call: Arc::clone(&call) };
             let begin = event::create().unwrap();
             event::ring(begin.as_fd()).unwrap();
             poller::add(&shared.poller, begin.as_fd(), LINK).unwrap();
             let bell = Doorbell::dispatch(Arc::clone(&shared), Some(Box::new(link))).unwrap();
             let fillers: Vec<_> = (0..4).map(|_| scope.spawn(fill)).collect();
-            let met = until_a_ring_blocks(&shared, &fresh, &rounds);
+            let met = until_a_ring_blocks(&shared, &fresh, &call);
             let closing = scope.spawn(move || bell.close());
             let end = Instant::now() + HANG;
             while met.is_ok() && !closing.is_finished() && Instant::now() < end {
@@ -313,31 +315,29 @@ mod tests {
         });
     }
 
-    /// Empties the counter now and then, until the replacing thread stands still in a ring and both locks are free.
-    fn until_a_ring_blocks(shared: &Shared, fresh: &Event, rounds: &AtomicU64) -> Result<(), &'static str> {
+    /// Empties the counter now and then, until the replacing thread sleeps in a ring. Nobody else empties it, so that it
+    /// sleeps on; both locks must be free then.
+    fn until_a_ring_blocks(
+        shared: &Shared,
+        fresh: &Event,
+        call: &OnceLock<PathBuf>,
+    ) -> Result<(), &'static str> {
         let end = Instant::now() + HANG;
-        let mut stood = false;
         while Instant::now() < end {
-            let before = rounds.load(Ordering::Relaxed);
-            thread::sleep(if stood { Duration::from_millis(200) } else { Duration::from_micros(200) });
-            if rounds.load(Ordering::Relaxed) != before {
-                stood = false;
-                let _ = event::take(fresh.as_fd());
-            } else if !stood {
-                stood = true;
-            } else if is_writable(fresh) {
-                stood = false;
-            } else if shared.session.try_write().is_ok() && shared.watched.try_lock().is_ok() {
-                return Ok(());
+            thread::sleep(Duration::from_micros(200));
+            if call.get().is_some_and(|call| sleeps_in_write(call)) {
+                let free = shared.session.try_write().is_ok() && shared.watched.try_lock().is_ok();
+                return if free { Ok(()) } else { Err("a lock is held while a ring blocks") };
             }
+            let _ = event::take(fresh.as_fd());
         }
-        Err(if stood { "a lock is held while a ring blocks" } else { "no ring has blocked" })
+        Err("no ring has blocked")
     }
 
-    /// Whether a ring would not block.
-    fn is_writable(fresh: &Event) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        poll(&mut [PollFd::new(fresh, PollFlags::OUT)], Some(&Timespec::default())).unwrap() > 0
+    /// The kernel shows the number of the call for a thread that sleeps in one, and `running` for any other.
+    fn sleeps_in_write(call: &Path) -> bool {
+        let shown = fs::read_to_string(call).unwrap();
+        shown.split(' ').next() == Some(&libc::SYS_write.to_string())
     }
 
     #[test]
