@@ -13,7 +13,10 @@ use ivshmem::sys::linux::foreign::ForeignFd;
 use ivshmem::sys::linux::socket::{self, Sent};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size, set_socket_send_buffer_size};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, send,
+    sendmsg, socketpair,
+};
 
 /// One such descriptor: a TCP socket with `SO_LINGER` and data that nobody reads.
 #[derive(Debug)]
@@ -57,7 +60,24 @@ pub fn send_all(stream: &UnixStream, value: i64, sockets: Vec<OwnedFd>) -> io::R
     send_with(stream, &value.to_le_bytes(), sockets, SendFlags::empty())
 }
 
-/// As [`send_all`], with one byte out of band, which Linux has since 5.15 and may be built without.
+/// Whether the kernel sends bytes out of band over Unix streams: Linux does since 5.15, unless it is built without.
+///
+/// # Errors
+/// What the system says.
+pub fn knows_urgent() -> io::Result<bool> {
+    knows_urgent_over(SocketType::STREAM)
+}
+
+fn knows_urgent_over(kind: SocketType) -> io::Result<bool> {
+    let (a, _b) = socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+    match send(&a, &[0], SendFlags::OOB | SendFlags::NOSIGNAL) {
+        Ok(_) => Ok(true),
+        Err(Errno::OPNOTSUPP) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// As [`send_all`], with one byte out of band, where the kernel [knows](knows_urgent) that.
 ///
 /// # Errors
 /// What the system says.
@@ -141,4 +161,17 @@ pub fn attack(sockets: &[&Path], time: Duration) -> io::Result<Attack> {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(attack)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_sends_nothing_out_of_band_is_told_apart() {
+        assert!(!knows_urgent_over(SocketType::SEQPACKET).unwrap());
+        let (a, _b) = UnixStream::pair().unwrap();
+        let sent = send_all_urgently(&a, Vec::new());
+        assert_eq!(knows_urgent().unwrap(), sent.is_ok(), "{sent:?}");
+    }
 }

@@ -23,7 +23,8 @@ use ivshmem::sys::linux::foreign::{ForeignFd, ForeignSocket};
 use ivshmem::sys::linux::peer::refuse_descriptors;
 use ivshmem_conformance::bare_server::send;
 use ivshmem_conformance::census::{descriptors, eventually, threads};
-use ivshmem_conformance::linger::{Lingering, send_all, send_all_urgently};
+use ivshmem_conformance::linger::{Lingering, knows_urgent, send_all, send_all_urgently};
+use ivshmem_conformance::skip;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 /// What a closing that waits takes, unless the other end reads.
@@ -157,27 +158,7 @@ fn send_lingering(stream: &UnixStream, value: i64, count: usize) -> Vec<TcpStrea
 #[test]
 fn a_limit_of_time_holds_whatever_a_server_sends_in_its_greeting() {
     let _alone = alone();
-    type Script = Box<dyn FnOnce(&UnixStream) -> Vec<TcpStream> + Send>;
-    let scripts: [(&str, Script, ErrorKind); 8] = [
-        (
-            "out of band, before all else",
-            Box::new(|s| {
-                let baits = send_urgent(s);
-                let _ = send(s, 0, None);
-                baits
-            }),
-            ErrorKind::Protocol,
-        ),
-        (
-            "out of band, in a message",
-            Box::new(|s| {
-                rustix::io::write(s, &[0; 3]).unwrap();
-                let baits = send_urgent(s);
-                let _ = send(s, 0, None);
-                baits
-            }),
-            ErrorKind::Protocol,
-        ),
+    the_limit_holds([
         ("beside the version", Box::new(|s| send_lingering(s, 0, 1)), ErrorKind::Protocol),
         ("many with one message", Box::new(|s| send_lingering(s, 0, 5)), ErrorKind::Protocol),
         ("as many as one message has", Box::new(|s| send_lingering(s, 0, 253)), ErrorKind::Protocol),
@@ -209,7 +190,45 @@ fn a_limit_of_time_holds_whatever_a_server_sends_in_its_greeting() {
             }),
             ErrorKind::TimedOut,
         ),
-    ];
+    ]);
+}
+
+#[test]
+fn a_limit_of_time_holds_whatever_a_server_sends_out_of_band_in_its_greeting() {
+    let _alone = alone();
+    if !knows_urgent().unwrap() {
+        return skip("a_limit_of_time_holds_whatever_a_server_sends_out_of_band_in_its_greeting", NOT_URGENT);
+    }
+    the_limit_holds([
+        (
+            "out of band, before all else",
+            Box::new(|s| {
+                let baits = send_urgent(s);
+                let _ = send(s, 0, None);
+                baits
+            }),
+            ErrorKind::Protocol,
+        ),
+        (
+            "out of band, in a message",
+            Box::new(|s| {
+                rustix::io::write(s, &[0; 3]).unwrap();
+                let baits = send_urgent(s);
+                let _ = send(s, 0, None);
+                baits
+            }),
+            ErrorKind::Protocol,
+        ),
+    ]);
+}
+
+/// Why a test is skipped.
+const NOT_URGENT: &str = "this kernel sends nothing out of band over Unix sockets";
+
+/// What a server sends in its greeting, and what becomes of it.
+type Script = Box<dyn FnOnce(&UnixStream) -> Vec<TcpStream> + Send>;
+
+fn the_limit_holds<const N: usize>(scripts: [(&str, Script, ErrorKind); N]) {
     for (what, script, kind) in scripts {
         let before = descriptors();
         let server = Hostile::new(script);
@@ -256,6 +275,9 @@ fn neither_the_end_of_a_session_nor_closing_waits_for_what_the_server_sent() {
 #[test]
 fn a_byte_out_of_band_is_received_in_its_place() {
     let _alone = alone();
+    if !knows_urgent().unwrap() {
+        return skip("a_byte_out_of_band_is_received_in_its_place", NOT_URGENT);
+    }
     let before = descriptors();
     let server = Hostile::new(move |s| {
         greet(s);
