@@ -96,6 +96,20 @@ fn a_message_with_more_than_there_is_room_for(path: &Path) {
     drop(readers);
 }
 
+/// The program itself has all of the rest.
+fn a_message_with_a_descriptor_where_none_is_left(path: &Path) {
+    let listener = UnixListener::bind(path).unwrap();
+    let server = std::thread::spawn(move || greet(listener.accept().unwrap().0));
+    let device = ivshmem::doorbell(path).vectors(1).connect().unwrap();
+    let (stream, vector) = server.join().unwrap();
+    let gone = reason_of_the_end(&device);
+    let files: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    send(&stream, 1, Some(&vector)).unwrap();
+    let reason = gone.recv_timeout(HANG).unwrap();
+    drop(files);
+    assert!(matches!(reason, ConnectionError::OutOfDescriptors { limit: LIMIT }), "{reason}");
+}
+
 #[test]
 fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
     let before = getrlimit(Resource::Nofile);
@@ -128,6 +142,8 @@ fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
     }
 
     a_message_with_more_than_there_is_room_for(&place.path().join("many"));
+
+    a_message_with_a_descriptor_where_none_is_left(&place.path().join("none"));
 
     // Within the greeting: it is an error.
     let path = place.path().join("within");

@@ -5,6 +5,7 @@
     clippy::disallowed_methods,
     reason = "a test may wait for the other end of a socket, and its folders are changed by nobody else"
 )]
+#![expect(clippy::print_stdout, reason = "figures")]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
 use std::fs::{File, OpenOptions};

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use ivshmem::ErrorKind;
 use ivshmem::device::{Device, OpenError};
 use ivshmem::doorbell::ConnectionError;
 use ivshmem::wire::{ProtocolError, Refusal};
@@ -83,6 +84,11 @@ fn greeted_badly(path: &Path, reason: &ConnectionError) -> Finding {
             )
         }
         ConnectionError::OutOfDescriptors { .. } => short_of_descriptors(cause),
+        _ if reason.kind() == ErrorKind::PermissionDenied => Finding::problem(
+            "security-module",
+            cause,
+            "AppArmor: allow in this program's profile what the server sends; SELinux: ausearch -m avc tells what to allow",
+        ),
         ConnectionError::TimedOut { .. } => Finding::problem(
             "server-silent",
             cause,
@@ -162,4 +168,20 @@ fn short_of_descriptors(cause: String) -> Finding {
     let remedy = "raise the limit for programs, machines and server: ulimit -n 65536, LimitNOFILE=65536 in a unit, \
                   max_files in /etc/libvirt/qemu.conf; or have fewer vectors";
     Finding::problem("descriptors-short", cause, remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_a_security_module_refuses_is_not_put_down_to_the_server() {
+        let reason = Arc::new(io::Error::from(io::ErrorKind::PermissionDenied));
+        let refused = ConnectionError::Io { doing: "receive from the server", reason };
+        let finding = greeted_badly(Path::new("/run/ivshmem.sock"), &refused);
+        assert!(format!("{finding:?}").contains("security-module"), "{finding:?}");
+    }
 }

@@ -242,6 +242,7 @@ fn kind_of(error: &io::Error) -> ErrorKind {
     const ENFILE: i32 = 23;
     match error.raw_os_error() {
         Some(EMFILE | ENFILE) if cfg!(target_os = "linux") => ErrorKind::NoSpace,
+        _ if error.kind() == io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
         _ => ErrorKind::Io,
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, fcntl_dupfd_cloexec, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_oobinline, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -94,6 +94,7 @@ impl<S: AsFd> AsFd for Receiver<S> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the way that does not wait")]
 impl<S: AsFd> Receiver<S> {
     /// The socket, from which nothing else may receive.
     pub fn get_ref(&self) -> &S {
@@ -104,9 +105,10 @@ impl<S: AsFd> Receiver<S> {
     pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
         let seen = match &self.ahead {
             Some(_) => buffer.len(),
-            None => match self.look(buffer)? {
+            None => match self.look_again(buffer)? {
                 Look::Bytes(seen) => seen,
                 Look::Nothing(why) => return Ok(why),
+                Look::Withheld => return Err(io::Error::new(io::ErrorKind::PermissionDenied, WITHHELD)),
             },
         };
         let mut nothing = RecvAncillaryBuffer::default();
@@ -140,7 +142,16 @@ impl<S: AsFd> Receiver<S> {
         Ok(set_socket_timeout(&self.socket, Timeout::Recv, timeout)?)
     }
 
+    /// Looks once more where another thread may have closed a descriptor after the look.
+    fn look_again(&mut self, buffer: &mut [u8]) -> io::Result<Look> {
+        match self.look(buffer)? {
+            Look::Withheld => self.look(buffer),
+            look => Ok(look),
+        }
+    }
+
     fn look(&mut self, buffer: &mut [u8]) -> io::Result<Look> {
+        let nothing = |why| Ok(Look::Nothing(why));
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_PER_RECEIVE))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::PEEK | RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
@@ -148,8 +159,8 @@ impl<S: AsFd> Receiver<S> {
         let arriving = foreign::arriving();
         let seen = match retry_on_intr(|| recvmsg(&self.socket, into, &mut control, flags)) {
             Ok(seen) => seen,
-            Err(Errno::AGAIN) => return Ok(Look::Nothing(Received::WouldBlock)),
-            Err(Errno::CONNRESET) => return Ok(Look::Nothing(Received::Closed)),
+            Err(Errno::AGAIN) => return nothing(Received::WouldBlock),
+            Err(Errno::CONNRESET) => return nothing(Received::Closed),
             Err(e) => return Err(e.into()),
         };
         let mut fds = control
@@ -163,13 +174,17 @@ impl<S: AsFd> Receiver<S> {
         let (first, second) = (fds.next(), fds.next());
         drop(arriving);
         if second.is_some() {
-            return Ok(Look::Nothing(Received::TooManyDescriptors));
+            return nothing(Received::TooManyDescriptors);
         }
         if seen.flags.contains(ReturnFlags::CTRUNC) {
-            return Ok(Look::Nothing(Received::NoDescriptorLeft));
+            return if has_room(self.as_fd()) {
+                Ok(Look::Withheld)
+            } else {
+                nothing(Received::NoDescriptorLeft)
+            };
         }
         if seen.bytes == 0 {
-            return Ok(Look::Nothing(Received::Closed));
+            return nothing(Received::Closed);
         }
         self.ahead = first;
         Ok(Look::Bytes(seen.bytes))
@@ -181,6 +196,19 @@ enum Look {
     Bytes(usize),
     /// None can be taken, for this reason.
     Nothing(Received),
+    /// The system gives no descriptor, though there is room for one.
+    Withheld,
+}
+
+/// Nothing else is left: this process has room for the descriptor, and the buffer has room for two.
+const WITHHELD: &str = "the system withholds a descriptor that the other end sent, though this process may have another one: \
+                        a security module (SELinux, AppArmor) refuses it; allow this process to receive it \
+                        (ausearch -m avc and dmesg show what was refused)";
+
+/// Whether this process may have another descriptor now.
+fn has_room(socket: BorrowedFd<'_>) -> bool {
+    // Closing the copy waits for nothing: the socket stays open.
+    fcntl_dupfd_cloexec(socket, 0).is_ok()
 }
 
 /// Waits until there is something to receive or the deadline has passed. Tells whether there is.
@@ -240,6 +268,7 @@ pub fn unread(socket: &impl AsFd) -> io::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::sockopt::set_socket_passcred;
     use std::os::unix::net::UnixStream;
 
     #[test]
@@ -258,6 +287,19 @@ mod tests {
         assert_eq!(unread(&a).unwrap(), 0);
         drop(a);
         assert!(matches!(b.receive(&mut buffer).unwrap(), Received::Closed));
+    }
+
+    #[test]
+    fn a_descriptor_that_is_withheld_where_there_is_room_is_not_put_down_to_the_limit() {
+        let (a, b) = UnixStream::pair().unwrap();
+        // The sender's credentials take the room of the descriptor, which the kernel withholds as a security module makes it do.
+        set_socket_passcred(&b, true).unwrap();
+        let gift = super::super::eventfd::create().unwrap();
+        assert_eq!(send(a.as_fd(), &[1; 8], Some(gift.as_fd())).unwrap(), Sent::Bytes(8));
+        let error = Receiver::from(b).receive(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        let text = error.to_string();
+        assert!(text.contains("SELinux") && !text.contains("ulimit"), "{text}");
     }
 
     #[test]
