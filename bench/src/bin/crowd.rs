@@ -8,6 +8,8 @@
 #![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
 
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -15,11 +17,12 @@ use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::eventfd;
-use ivshmem::sys::linux::foreign::ForeignFd;
-use ivshmem::sys::linux::socket::{Received, Sent, receive, send};
+use ivshmem::sys::linux::socket::{Sent, send};
 use ivshmem_bench::{Limit, Report};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 const CLIENTS: usize = 1_000;
 const VECTORS: u16 = 4;
@@ -94,9 +97,22 @@ fn bare_loop(clients: usize) -> Duration {
     let begin = Instant::now();
     for _ in 0..messages {
         assert_eq!(send(ours.as_fd(), &buffer, Some(gift.as_fd())).unwrap(), Sent::Bytes(8));
-        assert!(matches!(receive(theirs.as_fd(), &mut buffer).unwrap(), Received::Bytes(8, Some(_))));
+        assert!(receive(&theirs, &mut buffer).unwrap().is_some());
     }
     begin.elapsed()
+}
+
+/// One message and its descriptor, from a server that is trusted.
+fn receive(socket: &UnixStream, bytes: &mut [u8; 8]) -> rustix::io::Result<Option<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
+    assert_eq!(received.bytes, 8, "whole messages only");
+    Ok(control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    }))
 }
 
 /// The product, as a process of its own, so that its memory and its processor time are its own.
@@ -195,10 +211,10 @@ impl Client {
     fn read(&mut self) {
         let mut bytes = [0; 8];
         loop {
-            match receive(self.socket.as_fd(), &mut bytes).unwrap() {
-                Received::Bytes(8, fd) => self.take(i64::from_le_bytes(bytes), fd.map(ForeignFd::into_owned)),
-                Received::WouldBlock => return,
-                other => panic!("{other:?}"),
+            match receive(&self.socket, &mut bytes) {
+                Ok(fd) => self.take(i64::from_le_bytes(bytes), fd),
+                Err(Errno::AGAIN) => return,
+                Err(e) => panic!("{e}"),
             }
         }
     }
