@@ -221,7 +221,8 @@ class WaitStressTest {
     }
 
     private void look(final int member) {
-        seen.set(member, value);
+        // Two threads may look for one member: the slower of them must not replace a newer value by an older one.
+        seen.accumulateAndGet(member, value, Math::max);
     }
 
     private interface Wait {
