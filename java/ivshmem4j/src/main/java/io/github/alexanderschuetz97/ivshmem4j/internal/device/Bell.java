@@ -6,10 +6,10 @@ import java.util.function.Consumer;
 /**
  * Wakes the thread in the native library, by ringing the own device.
  *
- * <p>A peer that fills the vector's counter holds up the thread that rings, and fills it again as soon as it was read. Who asks
- * for a ring holds locks, those of the JVM for an interrupted thread among them, which the thread that reads needs: so another
- * thread rings, one at a time. Where the system gives no thread, that one rings itself: it may be held up, and otherwise nobody
- * would ring.
+ * <p>A peer that fills the vector's counter holds up the thread that rings, and fills it again as soon as it was read. The
+ * thread that asks for a ring may hold locks of the JVM for an interrupted thread, which the thread that reads needs: so another
+ * thread rings, one at a time. Where the system gives no thread, the thread that asks rings itself: it may be held up, and
+ * otherwise nobody would ring.
  */
 final class Bell implements Runnable {
 

@@ -60,10 +60,13 @@ final class Dispatch {
         return kept;
     }
 
-    synchronized void add(final int vector, final InterruptServiceRoutine routine, final Object device) {
-        checkOpen();
-        vector(vector).add(routine);
-        owner = device;
+    void add(final int vector, final InterruptServiceRoutine routine, final Object device) {
+        synchronized (this) {
+            checkOpen();
+            vector(vector).add(routine);
+            owner = device;
+        }
+        vector(vector).wakeReader();
     }
 
     synchronized void remove(final int vector, final InterruptServiceRoutine routine) {
@@ -83,6 +86,7 @@ final class Dispatch {
             owner = device;
         }
         future.whenComplete((number, e) -> remove(vector, future));
+        vector(vector).wakeReader();
         return future;
     }
 

@@ -110,14 +110,17 @@ final class Vector {
         }
     }
 
-    /** A routine that is registered already stays registered once. What nobody has heard yet, a new one hears. */
+    /**
+     * A routine that is registered already stays registered once. What nobody has heard yet, a new one hears, at the latest after
+     * {@link #wakeReader}.
+     */
     void add(final InterruptServiceRoutine routine) {
         if (!callbacks.has(routine)) {
             addCallback(() -> callbacks.add(routine));
         }
     }
 
-    /** What is to be completed with the next interrupt, or with one that nobody has heard yet. */
+    /** What is to be completed with the next interrupt, or, at the latest after {@link #wakeReader}, with an unheard one. */
     void add(final CompletableFuture<Integer> future) {
         addCallback(() -> callbacks.add(future));
     }
@@ -150,6 +153,24 @@ final class Vector {
             tellUnheard();
         } finally {
             lock.unlock();
+        }
+        wakeReader();
+    }
+
+    /**
+     * Brings the thread in the native library back if it may be the one that has to tell callbacks of an interrupt. No signal
+     * reaches it in there, and the ring can be held up: to be called without a lock.
+     */
+    void wakeReader() {
+        final boolean needed;
+        lock.lock();
+        try {
+            needed = reading && hasUnheard();
+        } finally {
+            lock.unlock();
+        }
+        if (needed) {
+            bell.ring();
         }
     }
 
@@ -188,13 +209,13 @@ final class Vector {
     /** Has the thread of the callbacks tell them of what nobody has heard yet. */
     private void tellUnheard() {
         forCallbacks.told = Math.min(forCallbacks.told, heard);
-        if (forCallbacks.told != rings && !callbacks.isEmpty()) {
+        if (hasUnheard()) {
             forCallbacks.need();
-            if (reading) {
-                // By that thread, perhaps, which no signal reaches in there.
-                bell.ring();
-            }
         }
+    }
+
+    private boolean hasUnheard() {
+        return forCallbacks.told != rings && !callbacks.isEmpty();
     }
 
     /** Parks a virtual thread. */
@@ -226,7 +247,9 @@ final class Vector {
         hook.enter();
         final boolean interrupted;
         try {
-            read(nanos);
+            if (!hook.isOver) {
+                read(nanos);
+            }
         } finally {
             interrupted = hook.leave();
             if (interrupted) {
@@ -385,6 +408,9 @@ final class Vector {
     /** Ends a wait in the native library when the thread that waits is interrupted; good for one interruption. */
     private final class Interruption extends AbstractInterruptibleChannel {
 
+        /** The thread had been interrupted when it was about to wait. */
+        private boolean isOver;
+
         void enter() {
             begin();
         }
@@ -401,7 +427,11 @@ final class Vector {
 
         @Override
         protected void implCloseChannel() {
-            bell.ring();
+            if (lock.isHeldByCurrentThread()) {
+                isOver = true;
+            } else {
+                bell.ring();
+            }
         }
     }
 }
