@@ -36,7 +36,10 @@ final class Bell implements Runnable {
             } catch (final OutOfMemoryError noThread) {
                 run();
             } catch (final RuntimeException | Error e) {
-                asked.set(0);
+                if (!asked.compareAndSet(1, 0)) {
+                    // Other threads have asked meanwhile, and count on this one.
+                    run();
+                }
                 throw e;
             }
         }

@@ -52,6 +52,24 @@ class BellTest {
     }
 
     @Test
+    void aRingAskedForWhileAThreadCouldNotBeStartedIsRung() {
+        final Bell[] bell = new Bell[1];
+        bell[0] = new Bell(() -> rings++, thread -> {
+            if (rings == 0) {
+                // As another thread does.
+                bell[0].ring();
+                throw new SecurityException("on purpose");
+            }
+            threads.add(thread);
+        });
+        assertThrows(SecurityException.class, bell[0]::ring);
+        assertEquals(1, rings);
+        bell[0].ring();
+        threads.get(0).run();
+        assertEquals(2, rings);
+    }
+
+    @Test
     void itRingsInTheThreadThatAsksWhereTheSystemGivesNone() {
         final Bell bell = new Bell(() -> rings++, thread -> {
             throw new OutOfMemoryError("on purpose");
