@@ -21,7 +21,7 @@ use ivshmem::doorbell::PeerEvent;
 use ivshmem::sys::linux::eventfd;
 use ivshmem::sys::linux::foreign::{ForeignFd, ForeignSocket};
 use ivshmem::sys::linux::peer::refuse_descriptors;
-use ivshmem_conformance::bare_server::send;
+use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 use ivshmem_conformance::census::{descriptors, eventually, threads};
 use ivshmem_conformance::linger::{Lingering, knows_urgent, send_all, send_all_urgently};
 use ivshmem_conformance::skip;
@@ -85,7 +85,7 @@ fn a_socket_with_lingering_descriptors_in_it_is_closed_without_waiting_and_its_e
 }
 
 #[test]
-fn descriptors_of_honest_processes_are_closed_without_a_thread() {
+fn descriptors_ofhonest_processes_are_closed_without_a_thread() {
     let _alone = alone();
     let before = descriptors();
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -239,6 +239,32 @@ fn the_limit_holds<const N: usize>(scripts: [(&str, Script, ErrorKind); N]) {
         drop((server.thread.join().unwrap(), server.place));
         eventually("nothing is left", || closers() == 0 && descriptors() == before);
     }
+}
+
+/// Sockets that linger are closed by threads that wait with them where no thread may have copies of all descriptors: as long as
+/// something is open that may be a file of another process.
+#[test]
+fn no_server_is_heard_while_many_sockets_cannot_be_closed() {
+    let _alone = alone();
+    let before = descriptors();
+    let (other_end, pipe) = rustix::pipe::pipe().unwrap();
+    let open = ForeignFd::from(pipe);
+    let (sockets, readers): (Vec<_>, Vec<_>) =
+        (0..70).map(|_| Lingering::new(LINGER).unwrap()).map(|bait| (bait.socket, bait.reader)).unzip();
+    at_once("70 drops", || drop(sockets.into_iter().map(ForeignFd::from).collect::<Vec<_>>()));
+    // For the threads to see that they may have no copies.
+    std::thread::sleep(Duration::from_millis(300));
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("honest");
+    let honest = BareServer::start(&path, Manner::default()).unwrap();
+    let error = at_once("connecting", || ivshmem::doorbell(&path).connect().unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+    assert!(error.to_string().contains("70 sockets that a server sent"), "{error}");
+    // The remedy.
+    drop((open, readers));
+    eventually("they are closed", || ivshmem::doorbell(&path).connect().is_ok());
+    drop((honest, other_end));
+    eventually("nothing is left", || closers() == 0 && descriptors() == before);
 }
 
 #[test]

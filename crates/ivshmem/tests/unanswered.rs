@@ -9,7 +9,9 @@
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::OwnedFd;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command};
@@ -19,12 +21,14 @@ use std::time::{Duration, Instant};
 use ivshmem::doorbell::PeerEvent;
 use ivshmem::sys::linux::eventfd;
 use ivshmem::sys::linux::foreign::{self, ForeignFd, ForeignSocket};
+use ivshmem::sys::linux::socket;
 use ivshmem::{ErrorKind, PeerId};
 use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 use ivshmem_conformance::census::{descriptors, eventually, threads};
 use ivshmem_conformance::fuse::{self, Fuse};
 use ivshmem_conformance::skip;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::pipe;
 use rustix::process::geteuid;
 
@@ -52,8 +56,21 @@ fn send_to_all(file: &Path, path: &Path) {
     let gift = Some(&file);
     for (number, stream) in UnixListener::bind(path).unwrap().incoming().enumerate() {
         let stream = stream.unwrap();
-        if number == 0 {
-            greet_and_send(&stream, &file);
+        match number {
+            0 => {
+                greet(&stream);
+                send_late(&stream, &file);
+            }
+            1 => {
+                greet(&stream);
+                // One byte of a message that is never complete.
+                socket::send(stream.as_fd(), &[0], Some(file.as_fd())).unwrap();
+            }
+            2 => send_five(&stream, &file),
+            _ => {}
+        }
+        if number < 3 {
+            let _ = rustix::io::read(&stream, &mut [0; 1]);
             continue;
         }
         let messages = if number % 8 == 0 { &[(0, None), (1, None), (-1, gift)][..] } else { &[(0, gift)] };
@@ -64,25 +81,38 @@ fn send_to_all(file: &Path, path: &Path) {
     }
 }
 
-/// Greets a client with some peers, tells it that they have left, all at once, and sends the file as a vector.
-fn greet_and_send(stream: &UnixStream, file: &OwnedFd) {
+const PEERS: std::ops::Range<i64> = 2..202;
+
+fn greet(stream: &UnixStream) {
     let (memory, vector) = (memfd_create("memory", MemfdFlags::CLOEXEC).unwrap(), eventfd::create().unwrap());
     ftruncate(&memory, 4096).unwrap();
     for (value, fd) in [(0, None), (1, None), (-1, Some(&memory))] {
         send(stream, value, fd).unwrap();
     }
-    let peers = 2..202;
-    for peer in peers.clone().chain([1]) {
+    for peer in PEERS.chain([1]) {
         send(stream, peer, Some(&vector)).unwrap();
     }
-    // For the greeting to end, and for the thread that receives to be kept by a callback.
+    // For the greeting to end.
     std::thread::sleep(Duration::from_millis(100));
+}
+
+fn send_five(stream: &UnixStream, file: &OwnedFd) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let files = [file.as_fd(); 5];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
+    sendmsg(stream, &[IoSlice::new(&[0; 8])], &mut control, SendFlags::empty()).unwrap();
+}
+
+/// Tells a client that its peers have left, all at once, and sends the file as a vector.
+fn send_late(stream: &UnixStream, file: &OwnedFd) {
+    let vector = eventfd::create().unwrap();
+    // For the thread that receives to be kept by a callback.
     send(stream, LATE.into(), Some(&vector)).unwrap();
     std::thread::sleep(Duration::from_millis(100));
-    let left: Vec<u8> = peers.flat_map(i64::to_le_bytes).collect();
+    let left: Vec<u8> = PEERS.flat_map(i64::to_le_bytes).collect();
     rustix::io::write(stream, &left).unwrap();
     send(stream, 2, Some(file)).unwrap();
-    let _ = rustix::io::read(stream, &mut [0; 1]);
 }
 
 /// The peer that is told of by itself.
@@ -131,9 +161,9 @@ fn few_threads_wait_for_a_file_of_this_program() -> Vec<OwnedFd> {
     pipes
 }
 
-/// Descriptors that wait to be closed do not become more, however often the receiving thread looks at the one that it comes to
-/// at last.
-fn a_session_makes_no_copies(path: &Path) {
+/// Descriptors that wait to be closed do not become more, however often the receiving thread looks at that of the last message,
+/// and one that comes with a part of a message ends the session.
+fn a_session_keeps_no_file(path: &Path) {
     let before = descriptors();
     let device = ivshmem::doorbell(path).connect().unwrap();
     let (sender, news) = mpsc::channel();
@@ -151,6 +181,23 @@ fn a_session_makes_no_copies(path: &Path) {
     drop(device);
     println!("{} descriptors after a session, {before} before", descriptors());
     eventually("a few descriptors are left", || descriptors() < before + 5);
+}
+
+fn several_with_one_message_hold_up_no_caller(path: &Path) {
+    let connect = ivshmem::doorbell(path).timeout(Duration::from_millis(200));
+    let error = within_the_limit(move || connect.connect().unwrap_err());
+    assert!(error.to_string().contains("several descriptors"), "{error}");
+}
+
+/// A file that is being closed holds up no program that this one starts.
+fn start_a_program() {
+    within_the_limit(|| assert!(Command::new("/bin/true").status().unwrap().success()));
+}
+
+fn within_the_limit<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || done.send(act()));
+    is_done.recv_timeout(HANG).expect("it waits for a file to be closed")
 }
 
 #[test]
@@ -197,7 +244,12 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
     drop(ForeignFd::from(own));
     eventually("it is closed in another thread", || descriptors() == before_all + pipes.len());
     let before = descriptors();
-    a_session_makes_no_copies(&path);
+    for _ in ["behind many messages", "with a part of a message"] {
+        a_session_keeps_no_file(&path);
+        start_a_program();
+    }
+    several_with_one_message_hold_up_no_caller(&path);
+    start_a_program();
     let mut refused = 0;
     for _ in 0..60 {
         let begin = Instant::now();
@@ -205,7 +257,10 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
         assert!(begin.elapsed() < HANG, "{error} after {:?}", begin.elapsed());
         if error.kind() == ErrorKind::NoSpace {
             let text = error.to_string();
-            assert!(text.contains("16 files that a server sent") && text.contains("FUSE"), "{text}");
+            assert!(
+                text.contains("files and 0 sockets that a server sent") && text.contains("FUSE"),
+                "{text}"
+            );
             refused += 1;
         }
     }
@@ -214,13 +269,12 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
     assert!((30..60).contains(&refused), "{refused}");
     // Those of the connections themselves are closed soon.
     eventually("they are closed", || descriptors() < before + 10);
-    // One that is being closed does not hold up the programs that this one starts.
-    assert!(Command::new("/bin/true").status().unwrap().success());
+    start_a_program();
 
     // The remedy.
     fuse.answer();
     pipes.iter().for_each(wait_for_end);
-    eventually("the files are closed", || foreign::wait_for_room(Duration::ZERO));
+    eventually("the files are closed", || foreign::wait_for_room(Duration::ZERO).is_ok());
     let path = place.path().join("honest");
     let _honest = BareServer::start(&path, Manner::default()).unwrap();
     ivshmem::doorbell(&path).connect().unwrap();

@@ -1,6 +1,5 @@
 //! A server's socket: its messages one by one, and the greeting up to its end.
 
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::session::Session;
 use super::{ConnectionError, PeerEvent};
-use crate::sys::linux::foreign::{self, ForeignFd, ForeignSocket};
+use crate::sys::linux::foreign::{self, ForeignFd, ForeignSocket, Unclosed};
 use crate::sys::linux::socket::{self, Received, Receiver};
 use crate::wire::{Client, ClientEvent, MESSAGE_LEN, MessageReader};
 
@@ -28,18 +27,11 @@ impl Connection {
 
     /// What the next message says; `None` when there is none now. Never blocks.
     pub(crate) fn next(&mut self) -> Result<Option<ClientEvent<ForeignFd>>, ConnectionError> {
-        self.next_by(Receiver::receive)
-    }
-
-    fn next_by(
-        &mut self,
-        receive: fn(&mut Receiver<ForeignSocket>, &mut [u8]) -> io::Result<Received>,
-    ) -> Result<Option<ClientEvent<ForeignFd>>, ConnectionError> {
         let mut bytes = [0; MESSAGE_LEN];
         loop {
             let room = &mut bytes[..self.reader.missing()];
             let received =
-                receive(&mut self.receiver, room).map_err(ConnectionError::io("receive from the server"))?;
+                self.receiver.receive(room).map_err(ConnectionError::io("receive from the server"))?;
             let message = match received {
                 Received::Bytes(count, fd) => {
                     if let Some(fd) = &fd {
@@ -50,12 +42,17 @@ impl Connection {
                 Received::WouldBlock => return Ok(None),
                 Received::Closed => return Err(ConnectionError::Gone),
                 Received::TooManyDescriptors => return Err(ConnectionError::TooManyDescriptors),
+                Received::NotAnEventfd => return Err(ConnectionError::NotAnEventfd),
                 Received::NoDescriptorLeft => {
                     return Err(ConnectionError::OutOfDescriptors { limit: rlimit() });
                 }
             };
             if let Some(message) = message {
-                return Ok(Some(self.client.push(message)?));
+                let event = self.client.push(message)?;
+                if matches!(event, ClientEvent::Memory(_)) {
+                    self.receiver.take_only_eventfds();
+                }
+                return Ok(Some(event));
             }
         }
     }
@@ -74,17 +71,14 @@ fn check_room(fd: &ForeignFd) -> Result<(), ConnectionError> {
     if number < limit - limit / 4 { Ok(()) } else { Err(ConnectionError::OutOfDescriptors { limit }) }
 }
 
-/// Hears no new server while files that servers sent cannot be closed: a server can make that of files (FUSE), and then each
-/// takes one of the descriptors that this process may have.
-fn check_closing(patience: Duration) -> Result<(), ConnectionError> {
-    if foreign::wait_for_room(patience) {
-        Ok(())
-    } else {
-        Err(ConnectionError::FilesNotClosed { files: foreign::MAX_FILES })
-    }
+/// Hears no new server while descriptors that servers sent cannot be closed: those of a file system in user space (FUSE) whose
+/// process does not answer, for one. Else servers could take all that this process may have, one connection after the other.
+pub(crate) fn check_closing(patience: Duration) -> Result<(), ConnectionError> {
+    foreign::wait_for_room(patience.min(CLOSING_PATIENCE))
+        .map_err(|Unclosed { files, sockets }| ConnectionError::NotClosed { files, sockets })
 }
 
-/// Files whose closing waits for no process are closed sooner, even many.
+/// Descriptors whose closing waits for no process are closed sooner, even many.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The process's limit of open files; programs change it at run time.
@@ -107,7 +101,7 @@ pub(crate) struct Patience {
 /// A greeting that is on its way.
 #[derive(Debug)]
 pub(crate) struct Greeting {
-    // Dropped first, so that the connection's socket is closed when no file of the server is open.
+    // Dropped first: no socket is closed by a thread that ends while a file of a server is open.
     memory: Option<ForeignFd>,
     connection: Connection,
     patience: Patience,
@@ -142,23 +136,8 @@ impl Greeting {
 
     /// Takes messages until the greeting is complete. Blocks, but not beyond the patience.
     pub(crate) fn finish(mut self) -> Result<Greeted, ConnectionError> {
-        self.connection
-            .receiver
-            .set_patience(self.patience.quiet.min(A_YEAR))
-            .map_err(ConnectionError::io("set the socket's patience"))?;
-        check_closing(CLOSING_PATIENCE.min(self.patience.timeout))?;
         loop {
-            let mut now = Instant::now();
-            // A server that floods is looked at as one that is silent, but for the clock.
-            while now < self.deadline {
-                let Some(event) = self.connection.next_by(Receiver::receive_patiently)? else { break };
-                now = Instant::now();
-                self.last_message = now;
-                if self.take(event)? {
-                    return Ok(self.into_greeted());
-                }
-            }
-            match self.judge(true)? {
+            match self.step()? {
                 Progress::Complete => return Ok(self.into_greeted()),
                 Progress::Waiting(until) => socket::wait_readable(self.connection.as_fd(), until)
                     .map_err(ConnectionError::io("wait for the server"))?,
@@ -168,7 +147,6 @@ impl Greeting {
 
     /// Takes what there is. Never blocks; a server that floods does not keep it for ever.
     pub(crate) fn step(&mut self) -> Result<Progress, ConnectionError> {
-        check_closing(Duration::ZERO)?;
         for received in 0..MESSAGES_PER_STEP {
             let Some(event) = self.connection.next()? else {
                 if received > 0 {

@@ -158,14 +158,9 @@ pub enum ConnectionError {
     /// Several descriptors came with one message.
     #[error("the server sent several descriptors with one message")]
     TooManyDescriptors,
-    /// An interrupt that is not an eventfd.
-    #[error("the server sent something else than an eventfd as vector {vector} of peer {peer}")]
-    NotAnEventfd {
-        /// Whose vector it is.
-        peer: PeerId,
-        /// Which vector.
-        vector: u16,
-    },
+    /// Something else than an eventfd after the memory.
+    #[error("the server sent a descriptor that is no eventfd, where only vectors are sent")]
+    NotAnEventfd,
     /// This process may not have another descriptor, and every vector of every peer is one. A quarter of what it may have
     /// is kept for everything else that the process does.
     #[error(
@@ -177,15 +172,18 @@ pub enum ConnectionError {
         /// The limit of open files, RLIMIT_NOFILE.
         limit: u64,
     },
-    /// Files that servers sent are still being closed, as the process behind their file system does not answer (FUSE). No
-    /// server is heard until it answers or ends.
+    /// Descriptors that servers sent are still being closed: files of a file system in user space (FUSE) whose process does not
+    /// answer, or sockets that linger (`SO_LINGER`). No server is heard until there are fewer.
     #[error(
-        "{files} files that a server sent are still being closed, as the file system behind them does not answer; end the \
-         process of that file system (FUSE), or connect from another process"
+        "{files} files and {sockets} sockets that a server sent are still being closed, at most 15 and 63 may be: the file \
+         system behind the files does not answer, or nobody reads what was sent to the sockets; end the server and the \
+         process of its file system (FUSE), or connect from another process"
     )]
-    FilesNotClosed {
-        /// How many.
+    NotClosed {
+        /// How many files.
         files: usize,
+        /// How many sockets.
+        sockets: usize,
     },
     /// The greeting did not come to its end in time.
     #[error("the server has not sent {missing} within {timeout_ms} ms")]
@@ -223,8 +221,8 @@ impl ConnectionError {
         match self {
             Self::Gone => ErrorKind::ServerGone,
             Self::Protocol(error) => error.kind(),
-            Self::TooManyDescriptors | Self::NotAnEventfd { .. } => ErrorKind::Protocol,
-            Self::OutOfDescriptors { .. } | Self::FilesNotClosed { .. } => ErrorKind::NoSpace,
+            Self::TooManyDescriptors | Self::NotAnEventfd => ErrorKind::Protocol,
+            Self::OutOfDescriptors { .. } | Self::NotClosed { .. } => ErrorKind::NoSpace,
             Self::TimedOut { .. } | Self::TooFewVectors { .. } => ErrorKind::TimedOut,
             Self::Io { reason, .. } => kind_of(reason),
         }

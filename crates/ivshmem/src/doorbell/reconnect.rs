@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::connection::{Greeted, Greeting, Patience, Progress};
+use super::connection::{Greeted, Greeting, Patience, Progress, check_closing};
 use crate::sys::linux::socket;
 
 /// How to come back after the server has gone.
@@ -49,7 +49,7 @@ impl Absence {
         ended: impl FnOnce(BorrowedFd<'_>),
     ) -> Return {
         let now = Instant::now();
-        if self.greeting.is_none() && now >= self.next_try {
+        if self.greeting.is_none() && now >= self.next_try && check_closing(Duration::ZERO).is_ok() {
             // Short, so that closing is not held up by a server that does not accept.
             if let Ok(socket) = socket::connect(&how.path, Duration::from_millis(1)) {
                 began(socket.as_fd());

@@ -120,14 +120,14 @@ impl Session {
     pub(crate) fn apply(&self, event: ClientEvent<ForeignFd>) -> Result<Option<PeerEvent>, ConnectionError> {
         Ok(match event {
             ClientEvent::OwnVector { vector, fd } => {
-                let fd = eventfd_of(fd, self.own_id, vector)?;
+                let fd = eventfd_of(fd)?;
                 let before = self.own[usize::from(vector)].set(fd);
                 debug_assert!(before.is_ok(), "the client counts vectors upwards");
                 self.own_count.store(vector + 1, Ordering::Release);
                 Some(PeerEvent::OwnVectors(vector + 1))
             }
             ClientEvent::PeerVector { peer, vector, fd } => {
-                let fd = eventfd_of(fd, peer, vector)?;
+                let fd = eventfd_of(fd)?;
                 let Others::Known(peers) = &self.others else { return Ok(None) };
                 let mut peers = peers.write().unwrap_or_else(PoisonError::into_inner);
                 let fds = peers.entry(peer).or_default();
@@ -188,6 +188,6 @@ fn count(fds: &[Arc<OwnedFd>]) -> u16 {
     u16::try_from(fds.len()).expect("the client counts at most 256 vectors")
 }
 
-fn eventfd_of(fd: ForeignFd, peer: PeerId, vector: u16) -> Result<OwnedFd, ConnectionError> {
-    fd.into_eventfd().map_err(|_| ConnectionError::NotAnEventfd { peer, vector })
+fn eventfd_of(fd: ForeignFd) -> Result<OwnedFd, ConnectionError> {
+    fd.into_eventfd().map_err(|_| ConnectionError::NotAnEventfd)
 }

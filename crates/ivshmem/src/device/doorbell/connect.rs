@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::Doorbell;
 use crate::device::{Device, DeviceKind, OpenError};
-use crate::doorbell::{Doorbell as Bell, Greeting, Patience, Reconnect};
+use crate::doorbell::{Doorbell as Bell, Greeting, Patience, Reconnect, check_closing};
 use crate::region::{CacheMode, Memory, Region};
-use crate::sys::linux::foreign::ForeignFd;
+use crate::sys::linux::foreign::{self, ForeignFd};
 use crate::sys::linux::mapping::Mapping;
 use crate::sys::linux::{file, socket};
 use crate::wire::MAX_VECTORS;
@@ -20,10 +20,10 @@ pub(super) fn connect(options: Doorbell) -> Result<Device, OpenError> {
     }
     let began = Instant::now();
     let patience = Patience { timeout, quiet, vectors };
+    let from_server = |reason| OpenError::Server { path: path.clone(), reason };
+    check_closing(timeout).map_err(from_server)?;
     let socket = socket::connect(&path, timeout).map_err(|source| not_connected(&path, source))?;
-    let greeted = Greeting::new(socket, patience, began)
-        .finish()
-        .map_err(|reason| OpenError::Server { path: path.clone(), reason })?;
+    let greeted = Greeting::new(socket, patience, began).finish().map_err(from_server)?;
     let (memory, identity) = map_in_time(&path, greeted.memory, read_only, began, timeout)?;
     let reconnect = reconnect.then(|| Reconnect { path: path.clone(), patience, memory: identity });
     let bell = Bell::start(greeted.connection, greeted.session, reconnect)
@@ -69,12 +69,13 @@ fn map_in_time(
     // Other file systems may ask a process of the server's choice, which answers when it likes.
     let (done, is_done) = mpsc::channel();
     let its_path = path.to_path_buf();
-    thread::Builder::new()
+    let thread = thread::Builder::new()
         .name("ivshmem-map".into())
         .spawn(move || _ = done.send(map(&its_path, &fd, read_only)))
         .map_err(|source| OpenError::Io { path: path.to_path_buf(), doing: "map the memory of", source })?;
     let left = timeout.saturating_sub(began.elapsed()).max(MAP_PATIENCE);
     is_done.recv_timeout(left).unwrap_or_else(|_| {
+        foreign::give_up(thread);
         let problem = format!(
             "lies in a file system that does not answer within {} ms; let the server take it from a tmpfs or hugetlbfs",
             left.as_millis()

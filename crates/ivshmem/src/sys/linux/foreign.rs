@@ -8,11 +8,11 @@
 #![expect(unsafe_code, reason = "a system call that rustix does not wrap")]
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, StatxFlags, fcntl_get_seals, makedev, statx};
@@ -43,7 +43,12 @@ impl ForeignFd {
     /// # Errors
     /// Gives it back when it is none.
     pub fn into_eventfd(self) -> Result<OwnedFd, Self> {
-        if matches!(self.kind, Kind::Eventfd) { Ok(self.into_owned()) } else { Err(self) }
+        if self.is_eventfd() { Ok(self.into_owned()) } else { Err(self) }
+    }
+
+    /// Whether it is an eventfd.
+    pub fn is_eventfd(&self) -> bool {
+        matches!(self.kind, Kind::Eventfd)
     }
 
     /// Whether it is memory of this system: a memfd, or a file on a tmpfs or hugetlbfs. No operation on such a file asks
@@ -100,7 +105,7 @@ impl Drop for ForeignFd {
     }
 }
 
-/// Counts a file of another process that is in the descriptor table, and whose every copy waits when it is closed.
+/// Counts what is in the descriptor table, came from another process, and may be a file whose every copy waits when it is closed.
 #[derive(Debug)]
 struct OpenFile(());
 
@@ -156,27 +161,51 @@ impl Drop for ForeignSocket {
             Some(false) => drop(socket),
             Some(true) if is_empty => drop(socket),
             // A cycle makes this wait at worst; then the others take the longer way.
-            None if is_empty && EMPTY.wait_for_room(Duration::ZERO) => EMPTY.close(socket),
+            None if is_empty && EMPTY.unclosed() < EMPTY.max_workers => EMPTY.close(socket),
             _ => SOCKETS.close(socket),
         }
     }
 }
 
-/// Waits until fewer than [`MAX_FILES`] files are being closed, and gives up after `patience`. One that waits for its turn takes a
-/// descriptor, and holds up a program that this process starts; one that is being closed does not.
-pub fn wait_for_room(patience: Duration) -> bool {
-    FILES.wait_for_room(patience)
+/// How many descriptors that servers sent cannot be closed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unclosed {
+    /// Files, and threads that wait for their file system.
+    pub files: usize,
+    /// Sockets, and connections by which something came.
+    pub sockets: usize,
+}
+
+/// Waits until there is room for the descriptors of another server.
+///
+/// # Errors
+/// After `patience`, when [`MAX_FILES`] or [`MAX_SOCKETS`] cannot be closed.
+pub fn wait_for_room(patience: Duration) -> Result<(), Unclosed> {
+    let mut unclosed = Unclosed { files: 0, sockets: 0 };
+    let has_room = until(patience, || {
+        unclosed = Unclosed { files: FILES.unclosed() + given_up().len(), sockets: SOCKETS.unclosed() };
+        unclosed.files < MAX_FILES && unclosed.sockets < MAX_SOCKETS
+    });
+    if has_room { Ok(()) } else { Err(unclosed) }
+}
+
+/// Counts a thread that nobody waits for any more, with a file whose file system does not answer.
+pub fn give_up(thread: JoinHandle<()>) {
+    given_up().push(thread);
+}
+
+fn given_up() -> MutexGuard<'static, Vec<JoinHandle<()>>> {
+    static GIVEN_UP: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
+    let mut threads = GIVEN_UP.lock().unwrap_or_else(PoisonError::into_inner);
+    threads.retain(|thread| !thread.is_finished());
+    threads
 }
 
 /// Descriptors to be closed, and the threads that do it.
 struct Closer<T> {
     queue: Mutex<Queue<T>>,
     more: Condvar,
-    /// A thread has closed something.
-    less: Condvar,
     max_workers: usize,
-    /// There is room while fewer descriptors than this are being closed or wait for it.
-    room: usize,
     /// How many a worker takes at a time.
     batch: usize,
     close_all: fn(Vec<T>),
@@ -185,6 +214,8 @@ struct Closer<T> {
 #[derive(Debug)]
 struct Queue<T> {
     fds: Vec<T>,
+    /// Those, and what workers close now.
+    unclosed: usize,
     workers: usize,
     /// Those of them that close nothing now.
     idle: usize,
@@ -192,35 +223,38 @@ struct Queue<T> {
 
 /// A file to be closed.
 struct File {
-    // Dropped first, in this order: a file that is being closed is out of the table, however long that takes.
     open: Option<OpenFile>,
     fd: OwnedFd,
 }
 
 /// For sockets by which something came.
-static SOCKETS: Closer<OwnedFd> = Closer::new(4, 4, usize::MAX, close_sockets);
+static SOCKETS: Closer<OwnedFd> = Closer::new(4, usize::MAX, close_sockets);
 /// For sockets by which nothing came.
-static EMPTY: Closer<OwnedFd> = Closer::new(4, 4, usize::MAX, drop);
+static EMPTY: Closer<OwnedFd> = Closer::new(4, usize::MAX, drop);
 /// Closing one may wait for the process behind a file system, and then only other files wait with it.
-static FILES: Closer<File> = Closer::new(2 * MAX_FILES, MAX_FILES, 1, close_files);
+static FILES: Closer<File> = Closer::new(2 * MAX_FILES, 1, close_files);
 
-/// With so many files that are being closed no new server is heard. Those that are heard by then can send some more.
+/// With so many files that cannot be closed no new server is heard. Those that are heard by then can send some more, for which
+/// there are as many threads again: a file that waits for its turn holds up the programs that this process starts.
 pub const MAX_FILES: usize = 16;
+/// With so many sockets that cannot be closed no new server is heard.
+pub const MAX_SOCKETS: usize = 64;
 /// How long a worker waits for more before it ends. Starting one takes longer than everything else in `close`.
 const REST: Duration = Duration::from_millis(100);
 const STACK: usize = 128 << 10;
 
 impl<T: Send + 'static> Closer<T> {
     /// More than one worker, so that a descriptor whose closing waits in spite of everything does not hold up the next ones.
-    const fn new(max_workers: usize, room: usize, batch: usize, close_all: fn(Vec<T>)) -> Self {
-        let queue = Mutex::new(Queue { fds: Vec::new(), workers: 0, idle: 0 });
-        Self { queue, more: Condvar::new(), less: Condvar::new(), max_workers, room, batch, close_all }
+    const fn new(max_workers: usize, batch: usize, close_all: fn(Vec<T>)) -> Self {
+        let queue = Mutex::new(Queue { fds: Vec::new(), unclosed: 0, workers: 0, idle: 0 });
+        Self { queue, more: Condvar::new(), max_workers, batch, close_all }
     }
 
     /// Never waits: when no thread can be started, the descriptor stays open until the next call.
     fn close(&'static self, fd: T) {
         let mut queue = self.queue();
         queue.fds.push(fd);
+        queue.unclosed += 1;
         if queue.fds.len() > queue.idle && queue.workers < self.max_workers && spawn(|| self.work()) {
             queue.workers += 1;
             queue.idle += 1;
@@ -229,10 +263,8 @@ impl<T: Send + 'static> Closer<T> {
         }
     }
 
-    fn wait_for_room(&self, patience: Duration) -> bool {
-        let is_full = |queue: &mut Queue<T>| queue.fds.len() + queue.workers - queue.idle >= self.room;
-        let waited = self.less.wait_timeout_while(self.queue(), patience, is_full);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    fn unclosed(&self) -> usize {
+        self.queue().unclosed
     }
 
     /// Closes what is in the queue, and ends when nothing more comes.
@@ -254,8 +286,8 @@ impl<T: Send + 'static> Closer<T> {
             drop(queue);
             (self.close_all)(batch);
             queue = self.queue();
+            queue.unclosed -= count;
             queue.idle += 1;
-            self.less.notify_all();
         }
     }
 
@@ -269,11 +301,36 @@ fn spawn(function: impl FnOnce() + Send + 'static) -> bool {
     thread::Builder::new().name("ivshmem-close".into()).stack_size(STACK).spawn(function).is_ok()
 }
 
+/// Closes files one after the other. While one is being closed it is out of the descriptor table, however long that takes.
 fn close_files(batch: Vec<File>) {
     for File { open, fd } in batch {
+        let number = fd.as_raw_fd();
+        let closing = (number, link(number));
+        being_closed().push(closing.clone());
         drop(open);
         drop(fd);
+        let mut being_closed = being_closed();
+        if let Some(index) = being_closed.iter().position(|other| *other == closing) {
+            being_closed.swap_remove(index);
+        }
     }
+}
+
+/// The numbers of the files that are being closed, and what they stood for.
+fn being_closed() -> MutexGuard<'static, Vec<(RawFd, Option<PathBuf>)>> {
+    static BEING_CLOSED: Mutex<Vec<(RawFd, Option<PathBuf>)>> = Mutex::new(Vec::new());
+    BEING_CLOSED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a descriptor's number stands for now, by the kernel's own name for it.
+fn link(number: RawFd) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{number}")).ok()
+}
+
+/// Whether the descriptor table has no file of another process whose closing may wait.
+fn no_file_is_open() -> bool {
+    OPEN_FILES.load(Ordering::SeqCst) == 0
+        && being_closed().iter().all(|(number, was)| was.is_some() && link(*number) != *was)
 }
 
 /// Closes sockets by ending a thread that has the only copies.
@@ -283,7 +340,7 @@ fn close_files(batch: Vec<File>) {
 fn close_sockets(batch: Vec<OwnedFd>) {
     let (ready, is_ready) = mpsc::channel();
     let (end, may_end) = mpsc::channel::<()>();
-    if until(|| ending().len() < MAX_ENDING) {
+    if until(REST, || ending().len() < MAX_ENDING) {
         spawn(move || {
             ending().push(gettid());
             if copy_table().is_ok() {
@@ -306,7 +363,7 @@ fn close_sockets(batch: Vec<OwnedFd>) {
 /// not answer waits at its end, and keeps the copies that it has not closed.
 const MAX_ENDING: usize = 4;
 
-/// The threads that have tables of their own, or had.
+/// The threads that were started to have tables of their own and have not ended.
 fn ending() -> MutexGuard<'static, Vec<Pid>> {
     static ENDING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
     let mut ending = ENDING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,9 +377,9 @@ fn ending() -> MutexGuard<'static, Vec<Pid>> {
 /// Also while a file of another process is open, as its copy would be closed at the end of this thread.
 fn copy_table() -> io::Result<()> {
     let mut result = Err(io::ErrorKind::ResourceBusy.into());
-    until(|| {
+    until(REST, || {
         let _none_arrives = ARRIVING.write().unwrap_or_else(PoisonError::into_inner);
-        let is_free = OPEN_FILES.load(Ordering::SeqCst) == 0;
+        let is_free = no_file_is_open();
         if is_free {
             result = unshare_table();
         }
@@ -331,14 +388,14 @@ fn copy_table() -> io::Result<()> {
     result
 }
 
-/// Whether something becomes true soon.
-fn until(mut is_true: impl FnMut() -> bool) -> bool {
+/// Whether something becomes true within a time.
+fn until(patience: Duration, mut is_true: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
     loop {
         if is_true() {
             return true;
         }
-        if begin.elapsed() >= REST {
+        if begin.elapsed() >= patience {
             return false;
         }
         thread::sleep(Duration::from_millis(1));
@@ -351,4 +408,25 @@ fn unshare_table() -> io::Result<()> {
     // SAFETY: no memory is passed, and no descriptor that others own is closed.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_UNSHARE) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Alone among the tests of this process that has such files.
+    #[test]
+    fn a_file_that_is_about_to_be_closed_counts_as_open_until_its_number_stands_for_something_else() {
+        let file = OwnedFd::from(std::fs::File::open("/proc/self/exe").unwrap());
+        let number = file.as_raw_fd();
+        assert!(no_file_is_open());
+        let foreign = ForeignFd::from(file.try_clone().unwrap());
+        assert!(!no_file_is_open());
+        drop(foreign.into_owned());
+        being_closed().push((number, link(number)));
+        assert!(!no_file_is_open());
+        drop(file);
+        assert!(no_file_is_open());
+        being_closed().clear();
+    }
 }

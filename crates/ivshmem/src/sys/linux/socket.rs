@@ -63,11 +63,14 @@ pub enum Received {
     Closed,
     /// This message or a later one has more descriptors than one may have. It stays in the socket.
     TooManyDescriptors,
+    /// This message or a later one has a descriptor that is no eventfd, where only eventfds are taken. It stays in the socket.
+    NotAnEventfd,
     /// This message or a later one has descriptors, and this process may not have another one. It stays in the socket.
     NoDescriptorLeft,
 }
 
-/// The protocol sends one; another one shows that there are more. Those that do not fit are not received.
+/// The protocol sends one; another one shows that there are more. At most four fit, with the padding of the buffer, and those that
+/// do not fit are not received.
 const FDS_PER_RECEIVE: usize = 2;
 
 /// The receiving end of a connection. Descriptors are closed on exec and never leak, whatever the sender packs together.
@@ -79,12 +82,13 @@ pub struct Receiver<S> {
     /// What a look found in a message that is still in the socket: it goes on to the first message with a descriptor. Kept, as
     /// the next look would make another copy, and closing a copy may wait as well.
     ahead: Option<ForeignFd>,
+    only_eventfds: bool,
     socket: S,
 }
 
 impl<S: AsFd> From<S> for Receiver<S> {
     fn from(socket: S) -> Self {
-        Self { ahead: None, socket }
+        Self { ahead: None, only_eventfds: false, socket }
     }
 }
 
@@ -99,6 +103,11 @@ impl<S: AsFd> Receiver<S> {
     /// The socket, from which nothing else may receive.
     pub fn get_ref(&self) -> &S {
         &self.socket
+    }
+
+    /// Refuses everything but eventfds from now on, even with a message that is not complete yet.
+    pub fn take_only_eventfds(&mut self) {
+        self.only_eventfds = true;
     }
 
     /// Receives without blocking.
@@ -119,27 +128,6 @@ impl<S: AsFd> Receiver<S> {
         }
         let is_with_it = taken.flags.contains(ReturnFlags::CTRUNC);
         Ok(Received::Bytes(taken.bytes, if is_with_it { self.ahead.take() } else { None }))
-    }
-
-    /// As [`receive`](Self::receive), but waits as long as `set_patience` said before it gives `WouldBlock`.
-    pub fn receive_patiently(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
-        match self.receive(buffer)? {
-            Received::WouldBlock => {}
-            received => return Ok(received),
-        }
-        let (mut nothing, mut byte) = (RecvAncillaryBuffer::default(), [0]);
-        let into = &mut [io::IoSliceMut::new(&mut byte)];
-        match retry_on_intr(|| recvmsg(&self.socket, into, &mut nothing, RecvFlags::PEEK)) {
-            Ok(_) | Err(Errno::CONNRESET) => self.receive(buffer),
-            Err(Errno::AGAIN) => Ok(Received::WouldBlock),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// How long `receive_patiently` waits, at least a millisecond.
-    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        let timeout = Some(patience.max(Duration::from_millis(1)));
-        Ok(set_socket_timeout(&self.socket, Timeout::Recv, timeout)?)
     }
 
     /// Looks once more where another thread may have closed a descriptor after the look.
@@ -163,17 +151,18 @@ impl<S: AsFd> Receiver<S> {
             Err(Errno::CONNRESET) => return nothing(Received::Closed),
             Err(e) => return Err(e.into()),
         };
-        let mut fds = control
+        // All of them: the kernel fills the buffer's padding as well.
+        let mut fds: Vec<ForeignFd> = control
             .drain()
             .filter_map(|message| match message {
                 RecvAncillaryMessage::ScmRights(fds) => Some(fds),
                 _ => None,
             })
             .flatten()
-            .map(ForeignFd::from);
-        let (first, second) = (fds.next(), fds.next());
+            .map(ForeignFd::from)
+            .collect();
         drop(arriving);
-        if second.is_some() {
+        if fds.len() > 1 {
             return nothing(Received::TooManyDescriptors);
         }
         if seen.flags.contains(ReturnFlags::CTRUNC) {
@@ -186,7 +175,10 @@ impl<S: AsFd> Receiver<S> {
         if seen.bytes == 0 {
             return nothing(Received::Closed);
         }
-        self.ahead = first;
+        self.ahead = fds.pop();
+        if self.only_eventfds && self.ahead.as_ref().is_some_and(|fd| !fd.is_eventfd()) {
+            return nothing(Received::NotAnEventfd);
+        }
         Ok(Look::Bytes(seen.bytes))
     }
 }
@@ -200,7 +192,7 @@ enum Look {
     Withheld,
 }
 
-/// Nothing else is left: this process has room for the descriptor, and the buffer has room for two.
+/// Nothing else is left: this process has room for the descriptor, and so has the buffer.
 const WITHHELD: &str = "the system withholds a descriptor that the other end sent, though this process may have another one: \
                         a security module (SELinux, AppArmor) refuses it; allow this process to receive it \
                         (ausearch -m avc and dmesg show what was refused)";
