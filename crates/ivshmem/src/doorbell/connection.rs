@@ -79,7 +79,7 @@ pub(crate) fn check_closing(patience: Duration) -> Result<(), ConnectionError> {
 }
 
 /// Descriptors whose closing waits for no process are closed sooner, even many.
-const CLOSING_PATIENCE: Duration = Duration::from_millis(100);
+const CLOSING_PATIENCE: Duration = Duration::from_millis(300);
 
 /// The process's limit of open files; programs change it at run time.
 fn rlimit() -> u64 {
@@ -158,6 +158,7 @@ impl Greeting {
                 return Ok(Progress::Complete);
             }
         }
+        self.last_message = Instant::now();
         self.judge(false)
     }
 

@@ -44,14 +44,15 @@ impl Link for Server {
         let vectors = session.vectors();
         let (changes, result) = receive_changes(connection, &session);
         shared.watch_late(vectors, session.vectors());
+        if result.is_err() {
+            let _ = poller::remove(&shared.poller, &*connection);
+            // Before any callback, which could start a program and wait for it, and it for a file of the server's.
+            self.state = if self.reconnect.is_some() { State::Away(Absence::new()) } else { State::Down };
+        }
         for change in changes {
             shared.tell(&change);
         }
         if let Err(reason) = result {
-            if let State::Up(connection) = &self.state {
-                let _ = poller::remove(&shared.poller, connection);
-            }
-            self.state = if self.reconnect.is_some() { State::Away(Absence::new()) } else { State::Down };
             shared.tell(&PeerEvent::ServerGone { reason });
         }
     }
@@ -69,7 +70,8 @@ impl Link for Server {
                 self.state = State::Down;
                 shared.tell(&PeerEvent::MemoryReplaced);
             }
-            Return::Same(Greeted { connection, session, .. }) => {
+            Return::Same(Greeted { connection, session, memory }) => {
+                drop(memory);
                 let id = session.own_id();
                 let _ = poller::add(&shared.poller, connection.as_fd(), LINK);
                 self.state = State::Up(connection);

@@ -22,7 +22,8 @@ pub(super) fn connect(options: Doorbell) -> Result<Device, OpenError> {
     let patience = Patience { timeout, quiet, vectors };
     let from_server = |reason| OpenError::Server { path: path.clone(), reason };
     check_closing(timeout).map_err(from_server)?;
-    let socket = socket::connect(&path, timeout).map_err(|source| not_connected(&path, source))?;
+    let left = timeout.saturating_sub(began.elapsed());
+    let socket = socket::connect(&path, left).map_err(|source| not_connected(&path, source))?;
     let greeted = Greeting::new(socket, patience, began).finish().map_err(from_server)?;
     let (memory, identity) = map_in_time(&path, greeted.memory, read_only, began, timeout)?;
     let reconnect = reconnect.then(|| Reconnect { path: path.clone(), patience, memory: identity });
@@ -66,7 +67,11 @@ fn map_in_time(
         drop(fd.into_owned());
         return Ok(mapped);
     }
-    // Other file systems may ask a process of the server's choice, which answers when it likes.
+    if let Some(place) = untrusted_place(&fd) {
+        let problem = format!("lies in {place}; let the server take it from a tmpfs or hugetlbfs");
+        return Err(OpenError::BadMemory { path: path.to_path_buf(), problem });
+    }
+    // Others may ask another machine.
     let (done, is_done) = mpsc::channel();
     let its_path = path.to_path_buf();
     let thread = thread::Builder::new()
@@ -82,6 +87,16 @@ fn map_in_time(
         );
         Err(OpenError::BadMemory { path: path.to_path_buf(), problem })
     })
+}
+
+/// A file system that may ask a process of the server's choice. While that does not answer, mapping a file of it can keep all
+/// threads of this process from their memory.
+fn untrusted_place(fd: &ForeignFd) -> Option<String> {
+    match fd.file_system() {
+        Some(system) if system.starts_with("fuse") => Some(format!("a file system in user space ({system})")),
+        Some(_) => None,
+        None => Some("a file system that is not mounted here".to_string()),
+    }
 }
 
 /// For a greeting that was complete with its deadline.

@@ -9,7 +9,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::thread::{self, JoinHandle};
@@ -59,9 +59,19 @@ impl ForeignFd {
 
     /// Which file it is (device and inode) as far as this system knows, without asking its file system.
     pub fn identity(&self) -> io::Result<(u64, u64)> {
-        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        let known = statx(self, c"", flags, StatxFlags::INO)?;
-        Ok((makedev(known.stx_dev_major, known.stx_dev_minor), known.stx_ino))
+        identity(self.as_fd())
+    }
+
+    /// The type of its file system, as in /proc/filesystems, without asking it; `None` when it is mounted nowhere in the mount
+    /// namespace of this process.
+    pub fn file_system(&self) -> Option<String> {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.as_fd().as_raw_fd())).ok()?;
+        let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
+        // Names of directories are any bytes, but have no spaces.
+        let mounts = std::fs::read("/proc/self/mountinfo").ok()?;
+        let mounts = String::from_utf8_lossy(&mounts);
+        let line = mounts.lines().find(|line| line.split(' ').next() == Some(mount))?;
+        Some(line.split_once(" - ")?.1.split(' ').next()?.to_owned())
     }
 
     /// The plain descriptor, whose closing may wait for its sender.
@@ -100,9 +110,21 @@ impl Drop for ForeignFd {
             Kind::Eventfd => drop(fd),
             Kind::Socket => SOCKETS.close(fd),
             Kind::Ram => FILES.close(File { open: None, fd }),
-            Kind::Other(open) => FILES.close(File { open: Some(open), fd }),
+            Kind::Other(open) => {
+                let closing = (fd.as_raw_fd(), identity(fd.as_fd()).ok());
+                FILES.close(File { open: Some(open), fd });
+                // A program that this process starts waits for the files that are in the table then. This waits for a thread
+                // to take it out, and not for the end of its closing.
+                until(REST, || !is_open(closing));
+            }
         }
     }
+}
+
+fn identity(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let known = statx(fd, c"", flags, StatxFlags::INO)?;
+    Ok((makedev(known.stx_dev_major, known.stx_dev_minor), known.stx_ino))
 }
 
 /// Counts what is in the descriptor table, came from another process, and may be a file whose every copy waits when it is closed.
@@ -170,7 +192,7 @@ impl Drop for ForeignSocket {
 /// How many descriptors that servers sent cannot be closed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unclosed {
-    /// Files, and threads that wait for their file system.
+    /// Files, and threads that wait for a file system.
     pub files: usize,
     /// Sockets, and connections by which something came.
     pub sockets: usize,
@@ -183,7 +205,8 @@ pub struct Unclosed {
 pub fn wait_for_room(patience: Duration) -> Result<(), Unclosed> {
     let mut unclosed = Unclosed { files: 0, sockets: 0 };
     let has_room = until(patience, || {
-        unclosed = Unclosed { files: FILES.unclosed() + given_up().len(), sockets: SOCKETS.unclosed() };
+        let waiting = given_up().len() + ending().len();
+        unclosed = Unclosed { files: FILES.unclosed() + waiting, sockets: SOCKETS.unclosed() };
         unclosed.files < MAX_FILES && unclosed.sockets < MAX_SOCKETS
     });
     if has_room { Ok(()) } else { Err(unclosed) }
@@ -232,10 +255,10 @@ static SOCKETS: Closer<OwnedFd> = Closer::new(4, usize::MAX, close_sockets);
 /// For sockets by which nothing came.
 static EMPTY: Closer<OwnedFd> = Closer::new(4, usize::MAX, drop);
 /// Closing one may wait for the process behind a file system, and then only other files wait with it.
-static FILES: Closer<File> = Closer::new(2 * MAX_FILES, 1, close_files);
+static FILES: Closer<File> = Closer::new(4 * MAX_FILES, 1, close_files);
 
-/// With so many files that cannot be closed no new server is heard. Those that are heard by then can send some more, for which
-/// there are as many threads again: a file that waits for its turn holds up the programs that this process starts.
+/// With so many files that cannot be closed no new server is heard. Those that are heard by then can send a few more each, for
+/// which there are more threads: a file that waits for its turn holds up the programs that this process starts.
 pub const MAX_FILES: usize = 16;
 /// With so many sockets that cannot be closed no new server is heard.
 pub const MAX_SOCKETS: usize = 64;
@@ -255,16 +278,22 @@ impl<T: Send + 'static> Closer<T> {
         let mut queue = self.queue();
         queue.fds.push(fd);
         queue.unclosed += 1;
-        if queue.fds.len() > queue.idle && queue.workers < self.max_workers && spawn(|| self.work()) {
-            queue.workers += 1;
-            queue.idle += 1;
-        } else {
-            self.more.notify_one();
-        }
+        self.start(&mut queue);
     }
 
-    fn unclosed(&self) -> usize {
-        self.queue().unclosed
+    fn unclosed(&'static self) -> usize {
+        let mut queue = self.queue();
+        // Those for which no thread could be started before.
+        self.start(&mut queue);
+        queue.unclosed
+    }
+
+    fn start(&'static self, queue: &mut Queue<T>) {
+        while queue.fds.len() > queue.idle && queue.workers < self.max_workers && spawn(|| self.work()) {
+            queue.workers += 1;
+            queue.idle += 1;
+        }
+        self.more.notify_all();
     }
 
     /// Closes what is in the queue, and ends when nothing more comes.
@@ -304,9 +333,8 @@ fn spawn(function: impl FnOnce() + Send + 'static) -> bool {
 /// Closes files one after the other. While one is being closed it is out of the descriptor table, however long that takes.
 fn close_files(batch: Vec<File>) {
     for File { open, fd } in batch {
-        let number = fd.as_raw_fd();
-        let closing = (number, link(number));
-        being_closed().push(closing.clone());
+        let closing = (fd.as_raw_fd(), identity(fd.as_fd()).ok());
+        being_closed().push(closing);
         drop(open);
         drop(fd);
         let mut being_closed = being_closed();
@@ -316,27 +344,31 @@ fn close_files(batch: Vec<File>) {
     }
 }
 
-/// The numbers of the files that are being closed, and what they stood for.
-fn being_closed() -> MutexGuard<'static, Vec<(RawFd, Option<PathBuf>)>> {
-    static BEING_CLOSED: Mutex<Vec<(RawFd, Option<PathBuf>)>> = Mutex::new(Vec::new());
+/// The number of a file that is being closed, and which one it is.
+type Closing = (RawFd, Option<(u64, u64)>);
+
+fn being_closed() -> MutexGuard<'static, Vec<Closing>> {
+    static BEING_CLOSED: Mutex<Vec<Closing>> = Mutex::new(Vec::new());
     BEING_CLOSED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a descriptor's number stands for now, by the kernel's own name for it.
-fn link(number: RawFd) -> Option<PathBuf> {
-    std::fs::read_link(format!("/proc/self/fd/{number}")).ok()
+/// Whether the number stands for this file still.
+fn is_open((number, file): Closing) -> bool {
+    // SAFETY: whatever the number stands for by now, if anything, is only looked at, in this one call.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    identity(fd).is_ok_and(|now| file.is_none_or(|file| file == now))
 }
 
 /// Whether the descriptor table has no file of another process whose closing may wait.
 fn no_file_is_open() -> bool {
-    OPEN_FILES.load(Ordering::SeqCst) == 0
-        && being_closed().iter().all(|(number, was)| was.is_some() && link(*number) != *was)
+    OPEN_FILES.load(Ordering::SeqCst) == 0 && !being_closed().iter().any(|closing| is_open(*closing))
 }
 
 /// Closes sockets by ending a thread that has the only copies.
 ///
-/// A socket does not linger when its last copy is closed by a thread that exits (`PF_EXITING` in the kernel), which makes
-/// this closing finite whatever the sender does. For that the thread gets a descriptor table of its own.
+/// A socket does not linger when its last copy is closed by a thread that exits (`PF_EXITING` in the kernel). For that the
+/// thread gets a descriptor table of its own. A file that was left in a socket and has data to write back to a process that does
+/// not answer (FUSE) makes even that thread wait.
 fn close_sockets(batch: Vec<OwnedFd>) {
     let (ready, is_ready) = mpsc::channel();
     let (end, may_end) = mpsc::channel::<()>();
@@ -423,7 +455,7 @@ mod tests {
         let foreign = ForeignFd::from(file.try_clone().unwrap());
         assert!(!no_file_is_open());
         drop(foreign.into_owned());
-        being_closed().push((number, link(number)));
+        being_closed().push((number, identity(file.as_fd()).ok()));
         assert!(!no_file_is_open());
         drop(file);
         assert!(no_file_is_open());
