@@ -176,7 +176,7 @@ fn a_greeting_makes_no_copies(path: &Path) {
     std::thread::sleep(Duration::from_millis(300));
     let before = closers();
     let error = ivshmem::doorbell(path).connect().unwrap_err();
-    assert!(error.to_string().contains("user space (fuse)"), "{error}");
+    assert!(error.to_string().contains("a file system in user space (fuse)"), "{error}");
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(closers(), before + 1);
 }

@@ -161,6 +161,12 @@ pub enum ConnectionError {
     /// Something else than an eventfd after the memory.
     #[error("the server sent a descriptor that is no eventfd, where only vectors are sent")]
     NotAnEventfd,
+    /// The memory lies in a file system that may ask a process of the server's choice.
+    #[error("the server gave memory that lies in {place}; let it take the memory from a tmpfs or hugetlbfs")]
+    UntrustedMemory {
+        /// What it lies in.
+        place: String,
+    },
     /// This process may not have another descriptor, and every vector of every peer is one. A quarter of what it may have
     /// is kept for everything else that the process does.
     #[error(
@@ -221,7 +227,9 @@ impl ConnectionError {
         match self {
             Self::Gone => ErrorKind::ServerGone,
             Self::Protocol(error) => error.kind(),
-            Self::TooManyDescriptors | Self::NotAnEventfd => ErrorKind::Protocol,
+            Self::TooManyDescriptors | Self::NotAnEventfd | Self::UntrustedMemory { .. } => {
+                ErrorKind::Protocol
+            }
             Self::OutOfDescriptors { .. } | Self::NotClosed { .. } => ErrorKind::NoSpace,
             Self::TimedOut { .. } | Self::TooFewVectors { .. } => ErrorKind::TimedOut,
             Self::Io { reason, .. } => kind_of(reason),

@@ -67,11 +67,7 @@ fn map_in_time(
         drop(fd.into_owned());
         return Ok(mapped);
     }
-    if let Some(place) = untrusted_place(&fd) {
-        let problem = format!("lies in {place}; let the server take it from a tmpfs or hugetlbfs");
-        return Err(OpenError::BadMemory { path: path.to_path_buf(), problem });
-    }
-    // Others may ask another machine.
+    // Other file systems may ask another machine.
     let (done, is_done) = mpsc::channel();
     let its_path = path.to_path_buf();
     let thread = thread::Builder::new()
@@ -87,16 +83,6 @@ fn map_in_time(
         );
         Err(OpenError::BadMemory { path: path.to_path_buf(), problem })
     })
-}
-
-/// A file system that may ask a process of the server's choice. While that does not answer, mapping a file of it can keep all
-/// threads of this process from their memory.
-fn untrusted_place(fd: &ForeignFd) -> Option<String> {
-    match fd.file_system() {
-        Some(system) if system.starts_with("fuse") => Some(format!("a file system in user space ({system})")),
-        Some(_) => None,
-        None => Some("a file system that is not mounted here".to_string()),
-    }
 }
 
 /// For a greeting that was complete with its deadline.

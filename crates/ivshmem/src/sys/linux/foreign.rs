@@ -59,19 +59,39 @@ impl ForeignFd {
 
     /// Which file it is (device and inode) as far as this system knows, without asking its file system.
     pub fn identity(&self) -> io::Result<(u64, u64)> {
-        identity(self.as_fd())
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let known = statx(self, c"", flags, StatxFlags::INO)?;
+        Ok((makedev(known.stx_dev_major, known.stx_dev_minor), known.stx_ino))
     }
 
-    /// The type of its file system, as in /proc/filesystems, without asking it; `None` when it is mounted nowhere in the mount
-    /// namespace of this process.
-    pub fn file_system(&self) -> Option<String> {
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.as_fd().as_raw_fd())).ok()?;
-        let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
-        // Names of directories are any bytes, but have no spaces.
-        let mounts = std::fs::read("/proc/self/mountinfo").ok()?;
-        let mounts = String::from_utf8_lossy(&mounts);
-        let line = mounts.lines().find(|line| line.split(' ').next() == Some(mount))?;
-        Some(line.split_once(" - ")?.1.split(' ').next()?.to_owned())
+    /// What it lies in, when that may be a file system in user space (FUSE), which asks a process of the sender's choice: while that
+    /// does not answer, mapping the file can keep all threads of this process from their memory. Told without asking it.
+    pub fn untrusted_place(&self) -> Option<String> {
+        if !matches!(self.kind, Kind::Other(_)) || !may_be_file(self.as_fd().as_raw_fd()) {
+            return None;
+        }
+        let Some(mount) = self.mount() else {
+            return Some("a file system that this process cannot tell".to_owned());
+        };
+        match file_system(&mount) {
+            Some(system) if system.starts_with("fuse") => {
+                Some(format!("a file system in user space ({system})"))
+            }
+            Some(_) => None,
+            None => Some("a file system that is not mounted where this process sees it".to_owned()),
+        }
+    }
+
+    /// The id of its mount.
+    fn mount(&self) -> Option<String> {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.as_fd().as_raw_fd()));
+        if let Ok(info) = info {
+            return Some(info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().to_owned());
+        }
+        // Before Linux 5.14 a process that may not be traced cannot read that file.
+        let known =
+            statx(self, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID).ok()?;
+        (known.stx_mask & StatxFlags::MNT_ID.bits() != 0).then(|| known.stx_mnt_id.to_string())
     }
 
     /// The plain descriptor, whose closing may wait for its sender.
@@ -111,20 +131,32 @@ impl Drop for ForeignFd {
             Kind::Socket => SOCKETS.close(fd),
             Kind::Ram => FILES.close(File { open: None, fd }),
             Kind::Other(open) => {
-                let closing = (fd.as_raw_fd(), identity(fd.as_fd()).ok());
+                let number = fd.as_raw_fd();
                 FILES.close(File { open: Some(open), fd });
                 // A program that this process starts waits for the files that are in the table then. This waits for a thread
                 // to take it out, and not for the end of its closing.
-                until(REST, || !is_open(closing));
+                until(TAKEN_OUT, || !may_be_file(number));
             }
         }
     }
 }
 
-fn identity(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let known = statx(fd, c"", flags, StatxFlags::INO)?;
-    Ok((makedev(known.stx_dev_major, known.stx_dev_minor), known.stx_ino))
+/// The type of the file system of a mount, as in /proc/filesystems.
+fn file_system(mount: &str) -> Option<String> {
+    // Names of directories are any bytes, but have no spaces.
+    let mounts = std::fs::read("/proc/self/mountinfo").ok()?;
+    let mounts = String::from_utf8_lossy(&mounts);
+    let line = mounts.lines().find(|line| line.split(' ').next() == Some(mount))?;
+    Some(line.split_once(" - ")?.1.split(' ').next()?.to_owned())
+}
+
+/// Whether the number may stand for a file or a directory, and not for nothing, a socket, or a pipe. Asks no file system.
+fn may_be_file(number: RawFd) -> bool {
+    match std::fs::read_link(format!("/proc/self/fd/{number}")) {
+        // Pipes, sockets and eventfds have names like "pipe:[1]".
+        Ok(name) => name.as_os_str().as_encoded_bytes().first().is_some_and(|first| b"/(".contains(first)),
+        Err(e) => e.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 /// Counts what is in the descriptor table, came from another process, and may be a file whose every copy waits when it is closed.
@@ -205,8 +237,7 @@ pub struct Unclosed {
 pub fn wait_for_room(patience: Duration) -> Result<(), Unclosed> {
     let mut unclosed = Unclosed { files: 0, sockets: 0 };
     let has_room = until(patience, || {
-        let waiting = given_up().len() + ending().len();
-        unclosed = Unclosed { files: FILES.unclosed() + waiting, sockets: SOCKETS.unclosed() };
+        unclosed = Unclosed { files: FILES.unclosed() + given_up().len(), sockets: SOCKETS.unclosed() };
         unclosed.files < MAX_FILES && unclosed.sockets < MAX_SOCKETS
     });
     if has_room { Ok(()) } else { Err(unclosed) }
@@ -264,6 +295,8 @@ pub const MAX_FILES: usize = 16;
 pub const MAX_SOCKETS: usize = 64;
 /// How long a worker waits for more before it ends. Starting one takes longer than everything else in `close`.
 const REST: Duration = Duration::from_millis(100);
+/// How long the drop of what may be a file waits for a worker to begin; a look can bring four.
+const TAKEN_OUT: Duration = Duration::from_millis(20);
 const STACK: usize = 128 << 10;
 
 impl<T: Send + 'static> Closer<T> {
@@ -333,35 +366,26 @@ fn spawn(function: impl FnOnce() + Send + 'static) -> bool {
 /// Closes files one after the other. While one is being closed it is out of the descriptor table, however long that takes.
 fn close_files(batch: Vec<File>) {
     for File { open, fd } in batch {
-        let closing = (fd.as_raw_fd(), identity(fd.as_fd()).ok());
-        being_closed().push(closing);
+        let number = fd.as_raw_fd();
+        being_closed().push(number);
         drop(open);
         drop(fd);
         let mut being_closed = being_closed();
-        if let Some(index) = being_closed.iter().position(|other| *other == closing) {
+        if let Some(index) = being_closed.iter().position(|other| *other == number) {
             being_closed.swap_remove(index);
         }
     }
 }
 
-/// The number of a file that is being closed, and which one it is.
-type Closing = (RawFd, Option<(u64, u64)>);
-
-fn being_closed() -> MutexGuard<'static, Vec<Closing>> {
-    static BEING_CLOSED: Mutex<Vec<Closing>> = Mutex::new(Vec::new());
+/// The numbers of the files that are being closed. Others may have them by now.
+fn being_closed() -> MutexGuard<'static, Vec<RawFd>> {
+    static BEING_CLOSED: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
     BEING_CLOSED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether the number stands for this file still.
-fn is_open((number, file): Closing) -> bool {
-    // SAFETY: whatever the number stands for by now, if anything, is only looked at, in this one call.
-    let fd = unsafe { BorrowedFd::borrow_raw(number) };
-    identity(fd).is_ok_and(|now| file.is_none_or(|file| file == now))
 }
 
 /// Whether the descriptor table has no file of another process whose closing may wait.
 fn no_file_is_open() -> bool {
-    OPEN_FILES.load(Ordering::SeqCst) == 0 && !being_closed().iter().any(|closing| is_open(*closing))
+    OPEN_FILES.load(Ordering::SeqCst) == 0 && !being_closed().iter().any(|number| may_be_file(*number))
 }
 
 /// Closes sockets by ending a thread that has the only copies.
@@ -446,18 +470,28 @@ fn unshare_table() -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// No other test of this process comes to it.
+    const NUMBER: RawFd = 900;
+
+    fn copy_at(number: RawFd, fd: &impl AsFd) -> OwnedFd {
+        let copy = rustix::io::fcntl_dupfd_cloexec(fd, number).unwrap();
+        assert_eq!(copy.as_raw_fd(), number);
+        copy
+    }
+
     /// Alone among the tests of this process that has such files.
     #[test]
     fn a_file_that_is_about_to_be_closed_counts_as_open_until_its_number_stands_for_something_else() {
-        let file = OwnedFd::from(std::fs::File::open("/proc/self/exe").unwrap());
-        let number = file.as_raw_fd();
+        let file = copy_at(NUMBER, &std::fs::File::open("/proc/self/exe").unwrap());
         assert!(no_file_is_open());
         let foreign = ForeignFd::from(file.try_clone().unwrap());
         assert!(!no_file_is_open());
         drop(foreign.into_owned());
-        being_closed().push((number, identity(file.as_fd()).ok()));
+        being_closed().push(NUMBER);
         assert!(!no_file_is_open());
         drop(file);
+        assert!(no_file_is_open());
+        let _pipe = copy_at(NUMBER, &rustix::pipe::pipe().unwrap().0);
         assert!(no_file_is_open());
         being_closed().clear();
     }

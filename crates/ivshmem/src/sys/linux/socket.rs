@@ -65,6 +65,11 @@ pub enum Received {
     TooManyDescriptors,
     /// This message or a later one has a descriptor that is no eventfd, where only eventfds are taken. It stays in the socket.
     NotAnEventfd,
+    /// This message or a later one has a file that lies in such a place. It stays in the socket.
+    UntrustedFile {
+        /// What it lies in.
+        place: String,
+    },
     /// This message or a later one has descriptors, and this process may not have another one. It stays in the socket.
     NoDescriptorLeft,
 }
@@ -175,9 +180,14 @@ impl<S: AsFd> Receiver<S> {
         if seen.bytes == 0 {
             return nothing(Received::Closed);
         }
-        self.ahead = fds.pop();
-        if self.only_eventfds && self.ahead.as_ref().is_some_and(|fd| !fd.is_eventfd()) {
-            return nothing(Received::NotAnEventfd);
+        if let Some(fd) = fds.pop() {
+            if self.only_eventfds && !fd.is_eventfd() {
+                return nothing(Received::NotAnEventfd);
+            }
+            if let Some(place) = fd.untrusted_place() {
+                return nothing(Received::UntrustedFile { place });
+            }
+            self.ahead = Some(fd);
         }
         Ok(Look::Bytes(seen.bytes))
     }
