@@ -59,13 +59,25 @@ fn send_to_all(file: &Path, path: &Path) {
         match number {
             0 => greet_and_send(&stream, &file),
             1 => send_five(&stream, &file),
+            2 => {
+                greet(&stream);
+                // For the greeting to end. Then it goes.
+                std::thread::sleep(Duration::from_millis(300));
+            }
             _ => {}
+        }
+        if number == 2 {
+            continue;
         }
         if number < 2 {
             let _ = rustix::io::read(&stream, &mut [0; 1]);
             continue;
         }
-        let messages = if number % 8 == 2 { &[(0, None), (1, None), (-1, gift)][..] } else { &[(0, gift)] };
+        let messages = if number < 5 || number % 8 == 3 {
+            &[(0, None), (1, None), (-1, gift)][..]
+        } else {
+            &[(0, gift)]
+        };
         // A client that has gone needs no more.
         if messages.iter().all(|(value, fd)| send(&stream, *value, *fd).is_ok()) {
             let _ = rustix::io::read(&stream, &mut [0; 1]);
@@ -73,13 +85,18 @@ fn send_to_all(file: &Path, path: &Path) {
     }
 }
 
-/// Greets a client, tells it of another one, and sends the file with a part of a message.
-fn greet_and_send(stream: &UnixStream, file: &OwnedFd) {
+fn greet(stream: &UnixStream) {
     let (memory, vector) = (memfd_create("memory", MemfdFlags::CLOEXEC).unwrap(), eventfd::create().unwrap());
     ftruncate(&memory, 4096).unwrap();
     for (value, fd) in [(0, None), (1, None), (-1, Some(&memory)), (1, Some(&vector))] {
         send(stream, value, fd).unwrap();
     }
+}
+
+/// Greets a client, tells it of another one, and sends the file with a part of a message.
+fn greet_and_send(stream: &UnixStream, file: &OwnedFd) {
+    greet(stream);
+    let vector = eventfd::create().unwrap();
     // For the greeting to end, and then for the thread that receives to be kept by a callback.
     std::thread::sleep(Duration::from_millis(100));
     send(stream, EARLY.into(), Some(&vector)).unwrap();
@@ -170,6 +187,14 @@ fn a_session_keeps_no_file(path: &Path) {
     device.close();
 }
 
+fn a_device_that_comes_back_takes_no_file_for_its_memory(path: &Path) {
+    let device = ivshmem::doorbell(path).reconnect(true).connect().unwrap();
+    let (sender, news) = mpsc::channel();
+    device.on_peer(move |event| drop(sender.send(event.clone()))).unwrap().forget();
+    while !matches!(news.recv_timeout(HANG).expect("the device is told"), PeerEvent::MemoryReplaced) {}
+    device.close();
+}
+
 /// However often the receiving thread looks at the file before it takes the message.
 fn a_greeting_makes_no_copies(path: &Path) {
     // For threads without work to end.
@@ -245,6 +270,8 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
     a_session_keeps_no_file(&path);
     start_a_program();
     several_with_one_message_hold_up_no_caller(&path);
+    start_a_program();
+    a_device_that_comes_back_takes_no_file_for_its_memory(&path);
     start_a_program();
     a_greeting_makes_no_copies(&path);
     let mut refused = 0;

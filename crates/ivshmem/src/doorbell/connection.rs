@@ -43,7 +43,7 @@ impl Connection {
                 Received::Closed => return Err(ConnectionError::Gone),
                 Received::TooManyDescriptors => return Err(ConnectionError::TooManyDescriptors),
                 Received::NotAnEventfd => return Err(ConnectionError::NotAnEventfd),
-                Received::UntrustedFile { place } => return Err(ConnectionError::UntrustedMemory { place }),
+                Received::UntrustedFile { place } => return Err(ConnectionError::UntrustedFile { place }),
                 Received::NoDescriptorLeft => {
                     return Err(ConnectionError::OutOfDescriptors { limit: rlimit() });
                 }

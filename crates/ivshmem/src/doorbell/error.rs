@@ -161,9 +161,9 @@ pub enum ConnectionError {
     /// Something else than an eventfd after the memory.
     #[error("the server sent a descriptor that is no eventfd, where only vectors are sent")]
     NotAnEventfd,
-    /// The memory lies in a file system that may ask a process of the server's choice.
-    #[error("the server gave memory that lies in {place}; let it take the memory from a tmpfs or hugetlbfs")]
-    UntrustedMemory {
+    /// A file that lies in a file system that may ask a process of the server's choice.
+    #[error("the server sent a file that lies in {place}; let it take its memory from a tmpfs or hugetlbfs")]
+    UntrustedFile {
         /// What it lies in.
         place: String,
     },
@@ -227,9 +227,7 @@ impl ConnectionError {
         match self {
             Self::Gone => ErrorKind::ServerGone,
             Self::Protocol(error) => error.kind(),
-            Self::TooManyDescriptors | Self::NotAnEventfd | Self::UntrustedMemory { .. } => {
-                ErrorKind::Protocol
-            }
+            Self::TooManyDescriptors | Self::NotAnEventfd | Self::UntrustedFile { .. } => ErrorKind::Protocol,
             Self::OutOfDescriptors { .. } | Self::NotClosed { .. } => ErrorKind::NoSpace,
             Self::TimedOut { .. } | Self::TooFewVectors { .. } => ErrorKind::TimedOut,
             Self::Io { reason, .. } => kind_of(reason),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::connection::{Greeted, Greeting, Patience, Progress, check_closing};
+use crate::doorbell::ConnectionError;
 use crate::sys::linux::socket;
 
 /// How to come back after the server has gone.
@@ -67,8 +68,12 @@ impl Absence {
                     _ => Return::OtherMemory,
                 }
             }
-            Err(_) => {
+            Err(reason) => {
                 ended(greeting.as_fd());
+                // This device would not have mapped that.
+                if matches!(reason, ConnectionError::UntrustedFile { .. }) {
+                    return Return::OtherMemory;
+                }
                 self.greeting = None;
                 self.later(now)
             }

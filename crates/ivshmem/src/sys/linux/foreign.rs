@@ -66,32 +66,40 @@ impl ForeignFd {
 
     /// What it lies in, when that may be a file system in user space (FUSE), which asks a process of the sender's choice: while that
     /// does not answer, mapping the file can keep all threads of this process from their memory. Told without asking it.
-    pub fn untrusted_place(&self) -> Option<String> {
-        if !matches!(self.kind, Kind::Other(_)) || !may_be_file(self.as_fd().as_raw_fd()) {
-            return None;
+    ///
+    /// # Errors
+    /// When this process may not open another file.
+    pub fn untrusted_place(&self) -> io::Result<Option<String>> {
+        if !matches!(self.kind, Kind::Other(_)) || has_no_path(self.as_fd().as_raw_fd()) {
+            return Ok(None);
         }
-        let Some(mount) = self.mount() else {
-            return Some("a file system that this process cannot tell".to_owned());
-        };
-        match file_system(&mount) {
-            Some(system) if system.starts_with("fuse") => {
-                Some(format!("a file system in user space ({system})"))
+        let place = match self.mount().and_then(|mount| file_system(&mount)) {
+            Ok(Some(system)) if system.starts_with("fuse") => {
+                format!("a file system in user space ({system})")
             }
-            Some(_) => None,
-            None => Some("a file system that is not mounted where this process sees it".to_owned()),
-        }
+            Ok(Some(_)) => return Ok(None),
+            Ok(None) => "a file system that is not mounted where this process sees it".to_owned(),
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => return Err(e),
+            Err(e) => format!("a file system that this process cannot tell ({e})"),
+        };
+        Ok(Some(place))
     }
 
     /// The id of its mount.
-    fn mount(&self) -> Option<String> {
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.as_fd().as_raw_fd()));
-        if let Ok(info) = info {
-            return Some(info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().to_owned());
+    fn mount(&self) -> io::Result<String> {
+        match mount(self.as_fd().as_raw_fd()) {
+            // Before Linux 5.14 a process that may not be traced cannot read that file.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+                let known = statx(self, c"", flags, StatxFlags::MNT_ID)?;
+                if known.stx_mask & StatxFlags::MNT_ID.bits() == 0 {
+                    Err(e)
+                } else {
+                    Ok(known.stx_mnt_id.to_string())
+                }
+            }
+            mount => mount,
         }
-        // Before Linux 5.14 a process that may not be traced cannot read that file.
-        let known =
-            statx(self, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID).ok()?;
-        (known.stx_mask & StatxFlags::MNT_ID.bits() != 0).then(|| known.stx_mnt_id.to_string())
     }
 
     /// The plain descriptor, whose closing may wait for its sender.
@@ -131,31 +139,59 @@ impl Drop for ForeignFd {
             Kind::Socket => SOCKETS.close(fd),
             Kind::Ram => FILES.close(File { open: None, fd }),
             Kind::Other(open) => {
-                let number = fd.as_raw_fd();
+                let closing = Closing::new(&fd);
                 FILES.close(File { open: Some(open), fd });
                 // A program that this process starts waits for the files that are in the table then. This waits for a thread
                 // to take it out, and not for the end of its closing.
-                until(TAKEN_OUT, || !may_be_file(number));
+                until(REST, || !closing.is_open());
             }
         }
     }
 }
 
-/// The type of the file system of a mount, as in /proc/filesystems.
-fn file_system(mount: &str) -> Option<String> {
-    // Names of directories are any bytes, but have no spaces.
-    let mounts = std::fs::read("/proc/self/mountinfo").ok()?;
-    let mounts = String::from_utf8_lossy(&mounts);
-    let line = mounts.lines().find(|line| line.split(' ').next() == Some(mount))?;
-    Some(line.split_once(" - ")?.1.split(' ').next()?.to_owned())
+/// The id of the mount of what the number stands for.
+fn mount(number: RawFd) -> io::Result<String> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?;
+    let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    Ok(mount.ok_or(io::ErrorKind::InvalidData)?.trim().to_owned())
 }
 
-/// Whether the number may stand for a file or a directory, and not for nothing, a socket, or a pipe. Asks no file system.
-fn may_be_file(number: RawFd) -> bool {
-    match std::fs::read_link(format!("/proc/self/fd/{number}")) {
-        // Pipes, sockets and eventfds have names like "pipe:[1]".
-        Ok(name) => name.as_os_str().as_encoded_bytes().first().is_some_and(|first| b"/(".contains(first)),
-        Err(e) => e.kind() != io::ErrorKind::NotFound,
+/// The type of the file system of a mount, as in /proc/filesystems; `None` when this process sees no such mount.
+fn file_system(mount: &str) -> io::Result<Option<String>> {
+    // Names of directories are any bytes, but have no spaces.
+    let mounts = std::fs::read("/proc/self/mountinfo")?;
+    let mounts = String::from_utf8_lossy(&mounts);
+    let line = mounts.lines().find(|line| line.split(' ').next() == Some(mount));
+    let system = line.and_then(|line| line.split_once(" - ")?.1.split(' ').next());
+    Ok(system.map(str::to_owned))
+}
+
+/// Whether the number stands for a pipe, a socket, or the like, whose names are like "pipe:[1]".
+fn has_no_path(number: RawFd) -> bool {
+    let name = std::fs::read_link(format!("/proc/self/fd/{number}"));
+    name.is_ok_and(|name| {
+        !name.as_os_str().as_encoded_bytes().starts_with(b"/") && !name.starts_with("(unreachable)")
+    })
+}
+
+/// A file that is being closed: its number, and its mount, which no sender chooses.
+#[derive(Clone, Debug, PartialEq)]
+struct Closing {
+    number: RawFd,
+    mount: Option<String>,
+}
+
+impl Closing {
+    fn new(fd: &OwnedFd) -> Self {
+        Self { number: fd.as_raw_fd(), mount: mount(fd.as_raw_fd()).ok() }
+    }
+
+    /// Whether the number may stand for it still. Asks no file system.
+    fn is_open(&self) -> bool {
+        match mount(self.number) {
+            Ok(now) => self.mount.as_ref().is_none_or(|mount| *mount == now),
+            Err(e) => e.kind() != io::ErrorKind::NotFound || !Path::new("/proc/self/fdinfo").exists(),
+        }
     }
 }
 
@@ -295,8 +331,6 @@ pub const MAX_FILES: usize = 16;
 pub const MAX_SOCKETS: usize = 64;
 /// How long a worker waits for more before it ends. Starting one takes longer than everything else in `close`.
 const REST: Duration = Duration::from_millis(100);
-/// How long the drop of what may be a file waits for a worker to begin; a look can bring four.
-const TAKEN_OUT: Duration = Duration::from_millis(20);
 const STACK: usize = 128 << 10;
 
 impl<T: Send + 'static> Closer<T> {
@@ -366,26 +400,29 @@ fn spawn(function: impl FnOnce() + Send + 'static) -> bool {
 /// Closes files one after the other. While one is being closed it is out of the descriptor table, however long that takes.
 fn close_files(batch: Vec<File>) {
     for File { open, fd } in batch {
-        let number = fd.as_raw_fd();
-        being_closed().push(number);
+        let Some(open) = open else {
+            drop(fd);
+            continue;
+        };
+        let closing = Closing::new(&fd);
+        being_closed().push(closing.clone());
         drop(open);
         drop(fd);
         let mut being_closed = being_closed();
-        if let Some(index) = being_closed.iter().position(|other| *other == number) {
+        if let Some(index) = being_closed.iter().position(|other| *other == closing) {
             being_closed.swap_remove(index);
         }
     }
 }
 
-/// The numbers of the files that are being closed. Others may have them by now.
-fn being_closed() -> MutexGuard<'static, Vec<RawFd>> {
-    static BEING_CLOSED: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+fn being_closed() -> MutexGuard<'static, Vec<Closing>> {
+    static BEING_CLOSED: Mutex<Vec<Closing>> = Mutex::new(Vec::new());
     BEING_CLOSED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the descriptor table has no file of another process whose closing may wait.
 fn no_file_is_open() -> bool {
-    OPEN_FILES.load(Ordering::SeqCst) == 0 && !being_closed().iter().any(|number| may_be_file(*number))
+    OPEN_FILES.load(Ordering::SeqCst) == 0 && !being_closed().iter().any(Closing::is_open)
 }
 
 /// Closes sockets by ending a thread that has the only copies.
@@ -487,12 +524,15 @@ mod tests {
         let foreign = ForeignFd::from(file.try_clone().unwrap());
         assert!(!no_file_is_open());
         drop(foreign.into_owned());
-        being_closed().push(NUMBER);
+        being_closed().push(Closing::new(&file));
         assert!(!no_file_is_open());
         drop(file);
         assert!(no_file_is_open());
-        let _pipe = copy_at(NUMBER, &rustix::pipe::pipe().unwrap().0);
-        assert!(no_file_is_open());
+        let same = copy_at(NUMBER, &std::fs::File::open("/proc/self/exe").unwrap());
+        assert!(!no_file_is_open(), "it may be the same");
+        drop(same);
+        let _other = copy_at(NUMBER, &std::fs::File::open("/proc/self/status").unwrap());
+        assert!(no_file_is_open(), "it lies in another file system");
         being_closed().clear();
     }
 }

@@ -184,10 +184,11 @@ impl<S: AsFd> Receiver<S> {
             if self.only_eventfds && !fd.is_eventfd() {
                 return nothing(Received::NotAnEventfd);
             }
-            if let Some(place) = fd.untrusted_place() {
-                return nothing(Received::UntrustedFile { place });
+            match fd.untrusted_place() {
+                Ok(None) => self.ahead = Some(fd),
+                Ok(Some(place)) => return nothing(Received::UntrustedFile { place }),
+                Err(_) => return nothing(Received::NoDescriptorLeft),
             }
-            self.ahead = Some(fd);
         }
         Ok(Look::Bytes(seen.bytes))
     }
