@@ -149,8 +149,12 @@ impl Drop for ForeignFd {
     }
 }
 
-/// The id of the mount of what the number stands for.
+/// The id of the mount of the file that the number stands for. Not found when it stands for nothing, or for no file: then what
+/// this reads waits, in the kernel, for what other processes do (epoll).
 fn mount(number: RawFd) -> io::Result<String> {
+    if has_no_path(number) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?;
     let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:"));
     Ok(mount.ok_or(io::ErrorKind::InvalidData)?.trim().to_owned())
@@ -514,6 +518,16 @@ mod tests {
         let copy = rustix::io::fcntl_dupfd_cloexec(fd, number).unwrap();
         assert_eq!(copy.as_raw_fd(), number);
         copy
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_asked_for_its_mount() {
+        let epoll = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC).unwrap();
+        let (pipe, _other_end) = rustix::pipe::pipe().unwrap();
+        for fd in [epoll, pipe, eventfd::create().unwrap()] {
+            assert_eq!(mount(fd.as_raw_fd()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        }
+        assert!(mount(OwnedFd::from(std::fs::File::open("/proc/self/exe").unwrap()).as_raw_fd()).is_ok());
     }
 
     /// Alone among the tests of this process that has such files.
