@@ -20,6 +20,8 @@ pub mod fuse;
 pub mod linger;
 pub mod memory;
 pub mod peer;
+#[cfg(target_os = "linux")]
+pub mod program;
 pub mod remote;
 mod skip;
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use ivshmem_conformance::skip;
+use ivshmem_conformance::{program, skip};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -102,7 +102,7 @@ impl Nobody {
         // The program is where everybody may run it.
         let dir = TempDir::new().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_ivshmem"), dir.path().join("ivshmem")).unwrap();
+        program::copy(env!("CARGO_BIN_EXE_ivshmem"), dir.path().join("ivshmem"));
         Self(dir)
     }
 

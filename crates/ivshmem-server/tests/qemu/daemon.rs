@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use ivshmem_conformance::program;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -25,7 +26,7 @@ impl Daemon {
     /// As another user. The program is copied to `dir`: that user may have no way to the place where it was built.
     pub(crate) fn launch_as(user: Nobody, dir: &Path, args: &[&str]) -> Launch {
         let program = dir.join("ivshmem-server");
-        std::fs::copy(env!("CARGO_BIN_EXE_ivshmem-server"), &program).unwrap();
+        program::copy(env!("CARGO_BIN_EXE_ivshmem-server"), &program);
         Self::launch_program(&program, dir, args).run_as(user)
     }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::socket::{Received, Receiver, send};
+use ivshmem_conformance::program;
 use serde_json::Value;
 
 use crate::client::{Client, agree, read_until};
@@ -116,7 +117,7 @@ fn read_all(path: &Path) -> Vec<u8> {
 /// This test program once more, as another user who cannot open it where it was built.
 fn hostile_process(dir: &Path, server: &Path) -> Process {
     let program = dir.join("hostile");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    program::copy(std::env::current_exe().unwrap(), &program);
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
     let args = ["--exact", "hostile::hostile_client_process", "--nocapture"];
     let launch = Launch::new(&program, args, dir.join("hostile.log")).run_as(Nobody(64_020));

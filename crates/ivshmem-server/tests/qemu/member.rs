@@ -10,6 +10,7 @@ use std::path::Path;
 
 use ivshmem::sys::linux::eventfd;
 use ivshmem::sys::linux::socket::{Sent, send};
+use ivshmem_conformance::program;
 
 use crate::client::{Census, Client, eventfds_in, read_until};
 use crate::descriptors::eventfds;
@@ -50,7 +51,7 @@ impl Member {
 /// A process of `user` that holds as many descriptors in flight as the kernel lets a user have with this limit.
 pub(crate) fn hog_descriptors_in_flight(user: Nobody, dir: &Path, limit: u32) -> Process {
     let program = dir.join("hog");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    program::copy(std::env::current_exe().unwrap(), &program);
     let args = ["--exact", "member::hog_process", "--nocapture"];
     let launch =
         Launch::new(&program, args, dir.join("hog.log")).run_as(user).descriptors(limit).env(HOG, "1");
