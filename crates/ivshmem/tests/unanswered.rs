@@ -191,7 +191,7 @@ fn a_device_that_comes_back_takes_no_file_for_its_memory(path: &Path) {
     let device = ivshmem::doorbell(path).reconnect(true).connect().unwrap();
     let (sender, news) = mpsc::channel();
     device.on_peer(move |event| drop(sender.send(event.clone()))).unwrap().forget();
-    while !matches!(news.recv_timeout(HANG).expect("the device is told"), PeerEvent::MemoryReplaced) {}
+    while !matches!(news.recv_timeout(HANG).expect("an event"), PeerEvent::MemoryReplaced) {}
     device.close();
 }
 

@@ -46,7 +46,7 @@ impl Link for Server {
         shared.watch_late(vectors, session.vectors());
         if result.is_err() {
             let _ = poller::remove(&shared.poller, &*connection);
-            // Before any callback, which could start a program and wait for it, and it for a file of the server's.
+            // Before any callback: a callback may run a program, whose start waits for a file that the server sent.
             self.state = if self.reconnect.is_some() { State::Away(Absence::new()) } else { State::Down };
         }
         for change in changes {

@@ -149,8 +149,8 @@ impl Drop for ForeignFd {
     }
 }
 
-/// The id of the mount of the file that the number stands for. Not found when it stands for nothing, or for no file: then what
-/// this reads waits, in the kernel, for what other processes do (epoll).
+/// The id of the mount on which an open file lies. `NotFound` for a closed descriptor, and for anything without a path: reading
+/// /proc/self/fdinfo of an epoll blocks while another process holds its mutex.
 fn mount(number: RawFd) -> io::Result<String> {
     if has_no_path(number) {
         return Err(io::ErrorKind::NotFound.into());
@@ -170,7 +170,7 @@ fn file_system(mount: &str) -> io::Result<Option<String>> {
     Ok(system.map(str::to_owned))
 }
 
-/// Whether the number stands for a pipe, a socket, or the like, whose names are like "pipe:[1]".
+/// Whether an open descriptor has no path: the kernel names pipes, sockets and eventfds like "pipe:[1]".
 fn has_no_path(number: RawFd) -> bool {
     let name = std::fs::read_link(format!("/proc/self/fd/{number}"));
     name.is_ok_and(|name| {
@@ -344,7 +344,7 @@ impl<T: Send + 'static> Closer<T> {
         Self { queue, more: Condvar::new(), max_workers, batch, close_all }
     }
 
-    /// Never waits: when no thread can be started, the descriptor stays open until the next call.
+    /// Never waits. When no thread can be started, the descriptor stays open until the next call of this or of `unclosed`.
     fn close(&'static self, fd: T) {
         let mut queue = self.queue();
         queue.fds.push(fd);
