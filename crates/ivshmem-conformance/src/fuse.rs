@@ -1,4 +1,4 @@
-//! A file system in user space (FUSE) with one file, whose process answers everything but the closing of that file: each close
+//! A file system in user space (FUSE) with one file, whose process answers everything but reads and the closing of that file: each
 //! waits until it does.
 //!
 //! The protocol is that of linux/fuse.h, version 7.31.
@@ -47,7 +47,7 @@ impl Fuse {
         self.place.join("file")
     }
 
-    /// Answers all closings, and those to come.
+    /// Answers all reads and closings, and those to come.
     pub fn answer(&mut self) {
         self.server.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
@@ -63,7 +63,8 @@ impl Drop for Fuse {
 
 const MOUNTED: &str = "mounted";
 
-/// Mounts the file system on a directory and serves it until standard input ends; a line there makes it answer closings.
+/// Mounts the file system on a directory and serves it until standard input ends; a line there makes it answer reads, with nothing,
+/// and closings.
 /// Needs root.
 ///
 /// # Errors
@@ -125,8 +126,8 @@ fn answer_requests(mut device: File, answers: &AtomicBool, over: &AtomicBool) {
             3 => reply(&mut device, unique, 0, &[&words(&[0, 0]), &attributes(node)[..]].concat()),
             // OPEN, OPENDIR
             14 | 27 => reply(&mut device, unique, 0, &words(&[0, 0])),
-            // FLUSH
-            25 => waiting.push(unique),
+            // READ, FLUSH
+            15 | 25 => waiting.push(unique),
             // INIT: the version, and zeroes for everything that may be so.
             26 => {
                 let mut init = [0; 64];

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ivshmem::sys::linux::foreign::ForeignSocket;
+use ivshmem::sys::linux::foreign::{ForeignFd, ForeignSocket};
 use ivshmem::sys::linux::peer;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
@@ -31,8 +31,8 @@ pub(crate) struct Listener {
 enum Socket {
     /// Closing it closes who waits to be accepted, and what they sent.
     Own(ForeignSocket),
-    /// The service manager's, which goes on to listen.
-    Inherited(OwnedFd),
+    /// The service manager's, which goes on to listen, or has ended: then closing it closes as much.
+    Inherited(ForeignFd),
 }
 
 /// Connections that wait to be accepted; the kernel cuts it to net.core.somaxconn.
@@ -93,7 +93,7 @@ impl Listener {
             .map_err(Error::io(examining))?;
         let path = address.path_bytes().map(|path| PathBuf::from(OsStr::from_bytes(path)));
         peer::refuse_descriptors(&fd).map_err(Error::io(examining))?;
-        Ok(Self { socket: Socket::Inherited(fd), path: path.unwrap_or_default(), published: None })
+        Ok(Self { socket: Socket::Inherited(fd.into()), path: path.unwrap_or_default(), published: None })
     }
 
     /// Where clients connect.

@@ -49,7 +49,7 @@ impl Listening {
     }
 
     /// Serves in the calling thread until `stop` becomes readable, then removes the socket. Clients that have not yet
-    /// read their first messages get up to one second for it, since QEMU does not survive less.
+    /// read their first messages get up to one second for it: QEMU ends when its server goes before that.
     ///
     /// # Errors
     /// When the kernel cannot wait for events, or start a thread for the status socket.

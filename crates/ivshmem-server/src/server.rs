@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// Stops, removes the socket, and waits until that is done. Clients that have not yet read their first messages
-    /// get up to one second for it, since QEMU does not survive less.
+    /// get up to one second for it: QEMU ends when its server goes before that.
     ///
     /// # Errors
     /// When the server had gone down before.

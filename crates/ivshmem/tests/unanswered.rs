@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use ivshmem::{ErrorKind, PeerId};
 use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 use ivshmem_conformance::census::{descriptors, eventually, threads};
 use ivshmem_conformance::fuse::{self, Fuse};
+use ivshmem_conformance::program::Killed;
 use ivshmem_conformance::skip;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -39,16 +40,6 @@ const SERVES: &str = "IVSHMEM_TEST_SERVES_FUSE";
 /// Make this program a server that sends a file, and name the file and the socket.
 const SENDS: &str = "IVSHMEM_TEST_SENDS";
 const LISTENS: &str = "IVSHMEM_TEST_LISTENS";
-
-/// A process that ends when this is dropped.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Runs a hostile server. To all clients but the first it sends the file as the memory, or with a message that must have no descriptor.
 fn send_to_all(file: &Path, path: &Path) {
@@ -282,7 +273,7 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
         if error.kind() == ErrorKind::NoSpace {
             let text = error.to_string();
             assert!(
-                text.contains("files and 0 sockets that a server sent") && text.contains("FUSE"),
+                text.contains("files or eventfds and 0 sockets that a server sent") && text.contains("FUSE"),
                 "{text}"
             );
             refused += 1;

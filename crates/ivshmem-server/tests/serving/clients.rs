@@ -3,9 +3,10 @@
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::peer::refuse_descriptors;
 use ivshmem::sys::linux::socket::send;
 use ivshmem::wire::Refusal;
 use ivshmem_server::{Builder, Server};
@@ -196,9 +197,7 @@ fn who_sends_anything_or_ends_its_sending_has_left() {
             }
             // The descriptor on its way keeps the connection open though this process has no other.
             "its own end" => {
-                // From Linux 6.16 on the kernel keeps it out.
-                let sent = send(talker.stream().as_fd(), b"?", Some(talker.stream().as_fd()));
-                assert!(sent.is_ok() || sent.is_err_and(|e| e.kind() == ErrorKind::PermissionDenied));
+                sends_a_descriptor(talker.stream());
             }
             _ => talker.stream().shutdown(Shutdown::Write).unwrap(),
         }
@@ -208,6 +207,30 @@ fn who_sends_anything_or_ends_its_sending_has_left() {
         witness.read_until_peers_are([], 1);
     }
     eventually("nothing is left of them", || server.status().unwrap().clients == 1);
+}
+
+/// Sends one to a server, which gets it only where the kernel cannot keep it out, before Linux 6.16.
+fn sends_a_descriptor(stream: &UnixStream) {
+    let (probe, _other_end) = UnixStream::pair().unwrap();
+    let is_kept_out = refuse_descriptors(&probe).unwrap();
+    let sent = send(stream.as_fd(), b"?", Some(stream.as_fd()));
+    let is_refused = sent.as_ref().is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
+    assert_eq!((is_refused, sent.is_ok()), (is_kept_out, !is_kept_out), "{sent:?}");
+}
+
+#[test]
+fn no_socket_takes_a_descriptor_where_the_kernel_can_keep_it_out() {
+    let (dir, builder) = new();
+    let status = dir.path().join("status");
+    let server = builder.status_socket(&status).start().unwrap();
+    for path in [server.path(), &status] {
+        sends_a_descriptor(&UnixStream::connect(path).unwrap());
+    }
+    let (dir, builder) = new();
+    let path = dir.path().join("of the service manager");
+    let socket = UnixListener::bind(&path).unwrap();
+    let _listening = builder.listen_on_inherited(socket.into()).unwrap();
+    sends_a_descriptor(&UnixStream::connect(&path).unwrap());
 }
 
 #[test]

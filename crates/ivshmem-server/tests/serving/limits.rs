@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ivshmem::wire::Refusal;
+use ivshmem_conformance::program::copy;
 use ivshmem_server::Server;
 use rustix::process::{Resource, Rlimit, Signal, geteuid, getrlimit, setrlimit};
 
@@ -16,10 +17,9 @@ use crate::daemon::{Daemon, program};
 /// user of its own, because the kernel counts descriptors on the way by user.
 fn unprivileged(uid: u32, descriptors: u32, dir: &Path, arguments: &[&str]) -> Command {
     // The build directory may be closed to other users.
-    let copy = dir.join("ivshmem-server");
-    // Not by ourselves: a test in another thread could hold our open copy in its child, "text file busy".
-    if !copy.exists() {
-        assert!(Command::new("cp").arg(program().get_program()).arg(&copy).status().unwrap().success());
+    let executable = dir.join("ivshmem-server");
+    if !executable.exists() {
+        copy(program().get_program(), &executable);
     }
     fs::set_permissions(dir, fs::Permissions::from_mode(0o777)).unwrap();
     let limit = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
@@ -33,7 +33,7 @@ fn unprivileged(uid: u32, descriptors: u32, dir: &Path, arguments: &[&str]) -> C
         command.args(["-c", &limit]);
         command
     };
-    command.arg(copy).args(arguments).stdin(Stdio::null());
+    command.arg(executable).args(arguments).stdin(Stdio::null());
     command
 }
 

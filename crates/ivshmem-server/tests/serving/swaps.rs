@@ -22,7 +22,7 @@ use crate::client::{Client, HANG};
 const NOBODY: u32 = 65_534;
 /// To whom sockets are given.
 const FRIEND: u32 = 65_530;
-/// Of the old way, which changed mode and owner by the name, one in 15 to 100 changed another file.
+/// Where mode and owner are changed by the name, one start in 15 to 100 changes another file.
 const STARTS: usize = 2_000;
 
 #[test]

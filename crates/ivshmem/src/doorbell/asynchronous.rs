@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -13,6 +13,7 @@ use super::session::Session;
 use super::shared::Shared;
 use super::wait::take;
 use super::{Doorbell, DoorbellError, PeerEvent, Reader, Registration};
+use crate::sys::linux::foreign::ForeignFd;
 use crate::sys::linux::runtime;
 
 /// One vector of a device, waited for by tasks. While it exists, threads may wait for the vector as well, callbacks may
@@ -94,18 +95,17 @@ const EVENTS: usize = 1024;
 
 /// One session's vector, known to the runtime. The descriptors are copies, since a runtime knows each only once.
 struct Watched {
-    interrupt: AsyncFd<OwnedFd>,
-    over: AsyncFd<OwnedFd>,
+    interrupt: AsyncFd<ForeignFd>,
+    over: AsyncFd<ForeignFd>,
 }
 
 impl Watched {
     fn new(session: &Session, vector: u16) -> Result<Self, DoorbellError> {
-        let known = |fd: BorrowedFd<'_>| runtime::watch(fd.try_clone_to_owned()?);
         let failed = |source| DoorbellError::Io { doing: "make a vector known to the runtime", source };
-        Ok(Self {
-            interrupt: known(session.own(vector)?).map_err(failed)?,
-            over: known(session.over()).map_err(failed)?,
-        })
+        let known = |fd: BorrowedFd<'_>| {
+            fd.try_clone_to_owned().and_then(|copy| runtime::watch(copy.into())).map_err(failed)
+        };
+        Ok(Self { interrupt: known(session.own(vector)?)?, over: known(session.over())? })
     }
 
     /// True when an interrupt was taken, false when the session is over.

@@ -179,14 +179,15 @@ pub enum ConnectionError {
         limit: u64,
     },
     /// Descriptors that servers sent are still being closed: files of a file system in user space (FUSE) whose process does not
-    /// answer, or sockets that linger (`SO_LINGER`). No server is heard until there are fewer.
+    /// answer, eventfds that another process holds in an epoll, or sockets that linger (`SO_LINGER`). No server is heard until there
+    /// are fewer.
     #[error(
-        "{files} files and {sockets} sockets that a server sent are still being closed, at most 15 and 63 may be: the file \
-         system behind the files does not answer, or nobody reads what was sent to the sockets; end the server and the \
-         process of its file system (FUSE), or connect from another process"
+        "{files} files or eventfds and {sockets} sockets that a server sent are still being closed, at most 15 and 63 may be: the \
+         file system behind a file (FUSE) does not answer, a process holds the eventfds in an epoll, or nobody reads what was sent \
+         to the sockets; end the server and the process of its file system, or connect from another process"
     )]
     NotClosed {
-        /// How many files.
+        /// How many files, and threads that close eventfds.
         files: usize,
         /// How many sockets.
         sockets: usize,

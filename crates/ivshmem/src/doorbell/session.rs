@@ -18,7 +18,7 @@ use crate::wire::{ClientEvent, MAX_VECTORS};
 pub(crate) struct Session {
     own_id: PeerId,
     /// Written once each, in order, by the one thread that receives; read without a lock.
-    own: Box<[OnceLock<OwnedFd>]>,
+    own: Box<[OnceLock<ForeignFd>]>,
     own_count: AtomicU16,
     others: Others,
     /// Readable for ever once this session is not the device's any more: whoever waits on its vectors must look again.
@@ -34,7 +34,7 @@ enum Others {
     Register(Register),
 }
 
-type Peers = HashMap<PeerId, Vec<Arc<OwnedFd>>>;
+type Peers = HashMap<PeerId, Vec<Arc<ForeignFd>>>;
 
 /// The register of a device by which a guest rings.
 #[derive(Debug)]
@@ -55,9 +55,9 @@ impl Session {
 
     fn with(own_id: PeerId, others: Others, own: Vec<OwnedFd>) -> io::Result<Self> {
         let count = u16::try_from(own.len()).expect("a device has at most 256 vectors");
-        let mut slots: Box<[OnceLock<OwnedFd>]> = (0..MAX_VECTORS).map(|_| OnceLock::new()).collect();
+        let mut slots: Box<[OnceLock<ForeignFd>]> = (0..MAX_VECTORS).map(|_| OnceLock::new()).collect();
         for (slot, fd) in slots.iter_mut().zip(own) {
-            *slot = OnceLock::from(fd);
+            *slot = OnceLock::from(ForeignFd::from(fd));
         }
         Ok(Self { own_id, own: slots, own_count: AtomicU16::new(count), others, over: eventfd::create()? })
     }
@@ -175,7 +175,7 @@ impl Register {
 }
 
 /// The descriptor of a peer's vector.
-fn peer_vector(peers: &RwLock<Peers>, peer: PeerId, vector: u16) -> Result<Arc<OwnedFd>, DoorbellError> {
+fn peer_vector(peers: &RwLock<Peers>, peer: PeerId, vector: u16) -> Result<Arc<ForeignFd>, DoorbellError> {
     let peers = peers.read().unwrap_or_else(PoisonError::into_inner);
     let fds = peers.get(&peer).ok_or(DoorbellError::UnknownPeer { peer })?;
     fds.get(usize::from(vector)).cloned().ok_or_else(|| {
@@ -184,10 +184,10 @@ fn peer_vector(peers: &RwLock<Peers>, peer: PeerId, vector: u16) -> Result<Arc<O
     })
 }
 
-fn count(fds: &[Arc<OwnedFd>]) -> u16 {
+fn count(fds: &[Arc<ForeignFd>]) -> u16 {
     u16::try_from(fds.len()).expect("the client counts at most 256 vectors")
 }
 
-fn eventfd_of(fd: ForeignFd) -> Result<OwnedFd, ConnectionError> {
-    fd.into_eventfd().map_err(|_| ConnectionError::NotAnEventfd)
+fn eventfd_of(fd: ForeignFd) -> Result<ForeignFd, ConnectionError> {
+    if fd.is_eventfd() { Ok(fd) } else { Err(ConnectionError::NotAnEventfd) }
 }

@@ -124,7 +124,7 @@ impl Memory {
 
     /// Closes the region, and puts private zeroes in the place of the shared pages.
     ///
-    /// Whoever still goes through [`as_ptr`](Self::as_ptr) does not fault: it reads zeroes, and what it writes reaches
+    /// A thread that still goes through [`as_ptr`](Self::as_ptr) does not fault: it reads zeroes, and what it writes reaches
     /// nobody. The addresses stay taken until the last view is dropped. For callers, such as a Java virtual machine,
     /// whose running accesses nobody can wait for.
     ///

@@ -16,7 +16,7 @@ use super::{Plain, Source};
 use crate::device::pci::cache_mode_of;
 use crate::device::{Device, DeviceKind, OpenError};
 use crate::region::{CacheMode, Memory, Region};
-use crate::sys::linux::file::{self, Access, Facts, System};
+use crate::sys::linux::file::{self, Access, Facts, Name, System};
 use crate::sys::linux::lock::FileLock;
 use crate::sys::linux::mapping::Mapping;
 
@@ -80,21 +80,21 @@ impl Request<'_> {
             Source::Path(path) => path,
         };
         for _ in 0..MAX_REPLACEMENTS {
-            let Some((fd, is_new)) = self.find_or_create(path)? else { continue };
+            let Some((fd, created)) = self.find_or_create(path)? else { continue };
             let facts = self.facts(&fd)?;
-            if !is_new && self.size(facts)? <= facts.len {
+            if created.is_none() && self.size(facts)? <= facts.len {
                 return self.finish(&fd, self.map_file(&fd)?);
             }
-            // Whoever may open the file can keep the lock; then it is not waited for any longer.
+            // A process that may open the file can keep the lock; then it is not waited for any longer.
             let lock = FileLock::take(&fd, PATIENCE);
             if is_removed(path, &fd) {
                 // Who created it has failed.
                 continue;
             }
-            let mapped = self.prepare(&fd, is_new).and_then(|()| self.map_file(&fd));
-            match &mapped {
-                Ok(_) if is_removed(path, &fd) => continue,
-                Err(_) if is_new && lock.is_ok() => remove_empty(path, &fd),
+            let mapped = self.prepare(&fd, created.is_some()).and_then(|()| self.map_file(&fd));
+            match (&mapped, created) {
+                (Ok(_), _) if is_removed(path, &fd) => continue,
+                (Err(_), Some(name)) if lock.is_ok() => remove_empty(&name, &fd),
                 _ => {}
             }
             drop(lock);
@@ -136,13 +136,13 @@ impl Request<'_> {
         Ok(memory.view(part.before, part.len).expect("the part lies in its pages"))
     }
 
-    /// An open file, and whether it was created for this; none when the name came into being between two looks.
-    fn find_or_create(&self, path: &Path) -> Result<Option<(OwnedFd, bool)>, OpenError> {
+    /// An open file, and its name when it was created for this; none when the name came into being between two looks.
+    fn find_or_create(&self, path: &Path) -> Result<Option<(OwnedFd, Option<Name>)>, OpenError> {
         let access = if self.options.read_only { Access::Read } else { Access::ReadWrite };
         if !self.options.create_new {
             match file::open(path, access) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                result => return Ok(Some((result.map_err(|e| self.failed("open", e))?, false))),
+                result => return Ok(Some((result.map_err(|e| self.failed("open", e))?, None))),
             }
             if let Ok(target) = std::fs::read_link(path) {
                 return Err(OpenError::DanglingLink { path: self.path.clone(), target });
@@ -154,8 +154,8 @@ impl Request<'_> {
         if let Some(size) = self.options.size {
             self.check_limit(size)?;
         }
-        match file::open(path, Access::CreateNew) {
-            Ok(fd) => Ok(Some((fd, true))),
+        match Name::of(path).and_then(|name| Ok((name.create()?, Some(name)))) {
+            Ok(created) => Ok(Some(created)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let parent = path.parent().unwrap_or(Path::new("")).to_path_buf();
                 Err(OpenError::NoDirectory { path: self.path.clone(), parent })
@@ -363,14 +363,9 @@ fn is_removed(path: &Path, fd: &OwnedFd) -> bool {
 }
 
 /// Removes a file that was created in vain. A failure here could only hide the one that is being reported.
-fn remove_empty(path: &Path, fd: &OwnedFd) {
-    let is_empty_and_there = file::facts(fd).is_ok_and(|ours| {
-        // What somebody else has put there meanwhile is not ours to remove.
-        let there = std::fs::symlink_metadata(path);
-        ours.len == 0 && there.is_ok_and(|there| (there.dev(), there.ino()) == ours.identity)
-    });
-    if is_empty_and_there {
-        let _ = std::fs::remove_file(path);
+fn remove_empty(name: &Name, fd: &OwnedFd) {
+    if let Ok(Facts { len: 0, identity, .. }) = file::facts(fd) {
+        let _ = name.remove(identity);
     }
 }
 

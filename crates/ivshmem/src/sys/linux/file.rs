@@ -1,12 +1,13 @@
 //! Files that are mapped: opening without side effects, what they are, and space for them.
 
+use std::ffi::OsString;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    FallocateFlags, FileType, Gid, Mode, OFlags, SeekFrom, Uid, fallocate, fchmod, fchown, fstat, fstatfs,
-    fstatvfs, seek,
+    AtFlags, FallocateFlags, FileType, Gid, Mode, OFlags, SeekFrom, Uid, fallocate, fchmod, fchown, fstat,
+    fstatfs, fstatvfs, openat, seek, statat, unlinkat,
 };
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use rustix::process::{Resource, geteuid, getrlimit};
@@ -48,19 +49,52 @@ pub enum Access {
     Read,
     /// An existing file for reading and writing.
     ReadWrite,
-    /// A new file, or an error when the name is taken, be it by a link that leads nowhere.
-    CreateNew,
 }
 
-/// Opens without waiting for anybody, whatever stands at the path. A new file is its owner's alone.
+/// Opens an existing file without waiting for anybody, whatever stands at the path.
 pub fn open(path: &Path, access: Access) -> io::Result<OwnedFd> {
     let how = match access {
         Access::Read => OFlags::RDONLY,
         Access::ReadWrite => OFlags::RDWR,
-        Access::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
     };
-    let always = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(rustix::fs::open(path, how | always, Mode::RUSR | Mode::WUSR)?)
+    Ok(rustix::fs::open(path, how | ALWAYS, Mode::empty())?)
+}
+
+const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// A name in a directory, which stays the same directory whatever its path leads to later.
+#[derive(Debug)]
+pub struct Name {
+    directory: OwnedFd,
+    name: OsString,
+}
+
+impl Name {
+    /// The last name of a path, which may be free.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let text = path.as_os_str().as_encoded_bytes();
+        let no_name = if text.is_empty() { Errno::NOENT } else { Errno::ISDIR };
+        let name = path.file_name().filter(|_| !text.ends_with(b"/")).ok_or(no_name)?.to_owned();
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(directory.unwrap_or(Path::new(".")), how, Mode::empty())?;
+        Ok(Self { directory, name })
+    }
+
+    /// Makes a new file, which is its owner's alone, or fails when the name is taken, be it by a link that leads nowhere.
+    pub fn create(&self) -> io::Result<OwnedFd> {
+        let how = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | ALWAYS;
+        Ok(openat(&self.directory, &self.name, how, Mode::RUSR | Mode::WUSR)?)
+    }
+
+    /// Removes the file with this device and inode, if it has the name.
+    pub fn remove(&self, identity: (u64, u64)) -> io::Result<()> {
+        let there = statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if (unsigned(there.st_dev), unsigned(there.st_ino)) != identity {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(unlinkat(&self.directory, &self.name, AtFlags::empty())?)
+    }
 }
 
 /// Whether this process may read and write what stands at the path, told without opening it.
@@ -207,6 +241,40 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     use super::*;
+
+    #[test]
+    fn a_name_stays_in_its_directory_when_another_one_takes_the_path() {
+        let place = tempfile::tempdir().unwrap();
+        let [path, moved, other] = ["path", "moved", "other"].map(|name| place.path().join(name));
+        for directory in [&path, &other] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        let name = Name::of(&path.join("file")).unwrap();
+        let file = name.create().unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        // The same file, so that nothing but the directory tells them apart.
+        std::fs::hard_link(moved.join("file"), other.join("file")).unwrap();
+        name.remove(facts(&file).unwrap().identity).unwrap();
+        assert_eq!((moved.join("file").exists(), other.join("file").exists()), (false, true));
+    }
+
+    #[test]
+    fn a_name_of_something_else_is_not_removed_and_a_directory_is_no_name_for_a_file() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        let name = Name::of(&path).unwrap();
+        let file = name.create().unwrap();
+        assert_eq!(name.create().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        // Both at once: the number of a file that has gone may be given to the next one.
+        std::fs::rename(&path, place.path().join("first")).unwrap();
+        std::fs::write(&path, "another").unwrap();
+        assert!(name.remove(facts(&file).unwrap().identity).is_err());
+        assert!(path.exists());
+        for path in ["/", "a/..", "a/"] {
+            assert_eq!(Name::of(Path::new(path)).unwrap_err().raw_os_error(), Some(libc::EISDIR), "{path}");
+        }
+    }
 
     #[test]
     fn space_is_taken_without_a_length_and_a_length_never_shrinks() {

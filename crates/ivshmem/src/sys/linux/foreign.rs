@@ -1,7 +1,8 @@
 //! Descriptors that other processes sent, and sockets on which they may have sent some: closing them without waiting.
 //!
 //! Closing the last copy of a descriptor can take as long as its sender likes: a TCP socket with `SO_LINGER` waits until
-//! its data are read, a large memfd frees its pages one by one. Closing a Unix socket closes what was sent on it and not
+//! its data are read, a large memfd frees its pages one by one, and whatever can be polled waits for the mutex of each epoll that
+//! watches it, which another process can hold as long as it likes. Closing a Unix socket closes what was sent on it and not
 //! received, and before Linux 6.10 also what other processes left in cycles of sockets. So a thread that serves others
 //! or has a time limit never does it; a thread of its own does.
 // UNSAFETY: close_range has no wrapper in rustix.
@@ -22,7 +23,8 @@ use rustix::thread::{Pid, gettid};
 
 use super::{eventfd, ioctl, peer};
 
-/// A descriptor that another process sent. Dropping it never waits for that process.
+/// A descriptor that another process sent. Dropping it never waits for that process; that of a file waits up to 100 ms for a
+/// thread of this one.
 #[derive(Debug)]
 pub struct ForeignFd {
     fd: Option<OwnedFd>,
@@ -38,14 +40,6 @@ enum Kind {
 }
 
 impl ForeignFd {
-    /// The descriptor as an eventfd, whose closing waits for nobody.
-    ///
-    /// # Errors
-    /// Gives it back when it is none.
-    pub fn into_eventfd(self) -> Result<OwnedFd, Self> {
-        if self.is_eventfd() { Ok(self.into_owned()) } else { Err(self) }
-    }
-
     /// Whether it is an eventfd.
     pub fn is_eventfd(&self) -> bool {
         matches!(self.kind, Kind::Eventfd)
@@ -125,6 +119,12 @@ impl From<OwnedFd> for ForeignFd {
     }
 }
 
+impl AsRawFd for ForeignFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
 impl AsFd for ForeignFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_ref().expect("taken on drop only").as_fd()
@@ -135,7 +135,7 @@ impl Drop for ForeignFd {
     fn drop(&mut self) {
         let Some(fd) = self.fd.take() else { return };
         match std::mem::replace(&mut self.kind, Kind::Socket) {
-            Kind::Eventfd => drop(fd),
+            Kind::Eventfd => EVENTFDS.close(fd),
             Kind::Socket => SOCKETS.close(fd),
             Kind::Ram => FILES.close(File { open: None, fd }),
             Kind::Other(open) => {
@@ -264,7 +264,7 @@ impl Drop for ForeignSocket {
 /// How many descriptors that servers sent cannot be closed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unclosed {
-    /// Files, and threads that wait for a file system.
+    /// Files, and threads that wait for a file system or to close an eventfd.
     pub files: usize,
     /// Sockets, and connections by which something came.
     pub sockets: usize,
@@ -277,7 +277,8 @@ pub struct Unclosed {
 pub fn wait_for_room(patience: Duration) -> Result<(), Unclosed> {
     let mut unclosed = Unclosed { files: 0, sockets: 0 };
     let has_room = until(patience, || {
-        unclosed = Unclosed { files: FILES.unclosed() + given_up().len(), sockets: SOCKETS.unclosed() };
+        let files = FILES.unclosed() + given_up().len() + EVENTFDS.busy();
+        unclosed = Unclosed { files, sockets: SOCKETS.unclosed() };
         unclosed.files < MAX_FILES && unclosed.sockets < MAX_SOCKETS
     });
     if has_room { Ok(()) } else { Err(unclosed) }
@@ -325,6 +326,8 @@ struct File {
 static SOCKETS: Closer<OwnedFd> = Closer::new(4, usize::MAX, close_sockets);
 /// For sockets by which nothing came.
 static EMPTY: Closer<OwnedFd> = Closer::new(4, usize::MAX, drop);
+/// One that cannot be closed keeps its batch waiting.
+static EVENTFDS: Closer<OwnedFd> = Closer::new(MAX_FILES, 64, drop);
 /// Closing one may wait for the process behind a file system, and then only other files wait with it.
 static FILES: Closer<File> = Closer::new(4 * MAX_FILES, 1, close_files);
 
@@ -359,8 +362,18 @@ impl<T: Send + 'static> Closer<T> {
         queue.unclosed
     }
 
+    /// How many workers close something now.
+    fn busy(&'static self) -> usize {
+        let mut queue = self.queue();
+        self.start(&mut queue);
+        queue.workers - queue.idle
+    }
+
     fn start(&'static self, queue: &mut Queue<T>) {
-        while queue.fds.len() > queue.idle && queue.workers < self.max_workers && spawn(|| self.work()) {
+        while queue.fds.len() > queue.idle.saturating_mul(self.batch)
+            && queue.workers < self.max_workers
+            && spawn(|| self.work())
+        {
             queue.workers += 1;
             queue.idle += 1;
         }

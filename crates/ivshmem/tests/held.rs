@@ -1,0 +1,104 @@
+//! A server whose eventfds cannot be closed, because a process of its own holds the mutex of an epoll that watches them: no caller
+//! waits with them. Alone in its process, whose descriptors it counts.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use ivshmem::doorbell::PeerEvent;
+use ivshmem::sys::linux::foreign;
+use ivshmem::{ErrorKind, PeerId};
+use ivshmem_conformance::bare_server::{BareServer, Manner};
+use ivshmem_conformance::census::{descriptors, eventually};
+use ivshmem_conformance::fuse::{self, Fuse};
+use ivshmem_conformance::program::Killed;
+use ivshmem_conformance::skip;
+use rustix::process::geteuid;
+
+/// Against hanging.
+const HANG: Duration = Duration::from_secs(20);
+/// Makes this program the one that serves the file system on the directory that it names.
+const SERVES: &str = "IVSHMEM_TEST_SERVES_FUSE";
+/// The server: arguments are a file that is never read to the end, and the path of its socket.
+const SERVER: &str = include_str!("held/server.py");
+
+fn within_the_limit<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, is_done) = mpsc::channel();
+    std::thread::spawn(move || done.send(act()));
+    is_done.recv_timeout(HANG).expect("it waits for an eventfd to be closed")
+}
+
+fn start_a_program() {
+    within_the_limit(|| assert!(Command::new("/bin/true").status().unwrap().success()));
+}
+
+/// The thread that receives goes on after a peer has left, and so does the one that closes the device.
+fn a_peer_that_leaves_holds_up_nobody(path: &Path) {
+    let device = ivshmem::doorbell(path).connect().unwrap();
+    let (sender, news) = mpsc::channel();
+    device.on_peer(move |event| drop(sender.send(event.clone()))).unwrap().forget();
+    loop {
+        match news.recv_timeout(HANG).expect("the thread that receives waits for an eventfd to be closed") {
+            PeerEvent::Connected(peer) if peer.id == PeerId(3) => break,
+            _ => {}
+        }
+    }
+    within_the_limit(move || device.close());
+}
+
+#[test]
+fn eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors() {
+    if !geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+        skip(
+            "eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors",
+            "it needs root and /dev/fuse, to mount",
+        );
+        return;
+    }
+    if let Some(place) = std::env::var_os(SERVES) {
+        fuse::serve(Path::new(&place)).unwrap();
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let mountpoint = place.path().join("mounted");
+    std::fs::create_dir(&mountpoint).unwrap();
+    let mut serving = Command::new(std::env::current_exe().unwrap());
+    serving.args(["--nocapture", "--quiet"]).env(SERVES, &mountpoint);
+    let mut fuse = Fuse::start(&mountpoint, &mut serving).unwrap();
+    let path = place.path().join("hostile");
+    let mut hostile = Command::new("/usr/bin/python3");
+    hostile.args(["-c", SERVER]).arg(fuse.file()).arg(&path).stdout(Stdio::piped());
+    let mut hostile = Killed(hostile.spawn().unwrap());
+    let ready = BufReader::new(hostile.0.stdout.take().unwrap()).lines().next();
+    assert_eq!(ready.unwrap().unwrap(), "listening");
+    let before = descriptors();
+
+    a_peer_that_leaves_holds_up_nobody(&path);
+    // Each greeting gives two vectors that cannot be closed, and then fails.
+    let mut refused = 0;
+    for _ in 0..40 {
+        let connect = ivshmem::doorbell(&path).timeout(Duration::from_millis(500));
+        let error = within_the_limit(move || connect.connect().unwrap_err());
+        if error.kind() == ErrorKind::NoSpace {
+            assert!(error.to_string().contains("a process holds the eventfds in an epoll"), "{error}");
+            refused += 1;
+        }
+    }
+    start_a_program();
+    let kept = descriptors() - before;
+    println!("{refused} of 40 refused, {kept} descriptors kept");
+    assert!((1..40).contains(&refused), "{refused}");
+
+    // The remedy.
+    drop(hostile);
+    fuse.answer();
+    eventually("the eventfds are closed", || foreign::wait_for_room(Duration::ZERO).is_ok());
+    eventually("their descriptors are free", || descriptors() <= before);
+    let path = place.path().join("honest");
+    let _honest = BareServer::start(&path, Manner::default()).unwrap();
+    ivshmem::doorbell(&path).connect().unwrap();
+}
