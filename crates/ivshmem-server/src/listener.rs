@@ -85,6 +85,7 @@ impl Listener {
     /// A socket on which a service manager listens for us.
     pub(crate) fn inherited(fd: OwnedFd) -> Result<Self, Error> {
         let examining = "examining the socket of the service manager";
+        let fd = ForeignFd::from(fd);
         let listens = socket_type(&fd) == Ok(SocketType::STREAM) && socket_acceptconn(&fd) == Ok(true);
         let address = getsockname(&fd).ok().filter(|_| listens);
         let address = address.and_then(|address| SocketAddrUnix::try_from(address).ok());
@@ -93,7 +94,7 @@ impl Listener {
             .map_err(Error::io(examining))?;
         let path = address.path_bytes().map(|path| PathBuf::from(OsStr::from_bytes(path)));
         peer::refuse_descriptors(&fd).map_err(Error::io(examining))?;
-        Ok(Self { socket: Socket::Inherited(fd.into()), path: path.unwrap_or_default(), published: None })
+        Ok(Self { socket: Socket::Inherited(fd), path: path.unwrap_or_default(), published: None })
     }
 
     /// Where clients connect.

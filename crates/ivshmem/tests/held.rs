@@ -3,9 +3,9 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -37,10 +37,11 @@ fn start_a_program() {
 }
 
 /// The thread that receives goes on after a peer has left, and so does the one that closes the device.
-fn a_peer_that_leaves_holds_up_nobody(path: &Path) {
+fn a_peer_that_leaves_holds_up_nobody(path: &Path, server: &mut ChildStdin) {
     let device = ivshmem::doorbell(path).connect().unwrap();
     let (sender, news) = mpsc::channel();
     device.on_peer(move |event| drop(sender.send(event.clone()))).unwrap().forget();
+    server.write_all(b"\n").unwrap();
     loop {
         match news.recv_timeout(HANG).expect("the thread that receives waits for an eventfd to be closed") {
             PeerEvent::Connected(peer) if peer.id == PeerId(3) => break,
@@ -48,6 +49,13 @@ fn a_peer_that_leaves_holds_up_nobody(path: &Path) {
         }
     }
     within_the_limit(move || device.close());
+}
+
+fn has_one_mutex_for_all_epolls() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers =
+        release.split(|letter: char| !letter.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6_u32, 4_u32)
 }
 
 #[test]
@@ -58,6 +66,10 @@ fn eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors
             "it needs root and /dev/fuse, to mount",
         );
         return;
+    }
+    if has_one_mutex_for_all_epolls() {
+        let test = "eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors";
+        return skip(test, "before Linux 6.4 this would stop every epoll of the system");
     }
     if let Some(place) = std::env::var_os(SERVES) {
         fuse::serve(Path::new(&place)).unwrap();
@@ -71,17 +83,17 @@ fn eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors
     let mut fuse = Fuse::start(&mountpoint, &mut serving).unwrap();
     let path = place.path().join("hostile");
     let mut hostile = Command::new("/usr/bin/python3");
-    hostile.args(["-c", SERVER]).arg(fuse.file()).arg(&path).stdout(Stdio::piped());
+    hostile.args(["-c", SERVER]).arg(fuse.file()).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut hostile = Killed(hostile.spawn().unwrap());
     let ready = BufReader::new(hostile.0.stdout.take().unwrap()).lines().next();
     assert_eq!(ready.unwrap().unwrap(), "listening");
     let before = descriptors();
 
-    a_peer_that_leaves_holds_up_nobody(&path);
+    a_peer_that_leaves_holds_up_nobody(&path, &mut hostile.0.stdin.take().unwrap());
     // Each greeting gives two vectors that cannot be closed, and then fails.
     let mut refused = 0;
     for _ in 0..40 {
-        let connect = ivshmem::doorbell(&path).timeout(Duration::from_millis(500));
+        let connect = ivshmem::doorbell(&path).vectors(2).timeout(Duration::from_millis(500));
         let error = within_the_limit(move || connect.connect().unwrap_err());
         if error.kind() == ErrorKind::NoSpace {
             assert!(error.to_string().contains("a process holds the eventfds in an epoll"), "{error}");
@@ -91,7 +103,8 @@ fn eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors
     start_a_program();
     let kept = descriptors() - before;
     println!("{refused} of 40 refused, {kept} descriptors kept");
-    assert!((1..40).contains(&refused), "{refused}");
+    // Two vectors for each that was not refused, of which the closing threads have taken all but a few out of the table.
+    assert!((1..40).contains(&refused) && kept < 40, "{refused} refused, {kept} kept");
 
     // The remedy.
     drop(hostile);

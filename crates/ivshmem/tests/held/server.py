@@ -57,8 +57,8 @@ listener.listen()
 print("listening", flush=True)
 client, _ = listener.accept()
 greet(client, held())
-# For the greeting to end.
-time.sleep(0.3)
+# Its client says when it listens for peers.
+sys.stdin.readline()
 send(client, 2, held())
 send(client, 2)
 send(client, 3, free())

@@ -74,7 +74,11 @@ impl Name {
     pub fn of(path: &Path) -> io::Result<Self> {
         let text = path.as_os_str().as_encoded_bytes();
         let no_name = if text.is_empty() { Errno::NOENT } else { Errno::ISDIR };
-        let name = path.file_name().filter(|_| !text.ends_with(b"/")).ok_or(no_name)?.to_owned();
+        let name = path
+            .file_name()
+            .filter(|_| !text.ends_with(b"/") && !text.ends_with(b"/."))
+            .ok_or(no_name)?
+            .to_owned();
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let how = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(directory.unwrap_or(Path::new(".")), how, Mode::empty())?;
@@ -271,7 +275,7 @@ mod tests {
         std::fs::write(&path, "another").unwrap();
         assert!(name.remove(facts(&file).unwrap().identity).is_err());
         assert!(path.exists());
-        for path in ["/", "a/..", "a/"] {
+        for path in ["/", "a/..", "a/", "a/."] {
             assert_eq!(Name::of(Path::new(path)).unwrap_err().raw_os_error(), Some(libc::EISDIR), "{path}");
         }
     }

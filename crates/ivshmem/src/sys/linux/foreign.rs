@@ -327,7 +327,7 @@ static SOCKETS: Closer<OwnedFd> = Closer::new(4, usize::MAX, close_sockets);
 /// For sockets by which nothing came.
 static EMPTY: Closer<OwnedFd> = Closer::new(4, usize::MAX, drop);
 /// One that cannot be closed keeps its batch waiting.
-static EVENTFDS: Closer<OwnedFd> = Closer::new(MAX_FILES, 64, drop);
+static EVENTFDS: Closer<OwnedFd> = Closer::new(4 * MAX_FILES, 64, drop);
 /// Closing one may wait for the process behind a file system, and then only other files wait with it.
 static FILES: Closer<File> = Closer::new(4 * MAX_FILES, 1, close_files);
 
@@ -362,11 +362,11 @@ impl<T: Send + 'static> Closer<T> {
         queue.unclosed
     }
 
-    /// How many workers close something now.
+    /// How many workers close something now, and how many more could.
     fn busy(&'static self) -> usize {
         let mut queue = self.queue();
         self.start(&mut queue);
-        queue.workers - queue.idle
+        queue.workers - queue.idle + queue.fds.len() / self.batch
     }
 
     fn start(&'static self, queue: &mut Queue<T>) {
