@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use ivshmem_conformance::checkout;
 use ivshmem_vmtest::{Ending, Error, Guest, Packages, Program, can_run};
 
 #[test]
@@ -101,7 +102,7 @@ fn no_qemu_outlives_the_program_that_booted_it() {
         return;
     }
     let temporary = tempfile::tempdir().unwrap();
-    let mut vmtest = Command::new(env!("CARGO_BIN_EXE_vmtest"))
+    let mut vmtest = Command::new(checkout::built("vmtest"))
         .args(["run", "--", "sh", "-c", "echo up; sleep 1000"])
         .env("TMPDIR", temporary.path())
         .stdout(Stdio::piped())
@@ -163,7 +164,7 @@ fn programs_of_32_bits_run_in_a_guest() {
 #[test]
 fn without_packages_the_remedy_is_named() {
     let nothing = tempfile::tempdir().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_vmtest"))
+    let output = Command::new(checkout::built("vmtest"))
         .args(["run", "--", "true"])
         .env("XDG_CACHE_HOME", nothing.path())
         .output()

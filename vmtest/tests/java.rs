@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use ivshmem::sys::linux::eventfd;
 use ivshmem::sys::linux::foreign::ForeignFd;
 use ivshmem_conformance::bare_server::send;
+use ivshmem_conformance::checkout;
 use ivshmem_conformance::linger::Lingering;
 use ivshmem_server::Server;
 use ivshmem_vmtest::{Guest, GuestBuilder, Iommu, Packages, Process, Program, can_run};
@@ -274,7 +275,7 @@ fn a_jvm_survives_closing_what_other_threads_copy_when_the_kernel_has_no_memory_
         return;
     }
     let classes = tempfile::tempdir().unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java_programs/CloseWithoutMemory.java");
+    let source = checkout::package().join("tests/java_programs/CloseWithoutMemory.java");
     let Some(javac) = jvms().iter().map(|java| java.with_file_name("javac")).find(|javac| javac.exists())
     else {
         return ivshmem_conformance::skip(name, "no JDK with javac in /usr/lib/jvm");
@@ -463,7 +464,7 @@ const JARS: [&str; 2] =
     ["ivshmem4j/target/ivshmem4j-2.0.0-SNAPSHOT.jar", "vmtest/target/ivshmem4j-vmtest-2.0.0-SNAPSHOT.jar"];
 
 fn folder_of_jars() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../java").canonicalize().unwrap()
+    checkout::package().join("../java").canonicalize().unwrap()
 }
 
 fn can_run_java(test: &str) -> bool {

@@ -214,5 +214,5 @@ fn script() -> Command {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace")
+    ivshmem_conformance::checkout::package().join("..").canonicalize().expect("the workspace")
 }

@@ -13,6 +13,8 @@
 pub mod bare_server;
 #[cfg(target_os = "linux")]
 pub mod census;
+#[cfg(target_os = "linux")]
+pub mod checkout;
 pub mod doorbell;
 #[cfg(target_os = "linux")]
 pub mod fuse;

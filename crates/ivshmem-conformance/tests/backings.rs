@@ -49,7 +49,7 @@ mod linux {
 
     #[test]
     fn a_regular_file_conforms() {
-        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let directory = tempfile::tempdir_in(ivshmem_conformance::checkout::scratch()).unwrap();
         run(&File { path: directory.path().join("memory"), size: 200_001 });
     }
 

@@ -12,6 +12,7 @@ use std::process::Command;
 
 use ivshmem::ErrorKind;
 use ivshmem::device::{Device, DeviceKind, OpenError, Plain};
+use ivshmem_conformance::checkout;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use tempfile::TempDir;
 
@@ -324,7 +325,7 @@ fn growing_what_cannot_hold_it_leaves_the_file_as_it_was() {
 
 #[test]
 fn a_regular_file_has_the_bytes_after_sync() {
-    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let directory = tempfile::tempdir_in(checkout::scratch()).unwrap();
     let path = directory.path().join("memory");
     let device = ivshmem::plain(&path).size(10_000).open().unwrap();
     device.memory().write(5000, b"written").unwrap();

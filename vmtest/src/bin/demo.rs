@@ -165,7 +165,7 @@ fn boot(arguments: &Arguments, socket: &Path, name: &str) -> Result<Guest, Failu
         .memory(512)
         .doorbell(socket, VECTORS)
         .host_programs()
-        .share(jars_folder(), "/share/java")
+        .share(common_folder(&arguments.class_path)?, "/share/java")
         .program(arguments.programs.join("ivshmem"));
     if !java.starts_with("/usr") {
         builder = builder.share(java, "/share/jdk");
@@ -173,8 +173,13 @@ fn boot(arguments: &Arguments, socket: &Path, name: &str) -> Result<Guest, Failu
     Ok(builder.boot()?)
 }
 
-fn jars_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../java")
+/// The folder that all jars of a class path are in.
+fn common_folder(class_path: &str) -> Result<PathBuf, Failure> {
+    let mut jars = std::env::split_paths(class_path);
+    let first = jars.next().filter(|jar| jar.is_absolute()).ok_or("the class path needs absolute paths")?;
+    let jars: Vec<PathBuf> = jars.collect();
+    let common = first.ancestors().skip(1).find(|folder| jars.iter().all(|jar| jar.starts_with(folder)));
+    Ok(common.ok_or("the jars of the class path have no folder in common")?.to_path_buf())
 }
 
 fn java_home() -> Result<PathBuf, Failure> {
@@ -189,7 +194,7 @@ fn java_home() -> Result<PathBuf, Failure> {
 fn meet(arguments: &Arguments, guests: &[Guest; 2], socket: &Path) -> Result<[Vec<String>; 3], Failure> {
     let home = java_home()?;
     let inside = if home.starts_with("/usr") { home.clone() } else { PathBuf::from("/share/jdk") };
-    let jars = jars_folder().canonicalize()?;
+    let jars = common_folder(&arguments.class_path)?;
     let class_path = arguments.class_path.replace(&*jars.to_string_lossy(), "/share/java");
     let java = inside.join("bin/java").to_string_lossy().into_owned();
 

@@ -1,13 +1,13 @@
 //! Descriptors whose closing waits do not hold up a server, whether the kernel keeps them out or not.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use ivshmem_conformance::skip;
+use ivshmem_conformance::{checkout, skip};
 use ivshmem_vmtest::{Guest, Program, can_run};
 
-const LINGER: &str = env!("CARGO_BIN_EXE_vmtest-linger");
+const LINGER: &str = "vmtest-linger";
 const SECONDS: &str = "IVSHMEM_SOAK_SECONDS";
 
 /// Some seconds against hanging in every run; in `make soak` long, and with goals.
@@ -18,11 +18,8 @@ fn arguments() -> (u64, Vec<String>) {
     (seconds, [seconds.to_string()].into_iter().chain(goals).collect())
 }
 
-/// Beside the programs of this crate.
-fn server() -> String {
-    let path = Path::new(LINGER).with_file_name("ivshmem-server");
-    assert!(path.exists(), "no {}: run cargo build --package ivshmem-server", path.display());
-    path.to_str().unwrap().to_owned()
+fn server() -> PathBuf {
+    checkout::built("ivshmem-server")
 }
 
 #[test]
@@ -31,7 +28,12 @@ fn lingering_descriptors_hold_up_no_newcomer_on_this_kernel() {
         return skip("lingering_descriptors_hold_up_no_newcomer_on_this_kernel", "needs root");
     }
     for refused in [&[][..], &["--refused"]] {
-        let output = Command::new(LINGER).arg(server()).args(arguments().1).args(refused).output().unwrap();
+        let output = Command::new(checkout::built(LINGER))
+            .arg(server())
+            .args(arguments().1)
+            .args(refused)
+            .output()
+            .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         println!("this kernel {refused:?}: {text}");
         assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -43,7 +45,12 @@ fn lingering_descriptors_hold_up_no_newcomer_on_a_kernel_that_lets_them_through(
     if !can_run("lingering_descriptors_hold_up_no_newcomer_on_a_kernel_that_lets_them_through") {
         return;
     }
-    let guest = Guest::builder("linger").memory(512).program(server()).program(LINGER).boot().unwrap();
+    let guest = Guest::builder("linger")
+        .memory(512)
+        .program(server())
+        .program(checkout::built(LINGER))
+        .boot()
+        .unwrap();
     guest.sh("ifconfig lo up").unwrap();
     let kernel = guest.sh("uname -r").unwrap();
     for refused in [&[][..], &["--refused"]] {

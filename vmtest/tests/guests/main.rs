@@ -10,13 +10,14 @@ mod talk;
 
 use ivshmem::PeerId;
 use ivshmem::device::Device;
+use ivshmem_conformance::checkout;
 use ivshmem_conformance::peer::{Role, Side};
 use ivshmem_server::Server;
 use ivshmem_vmtest::{Guest, GuestBuilder, Process, Program};
 use tempfile::TempDir;
 
 /// The side of a guest.
-const PEER: &str = env!("CARGO_BIN_EXE_vmtest-peer");
+const PEER: &str = "vmtest-peer";
 const VECTORS: u16 = 2;
 
 /// A server.
@@ -43,7 +44,7 @@ impl Place {
 
     /// A guest with a device at this server and the other side's program.
     fn describe(&self, name: &str) -> GuestBuilder {
-        Guest::builder(name).doorbell(self.socket(), VECTORS).program(PEER)
+        Guest::builder(name).doorbell(self.socket(), VECTORS).program(checkout::built(PEER))
     }
 
     /// The same, booted and with its device bound to vfio-pci.

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use ivshmem_conformance::program;
+use ivshmem_conformance::{checkout, program};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -20,13 +20,13 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// How to start one in the foreground whose socket and log lie in `dir`.
     pub(crate) fn launch(dir: &Path, args: &[&str]) -> Launch {
-        Self::launch_program(Path::new(env!("CARGO_BIN_EXE_ivshmem-server")), dir, args)
+        Self::launch_program(&checkout::built("ivshmem-server"), dir, args)
     }
 
     /// As another user. The program is copied to `dir`: that user may have no way to the place where it was built.
     pub(crate) fn launch_as(user: Nobody, dir: &Path, args: &[&str]) -> Launch {
         let program = dir.join("ivshmem-server");
-        program::copy(env!("CARGO_BIN_EXE_ivshmem-server"), &program);
+        program::copy(checkout::built("ivshmem-server"), &program);
         Self::launch_program(&program, dir, args).run_as(user)
     }
 

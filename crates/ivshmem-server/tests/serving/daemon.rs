@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use ivshmem_conformance::checkout;
 use ivshmem_conformance::program::copy;
 use ivshmem_server::Server;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
@@ -13,7 +14,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use crate::client::{Client, eventually};
 
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ivshmem-server"));
+    let mut command = Command::new(checkout::built("ivshmem-server"));
     command.stdin(Stdio::null());
     command
 }
@@ -254,7 +255,7 @@ fn it_raises_its_limit_of_open_files_to_the_hard_one() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("s");
     let mut command = Command::new("prlimit");
-    command.args(["--nofile=100:200", env!("CARGO_BIN_EXE_ivshmem-server"), "-F", "-S"]).arg(&socket);
+    command.arg("--nofile=100:200").arg(checkout::built("ivshmem-server")).args(["-F", "-S"]).arg(&socket);
     let daemon = Daemon::start(command, &socket);
     let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.child.id())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
@@ -319,7 +320,7 @@ fn a_file_at_the_limit_of_the_process_is_an_error_and_not_the_end() {
     let (socket, object, log) = (dir.path().join("s"), dir.path().join("object"), dir.path().join("log"));
     let limited = || {
         let mut shell = Command::new("bash");
-        shell.args(["-c", "ulimit -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_ivshmem-server")]);
+        shell.args(["-c", "ulimit -f 8; exec \"$0\" \"$@\""]).arg(checkout::built("ivshmem-server"));
         shell.arg("-F").arg("-S").arg(&socket).stdin(Stdio::null());
         shell
     };

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ivshmem_conformance::skip;
+use ivshmem_conformance::{checkout, skip};
 use rustix::process::Signal;
 
 use crate::client::{Client, HANG, eventually};
@@ -14,7 +14,7 @@ use crate::daemon::{Daemon, program};
 const UNITS: [&str; 2] = ["ivshmem-server@.socket", "ivshmem-server@.service"];
 
 fn packaging() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging")
+    checkout::package().join("../../packaging")
 }
 
 /// Runs a command of systemd; `None` when this machine does not have it.
@@ -33,7 +33,8 @@ fn systemd(test: &str, command: &mut Command) -> Option<Output> {
 fn instance(dir: &Path) -> [PathBuf; 2] {
     UNITS.map(|unit| {
         let text = fs::read_to_string(packaging().join(unit)).unwrap();
-        let text = text.replace("/usr/local/bin/ivshmem-server", env!("CARGO_BIN_EXE_ivshmem-server"));
+        let program = checkout::built("ivshmem-server");
+        let text = text.replace("/usr/local/bin/ivshmem-server", program.to_str().unwrap());
         let path = dir.join(unit.replace('@', "@test"));
         fs::write(&path, text).unwrap();
         path

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use ivshmem::device::Device;
+use ivshmem_conformance::checkout;
 use ivshmem_server::Server;
 use tempfile::TempDir;
 
@@ -200,5 +201,5 @@ pub(crate) fn built(bits: Bits, name: &str) -> PathBuf {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    checkout::package().join("../..").canonicalize().unwrap()
 }

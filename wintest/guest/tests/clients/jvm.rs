@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ivshmem_conformance::checkout;
 use ivshmem_wintest::can_run;
 
 use crate::bench::Bench;
@@ -96,5 +97,5 @@ pub(crate) fn jre(version: &str, system: &str) -> Option<PathBuf> {
 }
 
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    checkout::package().join("../..").canonicalize().unwrap()
 }
