@@ -45,9 +45,9 @@ pub(crate) struct Args {
     #[arg(short = 'l', long, default_value = "4M", value_parser = parse_size, allow_hyphen_values = true)]
     size: u64,
 
-    /// Vectors (kinds of interrupts) of each client, 1 to 256
+    /// Vectors (kinds of interrupts) of each client, 0 to 256; with 0, clients share the memory and nobody is announced
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1, allow_hyphen_values = true,
-        value_parser = clap::value_parser!(u32).range(1..=256))]
+        value_parser = clap::value_parser!(u32).range(0..=256))]
     vectors: u32,
 
     /// Clients at the same time, 1 to 65536
@@ -131,17 +131,20 @@ pub(crate) const EXIT_WRONG_ARGUMENTS: u8 = 2;
 pub(crate) const EXIT_IN_USE: u8 = 3;
 
 impl Args {
-    pub(crate) fn builder(&self) -> Builder {
-        let backing = match (&self.memory_dir, &self.memory_name) {
+    pub(crate) fn backing(&self) -> Backing {
+        match (&self.memory_dir, &self.memory_name) {
             (None, None) => Backing::Sealed,
             (Some(dir), None) => Backing::Unnamed(dir.clone()),
             (None, Some(name)) => Backing::Named(Path::new("/dev/shm").join(name)),
             (Some(dir), Some(name)) => Backing::Named(dir.join(name)),
-        };
+        }
+    }
+
+    pub(crate) fn builder(&self) -> Builder {
         let mut builder = Server::builder(&self.socket)
             .size(self.size)
             .vectors(self.vectors)
-            .backing(backing)
+            .backing(self.backing())
             .prealloc(self.prealloc)
             .max_clients(self.max_clients)
             .mode(self.mode)

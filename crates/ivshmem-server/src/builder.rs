@@ -84,7 +84,8 @@ impl Builder {
         self
     }
 
-    /// Vectors of each client, 1 to 256; 1 unless said otherwise.
+    /// Vectors of each client, 0 to 256; 1 unless said otherwise. Without any, clients share the memory and have ids, but none can
+    /// be interrupted, or told that another one is there; that is logged.
     pub fn vectors(mut self, vectors: u32) -> Self {
         self.vectors = vectors;
         self
@@ -187,7 +188,7 @@ impl Builder {
 
     fn listen_on(self, inherited: Option<OwnedFd>) -> Result<Listening, Error> {
         let size = rounded_up(self.size)?;
-        let vectors = u16::try_from(self.vectors).ok().filter(|n| (1..=MAX_VECTORS).contains(n));
+        let vectors = u16::try_from(self.vectors).ok().filter(|n| *n <= MAX_VECTORS);
         let vectors = vectors.ok_or(Error::Vectors(self.vectors))?;
         if !(1..=MAX_PEERS).contains(&self.max_clients) {
             return Err(Error::Clients(self.max_clients));
@@ -207,6 +208,11 @@ impl Builder {
         self.status.as_deref().map(Listener::check).transpose()?;
         if size != self.size {
             tracing::warn!("{} bytes rounded up to {size}: QEMU takes powers of two from 4096 on", self.size);
+        }
+        if vectors == 0 {
+            tracing::warn!(
+                "no vectors: clients share the memory, but none can be interrupted or told that another one is there"
+            );
         }
         let region = Region::open(&self.backing, size, self.prealloc, self.access)?;
         let growth = region.growth()?;

@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Size(#[from] InvalidSize),
     /// The number of vectors is outside the range.
-    #[error("{0} vectors: a client has 1 to 256; one vector is one kind of interrupt")]
+    #[error("{0} vectors: a client has 0 to 256; one vector is one kind of interrupt")]
     Vectors(u32),
     /// The number of clients is outside the range.
     #[error("at most {0} clients: the limit must be 1 to 65536")]

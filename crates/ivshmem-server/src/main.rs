@@ -15,7 +15,7 @@ use clap::{CommandFactory, Parser};
 use ivshmem::ErrorKind;
 use ivshmem::sys::linux::inherited;
 use ivshmem_server::program::{self, PidFile, Sink};
-use ivshmem_server::{Error, Listening, raise_descriptor_limit};
+use ivshmem_server::{Backing, Error, Listening, raise_descriptor_limit};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
@@ -99,6 +99,12 @@ fn serve_and_log(args: &Args, log: &Sink) -> Result<(), Error> {
         vectors = listening.vectors(),
         "listening"
     );
+    if args.backing() == Backing::Sealed {
+        // Programs that open the object of QEMU's own server would look for it in vain.
+        tracing::info!(
+            "the memory has no name; -M ivshmem makes it /dev/shm/ivshmem, as QEMU's own server does"
+        );
+    }
     if args.is_daemon {
         // What was said so far is for who has started it.
         log.drain();

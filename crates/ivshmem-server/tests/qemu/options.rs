@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use ivshmem::PeerId;
+
 use crate::client::{Client, agree};
 use crate::daemon::{Daemon, socket_in};
 use crate::machine::{QEMU, Qemu};
@@ -38,13 +40,38 @@ fn a_size_that_is_accepted_is_the_size_that_qemu_maps_to_its_last_byte() {
 }
 
 #[test]
+fn without_vectors_clients_and_a_qemu_share_memory_and_hear_of_nobody() {
+    if !all_here(&[QEMU]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let server = Daemon::start(dir.path(), &["-n", "0", "-l", "64K"]);
+    let log = server.process.log();
+    assert!(log.contains("no vectors: clients share the memory"), "{log}");
+    assert!(log.contains("the memory has no name; -M ivshmem"), "{log}");
+    let connect = || ivshmem::doorbell(&server.socket).vectors(0).connect().unwrap();
+    let (first, second) = (connect(), connect());
+    let mut qemu = Qemu::connect(dir.path(), "qemu", &server.socket, 1);
+    first.memory().write(100, b"seen").unwrap();
+    let mut seen = [0; 4];
+    second.memory().read(100, &mut seen).unwrap();
+    assert_eq!(&seen, b"seen");
+    drop(second);
+    let third = connect();
+    assert_eq!(
+        (third.own_id(), third.peers().unwrap(), first.peers().unwrap()),
+        (Some(PeerId(1)), vec![], vec![])
+    );
+    qemu.assert_alive();
+}
+
+#[test]
 fn a_size_or_a_number_of_vectors_that_cannot_be_is_refused_with_its_range() {
     let refused = [
         ("--size", "0", "4K"),
         ("--size", "1Z", "4K"),
         ("--size", "-1", "K"),
         ("--size", "x", "K"),
-        ("--vectors", "0", "256"),
         ("--vectors", "257", "256"),
         ("--vectors", "x", "digit"),
         ("--vectors", "-1", "256"),

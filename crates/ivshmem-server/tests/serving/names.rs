@@ -147,7 +147,6 @@ fn values_out_of_range_are_refused_with_their_limits() {
     for builder in [
         Server::builder(&path).size(0),
         Server::builder(&path).size((1 << 40) + 1),
-        Server::builder(&path).vectors(0),
         Server::builder(&path).vectors(257),
         Server::builder(&path).vectors(65_537),
         Server::builder(&path).max_clients(0),

@@ -176,7 +176,7 @@ fn exit_statuses_are_the_documented_ones_though_nobody_can_be_told_why() {
     let cases: [(&[&str], i32); 6] = [
         (&["-h"], 0),
         (&["-V"], 0),
-        (&["-n", "0"], 2),
+        (&["-n", "257"], 2),
         (&["--no-such-option"], 2),
         (&["-F", "-S", "/nonexistent/s"], 1),
         (in_use, 3),

@@ -46,6 +46,8 @@ enum Stage {
     /// Its own vectors; this one is next.
     Own(u16),
     Settled,
+    /// Without vectors there is nothing more to tell: a peer is announced by its vectors.
+    Alone,
 }
 
 impl Client {
@@ -66,7 +68,7 @@ impl Client {
 
     /// Whether it has read something, so that it is a peer for the others.
     pub(super) fn has_begun(&self) -> bool {
-        matches!(self.stage, Stage::Peers { .. } | Stage::Own(_) | Stage::Settled)
+        matches!(self.stage, Stage::Peers { .. } | Stage::Own(_) | Stage::Settled | Stage::Alone)
     }
 
     /// The first three messages are always sent: QEMU blocks until it has them.
@@ -76,14 +78,14 @@ impl Client {
 
     /// Whether all of its own vectors were sent.
     pub(super) fn is_greeted(&self) -> bool {
-        self.stage == Stage::Settled
+        matches!(self.stage, Stage::Settled | Stage::Alone)
     }
 
     /// The three first messages were sent and some of them are read.
-    pub(super) fn begin(&mut self) -> bool {
+    pub(super) fn begin(&mut self, vectors: u16) -> bool {
         let begins = self.stage == Stage::FirstRead;
         if begins {
-            self.stage = Stage::Peers { from: 0 };
+            self.stage = if vectors == 0 { Stage::Alone } else { Stage::Peers { from: 0 } };
         }
         begins
     }
@@ -94,7 +96,7 @@ impl Client {
             Stage::Version => return Some(Outgoing::Version),
             Stage::Id => return Some(Outgoing::OwnId(self.id)),
             Stage::Memory => return Some(Outgoing::Memory),
-            Stage::FirstRead => return None,
+            Stage::FirstRead | Stage::Alone => return None,
             Stage::Peers { from } => from,
             Stage::Own(index) => return Some(Outgoing::Vector { peer: self.id, index }),
             Stage::Settled => 0,

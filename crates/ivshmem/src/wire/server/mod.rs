@@ -43,7 +43,7 @@ use super::{MAX_PEERS, MAX_VECTORS, PROTOCOL_VERSION, PeerId, Refusal};
 /// What the engine must stay within.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Vectors of each client, 1 to 256.
+    /// Vectors of each client, 0 to 256. Without any, a client hears of nobody: a peer is announced by its vectors.
     pub vectors: u16,
     /// Clients at the same time, 1 to 65,536.
     pub clients: u32,
@@ -104,7 +104,7 @@ impl Engine {
     /// # Panics
     /// When `vectors` or `clients` is outside its range.
     pub fn new(limits: Limits) -> Self {
-        assert!((1..=MAX_VECTORS).contains(&limits.vectors), "vectors: {}", limits.vectors);
+        assert!(limits.vectors <= MAX_VECTORS, "vectors: {}", limits.vectors);
         assert!((1..=MAX_PEERS).contains(&limits.clients), "clients: {}", limits.clients);
         Self {
             limits,
@@ -217,12 +217,13 @@ impl Engine {
 
     /// So many messages to this client are not yet read. Call it whenever a client has read.
     pub fn unread(&mut self, id: PeerId, messages: u32) {
+        let vectors = self.limits.vectors;
         let Some(client) = self.client_mut(id) else { return };
         let before = client.in_flight;
         // What was sent bounds what can be unread, whatever the kernel's arithmetic.
         let now = messages.min(before);
         client.in_flight = now;
-        let begins = now < before && client.begin();
+        let begins = now < before && client.begin(vectors);
         let (counted, waits_for) = (client.has_begun(), client.waits_for);
         if begins {
             self.budget.change(0, now);

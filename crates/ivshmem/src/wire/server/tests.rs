@@ -35,6 +35,21 @@ fn a_greeting_is_version_id_memory_then_the_others_then_oneself() {
 }
 
 #[test]
+fn without_vectors_the_greeting_ends_with_the_memory_and_nobody_hears_of_anybody() {
+    let mut engine = Engine::new(Limits { vectors: 0, clients: 10, in_flight: 100 });
+    let (a, b) = (engine.connect(0).unwrap(), engine.connect(0).unwrap());
+    let first = |id| [(id, Outgoing::Version), (id, Outgoing::OwnId(PeerId(id))), (id, Outgoing::Memory)];
+    assert_eq!(drain(&mut engine), [first(1), first(0)].concat());
+    for id in [a, b] {
+        engine.unread(id, 0);
+        assert!(drain(&mut engine).is_empty());
+        assert!(engine.is_greeted(id) && !engine.is_behind(id));
+    }
+    engine.disconnect(a);
+    assert!(drain(&mut engine).is_empty());
+}
+
+#[test]
 fn nobody_hears_of_a_peer_that_came_and_went_meanwhile() {
     let mut engine = Engine::new(Limits { vectors: 1, clients: 10, in_flight: 100 });
     let stalled = engine.connect(0).unwrap();

@@ -65,7 +65,7 @@ public final class IvshmemServer implements AutoCloseable {
     /**
      * Vectors of each client.
      *
-     * @return 1 to 256
+     * @return 0 to 256
      */
     public int getVectors() {
         return vectors;
@@ -120,7 +120,7 @@ public final class IvshmemServer implements AutoCloseable {
         /**
          * Sets how many vectors each client has; 1 unless set.
          *
-         * @param count 1 to 256
+         * @param count 0 to 256; without any, clients share the memory and hear of nobody
          * @return this
          */
         public Builder vectors(final int count) {
