@@ -132,7 +132,7 @@ fn a_qemu_that_waits_to_be_accepted_when_the_server_stops_reads_why_it_is_refuse
     let dir = tempfile::tempdir().unwrap();
     let mut server = Daemon::start(dir.path(), &[]);
     let mut qemu = Qemu::start(Qemu::bare(dir.path(), "qemu", &[]), dir.path(), "qemu");
-    server.process.signal(Signal::STOP);
+    server.process.stop();
     qemu.add_chardev(&server.socket);
     server.process.signal(Signal::TERM);
     server.process.signal(Signal::CONT);

@@ -157,7 +157,7 @@ impl Qemu {
     }
 
     pub(crate) fn stop(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.stop();
     }
 
     pub(crate) fn resume(&self) {

@@ -109,6 +109,16 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Stops it, and returns when all of its threads stand still, until it gets SIGCONT.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        eventually("it has stopped", || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+            let mut stats = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")));
+            stats.all(|stat| stat.is_ok_and(|stat| stat.rsplit_once(") ").unwrap().1.starts_with('T')))
+        });
+    }
+
     /// Processor time that it has used so far, to a hundredth of a second.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();

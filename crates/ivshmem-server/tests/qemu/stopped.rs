@@ -34,7 +34,7 @@ fn a_client_and_a_qemu_stopped_for_a_minute_catch_up_and_delay_nobody() {
     qemu.note_internal(&census);
 
     qemu.stop();
-    member.process.signal(Signal::STOP);
+    member.process.stop();
     let start = Instant::now();
     leaving.pop();
     let mut came_and_went = Vec::new();
@@ -95,7 +95,7 @@ fn a_server_that_is_itself_stopped_and_continued_loses_nothing() {
     for n in 1..=15 {
         clients.push(Client::connect(&server.socket, 16));
         for _ in 0..20 {
-            server.process.signal(Signal::STOP);
+            server.process.stop();
             server.process.signal(Signal::CONT);
         }
         agree(&mut clients, n);
