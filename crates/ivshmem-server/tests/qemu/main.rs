@@ -29,8 +29,8 @@
 //! | S15 | signals at any moment | `names::a_signal_at_any_moment_...` |
 //! | S16 | ids spent | `churn::sixty_five_thousand_...`, `wire::server` |
 //!
-//! No server can save a QEMU from a device that is unplugged after a peer has left (Q2c); a restart under living QEMUs
-//! (Q3) is not done yet; that eventfds are common property (S12) is told in SECURITY.md.
+//! What QEMU does where a server breaks Q1, Q1b, Q2, Q2b or Q5 is in `rules`, and so is what no server can save it from: a
+//! device that is unplugged after a peer has left (Q2c), and the server's end (Q3). That eventfds are common property (S12) is told in SECURITY.md.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -51,4 +51,5 @@ mod member;
 mod names;
 mod options;
 mod process;
+mod rules;
 mod stopped;
