@@ -55,6 +55,9 @@ fn java_in_two_guests_and_on_the_host_exchange_data_and_interrupts() {
         assert!(listed.ends_with("memory=null sending=null receiving=null | "), "{listed}");
         let facts = "opened id=true vectors=3 interrupts=true peers=false size=1048576 cache=WRITE_COMBINED";
         assert_eq!(peer.ask("open auto"), facts);
+        for vector in 0..3 {
+            assert_eq!(peer.ask(&format!("wait {vector} 0")), "rung false", "opening rings no vector");
+        }
         for what in ["peers", "listen"] {
             let said = peer.ask(what);
             assert!(said.starts_with("failed UnsupportedOperationException: "), "{what}: {said}");

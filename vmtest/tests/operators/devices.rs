@@ -194,13 +194,13 @@ fn a_processor_has_fewer_interrupts_than_a_device_may_have_vectors() {
     let vectors: u16 = vectors.parse().unwrap();
     assert!((100..=256).contains(&vectors), "{text}");
     // The last of them is as good as the first.
-    let listen = ["listen", "auto", &(vectors - 1).to_string(), "--count", "2"].map(str::to_owned);
+    let listen = ["listen", "auto", &(vectors - 1).to_string(), "--count", "1"].map(str::to_owned);
     let mut listening = guest.spawn(Program::new("/bin/ivshmem").args(listen)).unwrap();
     listening.expect_line(&format!("listening as peer 0 on vectors {}", vectors - 1)).unwrap();
-    listening.expect_line(&format!("interrupt on vector {}", vectors - 1)).unwrap();
     let host = ivshmem::doorbell(&socket).vectors(256).connect().unwrap();
     host.ring(0, vectors - 1).unwrap();
-    listening.succeed().unwrap();
+    let heard = listening.succeed().unwrap();
+    assert!(heard.ends_with(&format!("interrupt on vector {}\n", vectors - 1)), "{heard}");
     drop(host);
     server.stop().unwrap();
 }

@@ -9,8 +9,8 @@ use ivshmem_vmtest::{Ending, Guest, Program, can_run};
 use super::ivshmem;
 
 #[test]
-fn a_guest_and_the_host_answer_each_other() {
-    if !can_run("a_guest_and_the_host_answer_each_other") {
+fn a_guest_is_rung_by_others_alone_and_answers_the_host() {
+    if !can_run("a_guest_is_rung_by_others_alone_and_answers_the_host") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -24,8 +24,20 @@ fn a_guest_and_the_host_answer_each_other() {
     assert!(refused.ending == Ending::Status(1) && refused.err.contains("ivshmem bind"), "{refused:?}");
     guest.sh("ivshmem bind auto").unwrap();
 
+    // Opening rings nobody, nor do rings from before it count.
+    let host = ivshmem::doorbell(&socket).vectors(2).connect().unwrap();
+    host.ring(0, 0).unwrap();
+    let nobody = guest.output(Program::shell("ivshmem listen auto --count 1 --timeout 1")).unwrap();
+    assert_eq!(nobody.ending, Ending::Status(3), "{nobody:?}");
+    assert_eq!(nobody.out, "listening as peer 0 on vectors 0, 1\n");
+    let mut listening = guest.spawn(Program::shell("exec ivshmem listen auto --count 1")).unwrap();
+    listening.expect_line("listening as peer 0 on vectors 0, 1").unwrap();
+    host.ring(0, 1).unwrap();
+    assert!(listening.succeed().unwrap().ends_with("vectors 0, 1\ninterrupt on vector 1\n"));
+    drop(host);
+
     // A guest is not told who connects: it names whom it answers, here the next client, whose id is the next one.
-    let mut answering = guest.spawn(Program::shell("exec ivshmem ping auto --answer 1 --vector 1")).unwrap();
+    let mut answering = guest.spawn(Program::shell("exec ivshmem ping auto --answer 2 --vector 1")).unwrap();
     answering.expect_line("answering as peer 0 on vector 1; Ctrl-C ends it").unwrap();
     let asked = Command::new(ivshmem())
         .args(["ping", &target, "0", "--vector", "1", "--count", "100", "--timeout", "60"])

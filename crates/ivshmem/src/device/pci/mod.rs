@@ -76,8 +76,8 @@ impl Pci {
 
     /// Opens the device: its memory, its register for ringing others, and its interrupts where that is possible.
     ///
-    /// Without interrupts the rest works: [`Device::interrupt_finding`] says why there are none. Rings from before are
-    /// lost, therefore every vector counts as rung once when this returns: look at the memory.
+    /// Without interrupts the rest works: [`Device::interrupt_finding`] says why there are none. Rings from before this
+    /// returns are lost, and whoever rang cannot know: look at the memory once before waiting.
     ///
     /// # Errors
     /// [`OpenError`] when the selector names no device or several, or when the memory cannot be mapped.

@@ -266,7 +266,7 @@ public final class Ivshmem {
      * {@link IvshmemMemory#supportsInterrupts()} is false. The memory is {@link CacheMode#WRITE_COMBINED};
      * {@link #open(String)} can ask for another mode.
      *
-     * <p>Every vector counts as rung once when the device is opened, as what rang before is lost.
+     * <p>What rang before this returns is lost, and whoever rang cannot know: look at the memory once before waiting.
      *
      * @param device one of {@link #linuxListPCI()}
      * @return the memory, open
