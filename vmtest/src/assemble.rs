@@ -16,6 +16,8 @@ const LINE: &[&str] = &["virtio_pci", "virtio_console"];
 const VFIO: &[&str] = &["vfio-pci", "vfio_iommu_type1"];
 /// What a root of Debian is on.
 const DISK: &[&str] = &["virtio_blk", "crc32c_generic", "ext4"];
+/// What udev and systemd of such a root load.
+const LOADED: &[&str] = &["vfio-pci", "vfio_iommu_type1", "autofs4"];
 /// What mounts folders of the host.
 const SHARES: &[&str] = &["9p", "9pnet_virtio"];
 
@@ -81,6 +83,9 @@ impl GuestBuilder {
         if self.debian {
             wanted.extend(DISK);
             self.files.file("vmtest/agent.service", AGENT.as_bytes().to_vec(), 0o644);
+            for (place, file) in packages.module_tree(LOADED)? {
+                self.files.host_file(&format!("vmtest/tree/{}", place.display()), &file)?;
+            }
         }
         let mut order = String::new();
         for path in packages.modules(&wanted)? {

@@ -10,14 +10,20 @@ use crate::Error;
 #[derive(Clone, Debug)]
 pub struct Packages {
     root: PathBuf,
-    /// The folder of the modules, which is named after the kernel's version.
+    /// The folder of the kernel, which is one of several.
+    linux: PathBuf,
+    /// The folder of its modules, which is named after its version.
     modules: PathBuf,
 }
+
+/// The variable of the environment that names the kernel's folder; without it that is `linux`.
+const KERNEL: &str = "VMTEST_KERNEL";
 
 const REMEDY: &str = "run scripts/vm-packages, which needs apt-get and the network";
 
 impl Packages {
-    /// Finds the cache: in `$XDG_CACHE_HOME`, or in `~/.cache`.
+    /// Finds the cache: in `$XDG_CACHE_HOME`, or in `~/.cache`. The kernel is this Debian's; with `VMTEST_KERNEL=linux13`
+    /// in the environment it is Debian 13's.
     ///
     /// # Errors
     /// `Missing` when it is not there.
@@ -28,20 +34,22 @@ impl Packages {
         }
         let cache = cache(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
         let root = cache.join("ivshmem4j/vmtest");
-        let modules = root.join("linux/lib/modules");
-        let version = std::fs::read_dir(&modules).ok().and_then(|mut entries| entries.next()?.ok());
+        let name = std::env::var(KERNEL).ok().filter(|name| !name.is_empty());
+        let name = name.as_deref().unwrap_or("linux");
+        let linux = root.join(name);
+        let version = std::fs::read_dir(linux.join("lib/modules")).ok().and_then(|mut all| all.next()?.ok());
         let missing =
             |what: &str| Error::Missing { what: format!("no {what} in {}", root.display()), remedy: REMEDY };
-        let modules = version.ok_or_else(|| missing("linux"))?.path();
+        let modules = version.ok_or_else(|| missing(name))?.path();
         if !root.join("busybox").exists() {
             return Err(missing("busybox"));
         }
-        Ok(Self { root, modules })
+        Ok(Self { root, linux, modules })
     }
 
     /// The kernel, which boots by PVH.
     pub fn kernel(&self) -> PathBuf {
-        self.root.join("linux/vmlinux")
+        self.linux.join("vmlinux")
     }
 
     /// The static busybox.
@@ -84,6 +92,19 @@ impl Packages {
         let text = std::fs::read_to_string(&list).map_err(Error::host(list.display().to_string()))?;
         let order = in_order(&text, names);
         Ok(order.into_iter().map(|path| self.modules.join(path)).collect())
+    }
+
+    /// What a system has below `/usr/lib/modules` so that its own tools load the modules called `names`: places there,
+    /// and the files. Its `depmod` makes the rest.
+    ///
+    /// # Errors
+    /// As `modules`.
+    pub(crate) fn module_tree(&self, names: &[&str]) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
+        let lists = ["modules.builtin", "modules.builtin.modinfo", "modules.order"];
+        let files = self.modules(names)?.into_iter().chain(lists.map(|name| self.modules.join(name)));
+        let above = self.modules.parent().expect("the folder of the version is in one");
+        let placed = files.map(|file| (file.strip_prefix(above).expect("all are in it").to_owned(), file));
+        Ok(placed.collect())
     }
 }
 

@@ -167,6 +167,7 @@ fn without_packages_the_remedy_is_named() {
     let output = Command::new(checkout::built("vmtest"))
         .args(["run", "--", "true"])
         .env("XDG_CACHE_HOME", nothing.path())
+        .env_remove("VMTEST_KERNEL")
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
