@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::function::{Function, refused, write};
 use super::vfio::DRIVER;
-use super::{Finding, PciAddress};
+use super::{Finding, PciAddress, PciDevice};
 use crate::device::OpenError;
 
 pub(super) fn bind(address: PciAddress) -> Result<(), OpenError> {
@@ -13,9 +13,14 @@ pub(super) fn bind(address: PciAddress) -> Result<(), OpenError> {
     take(&function).map_err(|finding| OpenError::Guest { address, finding })
 }
 
-pub(super) fn unbind(address: PciAddress) -> Result<(), OpenError> {
-    let function = Function::new(address);
-    give_back(&function).map_err(|finding| OpenError::Guest { address, finding })
+pub(super) fn unbind(device: &PciDevice) -> Result<(), OpenError> {
+    let address = device.address();
+    let given_back = match device.receiving() {
+        // The kernel would wait for them, without end and without a word.
+        Err(held @ Finding::HeldElsewhere { .. }) => Err(held),
+        _ => give_back(&Function::new(address)),
+    };
+    given_back.map_err(|finding| OpenError::Guest { address, finding })
 }
 
 fn take(function: &Function) -> Result<(), Finding> {

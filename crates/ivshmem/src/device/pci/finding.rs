@@ -48,13 +48,13 @@ pub enum Finding {
         driver: String,
     },
     /// Interrupts belong to one process at a time.
-    #[error(
-        "{holder} receives the interrupts of the device or of its IOMMU group, which only one process can: \
-         close it there"
-    )]
+    #[error("{}", held(.holder, .others))]
     HeldElsewhere {
         /// Who, as far as this process may know.
         holder: String,
+        /// The other ivshmem devices of its IOMMU group, by their addresses; empty when it has the group alone. Who receives
+        /// from one of a group has all of it.
+        others: String,
     },
     /// The user may not use a file.
     #[error("no permission for {}: run as root, or give the user access to it", .path.display())]
@@ -70,7 +70,8 @@ pub enum Finding {
     },
     /// Devices that an IOMMU cannot tell apart must all belong to VFIO, or to nobody.
     #[error(
-        "other devices of IOMMU group {group} have drivers: bind {members} to vfio-pci, too, or unbind them"
+        "other devices of IOMMU group {group} have drivers: bind {members} to vfio-pci, too, or unbind them, or {}",
+        APART
     )]
     GroupNotViable {
         /// The group's number.
@@ -86,7 +87,7 @@ pub enum Finding {
     )]
     NoInterruptRemapping,
     /// The kernel's side of VFIO is not there.
-    #[error("{what}: load the modules vfio-pci and vfio_iommu_type1 (modprobe vfio-pci)")]
+    #[error("{what}: load the modules vfio-pci and vfio_iommu_type1 (modprobe -a vfio-pci vfio_iommu_type1)")]
     VfioMissing {
         /// What was looked for.
         what: String,
@@ -106,7 +107,8 @@ pub enum Finding {
     /// The memory has no address.
     #[error(
         "the machine found no addresses for the device's memory: make it smaller, or give the machine more address bits \
-         (-cpu host,host-phys-bits=on) or a firmware that maps 64-bit devices"
+         (-cpu host,host-phys-bits=on) or a firmware that maps 64-bit devices; a root port that it is plugged into needs \
+         pref64-reserve=SIZE, twice the memory's"
     )]
     NoMemory,
     /// The device's registers read as nothing.
@@ -122,6 +124,22 @@ pub enum Finding {
         /// What the system said.
         reason: String,
     },
+}
+
+/// What gives a device a group of its own: bridges to PCI, where libvirt puts it by itself, hide one device from another.
+const APART: &str = "give each ivshmem device a place on the root bus (QEMU: bus=pcie.0; libvirt, in the <shmem>: \
+                     <address type='pci' bus='0x00' slot='0x10'/> with a free slot)";
+
+fn held(holder: &str, others: &str) -> String {
+    if others.is_empty() {
+        return format!(
+            "{holder} receives the interrupts of the device, which only one process can: close it there"
+        );
+    }
+    format!(
+        "{holder} receives the interrupts of the device's IOMMU group, which only one process can, and which has {others} \
+         as well: close it there, or {APART}"
+    )
 }
 
 impl Finding {
@@ -175,7 +193,8 @@ mod tests {
             Finding::NoIommu,
             Finding::NotBound { address },
             Finding::OtherDriver { address, driver: text() },
-            Finding::HeldElsewhere { holder: text() },
+            Finding::HeldElsewhere { holder: text(), others: String::new() },
+            Finding::HeldElsewhere { holder: text(), others: text() },
             Finding::NotPermitted { path: text().into() },
             Finding::LockedDown { path: text().into() },
             Finding::GroupNotViable { group: text(), members: text() },

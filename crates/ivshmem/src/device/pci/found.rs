@@ -109,9 +109,10 @@ impl PciDevice {
     /// Takes the device from vfio-pci, and gives it to the driver that would have it otherwise, usually none. For root.
     ///
     /// # Errors
-    /// [`OpenError::Guest`] with the finding.
+    /// [`OpenError::Guest`] with the finding; [`Finding::HeldElsewhere`] while a process is rung by the device or by one of
+    /// its IOMMU group.
     pub fn unbind(&self) -> Result<(), OpenError> {
-        super::bind::unbind(self.address)
+        super::bind::unbind(self)
     }
 }
 

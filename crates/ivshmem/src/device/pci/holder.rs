@@ -18,8 +18,13 @@ pub(super) fn of(path: &Path) -> Option<Process> {
             return None;
         }
         let name = std::fs::read_to_string(folder.join("comm")).unwrap_or_default();
-        Some(Process { id, name: name.trim().to_string() })
+        Some(Process { id, name: one_line(name.trim()) })
     })
+}
+
+/// A process has any name it likes; in a finding the cause ends at the first ": ".
+fn one_line(name: &str) -> String {
+    name.replace(|c: char| c.is_control(), "?").replace(": ", ":")
 }
 
 impl Process {
@@ -37,6 +42,11 @@ impl fmt::Display for Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_of_a_process_ends_the_cause() {
+        assert_eq!(one_line("a: b\nc\u{1b}[1m"), "a:b?c?[1m");
+    }
 
     #[test]
     fn the_process_that_has_a_file_open_is_found() {

@@ -171,7 +171,7 @@ impl Claim {
 }
 
 fn held_here() -> Finding {
-    Finding::HeldElsewhere { holder: "this process itself".to_string() }
+    Finding::HeldElsewhere { holder: "this process itself".to_string(), others: String::new() }
 }
 
 impl Drop for Claim {

@@ -40,7 +40,7 @@ enum Through {
 pub(super) fn open(device: &PciDevice) -> Result<Opened, Finding> {
     match Way::find(device)? {
         Way::Group(way) => open_by_group(device, &way),
-        Way::Itself(node) => open_itself(&node),
+        Way::Itself(node) => open_itself(device, &node),
     }
 }
 
@@ -64,7 +64,7 @@ pub(super) fn possible(device: &PciDevice) -> Result<(), Finding> {
         }
     }
     match holder::of(node) {
-        Some(process) if process.is_another() => Err(Finding::HeldElsewhere { holder: process.to_string() }),
+        Some(process) if process.is_another() => Err(held_by(device, process.to_string())),
         _ => Ok(()),
     }
 }
@@ -74,7 +74,7 @@ pub(super) fn runs_without_iommu() -> bool {
     is_on("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
 }
 
-/// Whether this kernel's VFIO is known to take the memory away from all who have mapped it through sysfs, whose next
+/// Whether this kernel's VFIO may take the memory away from all who have mapped it through sysfs, whose next
 /// access ends their process. Opening the device would do that to other processes.
 pub(super) fn takes_memory() -> bool {
     !leaves_memory(&rustix::system::uname().release().to_string_lossy())
@@ -102,7 +102,7 @@ fn open_by_group(device: &PciDevice, way: &GroupWay) -> Result<Opened, Finding> 
         match groups.get(&way.node).and_then(Weak::upgrade) {
             Some(group) => group,
             None => {
-                let group = Arc::new(open_group(way)?);
+                let group = Arc::new(open_group(device, way)?);
                 groups.insert(way.node.clone(), Arc::downgrade(&group));
                 group
             }
@@ -114,9 +114,9 @@ fn open_by_group(device: &PciDevice, way: &GroupWay) -> Result<Opened, Finding> 
     Ok(Opened { device: opened, _through: Through::Group { _group: group } })
 }
 
-fn open_group(way: &GroupWay) -> Result<Group, Finding> {
-    let container = open_node(Path::new(CONTAINER))?;
-    let group = open_node(&way.node)?;
+fn open_group(device: &PciDevice, way: &GroupWay) -> Result<Group, Finding> {
+    let container = open_node(device, Path::new(CONTAINER))?;
+    let group = open_node(device, &way.node)?;
     let doing = "put the device's group to use";
     let failed = |e: io::Error| refused(way.node.clone(), doing, &e);
     if !calls::group_is_viable(group.as_fd()).map_err(failed)? {
@@ -143,13 +143,13 @@ fn open_group(way: &GroupWay) -> Result<Group, Finding> {
     }
 }
 
-fn open_itself(node: &Path) -> Result<Opened, Finding> {
-    let iommufd = open_node(Path::new(IOMMUFD))?;
-    let device = open_node(node)?;
+fn open_itself(of: &PciDevice, node: &Path) -> Result<Opened, Finding> {
+    let iommufd = open_node(of, Path::new(IOMMUFD))?;
+    let device = open_node(of, node)?;
     match calls::bind_iommufd(device.as_fd(), iommufd.as_fd()) {
         // A node can be opened many times, but bound once.
         Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::INVAL | Errno::BUSY)) => {
-            return Err(held(node));
+            return Err(held(of, node));
         }
         Err(e) if Errno::from_io_error(&e) == Some(Errno::PERM) => return Err(Finding::NoInterruptRemapping),
         result => {
@@ -167,9 +167,9 @@ fn open_itself(node: &Path) -> Result<Opened, Finding> {
     }
 }
 
-fn open_node(path: &Path) -> Result<OwnedFd, Finding> {
+fn open_node(device: &PciDevice, path: &Path) -> Result<OwnedFd, Finding> {
     file::open(path, Access::ReadWrite).map_err(|e| match Errno::from_io_error(&e) {
-        Some(Errno::BUSY) => held(path),
+        Some(Errno::BUSY) => held(device, path),
         Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => {
             Finding::VfioMissing { what: format!("there is no {}", path.display()) }
         }
@@ -177,12 +177,21 @@ fn open_node(path: &Path) -> Result<OwnedFd, Finding> {
     })
 }
 
-fn held(node: &Path) -> Finding {
+fn held(device: &PciDevice, node: &Path) -> Finding {
     let holder = holder::of(node).map_or_else(
         || "another process, which root can look up with fuser,".to_string(),
         |process| process.to_string(),
     );
-    Finding::HeldElsewhere { holder }
+    held_by(device, holder)
+}
+
+fn held_by(device: &PciDevice, holder: String) -> Finding {
+    let others = super::devices().unwrap_or_default();
+    let others = others
+        .iter()
+        .filter(|other| other.address != device.address && other.iommu_group == device.iommu_group)
+        .map(|other| other.address.to_string());
+    Finding::HeldElsewhere { holder, others: others.collect::<Vec<_>>().join(", ") }
 }
 
 /// The group's other devices that keep it from being used, with their drivers.
