@@ -20,7 +20,7 @@ pub(super) fn described(name: &str) -> (TempDir, Server, GuestBuilder) {
 #[track_caller]
 fn found(guest: &Guest, asked: &[&str]) -> (Vec<String>, Ending, String) {
     let output =
-        guest.output(Program::new("/bin/ivshmem").args(["doctor", "--json"]).args(asked.to_vec())).unwrap();
+        guest.output(Program::new("ivshmem").args(["doctor", "--json"]).args(asked.to_vec())).unwrap();
     // A name is the value behind its key; none of them needs quoting.
     let names =
         output.out.split("\"name\":\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());

@@ -111,13 +111,13 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     assert_eq!(state(), before, "after undo and a reboot");
 }
 
-fn as_user(user: &str, command: &str) -> Program {
-    let script = format!("exec setpriv --reuid {user} --regid {user} --init-groups {command}");
+pub(super) fn as_user(user: &str, command: &str) -> Program {
+    let script = format!("exec setpriv --reuid {user} --regid $(id -g {user}) --init-groups {command}");
     Program::shell(&script).env("HOME", format!("/home/{user}"))
 }
 
 #[track_caller]
-fn is_well(output: &Output) {
+pub(super) fn is_well(output: &Output) {
     let is_well = output.ending == Ending::Status(0) && output.out.contains("\"findings\":[]");
     assert!(is_well, "{output:?}");
 }

@@ -1,6 +1,6 @@
 //! The ivshmem devices of this guest.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 
 use ivshmem::device::OpenError;
@@ -114,10 +114,8 @@ fn translated(device: &PciDevice, found: &pci::Finding) -> Finding {
     let text = found.to_string();
     let (cause, remedy) = text.split_once(": ").unwrap_or((&text, "see docs/linux-guest.md"));
     let remedy = match found {
-        pci::Finding::NotPermitted { .. } => {
-            "run as root, or let root run ivshmem setup once and add this user to the group: usermod -aG ivshmem USER"
-        }
-        _ => remedy,
+        pci::Finding::NotPermitted { path } => not_permitted(device, path),
+        _ => remedy.to_owned(),
     };
     let cause = format!("{}: {cause}", device.address());
     match found {
@@ -127,6 +125,38 @@ fn translated(device: &PciDevice, found: &pci::Finding) -> Finding {
         }
         _ => Finding::problem(found.name(), cause, remedy),
     }
+}
+
+/// What gives a user a file of a device.
+fn not_permitted(device: &PciDevice, path: &Path) -> String {
+    let group = device.iommu_group().filter(|_| path.starts_with("/dev/vfio")).unwrap_or_default();
+    let strangers = strangers(group);
+    if strangers.is_empty() {
+        let remedy = "run as root, or let root run ivshmem setup once and add this user to the group: usermod -aG ivshmem USER";
+        return remedy.to_owned();
+    }
+    format!(
+        "run as root, or give the ivshmem device a place on the root bus (QEMU: bus=pcie.0; libvirt, in the <shmem>: <address \
+         type='pci' bus='0x00' slot='0x10'/> with a free slot): its IOMMU group has {} as well, and ivshmem setup gives nobody \
+         what is not only ivshmem",
+        strangers.join(", ")
+    )
+}
+
+/// The devices of an IOMMU group that are neither ivshmem nor bridges.
+fn strangers(group: &str) -> Vec<String> {
+    let folder = Path::new("/sys/kernel/iommu_groups").join(group).join("devices");
+    let mut strangers = Vec::new();
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let is = |name: &str, begin: &str| {
+            fs::read_to_string(entry.path().join(name)).is_ok_and(|value| value.starts_with(begin))
+        };
+        if !(is("class", "0x0604") || is("vendor", "0x1af4") && is("device", "0x1110")) {
+            strangers.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    strangers.sort();
+    strangers
 }
 
 /// A device node that its mode lets this user open, and its control group does not.

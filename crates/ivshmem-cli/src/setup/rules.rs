@@ -10,7 +10,10 @@ pub(super) const RULES: &str = "/etc/udev/rules.d/70-ivshmem.rules";
 
 const HEAD: &str = "# Made by `ivshmem setup`, and removed by `ivshmem setup --undo`.";
 
-/// The rules. `$$` is udev's way to write `$`, `%p` a device's path in sysfs, `%k` its name and `%n` the number in that.
+/// The rules. `$$` is udev's way to write `$`, `%p` a device's path in sysfs, and `%k` its name. (`%n`, the number in that,
+/// is empty where the name has nothing else.)
+///
+/// Each script that gives something away ends well only when all it looked at was there and right.
 pub(super) fn text(group: &str, created: bool) -> String {
     let created = if created { "created" } else { "found" };
     format!(
@@ -18,14 +21,18 @@ pub(super) fn text(group: &str, created: bool) -> String {
 # group {group} {created}
 
 # A device with interrupts (those have a BAR 1) belongs to vfio-pci, which alone gives them to programs. It is switched on
-# before, because VFIO leaves it as it was found, and stays awake, because others use its memory meanwhile.
-ACTION=="add", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x1110", TEST=="resource1", RUN+="/bin/sh -c 'modprobe -aq vfio-pci vfio_iommu_type1; cd /sys%p; echo 1 >enable; echo vfio-pci >driver_override; echo %k >/sys/bus/pci/drivers_probe; echo on >power/control'"
+# before, because VFIO leaves it as it was found, and stays awake, because others use its memory meanwhile. A device that is plugged
+# in is told before the kernel has given it addresses and files.
+ACTION=="add", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x1110", RUN+="/bin/sh -c 'cd /sys%p || exit; left=100; until [ -e resource2 ] || [ $$left = 0 ]; do left=$$((left-1)); sleep 0.1; done; [ -e resource1 ] || exit 0; modprobe -aq vfio-pci vfio_iommu_type1; echo 1 >enable; echo vfio-pci >driver_override; echo %k >/sys/bus/pci/drivers_probe; echo on >power/control'"
 
 # The group may map memory and registers.
-ACTION!="remove", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x1110", RUN+="/bin/sh -c 'cd /sys%p && for file in resource0 resource2 resource2_wc; do [ ! -e $$file ] || {{ chgrp {group} $$file && chmod 660 $$file; }}; done'"
+ACTION=="add|change|bind", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x1110", RUN+="/bin/sh -c 'cd /sys%p && for file in resource0 resource2 resource2_wc; do [ ! -e $$file ] || {{ chgrp {group} $$file && chmod 660 $$file; }}; done'"
 
-# And take interrupts, by an IOMMU group in which nothing but ivshmem devices is.
-ACTION!="remove", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", PROGRAM=="/bin/sh -c '! grep -h ^PCI_ID= /sys/kernel/iommu_groups/%n/devices/*/uevent | grep -qvx PCI_ID=1AF4:1110'", GROUP="{group}", MODE="0660"
+# And take interrupts, by an IOMMU group with an ivshmem device and nothing else but bridges (class 0604), which VFIO gives to nobody.
+ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", PROGRAM=="/bin/sh -c 'group=%k; found=1; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do read -r vendor <$$device/vendor && read -r id <$$device/device && read -r class <$$device/class || exit 1; case $$vendor:$$id:$$class in 0x1af4:0x1110:*) found=0;; *:0x0604*) ;; *) exit 1;; esac; done; exit $$found'", GROUP="{group}", MODE="0660"
+
+# What is plugged into such an IOMMU group later takes it away again.
+ACTION=="add", SUBSYSTEM=="pci", ATTR{{class}}!="0x0604*", RUN+="/bin/sh -c 'cd /sys%p && group=$$(readlink iommu_group) || exit 0; [ $$(cat vendor):$$(cat device) = 0x1af4:0x1110 ] || for node in /dev/vfio/$${{group##*/}} /dev/vfio/noiommu-$${{group##*/}}; do [ ! -e $$node ] || find $$node -group {group} -exec chown root:root {{}} + -exec chmod 600 {{}} +; done'"
 "#
     )
 }
