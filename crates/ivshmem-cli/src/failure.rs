@@ -70,8 +70,12 @@ pub(crate) enum Failure {
     NotSetUp { path: &'static Path },
     #[error("{} is not from `ivshmem setup`; move it away", .path.display())]
     NotOurs { path: &'static Path },
+    #[error("{why}; nothing was changed")]
+    NoSetup { why: String },
     #[error("cannot {what} ({why}); `ivshmem setup --undo` takes back what was done")]
     Setup { what: String, why: io::Error },
+    #[error("cannot {what} ({why}); mend that, and run `ivshmem setup --undo` again for what is left")]
+    Undo { what: String, why: io::Error },
     #[error("{problems} problem{} found", if *problems == 1 { "" } else { "s" })]
     Unwell { problems: usize },
     #[error("{came} of {count} {what} came in time")]

@@ -14,7 +14,7 @@ use super::ivshmem;
 
 /// Everything that setup could change, but for backups and locks of the tools for users.
 const STATE: &str = "
-    find /etc /usr/local -type f ! -name '*-' ! -name '.pwd.lock' ! -name ld.so.cache -exec sha256sum {} + | sort -k 2
+    find /etc /usr/local -type f ! -name '*[-+]' ! -name '.pwd.lock' ! -name ld.so.cache -exec sha256sum {} + | sort -k 2
     stat -c '%n %U %G %a' /sys/bus/pci/devices/0000:00:05.0/{resource0,resource2,resource2_wc,config,enable}
     readlink /sys/bus/pci/devices/0000:00:05.0/driver
     cat /sys/bus/pci/devices/0000:00:05.0/driver_override
@@ -48,12 +48,71 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     {
         assert!(dry.contains(what), "{dry}");
     }
-    assert_eq!(state(), before);
+    is_as(&state(), &before, "refused");
     let nothing = guest.output(Program::shell("ivshmem setup --undo")).unwrap();
     assert!(
         nothing.ending == Ending::Status(1) && nothing.err.contains("nothing has been set up"),
         "{nothing:?}"
     );
+
+    // Without udev nothing is begun, and what was begun is undone.
+    let fails = |command: &str, parts: &[&str]| {
+        let output = guest.output(Program::shell(command)).unwrap();
+        assert_eq!(output.ending, Ending::Status(1), "{command}: {output:?}");
+        parts
+            .iter()
+            .for_each(|part| assert!(output.err.contains(part), "{command}: {} has no {part}", output.err));
+    };
+    let (hide, show) = ("mv /usr/bin/udevadm /usr/bin/hidden", "mv /usr/bin/hidden /usr/bin/udevadm");
+    guest.sh(hide).unwrap();
+    fails(
+        "ivshmem setup",
+        &["no program udevadm", "install it (Debian's package udev); nothing was changed"],
+    );
+    assert_eq!(guest.sh("ls /etc/udev/rules.d").unwrap(), "", "a failed setup leaves rules");
+    guest.sh(show).unwrap();
+    let (stop, start) = ("systemctl stop systemd-udevd", "systemctl start systemd-udevd");
+    let sockets = "systemd-udevd-control.socket systemd-udevd-kernel.socket";
+    guest.sh(&format!("{stop} {sockets}")).unwrap();
+    fails("ivshmem setup", &["udev does not run", "start systemd-udevd", "nothing was changed"]);
+    guest.sh(&format!("systemctl start {sockets}; {start}; udevadm settle")).unwrap();
+    is_as(&state(), &before, "refused");
+    guest.sh(&format!("ivshmem setup && {hide} && ivshmem setup --undo && {show}")).unwrap();
+    is_as(&state(), &before, "udev was there for setup only");
+    guest
+        .sh(&format!(
+            "ivshmem setup && {stop} {sockets} && ivshmem setup --undo; systemctl start {sockets}; {start}"
+        ))
+        .unwrap();
+    guest.sh("udevadm settle").unwrap();
+    is_as(&state(), &before, "udev ran for setup only");
+    // Halfway: the group cannot be made; made, it cannot be removed; and whatever stands in the way is gone.
+    let (pin, free) = ("mount --bind /etc/group /etc/group", "umount /etc/group");
+    guest.sh(pin).unwrap();
+    fails("ivshmem setup", &["cannot groupadd --system ivshmem", "ivshmem setup --undo"]);
+    guest.sh(&format!("ivshmem setup --undo && {free}")).unwrap();
+    is_as(&state(), &before, "setup failed halfway");
+    guest.sh(&format!("ivshmem setup && {pin}")).unwrap();
+    fails("ivshmem setup --undo", &["cannot groupdel ivshmem", "run `ivshmem setup --undo` again"]);
+    assert!(!guest.sh("cat /etc/udev/rules.d/*").unwrap().contains("ACTION"));
+    guest.sh(&format!("{free} && ivshmem setup --undo")).unwrap();
+    is_as(&state(), &before, "undo was run again");
+    // Another group takes the first one's place, and the device is not taken from who uses it.
+    guest.sh("ivshmem setup && ivshmem setup --group second && ! getent group ivshmem").unwrap();
+    let mut using = guest.spawn(Program::shell("exec ivshmem listen auto")).unwrap();
+    using.expect_line("listening as peer 1 on vectors 0, 1").unwrap();
+    fails("ivshmem setup --undo", &["cannot unbind 0000:00:05.0 from vfio-pci", "(ivshmem) receives"]);
+    using.kill().unwrap();
+    using.wait().unwrap();
+    guest.sh("ivshmem setup --undo").unwrap();
+    is_as(&state(), &before, "nobody uses the device any more");
+    // Without the driver the rest is set up, and the reason is told.
+    let modules = "/usr/lib/modules/$(uname -r)";
+    guest.sh(&format!("rmmod vfio_iommu_type1 vfio_pci; mv {modules} {modules}.hidden")).unwrap();
+    let told = guest.sh("ivshmem setup").unwrap();
+    assert!(told.contains("0000:00:05.0 cannot be rung: the kernel has no driver vfio-pci"), "{told}");
+    guest.sh(&format!("ivshmem setup --undo; mv {modules}.hidden {modules}")).unwrap();
+    is_as(&state(), &before, "there was no driver");
 
     // Programs of these names that lie around are not root's, whatever PATH says or does not say.
     let planted = "mkdir /planted && cd /planted && for name in groupadd groupdel udevadm modprobe; do \
@@ -62,7 +121,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     for path in ["env -u PATH", "env PATH=/planted", "env PATH=", "env PATH=."] {
         guest.sh(&format!("cd /planted && {path} /usr/local/bin/ivshmem setup")).unwrap();
         guest.sh(&format!("cd /planted && {path} /usr/local/bin/ivshmem setup --undo")).unwrap();
-        assert_eq!(state(), before, "{path}");
+        is_as(&state(), &before, path);
     }
     guest.sh("[ ! -e /planted/was-run ] && rm -r /planted").unwrap();
 
@@ -104,11 +163,22 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
 
     // All is as it was, at once and after a reboot.
     guest.sh("ivshmem setup --undo").unwrap();
-    assert_eq!(state(), before, "after undo");
+    is_as(&state(), &before, "after undo");
     guest.sh("! getent group ivshmem && [ ! -e /sys/bus/pci/devices/0000:00:05.0/driver ] && sync").unwrap();
     guest.reboot().unwrap();
     guest.sh("udevadm settle").unwrap();
-    assert_eq!(state(), before, "after undo and a reboot");
+    is_as(&state(), &before, "after undo and a reboot");
+}
+
+/// Compares states, and shows the lines that are not in both.
+#[track_caller]
+fn is_as(state: &str, wanted: &str, when: &str) {
+    let only_in = |one: &str, other: &str| {
+        let lines = one.lines().filter(|line| !other.lines().any(|there| there == *line));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let (now, before) = (only_in(state, wanted), only_in(wanted, state));
+    assert!(state == wanted, "{when}: now\n{now}and before\n{before}");
 }
 
 pub(super) fn as_user(user: &str, command: &str) -> Program {

@@ -7,16 +7,21 @@ mod rules;
 mod step;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
-use ivshmem::pci::{self, PciDevice};
+use ivshmem::pci::{self, Finding, PciDevice};
+use ivshmem::sys::linux::socket;
+use rustix::io::Errno;
+use serde_json::json;
 
 use crate::Failure;
 use crate::args::Format;
 use crate::output::Out;
 
 use rules::{Made, RULES};
-use step::Step;
+use step::{Step, program};
 
 /// Prepare this virtual machine: its ivshmem devices belong to vfio-pci and to a group of users, now and at every boot
 ///
@@ -38,20 +43,23 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let steps = if self.undo { undo_steps()? } else { self.steps()? };
-        if !self.dry_run && !rustix::process::geteuid().is_root() {
-            return Err(Failure::NotRoot);
-        }
-        for step in &steps {
-            if self.format.json {
-                out.json(&step.object(!self.dry_run))?;
-            } else {
-                out.text(step)?;
+        let plan = if self.undo { Plan::undo()? } else { Plan::setup(&self.group)? };
+        if !self.dry_run {
+            if !rustix::process::geteuid().is_root() {
+                return Err(Failure::NotRoot);
             }
-            // What was done is told even when the next step fails.
-            out.flush()?;
-            if !self.dry_run {
-                step.take()?;
+            if !self.undo {
+                possible(&plan.steps)?;
+            }
+        }
+        self.take(&plan.steps, out)?;
+        for (device, finding) in &plan.without {
+            let device = device.address();
+            if self.format.json {
+                let note = json!({ "address": device.to_string(), "finding": finding.name(), "reason": finding.to_string() });
+                out.json(&note)?;
+            } else {
+                out.line(format_args!("{device} cannot be rung: {finding}"))?;
             }
         }
         if !self.undo && !self.dry_run && !self.format.json {
@@ -60,40 +68,130 @@ impl Setup {
         Ok(())
     }
 
-    fn steps(&self) -> Result<Vec<Step>, Failure> {
+    /// Setting up ends at the first failure. Undoing goes on, and leaves the file that says what is to be undone.
+    fn take(&self, steps: &[Step], out: &mut Out) -> Result<(), Failure> {
+        let mut failed = None;
+        for step in steps {
+            if failed.is_some() && matches!(step, Step::Remove { .. }) {
+                break;
+            }
+            if self.format.json {
+                out.json(&step.object(!self.dry_run))?;
+            } else {
+                out.text(step)?;
+            }
+            // What was done is told even when the next step fails.
+            out.flush()?;
+            if self.dry_run {
+                continue;
+            }
+            match step.take() {
+                Ok(()) => {}
+                Err(why) if self.undo => _ = failed.get_or_insert(Failure::Undo { what: step.title(), why }),
+                Err(why) => return Err(Failure::Setup { what: step.title(), why }),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// What is to be done.
+struct Plan {
+    steps: Vec<Step>,
+    /// Devices that would have interrupts for programs if there was not this.
+    without: Vec<(PciDevice, Finding)>,
+}
+
+impl Plan {
+    fn setup(group: &str) -> Result<Self, Failure> {
         let made = Made::find()?;
-        let is_new = !group_exists(&self.group);
+        let is_new = !group_exists(group)?;
+        let ours = made.filter(|made| made.created);
         // Who sets up twice has still created the group.
-        let created = is_new || made.is_some_and(|made| made.created && made.group == self.group);
-        let devices = with_interrupts()?;
+        let created = is_new || ours.as_ref().is_some_and(|made| made.group == group);
+        let (mut devices, mut without) = (Vec::new(), Vec::new());
+        for device in with_interrupts()? {
+            match obstacle(&device) {
+                None => devices.push(device),
+                Some(finding) => without.push((device, finding)),
+            }
+        }
         // First of all what undo looks for.
-        let mut steps = vec![Step::Write { path: RULES, text: rules::text(&self.group, created) }];
+        let mut steps = vec![Step::Write { path: RULES, text: rules::text(group, created) }];
         if is_new {
-            steps.push(Step::run(&["groupadd", "--system", &self.group]));
+            steps.push(Step::run(&["groupadd", "--system", group]));
         }
         steps.push(Step::run(&["udevadm", "control", "--reload"]));
         steps.extend(devices.iter().map(|device| Step::Bind(device.address())));
         // Those that were bound before have told udev so before there were rules.
         steps.extend(triggers()?);
         steps.push(Step::run(&["udevadm", "settle"]));
-        Ok(steps)
+        if let Some(made) = ours.filter(|made| made.group != group) {
+            steps.extend(group_removal(&made)?);
+        }
+        Ok(Self { steps, without })
+    }
+
+    fn undo() -> Result<Self, Failure> {
+        let made = Made::find()?.ok_or(Failure::NotSetUp { path: Path::new(RULES) })?;
+        // Without its rules the file still says what is to be undone, should a step fail.
+        let mut steps = vec![Step::Write { path: RULES, text: rules::head(&made.group, made.created) }];
+        if udev_runs() && program("udevadm").is_ok() {
+            steps.push(Step::run(&["udevadm", "control", "--reload"]));
+        }
+        steps.extend(with_interrupts()?.iter().map(|device| Step::Unbind(device.address())));
+        steps.extend(pci::devices()?.iter().map(|device| Step::Restore(device.address())));
+        steps.extend(group_removal(&made)?);
+        steps.push(Step::Remove { path: RULES });
+        Ok(Self { steps, without: Vec::new() })
     }
 }
 
-fn undo_steps() -> Result<Vec<Step>, Failure> {
-    let made = Made::find()?.ok_or(Failure::NotSetUp { path: Path::new(RULES) })?;
-    let mut steps = vec![Step::Remove { path: RULES }, Step::run(&["udevadm", "control", "--reload"])];
-    steps.extend(with_interrupts()?.iter().map(|device| Step::Unbind(device.address())));
-    steps.extend(pci::devices()?.iter().map(|device| Step::Restore(device.address())));
-    if made.created && group_exists(&made.group) {
-        steps.push(Step::run(&["groupdel", &made.group]));
+/// Whether all steps can be taken, as far as that can be seen before the first.
+fn possible(steps: &[Step]) -> Result<(), Failure> {
+    let programs =
+        steps.iter().filter_map(|step| if let Step::Run(words) = step { Some(&words[0]) } else { None });
+    for name in programs {
+        program(name).map_err(|why| Failure::NoSetup { why: why.to_string() })?;
     }
-    Ok(steps)
+    if udev_runs() {
+        return Ok(());
+    }
+    let why = format!(
+        "udev does not run, for nobody listens at {UDEV}; start systemd-udevd, or run ivshmem bind after each boot"
+    );
+    Err(Failure::NoSetup { why })
+}
+
+/// By which udev takes orders.
+const UDEV: &str = "/run/udev/control";
+
+fn udev_runs() -> bool {
+    match socket::connect(Path::new(UDEV), Duration::from_secs(1)) {
+        Ok(_) => true,
+        // It is a socket of another type, at which somebody listens.
+        Err(e) => Errno::from_io_error(&e) == Some(Errno::PROTOTYPE),
+    }
 }
 
 /// The others have nothing that vfio-pci could give.
 fn with_interrupts() -> Result<Vec<PciDevice>, Failure> {
     Ok(pci::devices()?.into_iter().filter(|device| device.vectors() != Some(0)).collect())
+}
+
+/// Why vfio-pci cannot have a device.
+fn obstacle(device: &PciDevice) -> Option<Finding> {
+    const DRIVER: &str = "vfio-pci";
+    let is_there = || Path::new("/sys/bus/pci/drivers").join(DRIVER).exists();
+    match device.receiving() {
+        Err(finding @ Finding::NoIommu) => Some(finding),
+        Err(Finding::NotBound { .. } | Finding::OtherDriver { .. })
+            if !is_there() && Step::run(&["modprobe", "--dry-run", "--quiet", DRIVER]).take().is_err() =>
+        {
+            Some(Finding::VfioMissing { what: format!("the kernel has no driver {DRIVER}") })
+        }
+        _ => None,
+    }
 }
 
 fn triggers() -> Result<Vec<Step>, Failure> {
@@ -103,9 +201,21 @@ fn triggers() -> Result<Vec<Step>, Failure> {
     Ok(devices.iter().map(|device| change(&path(device))).chain([change("--subsystem-match=vfio")]).collect())
 }
 
-fn group_exists(name: &str) -> bool {
-    let text = fs::read_to_string("/etc/group").unwrap_or_default();
-    text.lines().any(|line| line.split(':').next() == Some(name))
+fn group_removal(made: &Made) -> Result<Option<Step>, Failure> {
+    let is_there = made.created && group_exists(&made.group)?;
+    Ok(is_there.then(|| Step::run(&["groupdel", &made.group])))
+}
+
+fn group_exists(name: &str) -> Result<bool, Failure> {
+    const GROUPS: &str = "/etc/group";
+    match fs::read(GROUPS) {
+        Ok(text) => Ok(text
+            .split(|byte| *byte == b'\n')
+            .any(|line| line.split(|byte| *byte == b':').next() == Some(name.as_bytes()))),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        // Not known is not absent: the group would be left behind, or made twice.
+        Err(e) => Err(Failure::NoSetup { why: format!("{GROUPS} cannot be read: {e}") }),
+    }
 }
 
 /// As groupadd takes them; such a name needs no quotes in a rule.

@@ -15,11 +15,9 @@ const HEAD: &str = "# Made by `ivshmem setup`, and removed by `ivshmem setup --u
 ///
 /// Each script that gives something away ends well only when all it looked at was there and right.
 pub(super) fn text(group: &str, created: bool) -> String {
-    let created = if created { "created" } else { "found" };
+    let head = head(group, created);
     format!(
-        r#"{HEAD}
-# group {group} {created}
-
+        r#"{head}
 # A device with interrupts (those have a BAR 1) belongs to vfio-pci, which alone gives them to programs. It is switched on
 # before, because VFIO leaves it as it was found, and stays awake, because others use its memory meanwhile. A device that is plugged
 # in is told before the kernel has given it addresses and files.
@@ -37,6 +35,12 @@ ACTION=="add", SUBSYSTEM=="pci", ATTR{{class}}!="0x0604*", RUN+="/bin/sh -c 'cd 
     )
 }
 
+/// The lines by which a later setup and its undoing know what was made.
+pub(super) fn head(group: &str, created: bool) -> String {
+    let created = if created { "created" } else { "found" };
+    format!("{HEAD}\n# group {group} {created}\n")
+}
+
 /// What an earlier setup left.
 pub(super) struct Made {
     pub group: String,
@@ -50,7 +54,7 @@ impl Made {
         let path = Path::new(RULES);
         let text = match fs::read_to_string(path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(|why| Failure::Setup { what: format!("read {RULES}"), why })?,
+            text => text.map_err(|why| Failure::NoSetup { why: format!("{RULES} cannot be read: {why}") })?,
         };
         Self::parse(&text).map(Some).ok_or(Failure::NotOurs { path })
     }

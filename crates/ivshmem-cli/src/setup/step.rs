@@ -2,13 +2,11 @@ use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ivshmem::pci::{self, PciAddress};
 use serde_json::{Value, json};
-
-use crate::Failure;
 
 /// One thing that setup does.
 pub(super) enum Step {
@@ -37,19 +35,21 @@ impl Step {
         Self::Run(words.iter().map(|word| (*word).to_owned()).collect())
     }
 
-    pub(super) fn take(&self) -> Result<(), Failure> {
-        let failed = |why| Failure::Setup { what: self.title(), why };
+    pub(super) fn take(&self) -> io::Result<()> {
+        let device = |address: &PciAddress| pci::find(&address.to_string());
         match self {
-            Self::Write { path, text } => write(Path::new(path), text).map_err(failed),
-            Self::Remove { path } => fs::remove_file(path).map_err(failed),
-            Self::Run(words) => run(words).map_err(failed),
-            Self::Bind(address) => Ok(pci::find(&address.to_string())?.bind()?),
-            Self::Unbind(address) => Ok(pci::find(&address.to_string())?.unbind()?),
-            Self::Restore(address) => restore(*address).map_err(failed),
+            Self::Write { path, text } => write(Path::new(path), text),
+            Self::Remove { path } => fs::remove_file(path),
+            Self::Run(words) => run(words),
+            Self::Bind(address) => device(address).and_then(|device| device.bind()).map_err(io::Error::other),
+            Self::Unbind(address) => {
+                device(address).and_then(|device| device.unbind()).map_err(io::Error::other)
+            }
+            Self::Restore(address) => restore(*address),
         }
     }
 
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         match self {
             Self::Write { path, .. } => format!("write {path}"),
             Self::Remove { path } => format!("remove {path}"),
@@ -89,23 +89,39 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let mut file = File::create_new(&part)?;
-    file.write_all(text.as_bytes())?;
-    // Whatever the umask says.
-    file.set_permissions(Permissions::from_mode(0o644))?;
-    fs::rename(&part, path)
+    let written = || {
+        let mut file = File::create_new(&part)?;
+        file.write_all(text.as_bytes())?;
+        // Whatever the umask says.
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        fs::rename(&part, path)
+    };
+    let result = written();
+    if result.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    result
 }
 
 /// Where root's programs are. Not where PATH says: it may be missing, poor as under su, or somebody else's.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-fn run(words: &[String]) -> io::Result<()> {
-    let program = FOLDERS.iter().map(|folder| Path::new(folder).join(&words[0])).find(|path| path.is_file());
-    let Some(program) = program else {
+/// Where a program of root's is.
+pub(super) fn program(name: &str) -> io::Result<PathBuf> {
+    let found = FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let package = match name {
+            "udevadm" => " (Debian's package udev)",
+            "groupadd" | "groupdel" => " (Debian's package passwd)",
+            _ => "",
+        };
         let folders = FOLDERS.join(", ");
-        return Err(io::Error::other(format!("there is no program {} in {folders}; install it", words[0])));
-    };
-    let mut command = Command::new(program);
+        io::Error::other(format!("there is no program {name} in {folders}; install it{package}"))
+    })
+}
+
+fn run(words: &[String]) -> io::Result<()> {
+    let mut command = Command::new(program(&words[0])?);
     // Nothing of the caller's surroundings: not where libraries are, and not in which language errors are.
     command.args(&words[1..]).env_clear().env("PATH", FOLDERS.join(":")).current_dir("/");
     let output = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
