@@ -70,6 +70,50 @@ impl Made {
 mod tests {
     use super::*;
 
+    /// Whether the rules would give the node called `name` away, where `devices` are its IOMMU group: their vendor, number
+    /// and class, as far as these can be read.
+    fn is_given(name: &str, devices: Option<&[[&str; 3]]>) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, values) in devices.into_iter().flatten().enumerate() {
+            let device = folder.path().join(format!("6/devices/{number}"));
+            fs::create_dir_all(&device).unwrap();
+            for (file, value) in
+                ["vendor", "device", "class"].iter().zip(values).filter(|(_, v)| !v.is_empty())
+            {
+                fs::write(device.join(file), format!("{value}\n")).unwrap();
+            }
+        }
+        let rules = text("some-group", true);
+        let script = rules.split("PROGRAM==\"/bin/sh -c '").nth(1).unwrap().split("'\"").next().unwrap();
+        let script = script.replace("%k", name).replace("$$", "$");
+        let script = script.replace("/sys/kernel/iommu_groups", folder.path().to_str().unwrap());
+        let mut sh = std::process::Command::new("/bin/sh");
+        sh.arg("-c").arg(script).stderr(std::process::Stdio::null()).status().unwrap().success()
+    }
+
+    #[test]
+    fn only_a_group_that_is_seen_to_have_nothing_else_is_given_away() {
+        const OURS: [&str; 3] = ["0x1af4", "0x1110", "0x050000"];
+        const BRIDGE: [&str; 3] = ["0x1b36", "0x000e", "0x060400"];
+        for name in ["6", "noiommu-6"] {
+            for devices in [&[OURS][..], &[OURS, OURS], &[BRIDGE, OURS], &[OURS, BRIDGE]] {
+                assert!(is_given(name, Some(devices)), "{name}: {devices:?}");
+            }
+            for devices in [
+                &[][..],
+                &[BRIDGE],
+                &[OURS, ["0x1b36", "0x0011", "0xff0000"]],
+                &[["0x1af4", "0x1005", "0x00ff00"], OURS],
+                &[OURS, ["", "0x1110", "0x050000"]],
+                &[OURS, ["0x1b36", "0x000e", ""]],
+            ] {
+                assert!(!is_given(name, Some(devices)), "{name}: {devices:?}");
+            }
+            assert!(!is_given(name, None));
+        }
+        assert!(!is_given("", Some(&[OURS])) && !is_given("7", Some(&[OURS])));
+    }
+
     #[test]
     fn the_file_tells_who_made_it_and_whose_the_group_is() {
         for created in [true, false] {
