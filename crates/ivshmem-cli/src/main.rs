@@ -3,6 +3,8 @@
 //! Words become [`CommandLine`], a verb runs, what went wrong becomes one line and an exit status. Everything else is
 //! done by the library. A verb is a file: its arguments, `run`, and what it prints.
 
+#[cfg(target_os = "linux")]
+mod advice;
 mod args;
 mod failure;
 mod finding;

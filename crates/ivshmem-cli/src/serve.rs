@@ -12,6 +12,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use crate::Failure;
+use crate::advice::quoting::shell;
+use crate::advice::{Region, Way};
 use crate::args::Format;
 use crate::output::Out;
 use crate::values::bytes;
@@ -65,16 +67,21 @@ impl Serve {
     }
 
     fn greeting(&self, listening: &Listening) -> String {
-        let (path, size, vectors) = (listening.path().display(), listening.size(), listening.vectors());
+        let (size, vectors) = (listening.size(), listening.vectors());
+        // What is printed is typed elsewhere.
+        let socket = std::path::absolute(listening.path()).unwrap_or_else(|_| listening.path().to_owned());
         if self.format.json {
-            let socket = path.to_string();
-            let event = json!({ "event": "serving", "socket": socket, "size": size, "vectors": vectors });
+            let event = json!({ "event": "serving", "socket": socket.display().to_string(), "size": size, "vectors": vectors });
             return format!("{event}\n");
         }
+        let target = shell(&format!("doorbell:{}", socket.display()));
+        let serving =
+            format!("serving {size} bytes and {vectors} vectors for each client on {}", socket.display());
+        let region = Region { size, way: Way::Server { socket, vectors } };
         format!(
-            "serving {size} bytes and {vectors} vectors for each client on {path}; Ctrl-C ends it\n\
-             QEMU:     -chardev socket,path={path},id=ivshmem -device ivshmem-doorbell,chardev=ivshmem,vectors={vectors}\n\
-             programs: doorbell:{path}, for example: ivshmem info doorbell:{path}\n",
+            "{serving}; Ctrl-C ends it\n{}libvirt:  ivshmem doctor {target} prints the elements\n\
+             programs: {target}, for example: ivshmem info {target}\n",
+            region.qemu_text()
         )
     }
 }

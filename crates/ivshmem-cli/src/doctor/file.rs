@@ -6,8 +6,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use super::users::{User, described};
-use super::words::{Region, Way};
 use super::{Doctor, Finding, Report, confinement, space};
+use crate::advice::{Region, Way};
 use crate::values::units;
 
 pub(super) fn examine(path: &Path, wanted: Option<u64>, doctor: &Doctor, report: &mut Report) {

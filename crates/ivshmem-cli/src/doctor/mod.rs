@@ -11,7 +11,6 @@ mod guest;
 mod server;
 mod space;
 mod users;
-mod words;
 
 use std::path::PathBuf;
 
@@ -22,8 +21,8 @@ use crate::args::Format;
 use crate::output::Out;
 use crate::values::bytes;
 
+use crate::advice::Region;
 use crate::finding::{Finding, Severity};
-use words::Region;
 
 /// Look for what usually goes wrong, and say how to put it right
 ///
@@ -108,7 +107,7 @@ impl Doctor {
         if report.findings.is_empty() {
             out.line("nothing is wrong, as far as can be seen from here")?;
         }
-        report.region.as_ref().map_or(Ok(()), |region| region.print(out))
+        report.region.as_ref().map_or(Ok(()), |region| out.text(region.text()))
     }
 
     fn object(&self, report: &Report) -> Value {

@@ -11,8 +11,8 @@ use ivshmem::wire::{ProtocolError, Refusal};
 use rustix::process::{Resource, getrlimit};
 
 use super::users::described;
-use super::words::{Region, Way};
 use super::{Doctor, Finding, Report};
+use crate::advice::{Region, Way};
 use crate::values::units;
 
 pub(super) fn examine(path: &Path, doctor: &Doctor, report: &mut Report) {

@@ -1,0 +1,57 @@
+//! Text of the system in the languages that people paste it into.
+
+/// One word of a POSIX shell.
+pub(crate) fn shell(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A value among QEMU's options: a comma would end it unless it is doubled.
+pub(crate) fn option(text: &str) -> String {
+    text.replace(',', ",,")
+}
+
+/// An attribute of XML in single quotes.
+pub(crate) fn attribute(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&apos;")
+}
+
+/// One argument of a command of QEMU's monitor.
+pub(crate) fn monitor(text: &str) -> String {
+    if text.contains([' ', '"', '\\']) {
+        return format!("\"{}\"", text.replace('\\', r"\\").replace('"', r#"\""#));
+    }
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_shell_would_change_is_quoted() {
+        for (text, quoted) in [
+            ("/dev/shm/x", "/dev/shm/x"),
+            ("a,b=c:1", "a,b=c:1"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("a&b", "'a&b'"),
+            ("a'b", r"'a'\''b'"),
+            ("$x`y`", "'$x`y`'"),
+            ("~", "'~'"),
+            ("ä", "'ä'"),
+        ] {
+            assert_eq!(shell(text), quoted, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_language_has_its_own_marks() {
+        assert_eq!(option("a,b"), "a,,b");
+        assert_eq!(attribute("<'a'&b>"), "&lt;&apos;a&apos;&amp;b&gt;");
+        assert_eq!((monitor("a'b"), monitor("a b\"")), ("a'b".into(), r#""a b\"""#.into()));
+    }
+}
