@@ -27,6 +27,15 @@ pub(crate) fn monitor(text: &str) -> String {
     text.to_owned()
 }
 
+/// A path in a line of tmpfiles.d, where a percent sign begins what systemd replaces.
+pub(crate) fn tmpfiles(text: &str) -> String {
+    let text = text.replace('%', "%%");
+    if text.contains([' ', '"', '\'', '\\']) {
+        return format!("\"{}\"", text.replace('\\', r"\\").replace('"', r#"\""#));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +62,6 @@ mod tests {
         assert_eq!(option("a,b"), "a,,b");
         assert_eq!(attribute("<'a'&b>"), "&lt;&apos;a&apos;&amp;b&gt;");
         assert_eq!((monitor("a'b"), monitor("a b\"")), ("a'b".into(), r#""a b\"""#.into()));
+        assert_eq!((tmpfiles("/x%y"), tmpfiles("/a 'b'")), ("/x%%y".into(), "\"/a 'b'\"".into()));
     }
 }

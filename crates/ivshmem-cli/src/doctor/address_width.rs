@@ -3,16 +3,18 @@
 use std::fs;
 
 use super::Finding;
+use crate::advice::quoting::shell;
 use crate::values::units;
 
 /// The device's memory takes an address that is a multiple of its size, and RAM has the addresses from 0 on: so the size
 /// may be half of what the bits reach, and no more.
-pub(super) fn examine(size: u64, phys_bits: u32) -> Option<Finding> {
+pub(super) fn examine(target: &str, size: u64, phys_bits: u32) -> Option<Finding> {
     let most = 1_u64 << (phys_bits - 1);
     if size <= most {
         return None;
     }
     let host = host_bits().map_or_else(String::new, |bits| format!("; this host's processor has {bits}"));
+    let needed = host_bits().unwrap_or(52).max(u64::BITS - (size - 1).leading_zeros() + 1);
     Some(Finding::problem(
         "address-width",
         format!(
@@ -22,8 +24,12 @@ pub(super) fn examine(size: u64, phys_bits: u32) -> Option<Finding> {
             units(size),
             units(most)
         ),
-        "make the region smaller, or give the machine more bits with KVM: -cpu host,host-phys-bits=on (in libvirt \
-         <maxphysaddr mode='passthrough'/> inside <cpu>); then ask again with --phys-bits",
+        format!(
+            "make the region smaller, or give the machine more bits with KVM: -cpu host,host-phys-bits=on (in libvirt \
+             <maxphysaddr mode='passthrough'/> inside <cpu>); then ask again, with its number: `ivshmem doctor {} \
+             --phys-bits {needed}`",
+            shell(target)
+        ),
     ))
 }
 
@@ -40,8 +46,8 @@ mod tests {
 
     #[test]
     fn half_of_what_the_bits_reach_fits() {
-        assert!(examine(1 << 39, 40).is_none());
-        assert!(examine((1 << 39) + 1, 40).is_some());
-        assert!(examine(1 << 40, 46).is_none());
+        assert!(examine("auto", 1 << 39, 40).is_none());
+        assert!(examine("auto", (1 << 39) + 1, 40).is_some());
+        assert!(examine("auto", 1 << 40, 46).is_none());
     }
 }

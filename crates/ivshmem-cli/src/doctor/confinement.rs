@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::Finding;
+use crate::advice::quoting::shell;
 
 /// Why a user was refused whom the mode of a file does not refuse.
 pub(super) fn refused(path: &Path) -> Finding {
@@ -40,17 +41,35 @@ fn apparmor(path: &Path, root: &Path) -> Option<Finding> {
     let path = path.display().to_string();
     // libvirt lets a machine have what its description names: <shmem> is not among that.
     let local = fs::read_to_string(root.join(APPARMOR_LOCAL)).unwrap_or_default();
+    let rule = apparmor_rule(&path);
     let is_allowed = local.lines().any(|line| {
-        let rule = line.trim().trim_start_matches("owner ").trim_matches('"');
-        rule.strip_prefix(&path).is_some_and(|rest| rest.starts_with([' ', '"', '\t']))
+        let line = line.trim().trim_start_matches("owner ");
+        [&rule, &format!("\"{path}\"")]
+            .into_iter()
+            .any(|rule| line.strip_prefix(rule.as_str()).is_some_and(|rest| rest.starts_with([' ', '\t'])))
     });
     (!is_allowed).then(|| {
         Finding::note(
             "apparmor",
             format!("AppArmor confines libvirt's machines here, and no local rule lets them have {path}"),
-            format!("as root: echo '{path} rw,' >>/{APPARMOR_LOCAL} and restart the machine"),
+            format!(
+                "as root, and restart the machine: `echo {} >>/{APPARMOR_LOCAL}`",
+                shell(&format!("{} rw,", apparmor_rule(&path)))
+            ),
         )
     })
+}
+
+/// A path as AppArmor's rules have it, where some characters stand for others.
+fn apparmor_rule(path: &str) -> String {
+    let mut rule = String::new();
+    for c in path.chars() {
+        if "\\*?[]{}^\"".contains(c) {
+            rule.push('\\');
+        }
+        rule.push(c);
+    }
+    if rule.contains([' ', ',', '\t', '#']) { format!("\"{rule}\"") } else { rule }
 }
 
 fn selinux(path: &Path, root: &Path) -> Option<Finding> {
@@ -63,11 +82,16 @@ fn selinux(path: &Path, root: &Path) -> Option<Finding> {
     let label = String::from_utf8_lossy(&label[..length]);
     let label = label.trim_end_matches('\0');
     (!label.contains(":svirt_")).then(|| {
-        let path = path.display();
+        let word = shell(&path.display().to_string());
         Finding::note(
             "selinux",
-            format!("SELinux is enforcing, and {path} has the label {label:?}, which machines may not use"),
-            format!("as root: chcon -t svirt_image_t {path} (to last: semanage fcontext -a -t svirt_image_t {path})"),
+            format!(
+                "SELinux is enforcing, and {} has the label {label:?}, which machines may not use",
+                path.display()
+            ),
+            format!(
+                "as root: `chcon -t svirt_image_t {word}`; to last: `semanage fcontext -a -t svirt_image_t {word}`"
+            ),
         )
     })
 }

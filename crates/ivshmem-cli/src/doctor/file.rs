@@ -2,35 +2,70 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use super::users::{User, described};
+use super::places::{self, InMemory};
+use super::sharing::Sharers;
+use super::users::{READ, User, WRITE, described};
 use super::{Doctor, Finding, Report, confinement, space};
-use crate::advice::{Region, Way};
+use crate::advice::quoting::{shell, tmpfiles};
+use crate::advice::{Region, Way, power_of_two};
 use crate::values::units;
 
-pub(super) fn examine(path: &Path, wanted: Option<u64>, doctor: &Doctor, report: &mut Report) {
+/// What is asked about a file.
+struct Question<'a> {
+    path: &'a Path,
+    /// The path as a word of a shell.
+    word: String,
+    /// How large it is meant to be, as the user said it.
+    wanted: Option<u64>,
+    sharers: Sharers,
+}
+
+/// As large as a server's memory when nobody says more.
+const USUAL_SIZE: u64 = 4 << 20;
+
+pub(super) fn examine(
+    path: &Path,
+    wanted: Option<u64>,
+    read_only: bool,
+    doctor: &Doctor,
+    report: &mut Report,
+) {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // Who only reads asks about a program, not about a machine: QEMU always writes.
+    let qemu = if read_only && doctor.qemu_user.is_none() {
+        None
+    } else {
+        User::of_qemu(doctor).unwrap_or_else(|finding| {
+            report.add([finding]);
+            None
+        })
+    };
+    let word = shell(&path.display().to_string());
+    let question = Question { path, word, wanted, sharers: Sharers { own: User::own(), qemu } };
     let known = match fs::metadata(path) {
         Ok(facts) if facts.is_file() => Some(facts),
-        Ok(facts) => return report.add([not_a_file(path, &facts)]),
+        Ok(facts) => return report.add([question.not_a_file(&facts)]),
         Err(error) => {
-            report.add([not_seen(path, &error, wanted)]);
+            report.add([question.not_seen(&error)]);
             None
         }
     };
-    let size = known.as_ref().map_or(wanted, |facts| Some(facts.len()));
+    // What is something else gets no arguments, and no rules that would let machines have it.
+    let is_memory = known.as_ref().map_or(path.file_name().is_some(), |facts| places::is_memory(path, facts));
     if let Some(facts) = &known {
-        report.add(access(path, facts));
-        report.add(check_size(path, facts.len(), wanted));
-        report.add(qemu_access(path, facts, doctor.qemu_user.as_deref()));
+        report.add(question.access(facts, read_only));
+        report.add(question.size(facts, is_memory));
+        report.add(question.qemu_access(facts));
     }
+    if !is_memory {
+        return;
+    }
+    let size = known.as_ref().map_or(wanted, |facts| Some(facts.len()));
     if let Some(size) = size {
-        // st_blocks counts 512 bytes each, on every file system.
-        let taken = known.as_ref().map_or(0, |facts| facts.blocks() * 512);
-        let place = if known.is_some() { path } else { path.parent().unwrap_or(Path::new("/")) };
-        report.add(space::examine(path, place, size.saturating_sub(taken)));
+        report.add(space::examine(path, known.as_ref(), size));
     }
     report.add(confinement::of_machines(path, Path::new("/")));
     // An empty file has no size to tell anybody; the one that it should have does.
@@ -38,153 +73,269 @@ pub(super) fn examine(path: &Path, wanted: Option<u64>, doctor: &Doctor, report:
     report.region = size.map(|size| Region { size, way: Way::File { path: path.clone() } });
 }
 
-fn not_seen(path: &Path, error: &io::Error, wanted: Option<u64>) -> Finding {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    match error.kind() {
-        ErrorKind::NotFound if !parent.is_dir() => Finding::problem(
-            "directory-missing",
-            format!("{} cannot be there: there is no directory {}", path.display(), parent.display()),
-            format!("mkdir -p {}, or mount what belongs there, or use /dev/shm", parent.display()),
-        ),
-        ErrorKind::NotFound => Finding::problem(
-            "file-missing",
-            format!("nobody has created {}", path.display()),
-            format!(
-                "let QEMU create it by starting the machine first, or create it before: ivshmem info \
-                 'plain:{}?size={}'; whoever creates it owns it, so see docs/linux-guest.md for one that both may use",
-                path.display(),
-                wanted.map_or("SIZE".to_owned(), units)
+impl Question<'_> {
+    fn not_seen(&self, error: &io::Error) -> Finding {
+        let (path, parent) = (self.path.display(), self.path.parent().unwrap_or(Path::new("/")));
+        match error.kind() {
+            // A link may lead nowhere, and a file may stand where a directory is named.
+            ErrorKind::NotFound if parent.is_dir() => Finding::problem(
+                "file-missing",
+                format!("nobody has created {path}"),
+                format!(
+                    "create it: {}; or start the machine first, which creates it as its user",
+                    self.creating(false)
+                ),
             ),
-        ),
-        _ => Finding::problem(
-            "not-permitted",
-            format!("{} cannot be looked at: {error}", path.display()),
-            "let this user pass the directories on the way to it: chmod o+x, or a group that all share",
-        ),
-    }
-}
-
-fn not_a_file(path: &Path, facts: &Metadata) -> Finding {
-    let kind = facts.file_type();
-    let (what, remedy) = if kind.is_socket() {
-        ("a socket", format!("for a server's socket, write doorbell:{}", path.display()))
-    } else if kind.is_dir() {
-        ("a directory", "name a file in it".to_owned())
-    } else {
-        ("a device or a pipe", "memory is a regular file, in /dev/shm or on hugetlbfs".to_owned())
-    };
-    Finding::problem("not-a-file", format!("{} is {what}", path.display()), remedy)
-}
-
-/// "Operation not permitted": what a file's mode denies is EACCES.
-const EPERM: i32 = 1;
-
-/// Whether this program may read and write it.
-fn access(path: &Path, facts: &Metadata) -> Option<Finding> {
-    let error = File::options().read(true).write(true).open(path).err()?;
-    let user = User::own();
-    match error.kind() {
-        _ if error.raw_os_error() == Some(EPERM) => Some(Finding::problem(
-            "immutable",
-            format!("{} has an attribute by which nobody may change it (lsattr)", path.display()),
-            format!("as root: chattr -i -a {}", path.display()),
-        )),
-        ErrorKind::ReadOnlyFilesystem => Some(Finding::problem(
-            "read-only",
-            format!("the file system of {} can only be read", path.display()),
-            "mount it with -o remount,rw, or open it for reading: plain:PATH?readonly",
-        )),
-        // The mode lets this user in, and yet.
-        ErrorKind::PermissionDenied if user.stopped_at(path).is_none() => Some(confinement::refused(path)),
-        _ => Some(Finding::problem(
-            "not-permitted",
-            format!("user {} may not read and write {} ({})", user.name, path.display(), described(facts)),
-            format!(
-                "give it a group that this user and QEMU's share: chgrp GROUP {0} && chmod 660 {0}; in /dev/shm, where \
-                 it is gone after a reboot, by /etc/tmpfiles.d/ivshmem.conf: f {0} 0660 root GROUP -",
-                path.display()
+            ErrorKind::NotFound
+                if self.path.ancestors().skip(1).all(|above| above.is_dir() || !above.exists()) =>
+            {
+                Finding::problem(
+                    "directory-missing",
+                    format!("{path} cannot be there: there is no directory {}", parent.display()),
+                    format!(
+                        "make it, and the file: {}; or mount what belongs there, or use /dev/shm",
+                        self.creating(true)
+                    ),
+                )
+            }
+            ErrorKind::PermissionDenied => self.not_passed(),
+            ErrorKind::InvalidFilename => Finding::problem(
+                "path-too-long",
+                format!("{path} has a part that is longer than a name may be, which is 255 bytes"),
+                format!("choose a shorter one: {}", self.elsewhere()),
             ),
-        )),
+            _ => Finding::problem(
+                "not-a-file",
+                format!("{path} leads nowhere: {error}"),
+                format!("name another file: {}", self.elsewhere()),
+            ),
+        }
     }
-}
 
-/// Whether QEMU may, which seldom runs as the user who asks.
-fn qemu_access(path: &Path, facts: &Metadata, asked: Option<&str>) -> Option<Finding> {
-    let candidates = asked.map_or_else(|| vec!["libvirt-qemu", "qemu"], |name| vec![name]);
-    let Some(user) = candidates.iter().find_map(|name| User::find(name)) else {
-        return asked.map(|name| {
-            let cause = format!("there is no user {name}, as whom QEMU is said to run");
-            Finding::note("no-such-user", cause, "name another: --qemu-user NAME")
-        });
-    };
-    let stopped = user.stopped_at(path)?;
-    let cause = if stopped == path {
-        format!(
-            "{} was created for others ({}): a machine that runs as {} cannot use it",
-            path.display(),
-            described(facts),
-            user.name
+    /// The directories on the way keep this user out. Those behind the first one cannot be seen.
+    fn not_passed(&self) -> Finding {
+        let obstacles = self.sharers.own.obstacles(self.path, READ);
+        let cause = match obstacles.first() {
+            Some(first) => format!(
+                "user {} may not pass {} ({}) on the way to {}",
+                self.sharers.own.name,
+                first.path.display(),
+                described(&first.facts),
+                self.path.display()
+            ),
+            None => format!("user {} may not look at {}", self.sharers.own.name, self.path.display()),
+        };
+        let remedy = match self.sharers.open_up(&obstacles, "rw") {
+            Some(command) if !command.is_empty() => format!("as root: `{command}`"),
+            _ => format!("use a file where all who need it may go: {}", self.elsewhere()),
+        };
+        Finding::problem("not-permitted", cause, remedy)
+    }
+
+    fn not_a_file(&self, facts: &Metadata) -> Finding {
+        let kind = facts.file_type();
+        let path = self.path.display();
+        let (what, remedy) = if kind.is_socket() {
+            let target = shell(&format!("doorbell:{path}"));
+            ("a socket", format!("a server's socket is another kind of target: `ivshmem doctor {target}`"))
+        } else if kind.is_dir() {
+            let inside = self.path.join("ivshmem");
+            let target = shell(&format!("plain:{}", inside.display()));
+            let create = self.creating_at(&inside);
+            ("a directory", format!("name a file in it: {create}, then `ivshmem doctor {target}`"))
+        } else {
+            ("a device or a pipe", format!("memory is a regular file: {}", self.elsewhere()))
+        };
+        Finding::problem("not-a-file", format!("{path} is {what}"), remedy)
+    }
+
+    /// Whether this program may do with it what the target asks for.
+    fn access(&self, facts: &Metadata, read_only: bool) -> Option<Finding> {
+        /// "Operation not permitted": what a file's mode denies is EACCES.
+        const EPERM: i32 = 1;
+        let (path, word) = (self.path.display(), &self.word);
+        let error = File::options().read(true).write(!read_only).open(self.path).err()?;
+        let (bits, doing) = if read_only { (READ, "read") } else { (READ | WRITE, "read and write") };
+        let obstacles = self.sharers.own.obstacles(self.path, bits);
+        let is_memory = places::is_memory(self.path, facts);
+        let unless_memory = |remedy: String| {
+            if is_memory { remedy } else { format!("this is no shared memory: {}", self.elsewhere()) }
+        };
+        match error.kind() {
+            _ if error.raw_os_error() == Some(EPERM) => Some(Finding::problem(
+                "immutable",
+                format!("{path} has an attribute by which nobody may change it (lsattr)"),
+                unless_memory(format!("as root: `chattr -i -a {word}`")),
+            )),
+            ErrorKind::ReadOnlyFilesystem => {
+                let point = shell(&places::mount_point(self.path).display().to_string());
+                let target = shell(&format!("plain:{path}?readonly"));
+                Some(Finding::problem(
+                    "read-only",
+                    format!("the file system of {path} can only be read"),
+                    unless_memory(format!(
+                        "as root: `mount -o remount,rw {point}`; or open it for reading: `ivshmem doctor {target}`"
+                    )),
+                ))
+            }
+            // The mode lets this user in, and yet.
+            ErrorKind::PermissionDenied if obstacles.is_empty() => Some(confinement::refused(self.path)),
+            _ => {
+                let cause =
+                    format!("user {} may not {doing} {path} ({})", self.sharers.own.name, described(facts));
+                let remedy = match self.sharers.open_up(&obstacles, if read_only { "r" } else { "rw" }) {
+                    Some(command) if !command.is_empty() => format!(
+                        "as root: `{command}`; in /dev/shm, where it is gone after a reboot, by a line in \
+                         /etc/tmpfiles.d/ivshmem.conf: {}",
+                        self.tmpfiles()
+                    ),
+                    _ => format!(
+                        "use another file, as this one is not there to be shared: {}",
+                        self.elsewhere()
+                    ),
+                };
+                Some(Finding::problem("not-permitted", cause, remedy))
+            }
+        }
+    }
+
+    /// Whether QEMU may use it, which seldom runs as the user who asks.
+    fn qemu_access(&self, facts: &Metadata) -> Option<Finding> {
+        let user = self.sharers.qemu.as_ref()?;
+        let obstacles = user.obstacles(self.path, READ | WRITE);
+        let first = obstacles.first()?;
+        let cause = if first.facts.is_dir() {
+            format!(
+                "a machine that runs as {} may not pass {} ({})",
+                user.name,
+                first.path.display(),
+                described(&first.facts)
+            )
+        } else {
+            format!(
+                "{} was created for others ({}): a machine that runs as {} cannot use it",
+                self.path.display(),
+                described(facts),
+                user.name
+            )
+        };
+        let remedy = match self.sharers.open_up(&obstacles, "rw") {
+            Some(command) => {
+                format!("as root: `{command}`; or let the machine create it, by starting it first")
+            }
+            None => format!("use a file where a machine may go: {}", self.elsewhere()),
+        };
+        Some(Finding::problem("qemu-not-permitted", cause, remedy))
+    }
+
+    fn size(&self, facts: &Metadata, is_memory: bool) -> Vec<Finding> {
+        let (path, word, size) = (self.path.display(), &self.word, facts.len());
+        let right = self.right_size();
+        if size == 0 {
+            let resize = format!("truncate -c -s {} {word}", units(right));
+            let remedy = if is_memory {
+                format!("a machine or program that says a size gives it that; or do it now: `{resize}`")
+            } else {
+                format!("use a file where memory belongs: {}", self.elsewhere())
+            };
+            return vec![Finding::note("file-empty", format!("{path} has no bytes yet"), remedy)];
+        }
+        // Who wants 3M gets 4M from every machine and server.
+        if let Some(wanted) = self.wanted.filter(|wanted| *wanted != size && right != size) {
+            return vec![self.stale(size, wanted)];
+        }
+        let mut findings = Vec::new();
+        if !size.is_power_of_two() || size < 4096 {
+            let right = units(self.wanted.map_or(power_of_two(size), |_| right));
+            findings.push(Finding::problem(
+                "size-not-a-power-of-two",
+                format!(
+                    "{path} has {size} bytes; QEMU ends at once unless that is a power of two from 4096 on"
+                ),
+                if places::is_for_memory(self.path) {
+                    format!("with nobody using it: `truncate -c -s {right} {word}`")
+                } else {
+                    format!("it does not look like memory: {}", self.elsewhere())
+                },
+            ));
+        }
+        findings
+    }
+
+    fn stale(&self, size: u64, wanted: u64) -> Finding {
+        let (path, word) = (self.path.display(), &self.word);
+        let right = units(self.right_size());
+        Finding::problem(
+            "size-differs",
+            format!(
+                "{path} has {size} bytes ({}), and {wanted} ({}) are wanted: it is from another time, or another \
+                 program made it",
+                units(size),
+                units(wanted)
+            ),
+            if places::is_for_memory(self.path) {
+                format!(
+                    "when nobody uses it any more (fuser {word}): `truncate -c -s 0 {word} && truncate -c -s {right} \
+                     {word}`; else use its size everywhere: `ivshmem doctor {}`",
+                    shell(&format!("plain:{path}"))
+                )
+            } else {
+                format!("use another file, or its size everywhere: {}", self.elsewhere())
+            },
         )
-    } else {
-        format!("a machine that runs as {} may not pass {}", user.name, stopped.display())
-    };
-    Some(Finding::problem(
-        "qemu-not-permitted",
-        cause,
-        format!(
-            "start the machine first and let it create the file, or give both a group: chgrp GROUP {0} && chmod 660 {0}, \
-             GROUP being one that {1} is in (id {1})",
-            path.display(),
-            user.name
-        ),
-    ))
-}
+    }
 
-fn check_size(path: &Path, size: u64, wanted: Option<u64>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let right = wanted.unwrap_or(size).max(4096).checked_next_power_of_two();
-    let right = right.map_or("SIZE".to_owned(), units);
-    if size == 0 {
-        findings.push(Finding::problem(
-            "file-empty",
-            format!("{} has no bytes", path.display()),
-            format!(
-                "give it its size: truncate -s {} {}",
-                wanted.map_or("SIZE".to_owned(), |_| right),
-                path.display()
-            ),
-        ));
-        return findings;
+    /// What the file should have: a size that QEMU takes, in whole pages of its file system.
+    fn right_size(&self) -> u64 {
+        self.right_size_at(self.path)
     }
-    if let Some(wanted) = wanted.filter(|wanted| *wanted != size) {
-        findings.push(stale(path, size, wanted));
-    }
-    if !size.is_power_of_two() || size < 4096 {
-        findings.push(Finding::problem(
-            "size-not-a-power-of-two",
-            format!(
-                "{} has {size} bytes; QEMU ends at once unless that is a power of two from 4096 on",
-                path.display()
-            ),
-            format!("with nobody using it: truncate -s {right} {}", path.display()),
-        ));
-    }
-    findings
-}
 
-fn stale(path: &Path, size: u64, wanted: u64) -> Finding {
-    Finding::problem(
-        "size-differs",
-        format!(
-            "{} has {size} bytes ({}), and {wanted} ({}) are wanted: it is from another time, or another program \
-             made it",
-            path.display(),
-            units(size),
-            units(wanted)
-        ),
-        format!(
-            "when nobody uses it any more (fuser {0}): rm {0}; else use its size everywhere",
-            path.display()
-        ),
-    )
+    fn right_size_at(&self, path: &Path) -> u64 {
+        let place = path.ancestors().find(|above| above.exists());
+        let page = match place.and_then(InMemory::of) {
+            Some(InMemory::Huge(page)) => page,
+            _ => 4096,
+        };
+        power_of_two(self.wanted.unwrap_or(USUAL_SIZE)).max(page)
+    }
+
+    /// The command that creates the file, in a directory that is created, too.
+    fn creating(&self, with_directory: bool) -> String {
+        let create = self.creating_at(self.path);
+        let parent = self.path.parent().unwrap_or(Path::new("/")).display().to_string();
+        if with_directory {
+            create.replacen('`', &format!("`mkdir -p {} && ", shell(&parent)), 1)
+        } else {
+            create
+        }
+    }
+
+    fn creating_at(&self, path: &Path) -> String {
+        let word = shell(&path.display().to_string());
+        let create = format!("fallocate -l {} {word}", units(self.right_size_at(path)));
+        if !self.sharers.are_several() {
+            return format!("`{create}`");
+        }
+        let owner = self.sharers.owner_of_new();
+        let who = if self.sharers.own.is_root() { "" } else { "as root: " };
+        format!("{who}`{create} && chown {owner} {word} && chmod 660 {word}`")
+    }
+
+    /// Where there is always room for another file, and everybody may go.
+    fn elsewhere(&self) -> String {
+        let name = self.path.file_name().filter(|name| name.len() < 200);
+        let name = name.map_or("ivshmem".to_owned(), |name| name.display().to_string());
+        let mut path = Path::new("/dev/shm").join(&name);
+        if path.exists() || path == self.path {
+            path = Path::new("/dev/shm").join(format!("{name}.ivshmem"));
+        }
+        let target = shell(&format!("plain:{}", path.display()));
+        format!("{}, then `ivshmem doctor {target}`", self.creating_at(&path))
+    }
+
+    /// The line of tmpfiles.d that creates it at boot for all sharers.
+    fn tmpfiles(&self) -> String {
+        let owner = self.sharers.owner_of_new().replace(':', " ");
+        format!("f {} 0660 {owner} -", tmpfiles(&self.path.display().to_string()))
+    }
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use ivshmem::device::OpenError;
 use ivshmem::pci::{self, PciDevice};
 
-use super::users::User;
+use super::users::{READ, User, WRITE};
 use super::{Doctor, Finding, Report};
+use crate::advice::power_of_two;
 use crate::finding::Severity;
 use crate::values::units;
 
@@ -70,7 +71,8 @@ fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
     {
         findings.push(finding);
     }
-    if let Some(wanted) = doctor.size.filter(|wanted| *wanted != device.size() && device.size() > 0) {
+    let is_other = |wanted: &u64| *wanted != device.size() && power_of_two(*wanted) != device.size();
+    if let Some(wanted) = doctor.size.filter(|wanted| is_other(wanted) && device.size() > 0) {
         findings.push(Finding::problem(
             "size-differs",
             format!(
@@ -163,7 +165,7 @@ fn strangers(group: &str) -> Vec<String> {
 fn denied_by_cgroup(path: &Path) -> Option<Finding> {
     const EPERM: i32 = 1;
     let error = File::options().read(true).write(true).open(path).err()?;
-    let allowed = User::own().stopped_at(path).is_none();
+    let allowed = User::own().obstacles(path, READ | WRITE).is_empty();
     (error.raw_os_error() == Some(EPERM) && allowed).then(|| {
         Finding::problem(
             "cgroup-denied",

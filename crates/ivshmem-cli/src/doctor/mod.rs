@@ -6,22 +6,24 @@
 mod address_width;
 mod confinement;
 mod file;
-
 mod guest;
+mod places;
 mod server;
+mod sharing;
 mod space;
 mod users;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use ivshmem::device::OpenError;
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::advice::Region;
 use crate::args::Format;
 use crate::output::Out;
 use crate::values::bytes;
 
-use crate::advice::Region;
 use crate::finding::{Finding, Severity};
 
 /// Look for what usually goes wrong, and say how to put it right
@@ -81,8 +83,9 @@ impl Doctor {
         let (kind, rest) = self.target.as_deref().unwrap_or("auto").split_once(':').unwrap_or(("", ""));
         match kind {
             "plain" if !rest.is_empty() => {
-                let (path, size) = plain(rest)?;
-                file::examine(&PathBuf::from(path), self.size.or(size), self, &mut report);
+                let asked = plain(rest)?;
+                let size = self.size.or(asked.size);
+                file::examine(Path::new(asked.path), size, asked.read_only, self, &mut report);
             }
             "doorbell" if !rest.is_empty() => server::examine(&PathBuf::from(rest), self, &mut report),
             // Whatever else there is: the library knows it, or says what targets look like.
@@ -94,7 +97,8 @@ impl Doctor {
             _ => drop(ivshmem::open(self.target.as_deref().unwrap_or_default())?),
         }
         if let Some(region) = &report.region {
-            let finding = address_width::examine(region.size, self.phys_bits);
+            let target = self.target.as_deref().unwrap_or_default();
+            let finding = address_width::examine(target, region.size, self.phys_bits);
             report.add(finding);
         }
         Ok(report)
@@ -120,10 +124,28 @@ impl Doctor {
     }
 }
 
-/// Path and size of a plain target. Opening it as it stands might create the file.
-fn plain(rest: &str) -> Result<(&str, Option<u64>), Failure> {
+/// A plain target. Opening it as it stands might create the file.
+struct Plain<'a> {
+    path: &'a str,
+    size: Option<u64>,
+    read_only: bool,
+}
+
+fn plain(rest: &str) -> Result<Plain<'_>, Failure> {
     let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let size = options.split('&').find_map(|option| option.strip_prefix("size="));
-    let size = size.map(bytes).transpose().map_err(|why| Failure::BadSize { text: rest.to_owned(), why })?;
-    Ok((path, size))
+    let mut plain = Plain { path, size: None, read_only: false };
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        match option.split_once('=') {
+            Some(("size", size)) => {
+                let failed = |why| Failure::BadSize { text: rest.to_owned(), why };
+                plain.size = Some(bytes(size).map_err(failed)?);
+            }
+            _ if option == "readonly" => plain.read_only = true,
+            _ => {
+                let problem = format!("there is no option {option:?}; there are size=BYTES and readonly");
+                return Err(OpenError::BadTarget { target: format!("plain:{rest}"), problem }.into());
+            }
+        }
+    }
+    Ok(plain)
 }

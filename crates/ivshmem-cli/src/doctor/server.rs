@@ -2,148 +2,300 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ivshmem::ErrorKind;
 use ivshmem::device::{Device, OpenError};
 use ivshmem::doorbell::ConnectionError;
+use ivshmem::sys::linux::socket;
 use ivshmem::wire::{ProtocolError, Refusal};
+use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Resource, getrlimit};
 
-use super::users::described;
+use super::sharing::Sharers;
+use super::users::{User, WRITE, described};
 use super::{Doctor, Finding, Report};
-use crate::advice::{Region, Way};
+use crate::advice::quoting::shell;
+use crate::advice::{Region, Way, power_of_two};
 use crate::values::units;
+
+/// What is asked about a socket.
+struct Question<'a> {
+    path: &'a Path,
+    size: Option<u64>,
+    vectors: Option<u16>,
+    sharers: Sharers,
+}
 
 pub(super) fn examine(path: &Path, doctor: &Doctor, report: &mut Report) {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let qemu = User::of_qemu(doctor).unwrap_or_else(|finding| {
+        report.add([finding]);
+        None
+    });
+    let sharers = Sharers { own: User::own(), qemu };
+    let question = Question { path, size: doctor.size, vectors: doctor.vectors, sharers };
     match ivshmem::doorbell(path).connect() {
-        Err(error) => report.add([not_connected(path, &error)]),
+        Err(error) => report.add([question.not_connected(&error)]),
         Ok(device) => {
-            report.add(size(path, device.memory().len(), doctor.size));
-            report.add(vectors(&device, doctor.vectors));
+            let size = device.memory().len();
+            report.add(question.size(size));
+            report.add(question.vectors(&device));
             report.add(descriptors(&device));
+            report.add(question.qemu_access());
             let way = Way::Server { socket: path.clone(), vectors: device.vectors().max(1) };
-            report.region = Some(Region { size: device.memory().len(), way });
+            report.region = Some(Region { size, way });
         }
     }
 }
 
-fn not_connected(path: &Path, error: &OpenError) -> Finding {
-    let shown = path.display();
-    match error {
-        OpenError::NoServer { why, .. } => Finding::problem(
-            "server-missing",
-            format!("nobody serves {shown}: {why}"),
-            format!("start a server before the machines: ivshmem-server -F -S {shown} -l SIZE -n VECTORS"),
-        ),
-        OpenError::NotASocket { .. } => Finding::problem(
-            "not-a-socket",
-            format!("{shown} is not a socket"),
-            format!("for memory in a file, write plain:{shown}; else name the server's socket (-S PATH)"),
-        ),
-        OpenError::Denied { .. } => Finding::problem(
-            "not-permitted",
-            match fs::metadata(path) {
-                Ok(facts) => format!("this user may not connect to {shown} ({})", described(&facts)),
-                Err(_) => format!("this user may not pass the directories on the way to {shown}"),
-            },
-            "start the server with --mode 660 and --owner UID:GID of a group that this user is in, or change the \
-             directories",
-        ),
-        OpenError::Overloaded { .. } => Finding::problem(
-            "server-silent",
-            format!("the server at {shown} accepts nobody: it hangs, or was stopped (Ctrl-Z)"),
-            "look for it (fuser PATH), continue it (kill -CONT), or start it again when no machine needs it",
-        ),
-        OpenError::Server { reason, .. } => greeted_badly(path, reason),
-        OpenError::LongPath { .. } => Finding::problem(
-            "path-too-long",
-            error.to_string(),
-            "serve a shorter path, such as /run/ivshmem.sock",
-        ),
-        _ => Finding::problem(
-            "not-a-server",
-            error.to_string(),
-            "name the socket of an ivshmem server (ivshmem-server -S PATH)",
-        ),
-    }
-}
-
-fn greeted_badly(path: &Path, reason: &ConnectionError) -> Finding {
-    let shown = path.display();
-    let cause = format!("{shown}: {reason}");
-    match reason {
-        ConnectionError::Protocol(ProtocolError::Refused(refusal))
-            if !matches!(refusal, Refusal::Unknown(_)) =>
-        {
-            Finding::problem(
-                "server-refuses",
-                cause,
-                "do what the reason asks for: docs/wire.md lists all; the server's log names who was refused",
-            )
-        }
-        ConnectionError::OutOfDescriptors { .. } => short_of_descriptors(cause),
-        _ if reason.kind() == ErrorKind::PermissionDenied => Finding::problem(
-            "security-module",
-            cause,
-            "AppArmor: allow in this program's profile what the server sends; SELinux: ausearch -m avc tells what to allow",
-        ),
-        ConnectionError::TimedOut { .. } => Finding::problem(
-            "server-silent",
-            cause,
-            "another kind of server listens there, or it hangs: look for it (fuser PATH), start an ivshmem server",
-        ),
-        _ => Finding::problem(
-            "not-a-server",
-            cause,
-            "name the socket of an ivshmem server (ivshmem-server -S PATH); a server's control socket is no such one",
-        ),
-    }
-}
-
-fn size(path: &Path, size: u64, wanted: Option<u64>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Some(wanted) = wanted.filter(|wanted| *wanted != size) {
-        findings.push(Finding::problem(
-            "size-differs",
-            format!(
-                "the server at {} has {size} bytes ({}), and {wanted} ({}) are wanted",
-                path.display(),
-                units(size),
-                units(wanted)
+impl Question<'_> {
+    fn not_connected(&self, error: &OpenError) -> Finding {
+        let shown = self.path.display();
+        match error {
+            OpenError::NoServer { why, .. } => Finding::problem(
+                "server-missing",
+                format!("nobody serves {shown}: {why}"),
+                self.no_server_remedy(),
             ),
-            format!("start it with -l {}, or use its size everywhere", units(wanted)),
-        ));
+            OpenError::NotASocket { .. } => Finding::problem(
+                "not-a-socket",
+                format!("{shown} is not a socket"),
+                format!(
+                    "memory in a file is another kind of target: `ivshmem doctor {}`; else name the server's socket",
+                    shell(&format!("plain:{shown}"))
+                ),
+            ),
+            OpenError::Denied { .. } => self.denied(),
+            OpenError::Overloaded { .. } => Finding::problem(
+                "server-silent",
+                format!("the server at {shown} accepts nobody: it hangs, or was stopped (Ctrl-Z)"),
+                "continue it: `pkill -CONT -x ivshmem-server`; or start it again when no machine needs it",
+            ),
+            OpenError::Server { reason, .. } => self.greeted_badly(reason),
+            OpenError::LongPath { .. } => Finding::problem(
+                "path-too-long",
+                error.to_string(),
+                format!(
+                    "serve a shorter path: `{}`, then `ivshmem doctor doorbell:/run/ivshmem.sock`",
+                    self.starting(Path::new("/run/ivshmem.sock"))
+                ),
+            ),
+            _ => Finding::problem("not-a-server", error.to_string(), self.another_server()),
+        }
     }
-    if !size.is_power_of_two() {
-        findings.push(Finding::problem(
-            "size-not-a-power-of-two",
-            format!("the server at {} has {size} bytes; QEMU ends at once with that", path.display()),
-            format!("start it with -l {}", units(size.checked_next_power_of_two().unwrap_or(1 << 40))),
-        ));
+
+    fn no_server_remedy(&self) -> String {
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
+        let start = self.starting(self.path);
+        if parent.is_dir() || self.path.exists() {
+            return format!("start a server before the machines: `{start}`");
+        }
+        let parent = shell(&parent.display().to_string());
+        format!("make the directory and start a server before the machines: `mkdir -p {parent} && {start}`")
     }
-    findings
+
+    /// The server's user decides who may connect, so only a server's own options are a remedy: what listens there may be
+    /// something else, which others must not reach.
+    fn denied(&self) -> Finding {
+        let shown = self.path.display();
+        let obstacles = self.sharers.own.obstacles(self.path, WRITE);
+        let cause = match obstacles.first() {
+            Some(first) if first.facts.is_dir() => format!(
+                "user {} may not pass {} ({}) on the way to {shown}",
+                self.sharers.own.name,
+                first.path.display(),
+                described(&first.facts)
+            ),
+            Some(first) => format!(
+                "user {} may not connect to {shown} ({})",
+                self.sharers.own.name,
+                described(&first.facts)
+            ),
+            None => format!("user {} may not connect to {shown}", self.sharers.own.name),
+        };
+        let directories =
+            obstacles.into_iter().filter(|obstacle| obstacle.facts.is_dir()).collect::<Vec<_>>();
+        let remedy = match self.sharers.open_up(&directories, "") {
+            Some(command) if command.is_empty() => {
+                format!(
+                    "end that server and start it as root for both: `{}`",
+                    self.starting_shared(self.path)
+                )
+            }
+            Some(command) => format!(
+                "as root: `{command}`; if the socket itself is closed as well, start its server with `{}`",
+                self.starting_shared(self.path)
+            ),
+            None => {
+                format!("serve where all who need it may go: `{}`", self.starting_shared(&in_run(self.path)))
+            }
+        };
+        Finding::problem("not-permitted", cause, remedy)
+    }
+
+    /// Whether QEMU may connect, which seldom runs as the user who asks. That there is a server is known by now.
+    fn qemu_access(&self) -> Option<Finding> {
+        let user = self.sharers.qemu.as_ref()?;
+        let obstacles = user.obstacles(self.path, WRITE);
+        let first = obstacles.first()?;
+        let doing = if first.facts.is_dir() { "pass" } else { "connect to" };
+        let cause = format!(
+            "a machine that runs as {} may not {doing} {} ({})",
+            user.name,
+            first.path.display(),
+            described(&first.facts)
+        );
+        let start = self.starting_shared(self.path);
+        let remedy = match self.sharers.open_up(&obstacles, "rw") {
+            Some(command) => format!("as root: `{command}`; to last, start the server so: `{start}`"),
+            None => format!("serve where a machine may go: `{}`", self.starting_shared(&in_run(self.path))),
+        };
+        Some(Finding::problem("qemu-not-permitted", cause, remedy))
+    }
+
+    fn greeted_badly(&self, reason: &ConnectionError) -> Finding {
+        let cause = format!("{}: {reason}", self.path.display());
+        match reason {
+            ConnectionError::Protocol(ProtocolError::Refused(refusal))
+                if !matches!(refusal, Refusal::Unknown(_)) =>
+            {
+                Finding::problem(
+                    "server-refuses",
+                    cause,
+                    "do what the reason asks for: docs/wire.md lists all; the server's log names who was refused",
+                )
+            }
+            ConnectionError::OutOfDescriptors { .. } => short_of_descriptors(cause),
+            _ if reason.kind() == ErrorKind::PermissionDenied => Finding::problem(
+                "security-module",
+                cause,
+                "AppArmor: allow in this program's profile what the server sends; SELinux: ausearch -m avc tells what to \
+                 allow",
+            ),
+            ConnectionError::TimedOut { .. } => self.silent(cause),
+            _ => Finding::problem("not-a-server", cause, self.another_server()),
+        }
+    }
+
+    fn silent(&self, cause: String) -> Finding {
+        let remedy = match listener(self.path) {
+            Some((pid, true)) => format!("process {pid} was stopped, as by Ctrl-Z: `kill -CONT {pid}`"),
+            Some((pid, false)) => format!(
+                "process {pid} listens there; it hangs, or is another kind of server: {}",
+                self.another_server()
+            ),
+            None => self.another_server(),
+        };
+        Finding::problem("server-silent", cause, remedy)
+    }
+
+    fn size(&self, size: u64) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let shown = self.path.display();
+        // Who wants 3M gets 4M from every server.
+        if let Some(wanted) = self.size.filter(|wanted| *wanted != size && power_of_two(*wanted) != size) {
+            findings.push(Finding::problem(
+                "size-differs",
+                format!(
+                    "the server at {shown} has {size} bytes ({}), and {wanted} ({}) are wanted",
+                    units(size),
+                    units(wanted)
+                ),
+                format!(
+                    "end it, when no machine needs it, and start it with the other size: `{}`; or use its size everywhere",
+                    self.starting(self.path)
+                ),
+            ));
+        }
+        if !size.is_power_of_two() {
+            let right = Self { size: Some(self.size.unwrap_or(size)), ..self.again() };
+            findings.push(Finding::problem(
+                "size-not-a-power-of-two",
+                format!("the server at {shown} has {size} bytes; QEMU ends at once with that"),
+                format!("end it and start one whose size is right: `{}`", right.starting(self.path)),
+            ));
+        }
+        findings
+    }
+
+    fn vectors(&self, device: &Device) -> Option<Finding> {
+        let peers = device.peers().unwrap_or_default();
+        let all: BTreeSet<u16> = peers.iter().map(|peer| peer.vectors).chain([device.vectors()]).collect();
+        let is_right = all.len() == 1 && self.vectors.is_none_or(|wanted| all.contains(&wanted));
+        if is_right {
+            return None;
+        }
+        let others = peers.iter().map(|peer| format!("peer {} has {}", peer.id, peer.vectors));
+        let list: Vec<String> = others.chain([format!("a newcomer gets {}", device.vectors())]).collect();
+        let wanted = self.vectors.map_or(String::new(), |wanted| format!(", and {wanted} are wanted"));
+        let most = all.iter().max().copied();
+        let right =
+            Self { vectors: self.vectors.or(most), size: Some(device.memory().len()), ..self.again() };
+        Some(Finding::problem(
+            "vectors-differ",
+            format!(
+                "numbers of vectors differ: {}{wanted}; nobody hears a vector above their own",
+                list.join(", ")
+            ),
+            format!(
+                "end the server and its machines, start it with one number, and each machine with vectors= of the same: \
+                 `{}`",
+                right.starting(self.path)
+            ),
+        ))
+    }
+
+    fn again(&self) -> Self {
+        let sharers = Sharers { own: self.sharers.own.clone(), qemu: self.sharers.qemu.clone() };
+        Self { path: self.path, size: self.size, vectors: self.vectors, sharers }
+    }
+
+    fn another_server(&self) -> String {
+        let mut path = self.path.with_file_name("ivshmem.sock");
+        if path == self.path || path.exists() || !path.parent().is_some_and(Path::is_dir) {
+            path = in_run(self.path);
+        }
+        let target = shell(&format!("doorbell:{}", path.display()));
+        format!(
+            "name the socket of an ivshmem server (ivshmem-server -S PATH), or start one: `{}`, then `ivshmem doctor \
+             {target}`",
+            self.starting(&path)
+        )
+    }
+
+    /// The command that starts a server, which machines of another user may use, too.
+    fn starting(&self, path: &Path) -> String {
+        if self.sharers.are_several() { self.starting_shared(path) } else { self.starting_alone(path) }
+    }
+
+    fn starting_shared(&self, path: &Path) -> String {
+        let owner = self.sharers.owner_of_new();
+        format!("{} --mode 660 --owner {owner}", self.starting_alone(path))
+    }
+
+    fn starting_alone(&self, path: &Path) -> String {
+        let path = shell(&path.display().to_string());
+        let size = units(self.size.map_or(4 << 20, power_of_two));
+        format!("ivshmem-server -F -S {path} -l {size} -n {}", self.vectors.unwrap_or(1))
+    }
 }
 
-fn vectors(device: &Device, wanted: Option<u16>) -> Option<Finding> {
-    let peers = device.peers().unwrap_or_default();
-    let all: BTreeSet<u16> = peers.iter().map(|peer| peer.vectors).chain([device.vectors()]).collect();
-    let is_right = all.len() == 1 && wanted.is_none_or(|wanted| all.contains(&wanted));
-    if is_right {
-        return None;
-    }
-    let others = peers.iter().map(|peer| format!("peer {} has {}", peer.id, peer.vectors));
-    let list: Vec<String> = others.chain([format!("a newcomer gets {}", device.vectors())]).collect();
-    let wanted = wanted.map_or(String::new(), |wanted| format!(", and {wanted} are wanted"));
-    Some(Finding::problem(
-        "vectors-differ",
-        format!(
-            "numbers of vectors differ: {}{wanted}; nobody hears a vector above their own",
-            list.join(", ")
-        ),
-        "start the server with -n N and each machine with vectors=N of the same N",
-    ))
+/// The place for sockets that every user may go to.
+fn in_run(path: &Path) -> PathBuf {
+    let name = path.file_name().filter(|name| name.len() < 100).unwrap_or("ivshmem.sock".as_ref());
+    let path = Path::new("/run").join(name);
+    if path.exists() { path.with_file_name("ivshmem-2.sock") } else { path }
+}
+
+/// The process that listens at a socket, and whether it was stopped.
+fn listener(path: &Path) -> Option<(i32, bool)> {
+    let socket = socket::connect(path, Duration::from_secs(1)).ok()?;
+    let pid = socket_peercred(&socket).ok()?.pid.as_raw_nonzero().get();
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may have anything in it.
+    Some((pid, state.rsplit_once(") ")?.1.starts_with('T')))
 }
 
 /// Descriptors that a program needs beside those of vectors.
@@ -165,8 +317,18 @@ fn descriptors(device: &Device) -> Option<Finding> {
 }
 
 fn short_of_descriptors(cause: String) -> Finding {
-    let remedy = "raise the limit for programs, machines and server: ulimit -n 65536, LimitNOFILE=65536 in a unit, \
-                  max_files in /etc/libvirt/qemu.conf; or have fewer vectors";
+    const MANY: u64 = 65_536;
+    let limits = getrlimit(Resource::Nofile);
+    let possible = limits.maximum.map_or(MANY, |hard| hard.min(MANY));
+    let here = if limits.current.is_some_and(|soft| soft < possible) {
+        format!("in a shell by `ulimit -Sn {possible}`")
+    } else {
+        format!("in a shell of root by `ulimit -n {MANY}`")
+    };
+    let remedy = format!(
+        "raise the limit for programs, machines and server, {here}; in a unit by LimitNOFILE={MANY}, in \
+         /etc/libvirt/qemu.conf by max_files; or have fewer vectors"
+    );
     Finding::problem("descriptors-short", cause, remedy)
 }
 
@@ -181,7 +343,13 @@ mod tests {
     fn what_a_security_module_refuses_is_not_put_down_to_the_server() {
         let reason = Arc::new(io::Error::from(io::ErrorKind::PermissionDenied));
         let refused = ConnectionError::Io { doing: "receive from the server", reason };
-        let finding = greeted_badly(Path::new("/run/ivshmem.sock"), &refused);
+        let question = Question {
+            path: Path::new("/run/ivshmem.sock"),
+            size: None,
+            vectors: None,
+            sharers: Sharers { own: User::own(), qemu: None },
+        };
+        let finding = question.greeted_badly(&refused);
         assert!(format!("{finding:?}").contains("security-module"), "{finding:?}");
     }
 }

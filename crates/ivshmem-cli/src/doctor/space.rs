@@ -1,24 +1,25 @@
 //! Whether there is room for memory: huge pages of the host, or space of a file system.
 
-use std::fs;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{statfs, statvfs};
+use rustix::fs::statvfs;
 
 use super::Finding;
+use super::places::{InMemory, mount_point};
+use crate::advice::quoting::shell;
 use crate::values::units;
 
-/// HUGETLBFS_MAGIC and TMPFS_MAGIC of linux/magic.h: 32 bits, in a field whose width and sign differ between machines.
-const HUGETLBFS: i128 = 0x9584_58f6;
-const TMPFS: i128 = 0x0102_1994;
-
-/// Whether `missing` more bytes of a file fit into the file system of `place`, the file or its directory.
-pub(super) fn examine(path: &Path, place: &Path, missing: u64) -> Option<Finding> {
-    let system = statfs(place).ok()?;
-    match i128::from(system.f_type) & 0xffff_ffff {
-        HUGETLBFS => huge(path, u64::try_from(system.f_bsize).ok()?, missing),
-        TMPFS => full(path, place, missing),
-        _ => None,
+/// Whether `size` bytes of a file fit into its file system, beside what the file has taken already. A file that is not there
+/// yet is seen by its directory.
+pub(super) fn examine(path: &Path, known: Option<&Metadata>, size: u64) -> Option<Finding> {
+    let place = if known.is_some() { path } else { path.parent()? };
+    // st_blocks counts 512 bytes each, on every file system.
+    let missing = size.saturating_sub(known.map_or(0, |facts| facts.blocks() * 512));
+    match InMemory::of(place)? {
+        InMemory::Huge(page) => huge(path, page, missing),
+        InMemory::Tmpfs => full(path, place, missing),
     }
 }
 
@@ -41,8 +42,8 @@ fn huge(path: &Path, page: u64, missing: u64) -> Option<Finding> {
                 units(page)
             ),
             format!(
-                "as root: echo {more} >/sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages (at boot: \
-                 hugepagesz={} hugepages={more} on the kernel's command line)",
+                "as root: `echo {more} >/sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages`; at boot: \
+                 hugepagesz={} hugepages={more} on the kernel's command line",
                 page >> 10,
                 units(page)
             ),
@@ -55,6 +56,10 @@ fn full(path: &Path, place: &Path, missing: u64) -> Option<Finding> {
     // A tmpfs without a limit says 0 of 0.
     let free = (space.f_blocks > 0).then(|| space.f_bavail.saturating_mul(space.f_frsize))?;
     (missing > free).then(|| {
+        let total = space.f_blocks.saturating_mul(space.f_frsize).saturating_add(missing - free);
+        // A little more than needed, as files have their own costs.
+        let total = total.div_ceil(1 << 20).saturating_add(1);
+        let point = shell(&mount_point(place).display().to_string());
         Finding::problem(
             "no-space",
             format!(
@@ -62,7 +67,9 @@ fn full(path: &Path, place: &Path, missing: u64) -> Option<Finding> {
                  page that cannot be taken kills the program or the machine",
                 path.display()
             ),
-            "free some space there, or make the file system larger: mount -o remount,size=SIZE MOUNTPOINT, as root",
+            format!(
+                "free some space there, or make the file system larger, as root: `mount -o remount,size={total}M {point}`"
+            ),
         )
     })
 }

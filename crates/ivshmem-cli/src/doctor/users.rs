@@ -1,23 +1,39 @@
-//! Other users: what the permissions of a file allow them.
+//! Other users: what the permissions of files allow them.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{getegid, geteuid, getgroups};
 
+use super::{Doctor, Finding};
+use crate::advice::quoting::shell;
+
+pub(super) const READ: u32 = 4;
+pub(super) const WRITE: u32 = 2;
+pub(super) const SEARCH: u32 = 1;
+
 /// A user with all groups.
+#[derive(Clone, Debug)]
 pub(super) struct User {
     pub name: String,
-    uid: u32,
-    groups: Vec<u32>,
+    pub uid: u32,
+    /// The primary group is the first.
+    pub groups: Vec<u32>,
+}
+
+/// What keeps a user from a file: a directory on the way, or the file itself.
+#[derive(Debug)]
+pub(super) struct Obstacle {
+    pub path: PathBuf,
+    pub facts: Metadata,
 }
 
 impl User {
     /// As whom this program runs.
     pub(super) fn own() -> Self {
         let uid = geteuid().as_raw();
-        let groups = getgroups().unwrap_or_default().into_iter().chain([getegid()]);
+        let groups = [getegid()].into_iter().chain(getgroups().unwrap_or_default());
         Self { name: name("/etc/passwd", uid), uid, groups: groups.map(|group| group.as_raw()).collect() }
     }
 
@@ -34,11 +50,38 @@ impl User {
             let is_member = fields.get(3)?.split(',').any(|member| member == name);
             is_member.then(|| fields[2].parse().ok())?
         });
-        Some(Self { name: name.to_owned(), uid, groups: groups.chain([gid]).collect() })
+        Some(Self { name: name.to_owned(), uid, groups: [gid].into_iter().chain(groups).collect() })
     }
 
-    /// Whether the mode lets this user do all of `bits`: 4 read, 2 write, 1 search. Access lists are not looked at.
-    fn may(&self, facts: &Metadata, bits: u32) -> bool {
+    /// As whom machines run: the user who was named, else the one that libvirt has, if there is one.
+    pub(super) fn of_qemu(doctor: &Doctor) -> Result<Option<Self>, Finding> {
+        let Some(name) = &doctor.qemu_user else {
+            return Ok(["libvirt-qemu", "qemu"].into_iter().find_map(Self::find));
+        };
+        Self::find(name).map(Some).ok_or_else(|| {
+            Finding::note(
+                "no-such-user",
+                format!("there is no user {name}, as whom QEMU is said to run"),
+                format!(
+                    "name another, or leave that to the doctor: `ivshmem doctor {}`",
+                    shell(doctor.target.as_deref().unwrap_or_default())
+                ),
+            )
+        })
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.uid == 0
+    }
+
+    /// Whether the permissions let this user do all of `bits`.
+    fn may(&self, path: &Path, facts: &Metadata, bits: u32) -> bool {
+        if self.is_root() {
+            return true;
+        }
+        if let Some(list) = AccessList::of(path) {
+            return list.allows(self, facts, bits);
+        }
         let mode = if facts.uid() == self.uid {
             facts.mode() >> 6
         } else if self.groups.contains(&facts.gid()) {
@@ -46,18 +89,87 @@ impl User {
         } else {
             facts.mode()
         };
-        self.uid == 0 || mode & bits == bits
+        mode & bits == bits
     }
 
-    /// What on the way to a file this user may not pass, or the file itself when that may not be read and written.
-    pub(super) fn stopped_at<'a>(&self, path: &'a Path) -> Option<&'a Path> {
-        let directories = path.ancestors().skip(1).filter(|directory| !directory.as_os_str().is_empty());
-        let mut directories: Vec<&Path> = directories.collect();
-        directories.reverse();
-        let closed = directories
-            .into_iter()
-            .find(|directory| fs::metadata(directory).is_ok_and(|facts| !self.may(&facts, 1)));
-        closed.or_else(|| fs::metadata(path).is_ok_and(|facts| !self.may(&facts, 6)).then_some(path))
+    /// All that keep this user from doing `bits` with a file, as far as this program can see them.
+    pub(super) fn obstacles(&self, path: &Path, bits: u32) -> Vec<Obstacle> {
+        // Links lead past the directories in their names and in their targets.
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let mut steps: Vec<PathBuf> = Vec::new();
+        for path in [path, &real] {
+            let directories: Vec<&Path> =
+                path.ancestors().skip(1).filter(|step| !step.as_os_str().is_empty()).collect();
+            for directory in directories.into_iter().rev() {
+                let directory = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+                if !steps.contains(&directory) {
+                    steps.push(directory);
+                }
+            }
+        }
+        let steps = steps.into_iter().map(|step| (step, SEARCH)).chain([(path.to_owned(), bits)]);
+        let closed = steps.filter_map(|(path, bits)| {
+            let facts = fs::metadata(&path).ok()?;
+            (!self.may(&path, &facts, bits)).then_some(Obstacle { path, facts })
+        });
+        closed.collect()
+    }
+}
+
+/// A list of users and groups beside the mode, as `setfacl` makes it.
+pub(super) struct AccessList(Vec<Entry>);
+
+struct Entry {
+    tag: u16,
+    bits: u32,
+    id: u32,
+}
+
+/// Tags of linux/posix_acl.h.
+const OWNER: u16 = 0x01;
+const NAMED_USER: u16 = 0x02;
+const GROUP: u16 = 0x04;
+const NAMED_GROUP: u16 = 0x08;
+const MASK: u16 = 0x10;
+const OTHERS: u16 = 0x20;
+
+impl AccessList {
+    /// `None` where the mode alone decides.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        // A version and entries of eight bytes; nobody has more than some hundreds.
+        let mut bytes = [0; 4 + 8 * 1024];
+        let length = rustix::fs::getxattr(path, "system.posix_acl_access", &mut bytes).ok()?;
+        let entries = bytes.get(4..length)?.chunks_exact(8).map(|entry| Entry {
+            tag: u16::from_le_bytes([entry[0], entry[1]]),
+            bits: u32::from(u16::from_le_bytes([entry[2], entry[3]])),
+            id: u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]),
+        });
+        Some(Self(entries.collect()))
+    }
+
+    /// acl(5): the first of owner, user, groups, others that the user is decides; the mask limits all between.
+    fn allows(&self, user: &User, facts: &Metadata, bits: u32) -> bool {
+        let first = |tag: u16| self.0.iter().find(|entry| entry.tag == tag).map(|entry| entry.bits);
+        let mask = first(MASK).unwrap_or(7);
+        if facts.uid() == user.uid {
+            return first(OWNER).unwrap_or(0) & bits == bits;
+        }
+        if let Some(named) = self.0.iter().find(|entry| entry.tag == NAMED_USER && entry.id == user.uid) {
+            return named.bits & mask & bits == bits;
+        }
+        let mut groups = self.0.iter().filter(|entry| match entry.tag {
+            GROUP => user.groups.contains(&facts.gid()),
+            NAMED_GROUP => user.groups.contains(&entry.id),
+            _ => false,
+        });
+        let mut is_member = false;
+        if groups.any(|entry| {
+            is_member = true;
+            entry.bits & mask & bits == bits
+        }) {
+            return true;
+        }
+        !is_member && first(OTHERS).unwrap_or(0) & bits == bits
     }
 }
 
@@ -68,12 +180,16 @@ fn name(file: &str, id: u32) -> String {
     line.and_then(|line| line.split(':').next()).map_or_else(|| id.to_string(), str::to_owned)
 }
 
-/// Owner and mode as `ls` has them: "mode 600 of user root, group kvm".
+pub(super) fn group_name(id: u32) -> String {
+    name("/etc/group", id)
+}
+
+/// Owner and mode as `ls` has them: "mode 600, user root, group kvm".
 pub(super) fn described(facts: &Metadata) -> String {
     format!(
         "mode {:03o}, user {}, group {}",
         facts.mode() & 0o7777,
         name("/etc/passwd", facts.uid()),
-        name("/etc/group", facts.gid())
+        group_name(facts.gid())
     )
 }

@@ -1,13 +1,45 @@
 //! Findings about files.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 
 use ivshmem_conformance::skip;
+use ivshmem_server::Server;
+use tempfile::TempDir;
 
-use super::{Nobody, Visit, folder, follow, is_root, make, visit};
+use super::mounts::in_mounts;
+use super::{Nobody, Place, commands, cured, folder, is_root, make, visit};
 use crate::run;
+
+const HERE: Place = Place { mounts_of: None };
+
+/// A name that is not in /dev/shm, where some remedies create a file. Removed at the end.
+struct Elsewhere(TempDir);
+
+impl Elsewhere {
+    fn new() -> Self {
+        let dir = TempDir::with_prefix_in("ivshmem-elsewhere.", "/var/tmp").unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self(dir)
+    }
+
+    /// Of the same name as its folder.
+    fn path(&self) -> Box<Path> {
+        self.0.path().join(self.0.path().file_name().unwrap()).into()
+    }
+
+    fn target(&self) -> String {
+        format!("plain:{}", self.path().display())
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(Path::new("/dev/shm").join(self.0.path().file_name().unwrap()));
+    }
+}
 
 #[test]
 fn a_file_in_order_gets_arguments_that_fit_it() {
@@ -25,10 +57,12 @@ fn a_file_in_order_gets_arguments_that_fit_it() {
 
 #[test]
 fn a_missing_file_is_created_by_the_remedy() {
-    let (_dir, target) = folder("x");
-    let remedy = visit(&target, &["--size", "4M"]).remedy("file-missing");
-    follow(&remedy, "ivshmem info");
-    visit(&target, &["--size", "4M"]).is_well();
+    // Also of a size that no machine takes, which is rounded up, and under names that a shell would read otherwise.
+    for (name, size) in [("x", "4M"), ("x", "3M"), ("a b", "1"), ("a'b & c", "64K")] {
+        let (_dir, target) = folder(name);
+        let remedy = cured("file-missing", HERE, || visit(&target, &["--size", size]));
+        assert!(remedy.starts_with("create it: `fallocate"), "{remedy}");
+    }
     // Looking has created nothing.
     let (dir, target) = folder("y");
     visit(&format!("{target}?size=4M"), &[]).remedy("file-missing");
@@ -36,11 +70,20 @@ fn a_missing_file_is_created_by_the_remedy() {
 }
 
 #[test]
+fn a_missing_file_is_created_for_the_machine_as_well() {
+    if !is_root("a_missing_file_is_created_for_the_machine_as_well") {
+        return;
+    }
+    let (dir, target) = folder("x");
+    cured("file-missing", HERE, || visit(&target, &["--qemu-user", "nobody"]));
+    let facts = fs::metadata(dir.path().join("x")).unwrap();
+    assert_eq!((facts.uid(), facts.mode() & 0o777), (0, 0o660), "no more than is needed");
+}
+
+#[test]
 fn a_missing_directory_is_made_by_the_remedy() {
-    let (_dir, target) = folder("a/b/x");
-    let remedy = visit(&target, &["--size", "4M"]).remedy("directory-missing");
-    follow(remedy.split(',').next().unwrap(), "mkdir");
-    visit(&target, &["--size", "4M"]).remedy("file-missing");
+    let (_dir, target) = folder("a/b c/x");
+    cured("directory-missing", HERE, || visit(&target, &["--size", "4M"]));
 }
 
 #[test]
@@ -50,15 +93,44 @@ fn what_is_no_file_is_told_apart() {
         visit.remedy("not-a-file");
         visit.cause_has(word);
     }
+    // A directory, a server's socket, a pipe, and a file that is named as a directory.
+    let (_dir, target) = folder("");
+    cured("not-a-file", HERE, || visit(target.trim_end_matches('/'), &[]));
+    let (dir, target) = folder("s");
+    let _server = Server::builder(dir.path().join("s")).start().unwrap();
+    cured("not-a-file", HERE, || visit(&target, &[]));
+    let other = Elsewhere::new();
+    let made = Command::new("mkfifo").arg(&*other.path()).status().unwrap();
+    assert!(made.success());
+    cured("not-a-file", HERE, || visit(&other.target(), &[]));
+    let (dir, target) = folder("x/y");
+    make(&dir.path().join("x"), 4096, 0o666);
+    assert!(visit(&target, &[]).names.contains(&"not-a-file".to_owned()));
 }
 
 #[test]
-fn an_empty_file_gets_its_size_by_the_remedy() {
-    let (dir, target) = folder("x");
-    make(&dir.path().join("x"), 0, 0o666);
-    let remedy = visit(&target, &["--size", "4M"]).remedy("file-empty");
-    follow(&remedy, "truncate");
-    visit(&target, &["--size", "4M"]).is_well();
+fn a_name_that_is_too_long_is_replaced_by_the_remedy() {
+    let test = "a_name_that_is_too_long_is_replaced_by_the_remedy";
+    let target = format!("plain:/dev/shm/{}", "x".repeat(256));
+    let remedy = visit(&target, &[]).remedy("path-too-long");
+    assert!(commands(&remedy)[0].contains(" /dev/shm/ivshmem"), "{remedy}");
+    // What is typed makes a file of a name that somebody may use: not in this system's /dev/shm.
+    in_mounts(test, "tmpfs", "size=16M", |mounted| {
+        mounted.run("mount --bind $M /dev/shm");
+        let place = mounted.place();
+        cured("path-too-long", place, || place.visit(&target, &[]));
+    });
+}
+
+#[test]
+fn an_empty_file_is_a_note_and_gets_its_size_by_the_remedy() {
+    // packaging/ivshmem.conf makes such files, and libvirt gives them their size.
+    let (dir, target) = folder("a b");
+    make(&dir.path().join("a b"), 0, 0o666);
+    let visited = visit(&target, &[]);
+    visited.remedy("file-empty");
+    assert_eq!(visited.report["findings"][0]["severity"], "note");
+    cured("file-empty", HERE, || visit(&target, &["--size", "3M"]));
 }
 
 #[test]
@@ -66,21 +138,42 @@ fn a_size_that_is_no_power_of_two_is_rounded_up_by_the_remedy() {
     for size in [3_000_000, 2048] {
         let (dir, target) = folder("x");
         make(&dir.path().join("x"), size, 0o666);
-        let visited = visit(&target, &[]);
-        visited.cause_has(&size.to_string());
-        follow(&visited.remedy("size-not-a-power-of-two"), "truncate");
-        visit(&target, &[]).is_well();
+        visit(&target, &[]).cause_has(&size.to_string());
+        cured("size-not-a-power-of-two", HERE, || visit(&target, &[]));
+    }
+    let (dir, target) = folder("x");
+    make(&dir.path().join("x"), 3 << 20, 0o666);
+    cured("size-not-a-power-of-two", HERE, || visit(&target, &["--size", "3M"]));
+}
+
+#[test]
+fn a_stale_file_of_another_size_is_made_new_by_the_remedy() {
+    for wanted in ["2M", "1500K", "64K"] {
+        let (dir, target) = folder("x");
+        fs::write(dir.path().join("x"), vec![7; 1 << 20]).unwrap();
+        cured("size-differs", HERE, || visit(&target, &["--size", wanted]));
+        let content = fs::read(dir.path().join("x")).unwrap();
+        assert!(content.iter().all(|byte| *byte == 0), "what was there is of another time");
     }
 }
 
 #[test]
-fn a_stale_file_of_another_size_is_removed_by_the_remedy() {
-    let (dir, target) = folder("x");
-    make(&dir.path().join("x"), 1 << 20, 0o666);
-    let remedy = visit(&target, &["--size", "2M"]).remedy("size-differs");
-    follow(&remedy, "rm ");
-    follow(&visit(&target, &["--size", "2M"]).remedy("file-missing"), "ivshmem info");
-    visit(&target, &["--size", "2M"]).is_well();
+fn remedies_work_on_files_of_others_in_a_sticky_directory() {
+    if !is_root("remedies_work_on_files_of_others_in_a_sticky_directory") {
+        return;
+    }
+    // fs.protected_regular keeps even root from opening such a file with O_CREAT, as `>` and plain truncate do.
+    for (size, name) in [(0, "file-empty"), (5000, "size-not-a-power-of-two")] {
+        let (dir, target) = folder("x");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        make(&dir.path().join("x"), size, 0o666);
+        std::os::unix::fs::chown(dir.path().join("x"), Some(65534), Some(65534)).unwrap();
+        let visits = || visit(&target, &[]);
+        match name {
+            "file-empty" => cured("file-empty", HERE, visits),
+            _ => cured("size-not-a-power-of-two", HERE, visits),
+        };
+    }
 }
 
 #[test]
@@ -91,14 +184,92 @@ fn a_user_without_permission_gets_it_by_the_remedy() {
     let (dir, target) = folder("x");
     let nobody = Nobody::new();
     make(&dir.path().join("x"), 1 << 20, 0o600);
-    let visited = nobody.visit(&target);
-    visited.cause_has("mode 600, user root");
-    let remedy = visited.remedy("not-permitted").replace("GROUP", "nogroup");
-    follow(&remedy, "chgrp");
-    nobody.visit(&target).is_well();
+    nobody.visit(&target, &[]).cause_has("mode 600, user root");
+    cured("not-permitted", HERE, || nobody.visit(&target, &[]));
 
+    // A directory that was made for it; what is behind it cannot be seen until then.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    nobody.visit(&target).remedy("not-permitted");
+    let visited = nobody.visit(&target, &[]);
+    visited.cause_has("may not pass");
+    cured("not-permitted", HERE, || nobody.visit(&target, &[]));
+    // And one that was made for something else.
+    let other = Elsewhere::new();
+    fs::set_permissions(other.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    make(&other.path(), 5000, 0o600);
+    let remedy = cured("not-permitted", HERE, || {
+        let mut visited = nobody.visit(&other.target(), &[]);
+        visited.names.retain(|name| name == "not-permitted");
+        visited
+    });
+    assert!(!remedy.contains("chmod 660 /var") && !remedy.contains("chmod ug"), "{remedy}");
+}
+
+#[test]
+fn who_only_reads_needs_no_more() {
+    if !is_root("who_only_reads_needs_no_more") {
+        return;
+    }
+    let (dir, target) = folder("x");
+    let nobody = Nobody::new();
+    make(&dir.path().join("x"), 1 << 20, 0o644);
+    nobody.visit(&format!("{target}?readonly"), &[]).is_well();
+    nobody.visit(&target, &[]).remedy("not-permitted");
+    // A machine always writes.
+    nobody.visit(&format!("{target}?readonly"), &["--qemu-user", "nobody"]).remedy("qemu-not-permitted");
+    make(&dir.path().join("x"), 1 << 20, 0o600);
+    let reading = format!("{target}?readonly");
+    let remedy = cured("not-permitted", HERE, || nobody.visit(&reading, &[]));
+    assert!(remedy.contains("chmod ug+r "), "{remedy}");
+    nobody.visit(&target, &[]).remedy("not-permitted");
+}
+
+#[test]
+fn a_line_of_tmpfiles_makes_the_file_for_whoever_needs_it() {
+    if !is_root("a_line_of_tmpfiles_makes_the_file_for_whoever_needs_it") {
+        return;
+    }
+    for name in ["x", "a b", "a%b", "it's"] {
+        let (dir, target) = folder(name);
+        let nobody = Nobody::new();
+        let path = dir.path().join(name);
+        make(&path, 4096, 0o600);
+        let remedy = nobody.visit(&target, &[]).remedy("not-permitted");
+        let line = remedy.split("ivshmem.conf: ").nth(1).unwrap();
+        fs::remove_file(&path).unwrap();
+        let conf = dir.path().join("ivshmem.conf");
+        fs::write(&conf, format!("{line}\n")).unwrap();
+        let made = Command::new("systemd-tmpfiles").arg("--create").arg(&conf).output().unwrap();
+        assert!(made.status.success() && path.exists(), "{line}: {}", String::from_utf8_lossy(&made.stderr));
+        assert_eq!(nobody.visit(&target, &[]).names, ["file-empty"]);
+    }
+}
+
+#[test]
+fn nothing_is_advised_that_would_open_or_cut_a_file_of_the_system() {
+    if !is_root("nothing_is_advised_that_would_open_or_cut_a_file_of_the_system") {
+        return;
+    }
+    let nobody = Nobody::new();
+    let (dir, _) = folder("x");
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink("/etc/shadow", &link).unwrap();
+    let before = fs::metadata("/etc/shadow").unwrap();
+    for path in ["/etc/shadow", "/etc/passwd", "/bin/sh", "/root/.bashrc", link.to_str().unwrap()] {
+        for options in [&[][..], &["--size", "4M"], &["--qemu-user", "nobody"]] {
+            let target = format!("plain:{path}");
+            for visited in [nobody.visit(&target, options), visit(&target, options)] {
+                for finding in visited.report["findings"].as_array().unwrap() {
+                    for command in commands(finding["remedy"].as_str().unwrap()) {
+                        assert!(!command.contains(&format!(" {path}")), "{command}");
+                    }
+                }
+                let has_arguments = visited.report["qemu"].is_array();
+                assert!(!has_arguments || !Path::new(path).exists() || path.starts_with("/root"), "{path}");
+            }
+        }
+    }
+    let after = fs::metadata("/etc/shadow").unwrap();
+    assert_eq!((before.mode(), before.len()), (after.mode(), after.len()));
 }
 
 #[test]
@@ -110,14 +281,50 @@ fn a_file_that_the_machine_may_not_use_is_opened_to_it_by_the_remedy() {
     make(&dir.path().join("x"), 1 << 20, 0o600);
     visit(&target, &[]).is_well();
     let options = ["--qemu-user", "nobody"];
-    let remedy = visit(&target, &options).remedy("qemu-not-permitted").replace("GROUP", "nogroup");
-    follow(remedy.split(',').nth(1).unwrap(), "chgrp");
+    cured("qemu-not-permitted", HERE, || visit(&target, &options));
+    // A directory, and both at once.
+    for mode in [0o660, 0o600] {
+        make(&dir.path().join("x"), 1 << 20, mode);
+        std::os::unix::fs::chown(dir.path().join("x"), Some(0), Some(0)).unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(0), Some(0)).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        visit(&target, &options).cause_has("may not pass");
+        cured("qemu-not-permitted", HERE, || visit(&target, &options));
+    }
+    let visited = visit(&target, &["--qemu-user", "no-such-person"]);
+    let typed = HERE.type_in(&visited.remedy("no-such-user"));
+    assert!(typed.is_well);
+    // Nobody is let into a place of other things.
+    let other = Elsewhere::new();
+    fs::set_permissions(other.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    make(&other.path(), 4096, 0o666);
+    visit(&other.target(), &options).is_well();
+}
+
+#[test]
+fn lists_of_users_beside_the_mode_are_looked_at() {
+    let test = "lists_of_users_beside_the_mode_are_looked_at";
+    if !is_root(test) {
+        return;
+    }
+    let (dir, target) = folder("x");
+    let path = dir.path().join("x");
+    make(&path, 1 << 20, 0o600);
+    let options = ["--qemu-user", "nobody"];
+    let list = |list: &str| {
+        let status = Command::new("setfacl").args(["-m", list]).arg(&path).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !list("u:nobody:rw") {
+        return skip(test, "no access lists: the package acl, or /dev/shm's file system");
+    }
     visit(&target, &options).is_well();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    let visited = visit(&target, &options);
-    visited.remedy("qemu-not-permitted");
-    visited.cause_has("may not pass");
-    assert_eq!(visit(&target, &["--qemu-user", "no-such-person"]).names, ["no-such-user"]);
+    // What the list gives, its mask takes, and a list may deny what the mode gives to all.
+    assert!(list("m::r"));
+    cured("qemu-not-permitted", HERE, || visit(&target, &options));
+    make(&path, 1 << 20, 0o666);
+    assert!(list("u:nobody:-"));
+    cured("qemu-not-permitted", HERE, || visit(&target, &options));
 }
 
 #[test]
@@ -132,9 +339,7 @@ fn a_file_that_nobody_may_change_is_told_apart() {
     if !Command::new("chattr").arg("+i").arg(&path).status().is_ok_and(|status| status.success()) {
         return skip(test, "/dev/shm has no attributes here");
     }
-    let remedy = visit(&target, &[]).remedy("immutable");
-    follow(&remedy, "chattr");
-    visit(&target, &[]).is_well();
+    cured("immutable", HERE, || visit(&target, &[]));
 }
 
 #[test]
@@ -166,10 +371,17 @@ fn a_sandbox_is_told_apart_from_permissions() {
 
 #[test]
 fn a_region_that_no_machine_can_address_is_told() {
-    let (dir, target) = folder("x");
-    make(&dir.path().join("x"), 1 << 40, 0o666);
-    // A file of that size without its space is another finding.
-    let named = |visit: Visit, name: &str| visit.names.iter().any(|known| known == name);
-    assert!(named(visit(&target, &[]), "address-width"));
-    assert!(!named(visit(&target, &["--phys-bits", "46"]), "address-width"));
+    // A file of that size without its space on a tmpfs is another finding.
+    let other = Elsewhere::new();
+    make(&other.path(), 1 << 40, 0o666);
+    cured("address-width", HERE, || visit(&other.target(), &[]));
+    visit(&other.target(), &["--phys-bits", "46"]).is_well();
+}
+
+#[test]
+fn an_option_that_a_target_has_not_is_refused_as_everywhere() {
+    let (_dir, target) = folder("x");
+    let output = run(&["doctor", &format!("{target}?read-only")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("size=BYTES and readonly"));
 }

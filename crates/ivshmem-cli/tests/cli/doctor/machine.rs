@@ -1,40 +1,240 @@
-//! The arguments that the doctor prints: real QEMU takes them.
+//! The arguments that `doctor` and `serve` print: typed into a shell, exactly as they stand, real QEMU takes them.
 
-use std::process::{Command, Stdio};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use ivshmem_conformance::skip;
 use ivshmem_server::Server;
 use tempfile::TempDir;
 
-use super::{folder, make, visit};
+use super::mounts::in_mounts;
+use super::{Place, folder, make};
+use crate::ivshmem;
 
-/// Runs QEMU with these arguments up to its monitor, and leaves it there.
-fn starts(words: &serde_json::Value) -> bool {
-    let words = words.as_array().unwrap().iter().map(|word| word.as_str().unwrap());
-    let mut qemu = Command::new("timeout")
-        .args(["60", "qemu-system-x86_64", "-S", "-nodefaults", "-display", "none", "-monitor", "stdio"])
-        .args(words)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut qemu.stdin.take().unwrap(), b"info pci\nquit\n").unwrap();
-    let output = qemu.wait_with_output().unwrap();
-    // PCI 1af4:1110
-    output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1af4:1110")
+const HERE: Place = Place { mounts_of: None };
+
+/// Names that a shell, QEMU's options or XML would read otherwise.
+const NAMES: [&str; 6] = ["x", "a b", "a&b", "a'b", "a,b", "$x;`\"é"];
+
+fn has_qemu(test: &str) -> bool {
+    let has = Command::new("qemu-system-x86_64").arg("--version").output().is_ok();
+    if !has {
+        skip(test, "QEMU is not here");
+    }
+    has
+}
+
+/// What the doctor prints for people.
+#[track_caller]
+fn printed(place: Place, target: &str) -> String {
+    let output = place.command(env!("CARGO_BIN_EXE_ivshmem")).args(["doctor", target]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("nothing is wrong"), "{text}");
+    text
+}
+
+/// The lines below the heading that begins so, as a terminal shows them.
+#[track_caller]
+fn block<'a>(text: &'a str, heading: &str) -> (&'a str, String) {
+    let mut lines = text.lines().skip_while(|line| !line.starts_with(heading));
+    let heading = lines.next().unwrap_or_else(|| panic!("no {heading:?} in {text}"));
+    let body: Vec<&str> = lines.take_while(|line| line.starts_with("  ")).collect();
+    (heading, body.join("\n"))
+}
+
+/// QEMU up to its monitor.
+struct Machine {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Machine {
+    /// With the words as the shell makes them.
+    fn start(place: Place, words: &str) -> Self {
+        let line = format!(
+            "exec timeout 120 qemu-system-x86_64 -S -nodefaults -display none -monitor stdio 2>&1 {words}"
+        );
+        let mut child = place
+            .command("sh")
+            .args(["-c", &line])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// Types into the monitor, ends the machine, and gives all that it said.
+    fn says(mut self, lines: &str) -> String {
+        let _ = write!(self.child.stdin.take().unwrap(), "{lines}\ninfo qtree\nquit\n");
+        let mut said = Vec::new();
+        // Echoes of a terminal are no text.
+        while self.lines.read_until(b'\n', &mut said).unwrap() > 0 {}
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(self.child.wait().unwrap().success(), "{said}");
+        said
+    }
+
+    #[track_caller]
+    fn has(self, device: &str, count: usize) {
+        let said = self.says("");
+        assert_eq!(said.matches(&format!("dev: {device}")).count(), count, "{said}");
+    }
 }
 
 #[test]
-fn qemu_takes_what_is_printed_for_a_file_and_for_a_server() {
-    if Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
-        return skip("qemu_takes_what_is_printed_for_a_file_and_for_a_server", "QEMU is not here");
+fn qemu_takes_what_is_printed_for_a_file() {
+    if !has_qemu("qemu_takes_what_is_printed_for_a_file") {
+        return;
     }
-    let (dir, target) = folder("a,b");
-    make(&dir.path().join("a,b"), 4 << 20, 0o666);
-    assert!(starts(&visit(&target, &[]).report["qemu"]));
+    let elsewhere = TempDir::with_prefix_in("ivshmem-doctor ", "/var/tmp").unwrap();
+    for (place, size) in [(PathBuf::from("/dev/shm"), 4 << 10), (elsewhere.path().to_owned(), 1 << 20)] {
+        for name in NAMES {
+            let file = Removed(place.join(format!("ivshmem-doctor.{}.{name}", std::process::id())));
+            make(&file.0, size, 0o600);
+            let text = printed(HERE, &format!("plain:{}", file.0.display()));
+            let (_, words) = block(&text, "QEMU:");
+            Machine::start(HERE, &words).has("ivshmem-plain", 1);
+            assert_eq!(fs::metadata(&file.0).unwrap().len(), size, "it is that very file");
+        }
+    }
+}
 
+/// Two in one machine have ids of their own.
+#[test]
+fn arguments_of_several_memories_are_taken_together() {
+    if !has_qemu("arguments_of_several_memories_are_taken_together") {
+        return;
+    }
+    let (dirs, mut all) = ([folder("x"), folder("x")], String::new());
+    for (dir, target) in &dirs {
+        make(&dir.path().join("x"), 4096, 0o600);
+        all += &block(&printed(HERE, target), "QEMU:").1;
+    }
+    Machine::start(HERE, &all).has("ivshmem-plain", 2);
+    // With servers the first line is needed once.
+    let (dir, mut all) = (TempDir::new().unwrap(), String::new());
+    let sockets = ["s", "t"].map(|name| dir.path().join(name));
+    let _servers = sockets.each_ref().map(|socket| Server::builder(socket).start().unwrap());
+    for socket in &sockets {
+        let words = block(&printed(HERE, &format!("doorbell:{}", socket.display())), "QEMU:").1;
+        let (once, own) = words.split_once("\\\n").unwrap();
+        all = if all.is_empty() { format!("{once}{own}") } else { all + own };
+    }
+    Machine::start(HERE, &all).has("ivshmem-doorbell", 2);
+}
+
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn qemu_takes_what_is_printed_for_huge_pages() {
+    let test = "qemu_takes_what_is_printed_for_huge_pages";
+    let pages = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+    if !has_qemu(test) {
+        return;
+    }
+    // Other tests change the number, too.
+    let Ok(alone) = File::open(pages) else { return skip(test, "this kernel has no huge pages of 2 MiB") };
+    rustix::fs::flock(&alone, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    in_mounts(test, "hugetlbfs", "pagesize=2M", |mounted| {
+        let _restored = super::mounts::Restored::now(pages);
+        let count: u64 = fs::read_to_string(pages).unwrap().trim().parse().unwrap();
+        fs::write(pages, (count + 2).to_string()).unwrap();
+        mounted.run("truncate -s 4M \"$M/a b\"");
+        let place = mounted.place();
+        let text = printed(place, &format!("plain:{}/a b", mounted.point()));
+        Machine::start(place, &block(&text, "QEMU:").1).has("ivshmem-plain", 1);
+    });
+}
+
+/// `ivshmem serve` in its folder, by a relative name.
+struct Serving {
+    child: Child,
+    greeting: String,
+}
+
+impl Serving {
+    fn start(folder: &Path, name: &str) -> Self {
+        let mut command = ivshmem();
+        command.current_dir(folder).args(["serve", name, "--vectors", "3"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut serving = Self { child: child.unwrap(), greeting: String::new() };
+        let mut lines = BufReader::new(serving.child.stdout.take().unwrap());
+        while !serving.greeting.contains("programs:") {
+            assert_ne!(lines.read_line(&mut serving.greeting).unwrap(), 0, "{}", serving.greeting);
+        }
+        serving
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn qemu_takes_what_doctor_and_serve_print_for_a_server() {
+    if !has_qemu("qemu_takes_what_doctor_and_serve_print_for_a_server") {
+        return;
+    }
+    for name in NAMES {
+        let dir = TempDir::new().unwrap();
+        let served = Serving::start(dir.path(), name);
+        let words = block(&served.greeting, "QEMU:").1;
+        let target = format!("doorbell:{}", dir.path().join(name).display());
+        assert_eq!(words, block(&printed(HERE, &target), "QEMU:").1, "one printer");
+        let said = Machine::start(HERE, &words).says("");
+        assert!(said.contains("dev: intel-iommu") && said.contains("vectors = 3"), "{said}");
+        // The example is typed as well.
+        let example = served.greeting.lines().find(|line| line.starts_with("programs:")).unwrap();
+        let example = example.split_once("for example: ").unwrap().1;
+        let path = Path::new(env!("CARGO_BIN_EXE_ivshmem")).parent().unwrap();
+        let output = Command::new("sh")
+            .args(["-c", example])
+            .env("PATH", format!("{}:/usr/bin", path.display()))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_running_machine_takes_what_is_printed_for_later() {
+    if !has_qemu("a_running_machine_takes_what_is_printed_for_later") {
+        return;
+    }
     let dir = TempDir::new().unwrap();
-    let socket = dir.path().join("s.sock");
-    let _server = Server::builder(&socket).vectors(2).start().unwrap();
-    assert!(starts(&visit(&format!("doorbell:{}", socket.display()), &[]).report["qemu"]));
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in NAMES {
+        let file =
+            Removed(Path::new("/dev/shm").join(format!("ivshmem-doctor.{}.l.{name}", std::process::id())));
+        make(&file.0, 1 << 20, 0o600);
+        let socket = dir.path().join(name);
+        let _server = Server::builder(&socket).start().unwrap();
+        for (target, device) in [
+            (format!("plain:{}", file.0.display()), "ivshmem-plain"),
+            (format!("doorbell:{}", socket.display()), "ivshmem-doorbell"),
+        ] {
+            let text = printed(HERE, &target);
+            let (heading, lines) = block(&text, "QEMU, to plug it in later:");
+            let start = heading.split_once("start with ").unwrap().1.split_once(", and").unwrap().0;
+            let said = Machine::start(HERE, &format!("-machine q35 {start}")).says(&lines);
+            assert_eq!(said.matches(&format!("dev: {device}")).count(), 1, "{said}");
+            // Without a root port there is no place: the root bus of q35 takes nothing later.
+            let said = Machine::start(HERE, "-machine q35").says(&lines.replace(",bus=later", ""));
+            assert!(said.contains("does not support hotplugging"), "{said}");
+        }
+    }
 }

@@ -6,16 +6,15 @@ use std::process::Command;
 use ivshmem_conformance::skip;
 use tempfile::TempDir;
 
-use super::{Visit, follow, is_root, visit_by};
+use super::{Place, Visit, cured, is_root};
 
 #[test]
 fn a_file_system_that_can_only_be_read_is_told_apart() {
     let name = "a_file_system_that_can_only_be_read_is_told_apart";
     in_mounts(name, "tmpfs", "size=4M", |mounted| {
         mounted.run("truncate -s 1M $M/x && mount -o remount,ro $M");
-        mounted.visit(&[]).remedy("read-only");
-        mounted.run("mount -o remount,rw $M");
-        mounted.visit(&[]).is_well();
+        mounted.visit_reading().is_well();
+        cured("read-only", mounted.place(), || mounted.visit(&[]));
     });
 }
 
@@ -23,10 +22,7 @@ fn a_file_system_that_can_only_be_read_is_told_apart() {
 fn a_file_system_without_room_is_made_larger_by_the_remedy() {
     in_mounts("a_file_system_without_room_is_made_larger_by_the_remedy", "tmpfs", "size=1M", |mounted| {
         mounted.run("truncate -s 4M $M/x");
-        let remedy = mounted.visit(&[]).remedy("no-space");
-        assert!(remedy.contains("mount -o remount,size=SIZE MOUNTPOINT"), "{remedy}");
-        mounted.run("mount -o remount,size=8M $M");
-        mounted.visit(&[]).is_well();
+        cured("no-space", mounted.place(), || mounted.visit(&[]));
     });
 }
 
@@ -37,26 +33,68 @@ fn too_few_huge_pages_are_made_more_by_the_remedy() {
     // Other tests change the number, too.
     let Ok(alone) = File::open(pages) else { return skip(name, "this kernel has no huge pages of 2 MiB") };
     rustix::fs::flock(&alone, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    let before = fs::read_to_string(pages).unwrap();
     in_mounts(name, "hugetlbfs", "pagesize=2M", |mounted| {
         mounted.run("truncate -s 64M $M/x");
-        let visited = mounted.visit(&[]);
-        visited.cause_has("32 more huge pages of 2M");
-        let remedy = visited.remedy("hugepages-short");
-        follow(remedy.split(" (at boot").next().unwrap(), "echo");
-        let after = mounted.visit(&[]);
-        fs::write(pages, before.trim()).unwrap();
-        after.is_well();
+        let _restored = Restored::now(pages);
+        mounted.visit(&[]).cause_has("32 more huge pages of 2M");
+        cured("hugepages-short", mounted.place(), || mounted.visit(&[]));
+        // What is created there has whole pages.
+        mounted.run("rm $M/x");
+        cured("file-missing", mounted.place(), || mounted.visit(&["--size", "64K"]));
+    });
+}
+
+/// The number of huge pages, which is again what it was at the end.
+pub(super) struct Restored {
+    pages: &'static str,
+    before: String,
+}
+
+impl Restored {
+    pub(super) fn now(pages: &'static str) -> Self {
+        Self { pages, before: fs::read_to_string(pages).unwrap() }
+    }
+}
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        let _ = fs::write(self.pages, self.before.trim());
+    }
+}
+
+#[test]
+fn notes_about_libvirts_confinement_go_by_the_remedy() {
+    // Files of the kernel that a machine with AppArmor or SELinux has. What they then do is not seen here.
+    in_mounts("notes_about_libvirts_confinement_go_by_the_remedy", "tmpfs", "size=4M", |mounted| {
+        mounted.run("mkdir $M/apparmor $M/fs $M/rules && mount --bind $M/apparmor /sys/module");
+        mounted.run(
+            "mkdir -p /sys/module/apparmor/parameters && echo Y >/sys/module/apparmor/parameters/enabled",
+        );
+        mounted.run("mount --bind $M/rules /etc/apparmor.d");
+        mounted.run("mkdir -p /etc/apparmor.d/abstractions /etc/apparmor.d/local/abstractions");
+        mounted.run("touch /etc/apparmor.d/abstractions/libvirt-qemu");
+        for name in ["x", "a b", "a,b", "it's [1]"] {
+            let target = format!("plain:{}/{name}", mounted.point);
+            let file = target.strip_prefix("plain:").unwrap().to_owned();
+            mounted.enter().args(["truncate", "-s", "4K", &file]).status().unwrap();
+            cured("apparmor", mounted.place(), || mounted.place().visit(&target, &[]));
+        }
+        mounted.run("umount /etc/apparmor.d /sys/module && mount --bind $M/fs /sys/fs");
+        mounted.run("mkdir /sys/fs/selinux && echo 1 >/sys/fs/selinux/enforce");
+        let file = format!("/proc/{}/root{}/x", mounted.pid, mounted.point);
+        let label = b"system_u:object_r:tmpfs_t:s0\0";
+        rustix::fs::setxattr(file, "security.selinux", label, rustix::fs::XattrFlags::empty()).unwrap();
+        cured("selinux", mounted.place(), || mounted.visit(&[]));
     });
 }
 
 /// A process with mounts of its own, in which a file system is mounted. Nothing of it is seen outside.
-struct Mounted {
+pub(super) struct Mounted {
     pid: u32,
     point: String,
 }
 
-fn in_mounts(test: &str, kind: &str, options: &str, body: impl FnOnce(&Mounted)) {
+pub(super) fn in_mounts(test: &str, kind: &str, options: &str, body: impl FnOnce(&Mounted)) {
     if !is_root(test) {
         return;
     }
@@ -94,14 +132,24 @@ impl Mounted {
     }
 
     #[track_caller]
-    fn run(&self, script: &str) {
+    pub(super) fn run(&self, script: &str) {
         let output = self.enter().args(["sh", "-c", script]).env("M", &self.point).output().unwrap();
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    pub(super) fn point(&self) -> &str {
+        &self.point
+    }
+
+    pub(super) fn place(&self) -> Place {
+        Place { mounts_of: Some(self.pid) }
+    }
+
     fn visit(&self, options: &[&str]) -> Visit {
-        let mut command = self.enter();
-        command.arg(env!("CARGO_BIN_EXE_ivshmem"));
-        visit_by(command, &format!("plain:{}/x", self.point), options)
+        self.place().visit(&format!("plain:{}/x", self.point), options)
+    }
+
+    fn visit_reading(&self) -> Visit {
+        self.place().visit(&format!("plain:{}/x?readonly", self.point), &[])
     }
 }

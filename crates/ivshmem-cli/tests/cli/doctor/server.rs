@@ -11,9 +11,13 @@ use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 use ivshmem_server::Server;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{Nobody, is_root, visit, visit_by};
+use super::mounts::in_mounts;
+use super::{Nobody, Place, commands, cured, cured_after, is_root, visit, visit_by};
+
+const HERE: Place = Place { mounts_of: None };
 
 fn socket() -> (TempDir, PathBuf, String) {
     let dir = TempDir::new().unwrap();
@@ -29,45 +33,76 @@ fn a_server_in_order_gets_arguments_that_fit_it() {
     let _server = Server::builder(&path).size(1 << 20).vectors(3).start().unwrap();
     let visited = visit(&target, &["--size", "1M", "--vectors", "3"]);
     visited.is_well();
-    let words = visited.report["qemu"].to_string();
+    let words = visited.report["qemu"].to_string() + &visited.report["libvirt_once"].to_string();
     assert!(words.contains("vectors=3") && words.contains("intel-iommu"), "{words}");
     assert!(visited.report["libvirt"].as_str().unwrap().contains("<msi vectors='3'"));
 }
 
 #[test]
 fn a_missing_server_is_started_by_the_remedy() {
-    let (_dir, path, target) = socket();
-    let remedy = visit(&target, &[]).remedy("server-missing");
-    assert!(remedy.contains(&format!("ivshmem-server -F -S {}", path.display())), "{remedy}");
-    // A socket that a killed server left behind.
+    let (dir, path, target) = socket();
+    cured("server-missing", HERE, || visit(&target, &[]));
+    // A socket that a killed server left behind is taken over. Sizes and vectors are those that are wanted.
     drop(UnixListener::bind(&path).unwrap());
-    visit(&target, &[]).remedy("server-missing");
-    // It takes over the stale socket.
-    let _server = Server::builder(&path).start().unwrap();
-    visit(&target, &[]).is_well();
+    cured("server-missing", HERE, || visit(&target, &["--size", "3M", "--vectors", "2"]));
+    // A directory that is not there, and a name that a shell would read otherwise.
+    let target = format!("doorbell:{}/new/s & t.sock", dir.path().display());
+    cured("server-missing", HERE, || visit(&target, &[]));
+}
+
+#[test]
+fn a_missing_server_is_started_for_the_machine_as_well() {
+    if !is_root("a_missing_server_is_started_for_the_machine_as_well") {
+        return;
+    }
+    let (_dir, _, target) = socket();
+    cured("server-missing", HERE, || visit(&target, &["--qemu-user", "nobody"]));
 }
 
 #[test]
 fn what_is_no_server_is_told_apart() {
     let (_dir, path, target) = socket();
-    fs::write(&path, "").unwrap();
-    visit(&target, &[]).remedy("not-a-socket");
+    fs::write(&path, vec![0; 4096]).unwrap();
+    cured("not-a-socket", HERE, || visit(&target, &[]));
     fs::remove_file(&path).unwrap();
     let listener = UnixListener::bind(&path).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            std::io::Write::write_all(&mut stream.unwrap(), b"{\"clients\": []}\n").unwrap();
+            let _ = std::io::Write::write_all(&mut stream.unwrap(), b"{\"clients\": []}\n");
         }
     });
-    visit(&target, &[]).remedy("not-a-server");
-    visit(&format!("doorbell:/tmp/{}", "x".repeat(120)), &[]).remedy("path-too-long");
+    let remedy = cured("not-a-server", HERE, || visit(&target, &[]));
+    assert!(commands(&remedy)[0].contains("ivshmem.sock"), "{remedy}");
+}
+
+#[test]
+fn a_path_that_is_too_long_is_replaced_by_the_remedy() {
+    let target = format!("doorbell:/tmp/{}", "x".repeat(120));
+    visit(&target, &[]).remedy("path-too-long");
+    in_mounts("a_path_that_is_too_long_is_replaced_by_the_remedy", "tmpfs", "size=4M", |mounted| {
+        mounted.run("mount --bind $M /run");
+        let place = mounted.place();
+        cured("path-too-long", place, || place.visit(&target, &[]));
+    });
 }
 
 #[test]
 fn a_server_that_keeps_silent_is_told_apart() {
     let (_dir, path, target) = socket();
-    let _listener = UnixListener::bind(&path).unwrap();
-    visit(&target, &[]).remedy("server-silent");
+    let listener = UnixListener::bind(&path).unwrap();
+    let visited = visit(&target, &[]);
+    let remedy = visited.remedy("server-silent");
+    assert!(remedy.contains(&format!("process {} listens there", std::process::id())), "{remedy}");
+    assert!(HERE.type_in(&remedy).is_well);
+    drop(listener);
+    // One that was stopped goes on.
+    fs::remove_file(&path).unwrap();
+    let remedy = visit(&target, &[]).remedy("server-missing");
+    let server = HERE.type_in(&remedy);
+    let group = server.group();
+    rustix::process::kill_process_group(group, Signal::STOP).unwrap();
+    let remedy = cured("server-silent", HERE, || visit(&target, &[]));
+    assert!(remedy.contains("kill -CONT"), "{remedy}");
 }
 
 #[test]
@@ -89,29 +124,69 @@ fn a_socket_without_permission_is_opened_by_the_remedy() {
     if !is_root("a_socket_without_permission_is_opened_by_the_remedy") {
         return;
     }
-    let (_dir, path, target) = socket();
+    let (dir, path, target) = socket();
     let server = Server::builder(&path).start().unwrap();
     let nobody = Nobody::new();
-    let visited = nobody.visit(&target);
-    let remedy = visited.remedy("not-permitted");
-    assert!(remedy.contains("--mode 660 and --owner UID:GID"), "{remedy}");
-    visited.cause_has("mode 600, user root");
-    server.stop().unwrap();
+    nobody.visit(&target, &[]).cause_has("mode 600, user root");
+    let remedy = nobody.visit(&target, &[]).remedy("not-permitted");
+    // What listens there may be no server at all: nothing is opened to others.
+    assert!(!remedy.contains("chmod"), "{remedy}");
+    cured_after("not-permitted", HERE, || nobody.visit(&target, &[]), || server.stop().unwrap());
+
+    let _server = Server::builder(&path).mode(0o666).start().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    nobody.visit(&target, &[]).cause_has("may not pass");
+    cured("not-permitted", HERE, || nobody.visit(&target, &[]));
+}
+
+#[test]
+fn a_socket_is_judged_for_the_user_who_runs_machines() {
+    if !is_root("a_socket_is_judged_for_the_user_who_runs_machines") {
+        return;
+    }
+    let options = ["--qemu-user", "nobody"];
+    // The socket, its directory, and both.
+    for (socket_mode, directory_mode) in [(0o600, 0o755), (0o666, 0o700), (0o600, 0o700)] {
+        let (dir, path, target) = socket();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(directory_mode)).unwrap();
+        let _server = Server::builder(&path).mode(socket_mode).start().unwrap();
+        visit(&target, &["--qemu-user", "root"]).is_well();
+        cured("qemu-not-permitted", HERE, || visit(&target, &options));
+        let facts = fs::metadata(&path).unwrap();
+        assert_eq!(facts.permissions().mode() & 0o006, socket_mode & 0o006, "others get nothing");
+    }
+    // A supplementary group is enough.
+    let (_dir, path, target) = socket();
     let _server = Server::builder(&path).mode(0o660).owner(0, 65534).start().unwrap();
-    nobody.visit(&target).is_well();
+    visit(&target, &options).is_well();
+    // A directory of something else is not opened: the server moves.
+    in_mounts("a_socket_is_judged_for_the_user_who_runs_machines", "tmpfs", "size=8M", |mounted| {
+        mounted.run("mkdir -m 700 $M/private && mkdir $M/run && mount --bind $M/private /root");
+        mounted.run("mount --bind $M/run /run");
+        let place = mounted.place();
+        let start = place.visit("doorbell:/root/s.sock", &[]).remedy("server-missing");
+        let _server = place.type_in(&start);
+        let remedy = place.visit("doorbell:/root/s.sock", &options).remedy("qemu-not-permitted");
+        assert!(!remedy.contains("chmod"), "{remedy}");
+        let _other = place.type_in(&remedy);
+        place.visit("doorbell:/run/s.sock", &options).is_well();
+    });
 }
 
 #[test]
 fn sizes_of_servers_are_compared_and_checked() {
     let (_dir, path, target) = socket();
     let server = BareServer::start(&path, Manner { size: 12_288, ..Manner::default() }).unwrap();
-    let visited = visit(&target, &[]);
-    assert!(visited.remedy("size-not-a-power-of-two").contains("-l 16K"), "{}", visited.report);
-    drop(server);
-    let _server = Server::builder(&path).size(16 << 10).start().unwrap();
-    visit(&target, &[]).is_well();
-    let remedy = visit(&target, &["--size", "32K"]).remedy("size-differs");
+    assert!(visit(&target, &[]).remedy("size-not-a-power-of-two").contains("-l 16K"));
+    let end = || drop(server);
+    cured_after("size-not-a-power-of-two", HERE, || visit(&target, &[]), end);
+    let server = Server::builder(&path).size(16 << 10).start().unwrap();
+    let end = || server.stop().unwrap();
+    let remedy = cured_after("size-differs", HERE, || visit(&target, &["--size", "32K"]), end);
     assert!(remedy.contains("-l 32K"), "{remedy}");
+    // Who wants 3M has 4M from every server.
+    let _server = Server::builder(&path).size(3 << 20).start().unwrap();
+    visit(&target, &["--size", "3M"]).is_well();
 }
 
 #[test]
@@ -138,13 +213,14 @@ fn vectors_that_differ_are_told_with_who_has_how_many() {
         }
     });
     let visited = visit(&target, &[]);
-    assert!(visited.remedy("vectors-differ").contains("-n N"));
+    assert!(visited.remedy("vectors-differ").contains("-n 2"));
     visited.cause_has("peer 1 has 2, a newcomer gets 1");
 
     let (_dir, path, target) = socket();
-    let _server = Server::builder(&path).vectors(2).start().unwrap();
-    visit(&target, &["--vectors", "4"]).remedy("vectors-differ");
+    let server = Server::builder(&path).vectors(2).start().unwrap();
     visit(&target, &["--vectors", "2"]).is_well();
+    let end = || server.stop().unwrap();
+    cured_after("vectors-differ", HERE, || visit(&target, &["--vectors", "4"]), end);
 }
 
 #[test]
@@ -160,7 +236,12 @@ fn a_limit_of_descriptors_that_is_too_low_is_told_before_and_when_it_hurts() {
     // 128 vectors: they fit, and hardly anything else does; and they do not.
     for limit in ["150", "60"] {
         let visited = visit_by(limited(limit), &target, &[]);
-        assert!(visited.remedy("descriptors-short").contains("ulimit -n"), "{}", visited.report);
+        let remedy = visited.remedy("descriptors-short");
+        let [command] = &commands(&remedy)[..] else { panic!("{remedy}") };
+        // It is typed in the shell that runs the doctor.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -Sn {limit}; {command}; exec \"$0\" \"$@\"")]);
+        shell.arg(env!("CARGO_BIN_EXE_ivshmem"));
+        visit_by(shell, &target, &[]).is_well();
     }
-    visit_by(limited("1024"), &target, &[]).is_well();
 }

@@ -1,0 +1,141 @@
+//! Where shared memory lies, and what a remedy may therefore change.
+//!
+//! A remedy is typed by root without a second thought: it must not open /etc/shadow to a machine, or cut a database.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::statfs;
+
+/// HUGETLBFS_MAGIC and TMPFS_MAGIC of linux/magic.h: 32 bits, in a field whose width and sign differ between machines.
+const HUGETLBFS: i128 = 0x9584_58f6;
+const TMPFS: i128 = 0x0102_1994;
+
+/// Folders of the system, in which nothing is shared memory whatever it looks like.
+const SYSTEM: [&str; 15] = [
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/root",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var/lib/dpkg",
+    "/var/log",
+    "/var/spool",
+];
+
+/// File systems in memory that hold everything else than shared memory.
+const BUSY: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
+
+/// Which file system a path is on, if that is one in memory.
+pub(super) enum InMemory {
+    /// Pages of this size in bytes.
+    Huge(u64),
+    Tmpfs,
+}
+
+impl InMemory {
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let system = statfs(path).ok()?;
+        match i128::from(system.f_type) & 0xffff_ffff {
+            HUGETLBFS => Some(Self::Huge(u64::try_from(system.f_bsize).ok()?)),
+            TMPFS => Some(Self::Tmpfs),
+            _ => None,
+        }
+    }
+}
+
+/// Whether what is here is there to be shared: /dev/shm, hugetlbfs, a tmpfs that somebody has mounted. The path, or the
+/// nearest directory above it that exists.
+pub(super) fn is_for_memory(path: &Path) -> bool {
+    let Some(place) = real(path) else { return false };
+    if place.starts_with("/dev/shm") {
+        return true;
+    }
+    match InMemory::of(&place) {
+        Some(InMemory::Huge(_)) => true,
+        Some(InMemory::Tmpfs) => {
+            !is_in(&place, &SYSTEM) && !BUSY.iter().any(|busy| mount_point(&place) == Path::new(busy))
+        }
+        None => false,
+    }
+}
+
+/// Whether a file is shared memory by its place or, elsewhere, by its looks.
+pub(super) fn is_memory(path: &Path, facts: &Metadata) -> bool {
+    let is_program = facts.mode() & 0o111 != 0;
+    let looks_like_it =
+        facts.len() >= 4096 && facts.len().is_power_of_two() && facts.nlink() == 1 && !is_program;
+    is_for_memory(path) || (looks_like_it && real(path).is_some_and(|path| !is_in(&path, &SYSTEM)))
+}
+
+/// Whether others may be let into a directory: one that was made for memory or sockets, not the root of all of them.
+pub(super) fn may_be_opened(directory: &Path) -> bool {
+    let Some(place) = real(directory) else { return false };
+    let is_below = |top: &str| place.starts_with(top) && place != Path::new(top);
+    if is_for_memory(&place) {
+        return place != Path::new("/dev/shm");
+    }
+    place.starts_with("/run/ivshmem") || is_below("/tmp") || is_below("/var/tmp")
+}
+
+/// Where the file system begins that a path is on.
+pub(super) fn mount_point(path: &Path) -> PathBuf {
+    let path = real(path).unwrap_or_else(|| path.to_owned());
+    let device = |path: &Path| fs::metadata(path).map(|facts| facts.dev()).ok();
+    let same = path.ancestors().take_while(|above| device(above) == device(&path));
+    same.last().unwrap_or(&path).to_owned()
+}
+
+fn is_in(path: &Path, folders: &[&str]) -> bool {
+    folders.iter().any(|folder| path.starts_with(folder))
+}
+
+/// Without links. Of what is not there: the nearest directory above it.
+fn real(path: &Path) -> Option<PathBuf> {
+    path.ancestors().find_map(|above| fs::canonicalize(above).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_the_system_are_no_memory_whatever_leads_to_them() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+        for path in [Path::new("/etc/passwd"), &link, Path::new("/bin/sh"), Path::new("/proc/cpuinfo")] {
+            assert!(!is_memory(path, &fs::metadata(path).unwrap()), "{}", path.display());
+        }
+        let file = dir.path().join("file");
+        fs::write(&file, "x").unwrap();
+        assert!(is_memory(&file, &fs::metadata(&file).unwrap()));
+    }
+
+    #[test]
+    fn a_file_elsewhere_is_memory_by_its_looks() {
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let file = dir.path().join("file");
+        for (size, is) in [(4096, true), (1 << 20, true), (0, false), (2048, false), (5000, false)] {
+            fs::File::create(&file).unwrap().set_len(size).unwrap();
+            assert_eq!(is_memory(&file, &fs::metadata(&file).unwrap()), is, "{size}");
+        }
+    }
+
+    #[test]
+    fn only_directories_of_memory_and_sockets_are_opened_to_others() {
+        let dirs = [tempfile::tempdir_in("/dev/shm").unwrap(), tempfile::tempdir_in("/tmp").unwrap()];
+        assert!(dirs.iter().all(|dir| may_be_opened(dir.path())));
+        for path in ["/", "/root", "/etc", "/dev/shm", "/tmp", "/run", "/home"] {
+            assert!(!may_be_opened(Path::new(path)), "{path}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Commands after which this program's user and the one who runs QEMU can both use a thing.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::places;
+use super::users::{AccessList, Obstacle, User, group_name};
+use crate::advice::quoting::shell;
+
+/// Who has to get at memory or at a socket.
+pub(super) struct Sharers {
+    pub own: User,
+    pub qemu: Option<User>,
+}
+
+impl Sharers {
+    /// Opens directories and the thing itself to all sharers. `None` where that would harm others: then another place is
+    /// the remedy. `bits` is what the mode of the thing gets, such as "rw".
+    pub(super) fn open_up(&self, obstacles: &[Obstacle], bits: &str) -> Option<String> {
+        let steps = obstacles.iter().map(|obstacle| {
+            let is_directory = obstacle.facts.is_dir();
+            let may_change = if is_directory {
+                places::may_be_opened(&obstacle.path)
+            } else {
+                !obstacle.facts.is_file() || places::is_memory(&obstacle.path, &obstacle.facts)
+            };
+            may_change.then(|| self.step(obstacle, if is_directory { "x" } else { bits }))
+        });
+        let steps: Option<Vec<String>> = steps.collect();
+        steps.map(|steps| steps.join(" && "))
+    }
+
+    fn step(&self, obstacle: &Obstacle, bits: &str) -> String {
+        let path = shell(&obstacle.path.display().to_string());
+        if AccessList::of(&obstacle.path).is_some() {
+            let users = self.users().iter().map(|user| format!("u:{}:{bits}", user.name)).collect::<Vec<_>>();
+            return format!("setfacl -m {} {path}", users.join(","));
+        }
+        let owner = match self.owner(obstacle) {
+            Some(owner) => format!("chown {owner} {path} && "),
+            None => String::new(),
+        };
+        format!("{owner}chmod ug+{bits} {path}")
+    }
+
+    /// Those whom permissions concern.
+    fn users(&self) -> Vec<&User> {
+        [Some(&self.own), self.qemu.as_ref()].into_iter().flatten().filter(|user| !user.is_root()).collect()
+    }
+
+    /// What `chown` has to say, if anything.
+    fn owner(&self, obstacle: &Obstacle) -> Option<String> {
+        let users = self.users();
+        let others: Vec<&&User> = users.iter().filter(|user| user.uid != obstacle.facts.uid()).collect();
+        let suits = |group: &u32| others.iter().all(|user| user.groups.contains(group));
+        if suits(&obstacle.facts.gid()) {
+            return None;
+        }
+        match others[..] {
+            [] => None,
+            [first, ..] => Some(match first.groups.iter().find(|group| suits(group)) {
+                Some(group) => format!(":{}", group_name(*group)),
+                None => self.owner_of_new(),
+            }),
+        }
+    }
+
+    /// Whose a file is that all sharers may use by its owner and its group: "USER:GROUP".
+    pub(super) fn owner_of_new(&self) -> String {
+        let group = self.qemu.as_ref().unwrap_or(&self.own).groups[0];
+        format!("{}:{}", self.own.name, group_name(group))
+    }
+
+    /// Whether a file that this user creates needs another owner or mode than it has by itself.
+    pub(super) fn are_several(&self) -> bool {
+        self.qemu.as_ref().is_some_and(|qemu| !qemu.is_root() && qemu.uid != self.own.uid)
+    }
+}
