@@ -1,0 +1,228 @@
+//! A libvirt of the tests' own: nothing of it is seen outside, and nothing of it outlives the test.
+//!
+//! Mounts and processes have namespaces of their own. The first process there reads from a pipe of the test; when that is
+//! closed, or the test is killed, it ends, and with it the kernel ends the daemon, the machines, and the mounts.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// As Debian's package libvirt-daemon-system makes it; that package is not needed, as it starts daemons.
+const USER: &str = "libvirt-qemu";
+
+/// Runs as the first process in the namespaces. `$D` is a folder that everybody may pass.
+const SCRIPT: &str = r#"
+set -e
+for place in /etc/libvirt /run /var/lib /var/log /var/cache; do mount -t tmpfs -o mode=755 none $place; done
+if ! grep -q ^libvirt-qemu: /etc/passwd; then
+  cp /etc/passwd /etc/group $D
+  echo 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin' >>$D/passwd
+  echo 'libvirt-qemu:x:64055:' >>$D/group
+  mount --bind $D/passwd /etc/passwd
+  mount --bind $D/group /etc/group
+fi
+# libvirt asks QEMU again what it can before each start, where KVM is there and does not work.
+if [ -e /dev/kvm ]; then touch $D/kvm; chmod 0 $D/kvm; mount --bind $D/kvm /dev/kvm; fi
+# No network, no storage: only machines.
+mkdir $D/drivers
+cp /usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so $D/drivers
+cat >/etc/libvirt/qemu.conf <<end
+security_driver = "none"
+user = "libvirt-qemu"
+group = "libvirt-qemu"
+namespaces = []
+stdio_handler = "file"
+cgroup_controllers = []
+remember_owner = 0
+end
+printf 'unix_sock_group = "root"\nauth_unix_rw = "none"\nlog_outputs = "3:stderr"\n' >/etc/libvirt/libvirtd.conf
+LIBVIRT_DRIVER_DIR=$D/drivers /usr/sbin/libvirtd </dev/null 2>$D/log &
+# Daemons leave their children to this shell, which takes them (a simpler one would not).
+read -r || true
+"#;
+
+pub(crate) struct Libvirt {
+    child: Child,
+    dir: TempDir,
+}
+
+impl Libvirt {
+    /// # Panics
+    /// When it does not come up.
+    pub(crate) fn start() -> Self {
+        let dir = TempDir::with_prefix("ivshmem-libvirt.").unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let ready = UnixDatagram::bind(dir.path().join("ready")).unwrap();
+        let child = Command::new("unshare")
+            .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", SCRIPT])
+            .env("D", dir.path())
+            .env("NOTIFY_SOCKET", dir.path().join("ready"))
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut libvirt = Self { child, dir };
+        ready.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        let mut message = [0; 64];
+        match ready.recv(&mut message) {
+            Ok(length) if message[..length].starts_with(b"READY=1") => libvirt,
+            other => {
+                drop(libvirt.child.stdin.take());
+                let mut said = String::new();
+                libvirt.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                panic!("libvirtd does not come up: {other:?} {said} {}", libvirt.log());
+            }
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// A program among these mounts and processes.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let namespaces = format!("/proc/{}/ns", self.child.id());
+        command.arg(format!("--mount={namespaces}/mnt")).arg(format!("--pid={namespaces}/pid_for_children"));
+        command.args(["--", program]).stdin(Stdio::null());
+        command
+    }
+
+    /// A command that a remedy has, typed as root.
+    #[track_caller]
+    pub(crate) fn shell(&self, command: &str) {
+        let output = self.command("sh").args(["-c", command]).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", said(&output));
+    }
+
+    pub(crate) fn virsh(&self, args: &[&str]) -> Result<String, String> {
+        let output = self.command("virsh").args(["--connect", "qemu:///system"]).args(args).output().unwrap();
+        if output.status.success() { Ok(said(&output)) } else { Err(said(&output)) }
+    }
+
+    /// What the doctor prints, in a system that has libvirt's user.
+    pub(crate) fn doctor(&self, target: &str, options: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.command(env!("CARGO_BIN_EXE_ivshmem"));
+        let output = command.args(["doctor", target]).args(options).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Checks a description against libvirt's schema and starts the machine, which never runs.
+    pub(crate) fn create(&self, description: &Description) -> Result<Machine<'_>, String> {
+        self.create_from(&description.name(), &description.text())
+    }
+
+    pub(crate) fn create_from(&self, name: &str, text: &str) -> Result<Machine<'_>, String> {
+        let file = self.dir.path().join(format!("{name}.xml"));
+        fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let checked = self.command("virt-xml-validate").args([file, "domain"]).output().unwrap();
+        assert!(checked.status.success(), "{text}{}", said(&checked));
+        self.virsh(&["create", "--paused", file])?;
+        Ok(Machine { libvirt: self, name: name.to_owned() })
+    }
+}
+
+impl Drop for Libvirt {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// A small machine without disks, and what is pasted into it.
+#[derive(Clone, Copy)]
+pub(crate) struct Description<'a> {
+    /// "q35" or "pc".
+    pub machine: &'a str,
+    /// As whom QEMU runs: "root" or libvirt's user.
+    pub user: &'a str,
+    pub devices: &'a str,
+    pub features: &'a str,
+    /// Directly inside the domain.
+    pub domain: &'a str,
+}
+
+impl<'a> Description<'a> {
+    pub(crate) fn of(machine: &'a str) -> Self {
+        Self { machine, user: USER, devices: "", features: "", domain: "" }
+    }
+
+    fn name(&self) -> String {
+        format!("{}-{}", self.machine, self.user)
+    }
+
+    fn text(&self) -> String {
+        let Self { machine, user, devices, features, domain } = self;
+        format!(
+            "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>{}</name>
+  <memory unit='MiB'>16</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='{machine}'>hvm</type></os>
+  <features><acpi/>{features}</features>
+  <devices>
+    <memballoon model='virtio'/>
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+    <video><model type='vga'/></video>
+{devices}
+  </devices>
+  <seclabel type='static' model='dac' relabel='yes'><label>{user}:{user}</label></seclabel>
+{domain}
+</domain>
+",
+            self.name()
+        )
+    }
+}
+
+/// A machine that has started. Destroyed on drop.
+pub(crate) struct Machine<'a> {
+    libvirt: &'a Libvirt,
+    name: String,
+}
+
+impl Machine<'_> {
+    /// The devices of this kind, as QEMU has them.
+    pub(crate) fn count(&self, kind: &str) -> usize {
+        let tree = self.libvirt.virsh(&["qemu-monitor-command", &self.name, "--hmp", "info qtree"]).unwrap();
+        tree.matches(&format!("dev: {kind}")).count()
+    }
+
+    pub(crate) fn description(&self) -> String {
+        self.libvirt.virsh(&["dumpxml", &self.name]).unwrap()
+    }
+
+    /// Plugs a device in.
+    pub(crate) fn attach(&self, element: &str) -> Result<String, String> {
+        let file = self.libvirt.dir.path().join("device.xml");
+        fs::write(&file, element).unwrap();
+        self.libvirt.virsh(&["attach-device", &self.name, file.to_str().unwrap()])
+    }
+}
+
+impl Drop for Machine<'_> {
+    fn drop(&mut self) {
+        let _ = self.libvirt.virsh(&["destroy", &self.name]);
+    }
+}
+
+/// What is missing here for a libvirt of one's own.
+pub(crate) fn missing() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("it needs root, for mounts of its own");
+    }
+    let programs =
+        ["/usr/sbin/libvirtd", "/usr/bin/virsh", "/usr/bin/xmllint", "/usr/bin/qemu-system-x86_64"];
+    programs.iter().any(|program| !Path::new(program).exists()).then_some("libvirt or QEMU is not here")
+}
