@@ -139,7 +139,7 @@ impl Question<'_> {
     fn qemu_access(&self) -> Option<Finding> {
         let user = self.sharers.qemu.as_ref()?;
         let obstacles = user.obstacles(self.path, WRITE);
-        let first = obstacles.first()?;
+        let Some(first) = obstacles.first() else { return self.qemu_admission(user) };
         let doing = if first.facts.is_dir() { "pass" } else { "connect to" };
         let cause = format!(
             "a machine that runs as {} may not {doing} {} ({})",
@@ -152,6 +152,29 @@ impl Question<'_> {
             Some(command) => format!("as root: `{command}`; to last, start the server so: `{start}`"),
             None => format!("serve where a machine may go: `{}`", self.starting_shared(&in_run(self.path))),
         };
+        Some(Finding::problem("qemu-not-permitted", cause, remedy))
+    }
+
+    /// Whether the server admits a user whom the permissions let in. Who is root finds out by being that user.
+    fn qemu_admission(&self, user: &User) -> Option<Finding> {
+        let refused = user.act(|| ivshmem::doorbell(self.path).connect().err())??;
+        let remedy = match &refused {
+            OpenError::Server {
+                reason: ConnectionError::Protocol(ProtocolError::Refused(Refusal::NotAdmitted)),
+                ..
+            } => format!(
+                "end the server and start it so that it admits both: `{} --allow-uid {},{}`",
+                self.starting_shared(self.path),
+                self.sharers.own.name,
+                user.name
+            ),
+            OpenError::Denied { .. } => {
+                format!("serve where a machine may go: `{}`", self.starting_shared(&in_run(self.path)))
+            }
+            // What is wrong for everybody has been found already, or comes and goes.
+            _ => return None,
+        };
+        let cause = format!("a machine that runs as {} may not connect: {refused}", user.name);
         Some(Finding::problem("qemu-not-permitted", cause, remedy))
     }
 

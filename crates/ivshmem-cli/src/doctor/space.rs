@@ -41,12 +41,14 @@ fn huge(path: &Path, page: u64, missing: u64) -> Option<Finding> {
                 path.display(),
                 units(page)
             ),
-            format!(
-                "as root: `echo {more} >/sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages`; at boot: \
-                 hugepagesz={} hugepages={more} on the kernel's command line",
-                page >> 10,
-                units(page)
-            ),
+            within_the_host(missing, || {
+                format!(
+                    "as root: `echo {more} >/sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages`; at boot: \
+                     hugepagesz={} hugepages={more} on the kernel's command line",
+                    page >> 10,
+                    units(page)
+                )
+            }),
         )
     })
 }
@@ -67,9 +69,25 @@ fn full(path: &Path, place: &Path, missing: u64) -> Option<Finding> {
                  page that cannot be taken kills the program or the machine",
                 path.display()
             ),
-            format!(
-                "free some space there, or make the file system larger, as root: `mount -o remount,size={total}M {point}`"
-            ),
+            within_the_host(missing, || {
+                format!(
+                    "free some space there, or make the file system larger, as root: `mount -o remount,size={total}M \
+                     {point}`"
+                )
+            }),
         )
     })
+}
+
+/// The remedy that gives more memory, unless the host has not so much: it would end programs to find it.
+fn within_the_host(missing: u64, remedy: impl FnOnce() -> String) -> String {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let available = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    match available.map(|kib| kib << 10) {
+        Some(available) if missing > available => {
+            format!("make the memory smaller: this host has {}M for everything", available >> 20)
+        }
+        _ => remedy(),
+    }
 }

@@ -3,8 +3,10 @@
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use rustix::process::{getegid, geteuid, getgroups};
+use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::{Doctor, Finding};
 use crate::advice::quoting::shell;
@@ -72,6 +74,23 @@ impl User {
 
     pub(super) fn is_root(&self) -> bool {
         self.uid == 0
+    }
+
+    /// Does something in a thread that has this user's rights. `None` where they cannot be had: only root gives them away.
+    pub(super) fn act<T: Send>(&self, deed: impl FnOnce() -> T + Send) -> Option<T> {
+        if self.is_root() || !geteuid().is_root() {
+            return None;
+        }
+        let (user, groups) = (Uid::from_raw(self.uid), self.groups.iter().map(|group| Gid::from_raw(*group)));
+        let groups: Vec<Gid> = groups.collect();
+        // Of a process these calls change the calling thread alone.
+        let acting = || {
+            set_thread_groups(&groups).ok()?;
+            set_thread_res_gid(groups[0], groups[0], groups[0]).ok()?;
+            set_thread_res_uid(user, user, user).ok()?;
+            Some(deed())
+        };
+        thread::scope(|scope| scope.spawn(acting).join().ok().flatten())
     }
 
     /// Whether the permissions let this user do all of `bits`.

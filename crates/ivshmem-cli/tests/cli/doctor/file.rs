@@ -376,6 +376,11 @@ fn a_region_that_no_machine_can_address_is_told() {
     make(&other.path(), 1 << 40, 0o666);
     cured("address-width", HERE, || visit(&other.target(), &[]));
     visit(&other.target(), &["--phys-bits", "46"]).is_well();
+    // More than the host has is never advised.
+    let (dir, target) = folder("x");
+    make(&dir.path().join("x"), 1 << 45, 0o666);
+    let remedy = visit(&target, &["--phys-bits", "52"]).remedy("no-space");
+    assert!(remedy.starts_with("make the memory smaller"), "{remedy}");
 }
 
 #[test]

@@ -159,6 +159,12 @@ fn a_socket_is_judged_for_the_user_who_runs_machines() {
     let (_dir, path, target) = socket();
     let _server = Server::builder(&path).mode(0o660).owner(0, 65534).start().unwrap();
     visit(&target, &options).is_well();
+    // The permissions let it in, and the server does not.
+    let (_dir, path, target) = socket();
+    let server = Server::builder(&path).mode(0o666).allow_uids([0]).start().unwrap();
+    let end = || server.stop().unwrap();
+    let remedy = cured_after("qemu-not-permitted", HERE, || visit(&target, &options), end);
+    assert!(remedy.contains("--allow-uid root,nobody"), "{remedy}");
     // A directory of something else is not opened: the server moves.
     in_mounts("a_socket_is_judged_for_the_user_who_runs_machines", "tmpfs", "size=8M", |mounted| {
         mounted.run("mkdir -m 700 $M/private && mkdir $M/run && mount --bind $M/private /root");
