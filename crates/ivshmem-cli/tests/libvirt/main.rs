@@ -138,6 +138,28 @@ fn what_is_printed_is_taken_by_machines_of_libvirt() {
     several(&libvirt, elsewhere.path());
     plugged_in(&libvirt, elsewhere.path());
     judged_as_the_user_of_machines(&libvirt);
+    documented(&libvirt, elsewhere.path());
+}
+
+/// The elements of the documentation, whose sockets and files lie where this system has its own.
+fn documented(libvirt: &Libvirt, elsewhere: &Path) {
+    let socket = elsewhere.join("documented.sock");
+    let _server = Server::builder(&socket).vectors(2).mode(0o666).start().unwrap();
+    libvirt.shell("mount -t tmpfs -o mode=1777 none /dev/shm");
+    libvirt.shell(&format!("ln -s '{}' /run/ivshmem.sock", socket.display()));
+    for (page, kind) in [("linux-guest.md", "ivshmem-doorbell"), ("windows.md", "ivshmem-plain")] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+        let text = fs::read_to_string(path).unwrap();
+        let block = text.split("```xml\n").nth(1).unwrap().split("```").next().unwrap();
+        let inside = |element: &str| {
+            let (_, rest) = block.split_once(&format!("<{element}>"))?;
+            rest.split_once(&format!("</{element}>")).map(|(inside, _)| inside)
+        };
+        let (features, devices) =
+            (inside("features").unwrap_or_default(), inside("devices").unwrap_or(block));
+        let description = Description { features, devices, ..Description::of("q35") };
+        assert_eq!(libvirt.create(&description).unwrap().count(kind), 1, "{page}");
+    }
 }
 
 fn huge_pages(libvirt: &Libvirt, elsewhere: &Path) {

@@ -238,3 +238,39 @@ fn a_running_machine_takes_what_is_printed_for_later() {
         }
     }
 }
+
+/// The lines of a page that are arguments of QEMU, with what they leave open removed.
+fn documented(page: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+    let text = fs::read_to_string(path).unwrap().replace("\\\n", "");
+    let lines = text.lines().filter_map(|line| {
+        let words = line.strip_prefix("qemu-system-x86_64 ").or_else(|| line.strip_prefix("args: "));
+        words
+            .or_else(|| ["-chardev ", "-object "].iter().any(|start| line.starts_with(start)).then_some(line))
+    });
+    lines.map(|line| line.replace(" ...", " ").replace("... ", " ")).collect()
+}
+
+#[test]
+fn qemu_takes_what_stands_in_the_documentation() {
+    let test = "qemu_takes_what_stands_in_the_documentation";
+    if !has_qemu(test) {
+        return;
+    }
+    // Its sockets and files lie where this system has its own.
+    in_mounts(test, "tmpfs", "size=256M", |mounted| {
+        mounted.run("mkdir $M/run $M/shm && mount --bind $M/run /run && mount --bind $M/shm /dev/shm");
+        let place = mounted.place();
+        let _server = place.type_in("`ivshmem-server -F -S /run/ivshmem.sock -l 64M -n 4`");
+        let mut count = 0;
+        for page in ["server.md", "linux-guest.md", "windows.md"] {
+            let lines = documented(page);
+            assert!(!lines.is_empty(), "{page}");
+            for line in lines {
+                count += 1;
+                Machine::start(place, &line).has("ivshmem-", 1);
+            }
+        }
+        assert!(count >= 5, "{count}");
+    });
+}
