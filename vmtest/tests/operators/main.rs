@@ -4,6 +4,7 @@
 mod devices;
 mod doctor;
 mod ping;
+mod plugged;
 mod setup;
 mod topology;
 

@@ -1,0 +1,90 @@
+//! A device that is plugged into a running guest, as `ivshmem doctor` on the host says.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+
+use ivshmem_server::Server;
+use ivshmem_vmtest::{Guest, Program, can_run};
+
+use super::ivshmem;
+
+/// The words that QEMU has to be started with, and the lines for its monitor.
+fn printed(target: &str) -> (String, Vec<String>) {
+    let output = Command::new(ivshmem()).args(["doctor", target, "--qemu-user", "root"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("QEMU, to plug it in later:"));
+    let heading = lines.next().unwrap_or_else(|| panic!("{text}"));
+    let start = heading.split_once("start with ").unwrap().1.split_once(", and").unwrap().0;
+    let lines = lines.take_while(|line| line.starts_with("  ")).map(|line| line.trim().to_owned());
+    (start.to_owned(), lines.collect())
+}
+
+/// Types a line into the monitor, and waits until it is done.
+#[expect(clippy::disallowed_methods, reason = "QEMU's monitor sends no descriptors")]
+fn type_in(monitor: &Path, line: &str) {
+    let mut monitor = UnixStream::connect(monitor).unwrap();
+    // What comes after the command shows that it has ended.
+    writeln!(monitor, "{line}\ninfo version").unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(monitor);
+    loop {
+        let mut line = Vec::new();
+        assert_ne!(lines.read_until(b'\n', &mut line).unwrap(), 0, "{said}");
+        let line = String::from_utf8_lossy(&line);
+        if line.starts_with(|c: char| c.is_ascii_digit()) {
+            break;
+        }
+        said += &line;
+    }
+    assert!(!said.contains("Error"), "{said}");
+}
+
+#[test]
+fn a_device_that_is_plugged_in_as_the_doctor_says_works_and_is_alone_in_its_group() {
+    let test = "a_device_that_is_plugged_in_as_the_doctor_says_works_and_is_alone_in_its_group";
+    if !can_run(test) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, file, monitor) =
+        (folder.path().join("server"), folder.path().join("file"), folder.path().join("monitor"));
+    let _server = Server::builder(&socket).size(1 << 20).vectors(2).start().unwrap();
+    std::fs::File::create(&file).unwrap().set_len(1 << 20).unwrap();
+    let target = format!("doorbell:{}", socket.display());
+    let (port, doorbell) = printed(&target);
+    let (same_port, plain) = printed(&format!("plain:{}", file.display()));
+    assert_eq!(port, same_port);
+    // A second device wants a port of its own.
+    let second = |text: &str| text.replace("=later", "=later2").replace("chassis=1", "chassis=2");
+    let words = format!("{port} {}", second(&port));
+    let monitor_words = format!("unix:{},server=on,wait=off", monitor.display());
+    let guest = Guest::builder("plugged")
+        .program(ivshmem())
+        .options(words.split(' '))
+        .options(["-monitor", &monitor_words])
+        .boot()
+        .unwrap();
+    assert_eq!(guest.sh("ivshmem list --json").unwrap(), "");
+    doorbell.iter().for_each(|line| type_in(&monitor, line));
+    plain.iter().for_each(|line| type_in(&monitor, &second(line)));
+    guest.sh("while [ $(ivshmem list --json | wc -l) -lt 2 ]; do sleep 0.1; done").unwrap();
+
+    // No other device shares the group, so each may have a receiver of its own.
+    let groups = guest
+        .sh("for d in /sys/bus/pci/devices/*; do grep -q 0x1110 $d/device && ls $d/iommu_group/devices/; done; true")
+        .unwrap();
+    assert_eq!(groups.lines().count(), 2, "{groups}");
+
+    let bound =
+        guest.sh("ivshmem list --json | grep '\"kind\":\"ivshmem-doorbell\"' | cut -d'\"' -f4").unwrap();
+    let address = bound.trim();
+    guest.sh(&format!("ivshmem bind {address}")).unwrap();
+    let listen = format!("exec ivshmem listen pci:{address} --json");
+    let mut listening = guest.spawn(Program::shell(&listen)).unwrap();
+    while !listening.line().unwrap().unwrap().contains("\"listening\"") {}
+    let ring = Command::new(ivshmem()).args(["ring", &target, "0", "1"]).status().unwrap();
+    assert!(ring.success());
+    while !listening.line().unwrap().unwrap().contains("\"vector\":1") {}
+}
