@@ -7,8 +7,8 @@ use ivshmem::device::Device;
 use crate::output::Out;
 use crate::values::bytes;
 use crate::{
-    Failure, bind, completions, doctor, dump, fill, info, list, listen, manual, peers, ping, read, ring,
-    serve, setup, status, watch, write,
+    Failure, bind, completions, create, doctor, dump, fill, info, list, listen, manual, peers, ping, read,
+    ring, serve, setup, status, watch, write,
 };
 
 #[cfg(windows)]
@@ -26,8 +26,8 @@ Exit status: 0 done; 1 failed; 2 wrong arguments; 3 what was waited for did not 
 #[cfg(not(windows))]
 const AFTER_HELP: &str = "\
 Targets:
-  plain:PATH             a file that is shared memory, as in plain:/dev/shm/x; it must exist
-  plain:PATH?size=SIZE   the same, created or grown to SIZE
+  plain:PATH             a file that is shared memory, as in plain:/dev/shm/x; `ivshmem create` makes one
+  plain:PATH?size=SIZE   the same, created or grown to SIZE by verbs that write
   plain:PATH?readonly    the same, for those who may only read it
   doorbell:SOCKET        the memory of a server, and interrupts; as in doorbell:/run/ivshmem.sock
   pci:ADDRESS            a device of the virtual machine this runs in; also pci:INDEX and pci:size=SIZE.
@@ -51,6 +51,7 @@ pub(crate) struct CommandLine {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
     Serve(serve::Serve),
+    Create(create::Create),
     List(list::List),
     Bind(bind::Bind),
     Setup(setup::Setup),
@@ -74,6 +75,7 @@ impl Verb {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
         match self {
             Self::Serve(verb) => verb.run(out),
+            Self::Create(verb) => verb.run(out),
             Self::List(verb) => verb.run(out),
             Self::Bind(verb) => verb.run(out),
             Self::Setup(verb) => verb.run(out),
@@ -107,8 +109,14 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// For verbs that change memory.
     pub(crate) fn open(&self) -> Result<Device, Failure> {
         Ok(ivshmem::open(&self.target)?)
+    }
+
+    /// For verbs that do not: nothing is created or grown, and nobody needs the permission to write.
+    pub(crate) fn look(&self) -> Result<Device, Failure> {
+        Ok(ivshmem::open_read_only(&self.target)?)
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Dump {
 impl Dump {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
         // Nothing is created or emptied for memory that cannot be read.
-        let device = self.target.open()?;
+        let device = self.target.look()?;
         let length = self.range.length_in(device.memory().len())?;
         let pieces = Pieces::new(device.memory(), self.range.offset, length)?;
         match &self.output {

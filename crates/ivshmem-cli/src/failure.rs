@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ivshmem::PeerId;
 use ivshmem::device::OpenError;
 use ivshmem::doorbell::DoorbellError;
 use ivshmem::region::MemoryError;
+use ivshmem::{Face, PeerId};
 
 /// Why a verb ended without success.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,8 @@ pub(crate) enum Failure {
         "the input is longer than the memory: its first {written} bytes are at offset {offset}, the rest was left"
     )]
     Cut { written: u64, offset: u64 },
+    #[error("{} has {size} bytes already, more than {wanted}, and no file becomes shorter; remove it first", .path.display())]
+    Longer { path: PathBuf, size: u64, wanted: u64 },
     #[error("cannot read standard input")]
     Input(#[source] io::Error),
     #[error("{length} bytes from offset {offset} on reach beyond the memory, which has {size} bytes")]
@@ -85,7 +87,11 @@ pub(crate) enum Failure {
 impl Failure {
     /// The failure and what caused it, in one line.
     pub(crate) fn line(&self) -> String {
-        let mut line = self.to_string();
+        let mut line = match self {
+            Self::Open(error) => error.text(Face::Command),
+            Self::Doorbell(error) => error.text(Face::Command),
+            other => other.to_string(),
+        };
         let mut source = self.source();
         while let Some(error) = source {
             let text = error.to_string();

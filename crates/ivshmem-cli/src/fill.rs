@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::args::{Format, Range, Target};
 use crate::output::Out;
-use crate::pieces::piece_len;
+use crate::pieces::{piece_len, take_space};
 use crate::values::byte;
 use crate::{Failure, progress};
 
@@ -32,6 +32,7 @@ impl Fill {
         let mut at = 0;
         while at < length {
             let now = piece_len(length - at) as u64;
+            take_space(&part, at, now)?;
             part.fill(at, self.byte, now)?;
             at += now;
             bar.inc(now);

@@ -21,7 +21,7 @@ pub(crate) struct Info {
 
 impl Info {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let device = self.target.open()?;
+        let device = self.target.look()?;
         if self.format.json { out.json(&object(&device)?) } else { out.text(text(&device)?) }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Listen {
 impl Listen {
     /// Prints what happens until it is time to end. Without a choice of vectors all are listened to, late ones too.
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let device = self.target.open()?;
+        let device = self.target.look()?;
         // A full channel makes callbacks wait, and interrupts merge meanwhile: a flood costs no memory here.
         let (tell, told) = sync_channel(1024);
         let mut ears = Ears { device: &device, tell, registrations: Vec::new() };

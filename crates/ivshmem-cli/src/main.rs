@@ -19,6 +19,8 @@ mod values;
 mod bind;
 mod completions;
 #[cfg(target_os = "linux")]
+mod create;
+#[cfg(target_os = "linux")]
 mod doctor;
 mod dump;
 mod fill;
@@ -42,7 +44,7 @@ mod watch;
 mod windows;
 mod write;
 #[cfg(windows)]
-use windows::{bind, doctor, list, serve, setup, status};
+use windows::{bind, create, doctor, list, serve, setup, status};
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -18,7 +18,7 @@ pub(crate) struct Peers {
 
 impl Peers {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let device = self.target.open()?;
+        let device = self.target.look()?;
         let peers = device.peers()?;
         if self.format.json {
             return out.json(&json!({ "id": device.own_id().map(|id| id.0), "peers": array(&peers) }));

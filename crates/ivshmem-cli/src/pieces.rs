@@ -5,7 +5,7 @@ use ivshmem::region::{Memory, MemoryError};
 /// Large enough to cost nothing, whatever the size of the memory.
 pub(crate) const PIECE: usize = 1 << 20;
 
-/// Copies of one part after another.
+/// Copies of one part after another. Holes of the memory stay holes.
 pub(crate) struct Pieces {
     part: Memory,
     start: u64,
@@ -27,7 +27,7 @@ impl Pieces {
             return Ok(None);
         }
         let bytes = &mut self.buffer[..length];
-        self.part.read(at, bytes)?;
+        self.part.peek(at, bytes)?;
         self.at += length as u64;
         Ok(Some((self.start + at, bytes)))
     }
@@ -36,6 +36,15 @@ impl Pieces {
 /// How much of these bytes is taken at a time.
 pub(crate) fn piece_len(length: u64) -> usize {
     usize::try_from(length).map_or(PIECE, |length| length.min(PIECE))
+}
+
+/// Gives space to holes that are about to be written to: a full file system is an error then, not the end by SIGBUS.
+pub(crate) fn take_space(memory: &Memory, offset: u64, length: u64) -> Result<(), MemoryError> {
+    match memory.prefault(offset, length) {
+        // An older kernel cannot tell; then writing does.
+        Err(MemoryError::Populate { .. }) => Ok(()),
+        result => result,
+    }
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub(crate) struct Ping {
 
 impl Ping {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let device = self.target.open()?;
+        let device = self.target.look()?;
         // Where a device cannot be rung, its waits are pauses, and would look like answers.
         if let Some(finding) = device.interrupt_finding() {
             let why = finding.to_string();

@@ -20,7 +20,7 @@ pub(crate) struct Read {
 
 impl Read {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let device = self.target.open()?;
+        let device = self.target.look()?;
         let length = self.range.length_in(device.memory().len())?;
         let bar = progress::bar(length, out.is_terminal());
         let mut pieces = Pieces::new(device.memory(), self.range.offset, length)?;

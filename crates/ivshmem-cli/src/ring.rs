@@ -25,7 +25,7 @@ pub(crate) struct Ring {
 
 impl Ring {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let device = self.target.open()?;
+        let device = self.target.look()?;
         for _ in 0..self.count {
             device.ring(PeerId(self.peer), self.vector)?;
         }

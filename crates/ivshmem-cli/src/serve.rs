@@ -1,37 +1,30 @@
 //! `serve`: a server in the foreground, what to type next, and a log on standard error.
 
-use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ivshmem_server::program::{Output, Sink};
-use ivshmem_server::{Listening, Server, raise_descriptor_limit};
+use ivshmem_server::program::{Output, ServerOptions, Sink, socket_path, stop_signals};
+use ivshmem_server::{Listening, raise_descriptor_limit};
 use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::low_level::pipe;
 
 use crate::Failure;
 use crate::advice::quoting::shell;
 use crate::advice::{Region, Way};
 use crate::args::Format;
 use crate::output::Out;
-use crate::values::bytes;
 
 /// Run a server: virtual machines and programs that connect to its socket share one memory
 ///
-/// It stays in the foreground and ends with Ctrl-C. The daemon ivshmem-server has more options: a named memory, who
-/// may connect, the background.
+/// It stays in the foreground, logs to standard error, and ends with Ctrl-C. The daemon ivshmem-server is the same for
+/// the background and for service managers.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Serve {
     /// The Unix socket to listen on
+    #[arg(value_parser = socket_path)]
     socket: PathBuf,
-    /// Size of the shared memory, 4K to 1T, rounded up to a power of two
-    #[arg(long, value_parser = bytes, default_value = "4M")]
-    size: u64,
-    /// Interrupt vectors of each client, 1 to 256
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256), default_value = "1")]
-    vectors: u16,
+    #[command(flatten)]
+    server: ServerOptions,
     #[command(flatten)]
     format: Format,
 }
@@ -39,7 +32,7 @@ pub(crate) struct Serve {
 impl Serve {
     /// Not through the buffer of the others, which could keep the server waiting for a reader.
     pub(crate) fn run(&self, _: &mut Out) -> Result<(), Failure> {
-        let stop = signals().map_err(Failure::Signals)?;
+        let stop = stop_signals().map_err(Failure::Signals)?;
         // When it cannot be raised, fewer clients fit.
         let _ = raise_descriptor_limit();
         let sink = |output| Sink::new(output).map_err(Failure::Thread);
@@ -58,8 +51,7 @@ impl Serve {
     }
 
     fn serve(&self, greeting: &Sink, stop: UnixStream) -> Result<(), Failure> {
-        let listening =
-            Server::builder(&self.socket).size(self.size).vectors(self.vectors.into()).listen()?;
+        let listening = self.server.builder(&self.socket).listen()?;
         // Clients may be waiting: a reader of this that is gone, or does not read, is no reason not to serve them.
         greeting.put(self.greeting(&listening).as_bytes());
         listening.run(stop)?;
@@ -84,13 +76,4 @@ impl Serve {
             region.qemu_text()
         )
     }
-}
-
-/// A stream that becomes readable with the first signal that asks to stop.
-fn signals() -> io::Result<UnixStream> {
-    let (stop, wake) = UnixStream::pair()?;
-    for signal in [SIGTERM, SIGINT, SIGHUP] {
-        pipe::register(signal, wake.try_clone()?)?;
-    }
-    Ok(stop)
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::socket::{self, Received, Receiver};
+use ivshmem_server::program::socket_path;
 use serde_json::Value;
 
 use crate::Failure;
@@ -24,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(clap::Args, Debug)]
 pub(crate) struct Status {
     /// The server's control socket
+    #[arg(value_parser = socket_path)]
     socket: PathBuf,
     #[command(flatten)]
     format: Format,

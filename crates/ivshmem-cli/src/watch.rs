@@ -49,7 +49,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let device = self.target.open()?;
+        let device = self.target.look()?;
         let length = self.range.length_in(device.memory().len())?;
         if length > LIMIT {
             return Err(Failure::TooMuch { length, limit: LIMIT });
@@ -57,7 +57,7 @@ impl Watch {
         let part = device.memory().view(self.range.offset, length)?;
         let length = usize::try_from(length).expect("below the limit");
         let (mut before, mut now) = (vec![0; length], vec![0; length]);
-        part.read(0, &mut before)?;
+        part.peek(0, &mut before)?;
         let mut screen = (out.is_terminal() && !self.lines && !self.format.json).then(Screen::default);
         if let Some(screen) = &mut screen {
             screen.paint(self.range.offset, &before, &[], out)?;
@@ -116,7 +116,7 @@ impl Watch {
 struct Change(usize, usize);
 
 fn look(part: &Memory, before: &[u8], now: &mut [u8]) -> Result<Vec<Change>, Failure> {
-    part.read(0, now)?;
+    part.peek(0, now)?;
     Ok(if before == now { Vec::new() } else { changes(before, now) })
 }
 

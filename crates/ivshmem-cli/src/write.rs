@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::{Format, Target};
 use crate::output::Out;
-use crate::pieces::piece_len;
+use crate::pieces::{piece_len, take_space};
 use crate::values::bytes;
 use crate::{Failure, progress, standard};
 
@@ -55,6 +55,7 @@ fn write(memory: &Memory, offset: u64, mut input: File) -> Result<u64, Failure> 
             Err(e) => return Err(Failure::Input(e)),
         };
         let fits = count.min(usize::try_from(room - written).unwrap_or(usize::MAX));
+        take_space(memory, offset + written, fits as u64)?;
         memory.write(offset + written, &piece[..fits])?;
         written += fits as u64;
         bar.inc(fits as u64);

@@ -1,10 +1,10 @@
 use std::any::Any;
 use std::error::Error;
 
-use ivshmem::ErrorKind;
 use ivshmem::device::OpenError;
 use ivshmem::doorbell::{ConnectionError, DoorbellError};
 use ivshmem::region::MemoryError;
+use ivshmem::{ErrorKind, Face};
 use jni::errors::ErrorPolicy;
 use jni::objects::{JThrowable, JValue};
 use jni::strings::JNIString;
@@ -62,7 +62,11 @@ impl BridgeError {
 
     /// The text of the error and of its causes.
     fn text(&self) -> String {
-        let mut text = self.to_string();
+        let mut text = match self {
+            Self::Open(error) => error.text(Face::Java),
+            Self::Doorbell(error) => error.text(Face::Java),
+            other => other.to_string(),
+        };
         let mut cause = self.source();
         while let Some(error) = cause {
             text = format!("{text}: {error}");

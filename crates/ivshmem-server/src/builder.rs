@@ -247,7 +247,8 @@ impl Builder {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_seconds: 0.0,
-            socket: path.clone(),
+            // For readers in any directory.
+            socket: std::path::absolute(&path).unwrap_or_else(|_| path.clone()),
             vectors,
             memory,
         };

@@ -3,10 +3,8 @@
 mod args;
 mod background;
 mod journal;
-mod names;
 
 use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,9 +15,8 @@ use ivshmem::sys::linux::inherited;
 use ivshmem_server::program::{self, PidFile, Sink};
 use ivshmem_server::{Backing, Error, Listening, raise_descriptor_limit};
 use sd_notify::NotifyState;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::SIGXFSZ;
 use signal_hook::flag;
-use signal_hook::low_level::pipe;
 
 use crate::args::Args;
 
@@ -90,7 +87,8 @@ fn serve_and_log(args: &Args, log: &Sink) -> Result<(), Error> {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
     // Before anything is created that a signal would leave behind.
-    let stop = signals().map_err(|source| Error::Io { doing: "waiting for signals".to_owned(), source })?;
+    let stop = program::stop_signals()
+        .map_err(|source| Error::Io { doing: "waiting for signals".to_owned(), source })?;
     let _pid_file = args.pid_file().map(PidFile::create).transpose()?;
     let listening = listen(args)?;
     tracing::info!(
@@ -99,7 +97,7 @@ fn serve_and_log(args: &Args, log: &Sink) -> Result<(), Error> {
         vectors = listening.vectors(),
         "listening"
     );
-    if args.backing() == Backing::Sealed {
+    if args.server.backing() == Backing::Sealed {
         // Programs that open the object of QEMU's own server would look for it in vain.
         tracing::info!(
             "the memory has no name; -M ivshmem makes it /dev/shm/ivshmem, as QEMU's own server does"
@@ -132,13 +130,4 @@ fn tell_manager(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!("cannot tell the service manager: {error}");
     }
-}
-
-/// A stream that becomes readable with the first signal that asks to stop.
-fn signals() -> io::Result<UnixStream> {
-    let (stop, wake) = UnixStream::pair()?;
-    for signal in [SIGTERM, SIGINT, SIGHUP] {
-        pipe::register(signal, wake.try_clone()?)?;
-    }
-    Ok(stop)
 }

@@ -12,6 +12,7 @@ pub mod decoders;
 pub mod device;
 pub mod doorbell;
 mod error;
+mod face;
 pub mod region;
 #[doc(hidden)]
 pub mod sys;
@@ -20,6 +21,7 @@ pub mod wire;
 use std::path::Path;
 
 pub use error::ErrorKind;
+pub use face::Face;
 pub use wire::PeerId;
 
 /// Memory that is a file: in /dev/shm or any other tmpfs, on hugetlbfs, or a regular file on disk.
@@ -117,7 +119,7 @@ pub mod windows {
 /// or `auto` for the only ivshmem device of this guest. For command lines and configuration files.
 ///
 /// Options stand behind a `?` and are joined by `&`. A plain target takes `size=BYTES`, decimal or 0x..., with K, M, G
-/// or T behind the number, and `readonly`. A pci target, whose selector [`pci()`](pci()) explains, takes `cache=wc` or
+/// or T behind the number, by which a file is created or grows, `readonly`, and `prefault`. A pci target, whose selector [`pci()`](pci()) explains, takes `cache=wc` or
 /// `cache=uncached`, and `memory-only`; a windows target, whose selector [`windows()`](windows()) explains, takes
 /// `cache=cached`, `cache=wc` or `cache=uncached`.
 ///
@@ -135,4 +137,14 @@ pub mod windows {
 /// ```
 pub fn open(target: &str) -> Result<device::Device, device::OpenError> {
     device::open(target)
+}
+
+/// Opens what one string names, as [`open()`] does, to look at it: a file is neither created nor grown, no write is possible
+/// to it or to the memory of a server, and [`Memory::peek`](region::Memory::peek) reads without giving pages to holes. A
+/// guest's device, which has none, is opened as ever.
+///
+/// # Errors
+/// As [`open()`].
+pub fn open_read_only(target: &str) -> Result<device::Device, device::OpenError> {
+    device::open_read_only(target)
 }

@@ -7,11 +7,12 @@ use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ivshmem::ErrorKind;
 use ivshmem::device::{Device, DeviceKind, OpenError, Plain};
+use ivshmem_conformance::bare_server::{BareServer, Manner};
 use ivshmem_conformance::checkout;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use tempfile::TempDir;
@@ -336,16 +337,98 @@ fn a_regular_file_has_the_bytes_after_sync() {
     assert_eq!(device.memory().sync(0, 1).unwrap_err().kind(), ErrorKind::Closed);
 }
 
+/// Bytes of the file that have space.
+fn space(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().blocks() * 512
+}
+
+/// A file that is all hole.
+fn sparse(path: &Path, size: u64) {
+    fs::File::create(path).unwrap().set_len(size).unwrap();
+    assert_eq!(space(path), 0);
+}
+
 #[test]
-fn space_is_given_at_once_also_to_holes() {
-    let (_directory, path) = place();
+fn what_is_created_or_grown_has_its_space_and_holes_that_were_there_stay() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = directory.path().join("memory");
     ivshmem::plain(&path).size(1 << 20).open().unwrap();
-    assert!(fs::metadata(&path).unwrap().blocks() * 512 >= 1 << 20);
-    let sparse = path.with_extension("sparse");
-    fs::File::create(&sparse).unwrap().set_len(1 << 20).unwrap();
-    assert_eq!(fs::metadata(&sparse).unwrap().blocks(), 0);
-    ivshmem::plain(&sparse).open().unwrap();
-    assert!(fs::metadata(&sparse).unwrap().blocks() * 512 >= 1 << 20);
+    assert_eq!(space(&path), 1 << 20);
+    let holes = directory.path().join("holes");
+    sparse(&holes, 1 << 20);
+    for options in
+        [ivshmem::plain(&holes), ivshmem::plain(&holes).size(4096), ivshmem::plain(&holes).read_only()]
+    {
+        let device = options.open().unwrap();
+        assert_eq!((device.memory().len(), space(&holes)), (1 << 20, 0));
+    }
+    ivshmem::plain(&holes).size(3 << 20).open().unwrap();
+    assert_eq!(space(&holes), 2 << 20, "what it grew by, and nothing else");
+    ivshmem::plain(&holes).window(4096, 8192).prefault().open().unwrap();
+    assert_eq!(space(&holes), (2 << 20) + 8192, "what was asked for");
+    ivshmem::open(&format!("plain:{}?prefault", holes.display())).unwrap();
+    assert_eq!(space(&holes), 3 << 20);
+}
+
+#[test]
+fn looking_at_memory_with_holes_takes_no_space() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = directory.path().join("holes");
+    sparse(&path, 1 << 20);
+    let writer = ivshmem::plain(&path).open().unwrap();
+    writer.memory().write(40_000, b"here").unwrap();
+    let target = format!("plain:{}?size=2M", path.display());
+    assert_eq!(ivshmem::open_read_only(&target).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let device = ivshmem::open_read_only(&format!("plain:{}", path.display())).unwrap();
+    assert!(device.memory().is_read_only());
+    let mut all = vec![7; 1 << 20];
+    device.memory().peek(0, &mut all).unwrap();
+    assert_eq!(&all[40_000..40_004], b"here");
+    assert!(all.iter().filter(|byte| **byte != 0).count() == 4);
+    // A part of a part, whose mapping begins at another page.
+    let part = ivshmem::plain(&path).window(39_998, 10).read_only().open().unwrap();
+    let mut bytes = [7; 5];
+    part.memory().view(1, 9).unwrap().peek(0, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"\0here");
+    assert_eq!(space(&path), 4096);
+    assert_eq!(device.memory().peek(1, &mut all).unwrap_err().kind(), ErrorKind::OutOfBounds);
+    // What may be written is read as ever.
+    writer.memory().peek(40_000, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"here\0");
+    // What another process has cut off is an error and not the end.
+    fs::File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
+    let error = device.memory().peek(0, &mut all).unwrap_err();
+    assert!(error.to_string().contains("1048576 bytes at offset 0"), "{error}");
+    device.memory().detach().unwrap();
+    assert_eq!(device.memory().peek(0, &mut bytes).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn looking_at_the_memory_of_a_server_takes_no_space() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let _server = BareServer::start(&path, Manner::default()).unwrap();
+    let target = format!("doorbell:{}", path.display());
+    let device = ivshmem::open_read_only(&target).unwrap();
+    let mut all = vec![7; usize::try_from(device.memory().len()).unwrap()];
+    device.memory().peek(0, &mut all).unwrap();
+    assert!(all.iter().all(|byte| *byte == 0));
+    assert_eq!(blocks_of_the_server(), 0);
+    device.memory().read(0, &mut all).unwrap();
+    assert_ne!(blocks_of_the_server(), 0, "touching it takes pages, or this test sees nothing");
+    let writer = ivshmem::open(&target).unwrap();
+    writer.memory().write(1, b"here").unwrap();
+    device.memory().peek(0, &mut all).unwrap();
+    assert_eq!(&all[1..5], b"here");
+}
+
+/// Blocks that the server's memory has; it is of this process.
+fn blocks_of_the_server() -> u64 {
+    let links = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
+    let is_memory = |link: &PathBuf| {
+        fs::read_link(link).is_ok_and(|name| name.to_string_lossy().contains("memfd:bare-server"))
+    };
+    fs::metadata(links.into_iter().find(is_memory).unwrap()).unwrap().blocks()
 }
 
 #[test]
@@ -411,10 +494,20 @@ fn fill_up(directory: PathBuf) {
     assert_eq!(fs::metadata(&path).unwrap().len(), 512 << 10, "half done");
     assert_eq!(first_bytes(&fits), *b"here");
     // A file with holes, made by somebody who promised more than there is.
-    let sparse = directory.join("sparse");
-    fs::File::create(&sparse).unwrap().set_len(768 << 10).unwrap();
-    refused(ivshmem::plain(&sparse), ErrorKind::NoSpace, &["sparse"]);
-    assert_eq!(fs::metadata(&sparse).unwrap().len(), 768 << 10);
-    let rest = ivshmem::plain(&sparse).window(100, 256 << 10).open().unwrap();
-    rest.memory().fill(0, 1, 256 << 10).unwrap();
+    let holes = directory.join("holes");
+    sparse(&holes, 768 << 10);
+    refused(ivshmem::plain(&holes).prefault(), ErrorKind::NoSpace, &["holes"]);
+    assert_eq!((fs::metadata(&holes).unwrap().len(), space(&holes)), (768 << 10, 0), "half done");
+    let all = ivshmem::plain(&holes).open().unwrap();
+    let mut bytes = vec![7; 768 << 10];
+    ivshmem::plain(&holes).read_only().open().unwrap().memory().peek(0, &mut bytes).unwrap();
+    assert!(bytes.iter().all(|byte| *byte == 0));
+    assert_eq!(space(&holes), 0);
+    all.memory().prefault(100, 256 << 10).unwrap();
+    all.memory().fill(100, 1, 256 << 10).unwrap();
+    let error = all.memory().prefault(0, 768 << 10).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace);
+    assert!(error.to_string().contains("no space for 786432 bytes at offset 0"), "{error}");
+    let part = ivshmem::plain(&holes).window(100, 256 << 10).prefault().open().unwrap();
+    part.memory().fill(0, 2, 256 << 10).unwrap();
 }

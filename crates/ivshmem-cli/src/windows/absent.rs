@@ -27,6 +27,12 @@ macro_rules! absent {
 
 absent!(serve, Serve, "On a Linux host: run a server", "servers run on the Linux host, beside QEMU");
 absent!(
+    create,
+    Create,
+    "On a Linux host: make memory that is a file",
+    "the memory is made on the Linux host, by `ivshmem create` or by a server"
+);
+absent!(
     status,
     Status,
     "On a Linux host: show what a server says about itself",

@@ -4,4 +4,4 @@ mod absent;
 pub(crate) mod doctor;
 pub(crate) mod list;
 
-pub(crate) use absent::{bind, serve, setup, status};
+pub(crate) use absent::{bind, create, serve, setup, status};

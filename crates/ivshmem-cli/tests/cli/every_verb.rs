@@ -40,6 +40,13 @@ const NO_SERVER: &str = "doorbell:/nonexistent/socket";
 const ROWS: &[Row] = &[
     Row { verb: "info", good: "{doorbell}", wrong: "", missing: NO_SERVER, prints: Prints::Facts },
     Row {
+        verb: "create",
+        good: "{plain} 4K --grow",
+        wrong: "{plain} 3M",
+        missing: "plain:/nonexistent/memory 4K",
+        prints: Prints::Facts,
+    },
+    Row {
         verb: "peers",
         good: "{doorbell}",
         wrong: "{doorbell} 1",

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
 mod arguments;
+mod create;
 mod doctor;
 mod every_verb;
 mod guests;
+mod holes;
 mod interrupts;
 mod looking;
 mod memory;

@@ -107,7 +107,7 @@ fn a_file_at_the_limit_of_the_process_is_a_failure_and_not_the_end() {
         );
     }
     let new = dir.path().join("new");
-    let ended = limited(&format!("$IVSHMEM info plain:{}?size=64M", new.display()), &output);
+    let ended = limited(&format!("$IVSHMEM create plain:{} 64M", new.display()), &output);
     let text = bad(&ended, 1);
     assert!(
         text.contains("a size of 67108864 bytes is above the 8192 bytes that this process may"),

@@ -2,10 +2,16 @@
 //! daemon is known. No part of the library's interface.
 
 mod log_file;
+mod names;
+mod options;
 mod pid_file;
+mod signals;
 mod sink;
 
 pub use log_file::open_log;
+pub use names::{Owner, owner};
+pub use options::{ServerOptions, octal, socket_path};
 pub use pid_file::PidFile;
+pub use signals::stop_signals;
 pub(crate) use sink::lost;
 pub use sink::{Output, Sink, tell};

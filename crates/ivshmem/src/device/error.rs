@@ -1,18 +1,19 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::pci::{Finding, PciAddress};
 use super::windows::DriverError;
-use crate::ErrorKind;
 use crate::doorbell::ConnectionError;
+use crate::face::shell_word;
 use crate::wire::MAX_VECTORS;
+use crate::{ErrorKind, Face};
 
 /// Why a region could not be opened. Whatever was created or grown for it was put back.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The file does not exist, and no size was given to create it.
-    #[error("{} does not exist; give a size to create it, as in plain:PATH?size=64M", .path.display())]
+    #[error("{}", self.text(Face::Rust))]
     Missing {
         /// The file.
         path: PathBuf,
@@ -34,7 +35,7 @@ pub enum OpenError {
         target: PathBuf,
     },
     /// The file was to be new and exists.
-    #[error("{} exists already; leave out create_new to open it", .path.display())]
+    #[error("{}", self.text(Face::Rust))]
     Exists {
         /// The file.
         path: PathBuf,
@@ -65,6 +66,12 @@ pub enum OpenError {
         /// What is wrong with it, the limit, and what to do.
         problem: String,
     },
+    /// The file has no bytes, and no size was given to make it grow.
+    #[error("{}", self.text(Face::Rust))]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// The window does not lie in the file.
     #[error("{}: a window of {len} bytes at offset {offset} is not inside the file, which has {size} bytes", .path.display())]
     BadWindow {
@@ -86,7 +93,7 @@ pub enum OpenError {
         size: u64,
     },
     /// Two options exclude each other, or one cannot be fulfilled here.
-    #[error("{}: {problem}", .path.display())]
+    #[error("{}", self.text(Face::Rust))]
     BadOption {
         /// The file.
         path: PathBuf,
@@ -113,7 +120,7 @@ pub enum OpenError {
         id: u32,
     },
     /// Nobody answers at the socket's path.
-    #[error("cannot connect to a server at {}: {why}; start one first (ivshmem-server -S PATH)", .path.display())]
+    #[error("{}", self.text(Face::Rust))]
     NoServer {
         /// The socket's path.
         path: PathBuf,
@@ -121,7 +128,7 @@ pub enum OpenError {
         why: &'static str,
     },
     /// The path leads to something else than a socket.
-    #[error("{} is not a server's socket; memory in a file is opened with plain", .path.display())]
+    #[error("{}", self.text(Face::Rust))]
     NotASocket {
         /// The path.
         path: PathBuf,
@@ -163,7 +170,7 @@ pub enum OpenError {
         expected: u16,
     },
     /// No device of this guest is what the selector says.
-    #[error("cannot find device {selector:?}: {problem}")]
+    #[error("{}", self.text(Face::Rust))]
     NoDevice {
         /// What was asked for.
         selector: String,
@@ -171,7 +178,7 @@ pub enum OpenError {
         problem: String,
     },
     /// The selector names no device, or not only one.
-    #[error("cannot tell which device {selector:?} is: {problem}")]
+    #[error("{}", self.text(Face::Rust))]
     BadSelector {
         /// What was asked for.
         selector: String,
@@ -195,9 +202,7 @@ pub enum OpenError {
         error: DriverError,
     },
     /// The string names no device.
-    #[error(
-        "cannot open {target:?}: {problem}; targets are plain:PATH, plain:PATH?size=64M, doorbell:PATH, pci:ADDRESS, windows:NUMBER and auto"
-    )]
+    #[error("cannot open {target:?}: {problem}; targets are {TARGETS}")]
     BadTarget {
         /// The string.
         target: String,
@@ -222,7 +227,75 @@ pub enum OpenError {
     },
 }
 
+/// What a string may name on this system.
+#[cfg(windows)]
+const TARGETS: &str = "windows:NUMBER and auto";
+#[cfg(not(windows))]
+const TARGETS: &str = "plain:PATH, plain:PATH?size=64M, doorbell:PATH, pci:ADDRESS and auto";
+
 impl OpenError {
+    /// What went wrong, with a remedy in the words of a face. `Display` has those of Rust. What the system said, if
+    /// anything, is the `source`.
+    pub fn text(&self, face: Face) -> String {
+        match self {
+            Self::Missing { path } => {
+                let create = format!("`ivshmem create {} 64M` makes it", plain(path));
+                let remedy = face.pick(
+                    "give a size, by size() or as in plain:PATH?size=64M, to create it",
+                    "give a size, as in Ivshmem.plain(path, size) or plain:PATH?size=64M, to create it",
+                    &create,
+                );
+                format!("{} does not exist; {remedy}", path.display())
+            }
+            Self::Empty { path } => {
+                let create = format!("`ivshmem create --grow {} 64M` gives it a size", plain(path));
+                let remedy = face.pick(
+                    "give a size, by size() or as in plain:PATH?size=64M, to make it grow",
+                    "give a size, as in Ivshmem.plain(path, size) or plain:PATH?size=64M, to make it grow",
+                    &create,
+                );
+                format!("{} is empty; {remedy}", path.display())
+            }
+            Self::Exists { path } => {
+                let remedy = face.pick(
+                    "leave out create_new() to open it",
+                    "leave out createNew() to open it",
+                    "--grow accepts it",
+                );
+                format!("{} exists already; {remedy}", path.display())
+            }
+            Self::NoServer { path, why } => {
+                let serve = format!("`ivshmem serve {}`", shell_word(path.display()));
+                let start = face.pick("ivshmem-server -S PATH", "ivshmem-server -S PATH", &serve);
+                format!("cannot connect to a server at {}: {why}; start one first ({start})", path.display())
+            }
+            Self::NotASocket { path } => {
+                let target = plain(path);
+                let plain = face.pick("plain()", "Ivshmem.plain()", &target);
+                format!("{} is not a server's socket; memory in a file is opened by {plain}", path.display())
+            }
+            Self::BadOption { path, problem } => {
+                let mut problem = (*problem).to_string();
+                for (name, java) in
+                    [("create_new", "createNew"), ("read_only", "readOnly"), ("huge_pages", "hugePages")]
+                {
+                    problem = problem.replace(name, face.pick(name, java, name));
+                }
+                format!("{}: {problem}", path.display())
+            }
+            Self::NoDevice { selector, problem } | Self::BadSelector { selector, problem }
+                if selector.is_empty() =>
+            {
+                problem.clone()
+            }
+            Self::NoDevice { selector, problem } => format!("cannot find device {selector:?}: {problem}"),
+            Self::BadSelector { selector, problem } => {
+                format!("cannot tell which device {selector:?} is: {problem}")
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The kind of this failure, for programs to decide by.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -240,6 +313,7 @@ impl OpenError {
             | Self::BadTarget { .. }
             | Self::BadSelector { .. }
             | Self::BadSize { .. }
+            | Self::Empty { .. }
             | Self::BadOption { .. }
             | Self::BadMode { .. }
             | Self::BadId { .. } => ErrorKind::InvalidArgument,
@@ -254,4 +328,9 @@ impl OpenError {
             Self::Io { .. } => ErrorKind::Io,
         }
     }
+}
+
+/// The target of a file, as a shell takes it.
+fn plain(path: &Path) -> String {
+    shell_word(format_args!("plain:{}", path.display()))
 }

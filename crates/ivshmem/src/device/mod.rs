@@ -21,8 +21,8 @@ pub(crate) use plain::plain;
 pub(crate) use plain::plain_fd;
 #[cfg(fuzzing)]
 pub(crate) use target::Target;
-pub(crate) use target::open;
 pub(crate) use target::size;
+pub(crate) use target::{open, open_read_only};
 pub use windows::Windows;
 
 use crate::region::Memory;

@@ -34,7 +34,13 @@ pub(super) fn select<'a, D: Selectable>(devices: &'a [D], selector: &str) -> Res
         [] if devices.is_empty() => format!("this machine has no ivshmem device; {}", D::NONE),
         [] => format!("no ivshmem device is that; there are {}", list(devices)),
         _ => {
-            let problem = format!("{} devices are that; name one of {}", matching.len(), list(devices));
+            let count = matching.len();
+            let what = if selector.is_empty() {
+                format!("this machine has {count} devices")
+            } else {
+                format!("{count} devices are that")
+            };
+            let problem = format!("{what}; name one of {}", list(devices));
             return Err(OpenError::BadSelector { selector: selector.to_string(), problem });
         }
     };

@@ -15,6 +15,16 @@ pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
     }
 }
 
+/// Opens what one string names for reading only; see [`open_read_only`](crate::open_read_only()).
+pub(crate) fn open_read_only(target: &str) -> Result<Device, OpenError> {
+    match Target::read(target)? {
+        Target::Plain(plain) => plain.read_only().open(),
+        Target::Doorbell(doorbell) => doorbell.read_only().connect(),
+        Target::Pci(device) => device.open(),
+        Target::Windows(device) => device.open(),
+    }
+}
+
 /// What a string names, with its options; nothing is opened yet.
 pub(crate) enum Target {
     Plain(plain::Plain),
@@ -49,7 +59,12 @@ fn read_plain(rest: &str) -> Result<plain::Plain, String> {
         plain = match option.split_once('=') {
             Some(("size", value)) => plain.size(size(value)?),
             _ if option == "readonly" => plain.read_only(),
-            _ => return Err(format!("there is no option {option:?}; there are size=BYTES and readonly")),
+            _ if option == "prefault" => plain.prefault(),
+            _ => {
+                return Err(format!(
+                    "there is no option {option:?}; there are size=BYTES, readonly and prefault"
+                ));
+            }
         };
     }
     Ok(plain)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::wire::ProtocolError;
-use crate::{ErrorKind, PeerId};
+use crate::{ErrorKind, Face, PeerId};
 
 /// Why an interrupt could not be sent, waited for or connected to a callback.
 #[derive(Debug, Error)]
@@ -15,7 +15,7 @@ pub enum DoorbellError {
     #[error("the device is closed")]
     Closed,
     /// The device has memory only.
-    #[error("{device} memory has no interrupts; connect to a server for them")]
+    #[error("{}", self.text(Face::Rust))]
     Unsupported {
         /// What kind of device it is.
         device: &'static str,
@@ -32,7 +32,7 @@ pub enum DoorbellError {
         why: String,
     },
     /// Nobody has this id now.
-    #[error("no peer {peer} is connected; peers(), or `ivshmem info`, lists those who are")]
+    #[error("{}", self.text(Face::Rust))]
     UnknownPeer {
         /// The id that was asked for.
         peer: PeerId,
@@ -77,7 +77,7 @@ pub enum DoorbellError {
         code: u32,
     },
     /// A vector has one kind of reader at a time, and this one has another.
-    #[error("vector {vector} is read by {reader}; {} first, or use another vector", .reader.remedy())]
+    #[error("{}", self.text(Face::Rust))]
     Busy {
         /// The vector.
         vector: u16,
@@ -95,6 +95,27 @@ pub enum DoorbellError {
 }
 
 impl DoorbellError {
+    /// What went wrong, with a remedy in the words of a face. `Display` has those of Rust. What the system said, if
+    /// anything, is the `source`.
+    pub fn text(&self, face: Face) -> String {
+        match self {
+            Self::Unsupported { device } => {
+                let server = "connect to a server for them";
+                let remedy = face.pick(server, server, "the target doorbell:SOCKET, of a server, has them");
+                format!("{device} memory has no interrupts; {remedy}")
+            }
+            Self::UnknownPeer { peer } => {
+                let list = face.pick("peers()", "getPeers()", "`ivshmem peers TARGET`");
+                format!("no peer {peer} is connected; {list} lists those who are")
+            }
+            Self::Busy { vector, reader } => {
+                let remedy = reader.remedy(face);
+                format!("vector {vector} is read by {reader}; {remedy} first, or use another vector")
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The kind of this failure, for programs to decide by.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -126,10 +147,12 @@ pub enum Reader {
 }
 
 impl Reader {
-    fn remedy(self) -> &'static str {
+    fn remedy(self, face: Face) -> &'static str {
         match self {
             Self::Waiters => "let the waits end",
-            Self::Callbacks => "drop their registrations",
+            Self::Callbacks => {
+                face.pick("drop their registrations", "remove the routines", "end their program")
+            }
             Self::Raw => "drop the raw interrupt",
         }
     }

@@ -48,6 +48,37 @@ pub enum MemoryError {
         /// How many bytes were asked for.
         size: u64,
     },
+    /// The file behind the memory could not be read.
+    #[error("cannot read {len} bytes at offset {offset} from the file behind the memory")]
+    Peek {
+        /// Where the bytes begin, from the start of the view.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is not enough memory, disk space or huge pages for holes of the file.
+    #[error(
+        "no space for {len} bytes at offset {offset}: the file has holes there, or has become shorter; free some space, or \
+         make its file system larger"
+    )]
+    NoSpace {
+        /// Where the bytes begin, from the start of the view.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
+    },
+    /// The system could not make the pages present.
+    #[error("cannot make the pages of {len} bytes at offset {offset} present")]
+    Populate {
+        /// Where the bytes begin, from the start of the view.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system could not bring the bytes to the file's storage.
     #[error("cannot bring {len} bytes at offset {offset} to the file's storage")]
     Sync {
@@ -76,9 +107,11 @@ impl MemoryError {
             Self::Misaligned { .. } => ErrorKind::Misaligned,
             Self::InvalidOrdering { .. } => ErrorKind::InvalidArgument,
             Self::No128Bit => ErrorKind::Unsupported,
-            Self::NoMemory { .. } => ErrorKind::NoSpace,
+            Self::NoMemory { .. } | Self::NoSpace { .. } => ErrorKind::NoSpace,
             Self::Sync { source, .. } if source.kind() == io::ErrorKind::StorageFull => ErrorKind::NoSpace,
-            Self::Sync { .. } | Self::Detach { .. } => ErrorKind::Io,
+            Self::Sync { .. } | Self::Detach { .. } | Self::Peek { .. } | Self::Populate { .. } => {
+                ErrorKind::Io
+            }
         }
     }
 }

@@ -34,7 +34,8 @@ use super::{CacheMode, MemoryError, Region, Word};
 /// # Files that somebody truncates
 /// When another process makes the mapped file shorter, touching the lost pages raises SIGBUS, which ends the process;
 /// the operating system offers no error instead. Memory of a server is sealed against that; named files cannot be.
-/// [`is_sealed`](Self::is_sealed) tells.
+/// [`is_sealed`](Self::is_sealed) tells. A hole of a file, which nobody has given space, is such a part when the file
+/// system is full; [`prefault`](Self::prefault) gives it space or tells that there is none.
 ///
 /// # Closing
 /// [`close`](Self::close) ends all views of one region at once.
@@ -173,6 +174,49 @@ impl Memory {
         // SAFETY: checked; private bytes never overlap shared ones.
         unsafe { raw::copy_out(from, bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
+    }
+
+    /// Fills `bytes` from the memory at `offset` and takes no memory from the host for that, where the device was opened
+    /// for reading only.
+    ///
+    /// A file may have holes: bytes that read as zeroes and have no page. [`read`](Self::read) gives them pages on a tmpfs,
+    /// hugetlbfs, and in a memfd, because Linux does so for every access to a mapping; on a full file system that raises
+    /// SIGBUS. This asks the file system instead, in a system call each time: for looking at much, not for words. A guest's
+    /// device and memory that may be written are read as `read` does it.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`]; `bytes` is unchanged then. [`MemoryError::Peek`] when the
+    /// system refuses, as for a part that another process has cut off; `bytes` may have changed then.
+    pub fn peek(&self, offset: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
+        let from = self.check_read(offset, bytes.len() as u64)?;
+        let pages = self.region.pages();
+        let len = bytes.len() as u64;
+        match pages.peek(from.addr() - pages.start().addr().get(), bytes) {
+            Some(result) => result.map_err(|source| MemoryError::Peek { offset, len, source }),
+            None => self.read(offset, bytes),
+        }
+    }
+
+    /// Makes the pages of `len` bytes from `offset` on present now, so that no access to them waits for the system later,
+    /// or fails because it has no more: holes of a file get their space.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`]. [`MemoryError::NoSpace`] when there is not enough memory, disk
+    /// space or huge pages; some pages may have come then. [`MemoryError::Populate`] when the system cannot tell, as
+    /// before Linux 5.14.
+    pub fn prefault(&self, offset: u64, len: u64) -> Result<(), MemoryError> {
+        let from = self.check_read(offset, len)?;
+        if self.cache_mode() != CacheMode::Cached {
+            // A device's memory is always there.
+            return Ok(());
+        }
+        let pages = self.region.pages();
+        pages.populate(from.addr() - pages.start().addr().get(), narrow(len)).map_err(|source| {
+            match source.kind() {
+                std::io::ErrorKind::StorageFull => MemoryError::NoSpace { offset, len },
+                _ => MemoryError::Populate { offset, len, source },
+            }
+        })
     }
 
     /// Puts `bytes` into the memory at `offset`.

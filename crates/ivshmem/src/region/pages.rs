@@ -24,6 +24,16 @@ pub(crate) unsafe trait Pages: Send + Sync {
         false
     }
 
+    /// Fills `bytes` from `offset` on without making a page present that is not; `None` where only a touch tells.
+    fn peek(&self, _offset: usize, _bytes: &mut [u8]) -> Option<io::Result<()>> {
+        None
+    }
+
+    /// Makes pages present, for writing unless they are read only; where they always are, nothing needs to be done.
+    fn populate(&self, _offset: usize, _len: usize) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Brings bytes to the storage behind the pages; where there is none, nothing needs to be done.
     fn sync(&self, _offset: usize, _len: usize) -> io::Result<()> {
         Ok(())
@@ -118,6 +128,14 @@ unsafe impl Pages for crate::sys::linux::mapping::Mapping {
 
     fn is_sealed(&self) -> bool {
         self.is_sealed()
+    }
+
+    fn peek(&self, offset: usize, bytes: &mut [u8]) -> Option<io::Result<()>> {
+        self.peek(offset, bytes)
+    }
+
+    fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
+        self.populate(offset, len)
     }
 
     fn sync(&self, offset: usize, len: usize) -> io::Result<()> {

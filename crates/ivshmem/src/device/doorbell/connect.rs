@@ -62,17 +62,22 @@ fn map_in_time(
     timeout: Duration,
 ) -> Result<(Memory, (u64, u64)), OpenError> {
     if fd.is_ram() {
-        let mapped = map(path, &fd, read_only)?;
+        let (mapping, identity) = map(path, &fd, read_only)?;
         // The mapping holds the file as well, so closing the descriptor frees nothing.
-        drop(fd.into_owned());
-        return Ok(mapped);
+        let fd = fd.into_owned();
+        // Without it, looking gives pages to holes.
+        let mapping = if read_only { mapping.keep_file(fd, 0) } else { mapping };
+        return Ok((memory(mapping), identity));
     }
     // Other file systems may ask another machine.
     let (done, is_done) = mpsc::channel();
     let its_path = path.to_path_buf();
     let thread = thread::Builder::new()
         .name("ivshmem-map".into())
-        .spawn(move || _ = done.send(map(&its_path, &fd, read_only)))
+        .spawn(move || {
+            let mapped = map(&its_path, &fd, read_only);
+            _ = done.send(mapped.map(|(mapping, identity)| (memory(mapping), identity)));
+        })
         .map_err(|source| OpenError::Io { path: path.to_path_buf(), doing: "map the memory of", source })?;
     let left = timeout.saturating_sub(began.elapsed()).max(MAP_PATIENCE);
     is_done.recv_timeout(left).unwrap_or_else(|_| {
@@ -89,7 +94,7 @@ fn map_in_time(
 const MAP_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Nothing about the memory is believed.
-fn map(path: &Path, fd: &ForeignFd, read_only: bool) -> Result<(Memory, (u64, u64)), OpenError> {
+fn map(path: &Path, fd: &ForeignFd, read_only: bool) -> Result<(Mapping, (u64, u64)), OpenError> {
     let bad = |problem: String| OpenError::BadMemory { path: path.to_path_buf(), problem };
     let facts = file::facts(fd).map_err(|e| bad(format!("cannot be looked at ({e})")))?;
     if let Some(oddity) = facts.oddity {
@@ -100,7 +105,11 @@ fn map(path: &Path, fd: &ForeignFd, read_only: bool) -> Result<(Memory, (u64, u6
     if len == 0 {
         return Err(bad("has 0 bytes".to_string()));
     }
-    let mapping = Mapping::new(fd, 0, len, read_only)
+    let mapping = Mapping::without_reserve(fd, 0, len, read_only)
         .map_err(|e| bad(format!("has {len} bytes and cannot be mapped ({e})")))?;
-    Ok((Memory::new(Region::new(mapping, CacheMode::Cached)), facts.identity))
+    Ok((mapping, facts.identity))
+}
+
+fn memory(mapping: Mapping) -> Memory {
+    Memory::new(Region::new(mapping, CacheMode::Cached))
 }

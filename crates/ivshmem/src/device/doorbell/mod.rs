@@ -61,7 +61,8 @@ impl Doorbell {
         self
     }
 
-    /// Maps the memory for reading only: every write is an error. Interrupts work as ever.
+    /// Maps the memory for reading only: every write is an error. Interrupts work as ever. The device keeps a descriptor of
+    /// the memory, by which [`Memory::peek`](crate::region::Memory::peek) looks without filling holes.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self

@@ -17,7 +17,7 @@ pub struct Plain {
     window: Option<(u64, u64)>,
     create_new: bool,
     mode: Option<u32>,
-    owner: Option<(u32, u32)>,
+    owner: (Option<u32>, Option<u32>),
     prefault: bool,
     huge_pages: bool,
     read_only: bool,
@@ -48,7 +48,7 @@ impl Plain {
             window: None,
             create_new: false,
             mode: None,
-            owner: None,
+            owner: (None, None),
             prefault: false,
             huge_pages: false,
             read_only: false,
@@ -81,13 +81,14 @@ impl Plain {
         self
     }
 
-    /// User and group of the file when it is created, each 0 to 4,294,967,294.
-    pub fn owner(mut self, user: u32, group: u32) -> Self {
-        self.owner = Some((user, group));
+    /// User and group of the file when it is created, each 0 to 4,294,967,294; `None` leaves one as the system has it.
+    pub fn owner(mut self, user: impl Into<Option<u32>>, group: impl Into<Option<u32>>) -> Self {
+        self.owner = (user.into(), group.into());
         self
     }
 
-    /// Makes all pages present at once, so that no access waits for the system later.
+    /// Makes all pages present at once, so that no access waits for the system later, or fails because it has no more:
+    /// holes of the file get their space.
     pub fn prefault(mut self) -> Self {
         self.prefault = true;
         self
@@ -99,7 +100,8 @@ impl Plain {
         self
     }
 
-    /// Opens for reading only: nothing is created, and every write is an error.
+    /// Opens for reading only: nothing is created, and every write is an error. The device keeps a descriptor of the file,
+    /// by which [`Memory::peek`](crate::region::Memory::peek) looks without filling holes.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
@@ -107,8 +109,10 @@ impl Plain {
 
     /// Opens and maps the file.
     ///
-    /// What is created or grown gets its space now, and so do holes in what is mapped: a full file system is an error
-    /// here and not a crash later.
+    /// What is created, and what a file grows by, gets its space now: a full file system is an error here and not a crash
+    /// later. What is there already stays as it is. A file that somebody else made may have holes, as `truncate` leaves
+    /// them; touching one takes a page, and raises SIGBUS when the system has no more. [`prefault`](Self::prefault), or
+    /// [`Memory::prefault`](crate::region::Memory::prefault) for a part, takes them now or is an error.
     ///
     /// Programs may open one file at the same time, also with different sizes and while some of them fail: a file never
     /// becomes shorter here, and its length shows when it has its space and is mapped. Who creates or grows a file has a

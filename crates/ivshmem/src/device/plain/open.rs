@@ -41,11 +41,13 @@ impl Request<'_> {
             return Err(OpenError::BadMode { path: self.path.clone(), mode });
         }
         // The system takes the highest number for "none", or for "leave it as it is".
-        if options.owner.is_some_and(|(user, group)| user.max(group) == u32::MAX) {
+        if options.owner.0.max(options.owner.1) == Some(u32::MAX) {
             return Err(OpenError::BadId { path: self.path.clone(), id: u32::MAX });
         }
         let problem = match options {
-            Plain { create_new: true, read_only: true, .. } => "create_new and read_only exclude each other",
+            Plain { create_new: true, read_only: true, .. } => {
+                "create_new and read_only exclude each other; leave one out"
+            }
             Plain { create_new: true, size: None, .. } => "create_new needs a size",
             Plain { create_new: true, source: Source::Fd(_), .. } => {
                 "create_new needs a path, not a descriptor"
@@ -118,8 +120,10 @@ impl Request<'_> {
         let facts = self.facts(fd)?;
         let size = self.size(facts)?;
         let part = self.part(facts, size)?;
-        self.make_room(fd, facts, size, part)?;
-        let mapping = self.map(fd, facts, part)?;
+        if size > facts.len {
+            self.make_room(fd, facts, size)?;
+        }
+        let mapping = self.map(fd, facts, size, part)?;
         if size > facts.len {
             file::lengthen(fd, size).map_err(|e| self.no_room(size, e))?;
         }
@@ -128,9 +132,15 @@ impl Request<'_> {
 
     /// What takes long and needs no lock.
     fn finish(&self, fd: &OwnedFd, mapped: Mapped) -> Result<Memory, OpenError> {
-        let Mapped { facts, part, mapping } = mapped;
+        let Mapped { facts, part, mut mapping } = mapped;
         if self.options.prefault {
-            mapping.populate().map_err(|e| self.no_room(part.len, e))?;
+            self.fill_holes(fd, facts, part)?;
+            mapping.populate(0, part.mapped).map_err(|e| self.no_room(part.len, e))?;
+        }
+        if self.options.read_only && facts.system != System::Sysfs {
+            // Without it, looking gives pages to holes.
+            let own = fd.try_clone().map_err(|e| self.failed("keep open", e))?;
+            mapping = mapping.keep_file(own, part.offset - part.before);
         }
         let memory = Memory::new(Region::new(mapping, self.cache_mode(fd, facts)));
         Ok(memory.view(part.before, part.len).expect("the part lies in its pages"))
@@ -170,7 +180,8 @@ impl Request<'_> {
         if is_new {
             let mode = self.options.mode.unwrap_or(0o600);
             file::set_mode(fd, mode).map_err(|e| self.failed("set the mode of", e))?;
-            if let Some((user, group)) = self.options.owner {
+            let (user, group) = self.options.owner;
+            if user.or(group).is_some() {
                 file::set_owner(fd, user, group).map_err(|e| self.failed("set the owner of", e))?;
             }
         }
@@ -181,9 +192,7 @@ impl Request<'_> {
     fn size(&self, facts: Facts) -> Result<u64, OpenError> {
         let size = self.options.size.unwrap_or(0).max(facts.len);
         if size == 0 {
-            return Err(
-                self.bad_size(0, "is no memory; the file is empty, give a size to make it grow".into())
-            );
+            return Err(OpenError::Empty { path: self.path.clone() });
         }
         if facts.system == System::Hugetlbfs && !size.is_multiple_of(facts.page_size) {
             let page = facts.page_size;
@@ -193,7 +202,8 @@ impl Request<'_> {
             );
         }
         if size > facts.len && (self.options.read_only || facts.system == System::Sysfs) {
-            let problem = format!("is more than the file's {}, and it cannot grow", facts.len);
+            let why = if self.options.read_only { ", as it is opened for reading only" } else { "" };
+            let problem = format!("is more than the file's {}, and it cannot grow{why}", facts.len);
             return Err(self.bad_size(size, problem));
         }
         Ok(size)
@@ -219,28 +229,31 @@ impl Request<'_> {
         }
     }
 
-    /// Takes space for what the file will have more, and for holes in what will be mapped.
-    fn make_room(&self, fd: &OwnedFd, facts: Facts, size: u64, part: Part) -> Result<(), OpenError> {
-        if size > facts.len {
-            self.check_limit(size)?;
-            if facts.system == System::Hugetlbfs {
-                // Mapping takes the pages there, all or none, and gives the length.
-                return Ok(());
-            }
-            return match file::take_space(fd, facts.len, size) {
-                // Then what is new will be written.
-                Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => Ok(()),
-                result => result.map_err(|e| self.no_room(size, e)),
-            };
+    /// Takes space for what the file will have more. Holes that it has stay: somebody else made them.
+    fn make_room(&self, fd: &OwnedFd, facts: Facts, size: u64) -> Result<(), OpenError> {
+        self.check_limit(size)?;
+        if facts.system == System::Hugetlbfs {
+            // Mapping takes the pages there, all or none, and gives the length.
+            return Ok(());
         }
-        if facts.allocated < facts.len && !self.options.read_only && facts.system == System::Ordinary {
-            match file::fill_holes(fd, part.offset, part.len) {
-                // Then nobody can know whether there is space, and the file is as good as it was.
-                Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => {}
-                result => result.map_err(|e| self.no_room(part.len, e))?,
-            }
+        match file::take_space(fd, facts.len, size) {
+            // Then what is new will be written.
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => Ok(()),
+            result => result.map_err(|e| self.no_room(size, e)),
         }
-        Ok(())
+    }
+
+    /// Gives space to the holes of the part. All or nothing, where making the pages present one by one takes what there is.
+    fn fill_holes(&self, fd: &OwnedFd, facts: Facts, part: Part) -> Result<(), OpenError> {
+        let has_holes = facts.system == System::Ordinary && facts.allocated < facts.len;
+        if self.options.read_only || !has_holes {
+            return Ok(());
+        }
+        match file::fill_holes(fd, part.offset, part.len) {
+            // Then making them present tells.
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => Ok(()),
+            result => result.map_err(|e| self.no_room(part.len, e)),
+        }
     }
 
     /// The kernel does not only refuse what is above the limit: it ends the process.
@@ -257,9 +270,11 @@ impl Request<'_> {
         }
     }
 
-    fn map(&self, fd: &impl AsFd, facts: Facts, part: Part) -> Result<Mapping, OpenError> {
+    fn map(&self, fd: &impl AsFd, facts: Facts, size: u64, part: Part) -> Result<Mapping, OpenError> {
         let options = self.options;
-        let mapping = match Mapping::new(fd, part.offset - part.before, part.mapped, options.read_only) {
+        let takes = size > facts.len || options.prefault;
+        let map = if takes { Mapping::new } else { Mapping::without_reserve };
+        let mapping = match map(fd, part.offset - part.before, part.mapped, options.read_only) {
             Err(e) if e.kind() == io::ErrorKind::OutOfMemory && facts.system == System::Ordinary => {
                 let problem = "does not fit into the address space that is left; map a window".into();
                 return Err(self.bad_size(part.len, problem));

@@ -145,9 +145,9 @@ pub fn set_mode(fd: &impl AsFd, mode: u32) -> io::Result<()> {
     Ok(fchmod(fd, Mode::from_raw_mode(mode))?)
 }
 
-/// Gives the file to a user and a group.
-pub fn set_owner(fd: &impl AsFd, user: u32, group: u32) -> io::Result<()> {
-    Ok(fchown(fd, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?)
+/// Gives the file to a user, a group, or both.
+pub fn set_owner(fd: &impl AsFd, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    Ok(fchown(fd, user.map(Uid::from_raw), group.map(Gid::from_raw))?)
 }
 
 /// The largest file that this process may make (RLIMIT_FSIZE), in bytes; none when there is no limit. Going beyond it is

@@ -2,12 +2,13 @@
 #![expect(unsafe_code, reason = "mmap and its kin")]
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{SealFlags, fcntl_get_seals};
-use rustix::io::Errno;
+use rustix::io::{Errno, pread};
 use rustix::mm::{
     Advice, MapFlags, MremapFlags, MsyncFlags, ProtFlags, madvise, mmap, mmap_anonymous, mremap_fixed, msync,
     munmap,
@@ -22,6 +23,8 @@ pub struct Mapping {
     len: usize,
     read_only: bool,
     sealed: bool,
+    /// The file, and where in it the mapping begins, to look at holes without filling them; given back on detaching.
+    file: Mutex<Option<(Arc<OwnedFd>, u64)>>,
     /// Whether the system left in doubt whose some of the addresses are; they are neither used nor given back then.
     in_doubt: AtomicBool,
 }
@@ -32,14 +35,38 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps a part of a file. `offset` is a multiple of the file's page size; so is `len` for huge pages.
+    /// Maps a part of a file. `offset` is a multiple of the file's page size; so is `len` for huge pages, which are taken
+    /// from the pool now.
     pub fn new(fd: &impl AsFd, offset: u64, len: usize, read_only: bool) -> io::Result<Self> {
+        Self::map(fd, offset, len, read_only, MapFlags::SHARED)
+    }
+
+    /// Like [`new`](Self::new), and takes nothing from the pool of huge pages: what has no page gets one when it is touched,
+    /// if there is one.
+    pub fn without_reserve(fd: &impl AsFd, offset: u64, len: usize, read_only: bool) -> io::Result<Self> {
+        Self::map(fd, offset, len, read_only, MapFlags::SHARED | MapFlags::NORESERVE)
+    }
+
+    fn map(fd: &impl AsFd, offset: u64, len: usize, read_only: bool, flags: MapFlags) -> io::Result<Self> {
         let access = access(read_only);
         // SAFETY: the kernel chooses the place, so no address in use changes its meaning.
-        let start = unsafe { mmap(null_mut(), len, access, MapFlags::SHARED, fd, offset) }?;
+        let start = unsafe { mmap(null_mut(), len, access, flags, fd, offset) }?;
         let start = NonNull::new(start.cast()).expect("mmap gives address 0 only to those who ask for it");
         let sealed = keeps_its_pages(fd, offset.saturating_add(len as u64));
-        Ok(Self { start, len, read_only, sealed, in_doubt: AtomicBool::new(false) })
+        Ok(Self { start, len, read_only, sealed, file: Mutex::new(None), in_doubt: AtomicBool::new(false) })
+    }
+
+    /// Keeps the file for [`peek`](Self::peek). `offset` is that of the mapping.
+    pub fn keep_file(mut self, fd: OwnedFd, offset: u64) -> Self {
+        *self.file.get_mut().unwrap_or_else(PoisonError::into_inner) = Some((Arc::new(fd), offset));
+        self
+    }
+
+    /// Reads from the file in place of the mapping: a hole stays one. `None` when the file was not kept.
+    pub fn peek(&self, offset: usize, bytes: &mut [u8]) -> Option<io::Result<()>> {
+        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.len), "outside the mapping");
+        let (file, start) = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(read_all(&file, start + offset as u64, bytes))
     }
 
     /// The first byte.
@@ -62,14 +89,24 @@ impl Mapping {
         self.sealed
     }
 
-    /// Makes every page present now, or tells why that cannot be.
-    pub fn populate(&self) -> io::Result<()> {
-        self.advise(if self.read_only { Advice::LinuxPopulateRead } else { Advice::LinuxPopulateWrite })
+    /// Makes the pages of these bytes present now. ENOSPC stands for every reason for which touching them would raise SIGBUS.
+    pub fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "outside the mapping");
+        let advice = if self.read_only { Advice::LinuxPopulateRead } else { Advice::LinuxPopulateWrite };
+        let before = offset % rustix::param::page_size();
+        loop {
+            match self.advise(offset - before, len + before, advice) {
+                // A signal that ends nothing, as those of a Java virtual machine.
+                Err(Errno::INTR) => {}
+                Err(Errno::FAULT | Errno::NOMEM) => return Err(Errno::NOSPC.into()),
+                result => return Ok(result?),
+            }
+        }
     }
 
     /// Asks for transparent huge pages.
     pub fn use_huge_pages(&self) -> io::Result<()> {
-        self.advise(Advice::LinuxHugepage)
+        Ok(self.advise(0, self.len, Advice::LinuxHugepage)?)
     }
 
     /// Writes the pages around these bytes to the file's storage and waits for it.
@@ -91,6 +128,8 @@ impl Mapping {
     /// place unmaps what is there before it looks whether there is memory for them, which is not so with
     /// vm.overcommit_memory=2: then the addresses are anybody's.
     pub fn detach(&self) -> io::Result<()> {
+        // It would keep the memory of a file that has lost its name.
+        drop(self.file.lock().unwrap_or_else(PoisonError::into_inner).take());
         if self.in_doubt.load(Ordering::Acquire) {
             return Err(doubt());
         }
@@ -140,10 +179,28 @@ impl Mapping {
         }
     }
 
-    fn advise(&self, advice: Advice) -> io::Result<()> {
+    fn advise(&self, offset: usize, len: usize, advice: Advice) -> Result<(), Errno> {
+        // SAFETY: inside the mapping, as the callers have checked.
+        let start = unsafe { self.start.add(offset) };
         // SAFETY: none of the advice given here changes what the bytes are.
-        Ok(unsafe { madvise(self.start.as_ptr().cast(), self.len, advice) }?)
+        unsafe { madvise(start.as_ptr().cast(), len, advice) }
     }
+}
+
+/// Fails when the file has fewer bytes.
+fn read_all(file: &OwnedFd, mut offset: u64, mut bytes: &mut [u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match pread(file, &mut *bytes, offset) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter")),
+            Ok(count) => {
+                offset += count as u64;
+                bytes = &mut bytes[count..];
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Whether touching the file's first bytes never raises SIGBUS, whatever other processes do to the file. A hole may stay one

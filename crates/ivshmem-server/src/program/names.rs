@@ -6,9 +6,11 @@ use nix::unistd::{Group, User};
 
 /// To whom something is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Owner {
-    pub(crate) uid: Option<u32>,
-    pub(crate) gid: Option<u32>,
+pub struct Owner {
+    /// The user's id.
+    pub uid: Option<u32>,
+    /// The group's id.
+    pub gid: Option<u32>,
 }
 
 pub(crate) fn user(text: &str) -> Result<u32, String> {
@@ -20,7 +22,10 @@ pub(crate) fn group(text: &str) -> Result<u32, String> {
 }
 
 /// `USER`, `USER:GROUP` or `:GROUP`.
-pub(crate) fn owner(text: &str) -> Result<Owner, String> {
+///
+/// # Errors
+/// What is wrong with it, for the one who has typed it.
+pub fn owner(text: &str) -> Result<Owner, String> {
     let (name, group_name) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     if name.is_empty() && group_name.is_none_or(str::is_empty) {
         return Err("a user, a user and a group, or a group, like qemu, qemu:kvm or :kvm".to_owned());
