@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use ivshmem::device::OpenError;
 use ivshmem::doorbell::DoorbellError;
 use ivshmem::region::MemoryError;
-use ivshmem::{Face, PeerId};
+use ivshmem::{Face, PeerId, shell_word};
 
 /// Why a verb ended without success.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,16 @@ pub(crate) enum Failure {
         "{peers} peers are connected, so say which: `ivshmem ping TARGET PEER`; `ivshmem peers` lists them"
     )]
     WhichPeer { peers: usize },
+    #[error(
+        "peer {peer} is this side itself, so ringing it interrupts nobody else; `ivshmem peers TARGET` lists the others \
+         (`ivshmem ring --self` rings it all the same)"
+    )]
+    OwnId { peer: PeerId },
+    #[error(
+        "{} is a server's socket for clients: `ivshmem info doorbell:{}` looks at it as one of them; a status comes from \
+         the socket of its option --status, if it has one", .socket.display(), shell_word(.socket.display())
+    )]
+    ClientSocket { socket: PathBuf },
     #[error("no status from {}; name the socket of `ivshmem-server --status SOCKET`", .socket.display())]
     NoStatus { socket: PathBuf, source: io::Error },
     #[error("what {} sends is no status ({why}); name the socket of `ivshmem-server --status SOCKET`", .socket.display())]

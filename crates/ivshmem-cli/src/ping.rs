@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::Failure;
 use crate::args::{Format, Target};
 use crate::output::Out;
+use crate::ring::not_own;
 use crate::values::seconds;
 
 /// Measure the time from an interrupt to the answer of a peer that runs `ping --answer`
@@ -51,6 +52,9 @@ impl Ping {
         if let Some(finding) = device.interrupt_finding() {
             let why = finding.to_string();
             return Err(DoorbellError::NotPrepared { doing: "be rung", why }.into());
+        }
+        if let Some(peer) = self.peer {
+            not_own(&device, PeerId(peer))?;
         }
         if self.answer { self.answer(&device, out) } else { self.ask(&device, out) }
     }

@@ -1,6 +1,7 @@
 //! `ring`: interrupt a peer.
 
 use ivshmem::PeerId;
+use ivshmem::device::Device;
 use serde_json::json;
 
 use crate::Failure;
@@ -19,6 +20,9 @@ pub(crate) struct Ring {
     /// Ring so many times; those that the peer has not taken yet merge into one
     #[arg(long, value_name = "N", default_value = "1")]
     count: u64,
+    /// Ring even though the id is this command's own: on the host that interrupts nobody else
+    #[arg(long = "self")]
+    own: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -26,6 +30,9 @@ pub(crate) struct Ring {
 impl Ring {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
         let device = self.target.look()?;
+        if !self.own {
+            not_own(&device, PeerId(self.peer))?;
+        }
         for _ in 0..self.count {
             device.ring(PeerId(self.peer), self.vector)?;
         }
@@ -34,4 +41,9 @@ impl Ring {
         }
         Ok(())
     }
+}
+
+/// On the host the command is a client itself, with an id that somebody else had before.
+pub(crate) fn not_own(device: &Device, peer: PeerId) -> Result<(), Failure> {
+    if device.own_id() == Some(peer) { Err(Failure::OwnId { peer }) } else { Ok(()) }
 }

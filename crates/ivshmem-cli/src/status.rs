@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::socket::{self, Received, Receiver};
+use ivshmem::wire::Refusal;
 use ivshmem_server::program::socket_path;
 use serde_json::Value;
 
@@ -33,8 +34,10 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let answer =
-            self.ask().map_err(|source| Failure::NoStatus { socket: self.socket.clone(), source })?;
+        let no_status = |source| Failure::NoStatus { socket: self.socket.clone(), source };
+        let Some(answer) = self.ask().map_err(no_status)? else {
+            return Err(Failure::ClientSocket { socket: self.socket.clone() });
+        };
         let wrong = |why: String| Failure::BadStatus { socket: self.socket.clone(), why };
         let status: Value = serde_json::from_slice(&answer).map_err(|e| wrong(e.to_string()))?;
         match &status {
@@ -44,7 +47,8 @@ impl Status {
         }
     }
 
-    fn ask(&self) -> io::Result<Vec<u8>> {
+    /// `None` when the socket is the one for clients.
+    fn ask(&self) -> io::Result<Option<Vec<u8>>> {
         let deadline = Instant::now() + PATIENCE;
         let mut stream = Receiver::from(socket::connect(&self.socket, PATIENCE)?);
         let (mut answer, mut buffer) = (Vec::new(), [0; 64 << 10]);
@@ -57,14 +61,25 @@ impl Status {
                 ));
             }
             match stream.receive(&mut buffer)? {
-                Received::Bytes(count, None) => answer.extend_from_slice(&buffer[..count]),
+                Received::Bytes(count, None) => {
+                    answer.extend_from_slice(&buffer[..count]);
+                    if is_greeting(&answer) {
+                        return Ok(None);
+                    }
+                }
                 Received::WouldBlock => {}
                 Received::Closed => break,
                 _ => return Err(io::Error::other("it sends descriptors, as a socket for clients does")),
             }
         }
-        Ok(answer)
+        Ok(Some(answer))
     }
+}
+
+/// Whether that is how a server begins with a client: the version of the protocol, or a refusal in its place.
+fn is_greeting(bytes: &[u8]) -> bool {
+    let Some(version) = bytes.first_chunk().copied().map(i64::from_le_bytes) else { return false };
+    !matches!(Refusal::from_version(version), Some(Refusal::Unknown(_)))
 }
 
 /// Any object as text: names and values, arrays of objects as tables. A newer server may tell more than is known here.

@@ -34,7 +34,7 @@ impl Face {
 }
 
 /// A word as a shell takes it.
-pub(crate) fn shell_word(word: impl std::fmt::Display) -> String {
+pub fn shell_word(word: impl std::fmt::Display) -> String {
     let word = word.to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=,+@%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

@@ -65,6 +65,28 @@ fn a_ring_is_heard_on_its_vector() {
     assert_eq!(listener.line_with("interrupt"), "interrupt on vector 0");
 }
 
+/// Each command that connects is a client itself, with the lowest id that is free.
+#[test]
+fn ringing_oneself_needs_an_option() {
+    let server = Served::start(&["--vectors", "2"]);
+    let target = server.target();
+    let own = || {
+        let info = run(&["info", &target, "--json"]);
+        let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+        info["id"].to_string()
+    };
+    assert_eq!((own(), own()), ("0".into(), "0".into()));
+    let text = bad(&run(&["ring", &target, "0", "1"]), 1);
+    assert!(text.contains("peer 0 is this side itself") && text.contains("ivshmem peers"), "{text}");
+    for words in [&["ping", &target, "0"][..], &["ping", &target, "0", "--answer"]] {
+        let text = bad(&run(words), 1);
+        assert!(text.contains("peer 0 is this side itself"), "{words:?}: {text}");
+    }
+    good(&run(&["ring", &target, "0", "1", "--self"]));
+    let text = bad(&run(&["ring", &target, "7", "1"]), 1);
+    assert!(text.contains("no peer 7 is connected; `ivshmem peers TARGET` lists"), "{text}");
+}
+
 #[test]
 fn the_count_of_interrupts_ends_listening() {
     let server = Served::start(&[]);

@@ -185,8 +185,30 @@ fn a_real_server_tells_its_clients() {
     good(&text);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("clients") && text.contains("greeted") && text.contains("counters"), "{text}");
-    // The clients' socket is not the control socket.
-    assert!(bad(&run(&["status", socket.to_str().unwrap()]), 1).contains("--status"));
+}
+
+#[test]
+fn the_socket_for_clients_and_the_one_for_the_status_are_told_apart_at_once() {
+    let dir = TempDir::new().unwrap();
+    let (socket, status) = (dir.path().join("s.sock"), dir.path().join("status"));
+    let server = |clients| {
+        let server = ivshmem_server::Server::builder(&socket).status_socket(&status).max_clients(clients);
+        server.start().unwrap()
+    };
+    let (asked, wanted) =
+        (socket.display().to_string(), format!("ivshmem info doorbell:{}", socket.display()));
+    let begin = Instant::now();
+    let running = server(1);
+    let text = bad(&run(&["status", &asked]), 1);
+    assert!(text.contains("socket for clients") && text.contains(&wanted), "{text}");
+    // One that refuses clients says so in the place of its version.
+    let _client = ivshmem::doorbell(&socket).connect().unwrap();
+    let text = bad(&run(&["status", &asked]), 1);
+    assert!(text.contains("socket for clients") && text.contains(&wanted), "{text}");
+    let text = bad(&run(&["info", &format!("doorbell:{}", status.display())]), 1);
+    assert!(text.contains("status socket of a server") && text.contains("`ivshmem status`"), "{text}");
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    drop(running);
 }
 
 #[test]

@@ -54,6 +54,12 @@ pub enum ProtocolError {
     /// The server does not want this client.
     #[error("the server refused the connection: {0}")]
     Refused(Refusal),
+    /// The socket is the one on which a server tells its state, as JSON.
+    #[error(
+        "this is the status socket of a server, not the one for clients; connect to that one (`ivshmem status` shows its \
+         path, and what else this one says)"
+    )]
+    StatusSocket,
     /// A number that means nothing where it stands.
     #[error("the server sent {value} where {expected} is due")]
     Unexpected {
@@ -96,6 +102,9 @@ pub enum ProtocolError {
         peer: PeerId,
     },
 }
+
+/// How a status begins. No server has such a version.
+const STATUS: &[u8] = b"{\"";
 
 impl ProtocolError {
     /// What kind of failure this is.
@@ -154,6 +163,9 @@ impl Client {
     }
 
     fn version<F>(&mut self, message: RawMessage<F>) -> Result<ClientEvent<F>, ProtocolError> {
+        if message.value.to_le_bytes().starts_with(STATUS) {
+            return Err(ProtocolError::StatusSocket);
+        }
         if let Some(refusal) = Refusal::from_version(message.value) {
             return Err(ProtocolError::Refused(refusal));
         }
@@ -253,6 +265,14 @@ mod tests {
         client.push(message(3, None)).unwrap();
         client.push(message(-1, Some(1))).unwrap();
         client
+    }
+
+    #[test]
+    fn a_status_is_told_from_a_version() {
+        let mut client = Client::default();
+        let status = i64::from_le_bytes(*b"{\"format");
+        assert_eq!(client.push(message(status, None)), Err(ProtocolError::StatusSocket));
+        assert_eq!(ProtocolError::StatusSocket.kind(), ErrorKind::Protocol);
     }
 
     #[test]
