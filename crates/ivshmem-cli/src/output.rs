@@ -38,7 +38,7 @@ impl Out {
         let name = path.display().to_string();
         let failed = |source| Failure::Output { to: name.clone(), source };
         let file = File::options().write(true).create(true).truncate(false).open(path).map_err(failed)?;
-        if is_mapped(&file) {
+        if is_mapped(&file).map_err(failed)? {
             return Err(Failure::OutputIsMemory { path: path.to_owned() });
         }
         if file.metadata().map_err(failed)?.is_file() {
@@ -88,21 +88,26 @@ impl Out {
 
 /// Whether this process has mapped the file. Emptying it would end this process, and all others that use the memory.
 #[cfg(target_os = "linux")]
-fn is_mapped(file: &File) -> bool {
+fn is_mapped(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
-    let Ok(file) = file.metadata() else { return true };
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    maps.lines().any(|line| {
+    let file = file.metadata()?;
+    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|e| {
+        let text =
+            format!("nobody knows whether it is the memory itself, as /proc/self/maps cannot be read ({e})");
+        io::Error::new(e.kind(), text)
+    })?;
+    Ok(maps.lines().any(|line| {
         // Addresses, access, offset, device, inode, name. Some file systems have other device numbers there than in stat.
         let mut words = line.split_whitespace();
         let addresses = words.next().unwrap_or_default();
         let is_same_inode = words.nth(3) == Some(file.ino().to_string().as_str());
         let mapped = || std::fs::metadata(format!("/proc/self/map_files/{addresses}"));
         is_same_inode && mapped().map_or(true, |mapped| mapped.dev() == file.dev())
-    })
+    }))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_mapped(_file: &File) -> bool {
-    false
+#[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
+fn is_mapped(_file: &File) -> io::Result<bool> {
+    Ok(false)
 }

@@ -8,7 +8,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -232,11 +232,14 @@ fn what_a_hostile_server_gives_as_memory_or_interrupt_is_a_typed_error() {
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
         server.join().unwrap();
     }
-    for id in [1, 2] {
+    for (id, is_path) in [(1, false), (2, false), (1, true), (2, true)] {
         let place = Place::new();
         let server = hostile(&place.socket(), move |stream| {
             begin(&stream, 1);
-            send(&stream, id, Some(&memfd(4096))).unwrap();
+            let event = eventfd::create().unwrap();
+            let name = format!("/proc/self/fd/{}", event.as_raw_fd());
+            let path = rustix::fs::open(name, rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+            send(&stream, id, Some(&if is_path { path } else { memfd(4096) })).unwrap();
         });
         let error = ivshmem::doorbell(place.socket()).vectors(4).connect().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol);

@@ -1,7 +1,7 @@
 //! `ring` and `listen`.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::serve::Served;
 use crate::{bad, good, ivshmem, region, run};
@@ -85,6 +85,24 @@ fn ringing_oneself_needs_an_option() {
     good(&run(&["ring", &target, "0", "1", "--self"]));
     let text = bad(&run(&["ring", &target, "7", "1"]), 1);
     assert!(text.contains("no peer 7 is connected; `ivshmem peers TARGET` lists"), "{text}");
+}
+
+#[test]
+fn an_honest_server_is_one_where_proc_is_not_mounted() {
+    let server = Served::start(&["--vectors", "2"]);
+    let mut listener = Listener::start(&server.target(), &[]);
+    let id = listener.line().split_whitespace().nth(3).unwrap().to_owned();
+    let words =
+        format!("{0} info {1} && {0} ring {1} {id} 1", env!("CARGO_BIN_EXE_ivshmem"), server.target());
+    let script = format!("umount -l /proc || exit 99; {words}");
+    let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
+    let why = String::from_utf8_lossy(&output.stderr);
+    if why.starts_with("unshare") || output.status.code() == Some(99) {
+        println!("SKIP an_honest_server_is_one_where_proc_is_not_mounted: {why}");
+        return;
+    }
+    good(&output);
+    assert_eq!(listener.line_with("interrupt"), "interrupt on vector 1");
 }
 
 #[test]

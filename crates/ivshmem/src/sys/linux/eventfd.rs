@@ -3,15 +3,22 @@
 //! All holders of an eventfd share one open file: `O_NONBLOCK` and the counter are common property, so nothing here
 //! relies on a flag that we set, and a count is never more than "not zero".
 
-use std::ffi::CStr;
+// UNSAFETY: a write from memory that nobody may read, which no safe function makes.
+#![expect(unsafe_code, reason = "mmap, and write with an address")]
+
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr::{null_mut, with_exposed_provenance};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fs::{CWD, readlinkat_raw};
+use rustix::fs::fstat;
 use rustix::io::{Errno, ReadWriteFlags, preadv2, write};
-use rustix::path::DecInt;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::param::page_size;
+
+use super::file::unsigned;
 
 /// What a platform calls an owned event.
 pub type Event = OwnedFd;
@@ -121,19 +128,59 @@ pub fn timespec(duration: Duration) -> Timespec {
     Timespec::try_from(duration).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 999_999_999 })
 }
 
-/// Whether a descriptor that came from outside is an eventfd, by the kernel's own name for it.
+/// Whether a descriptor that came from outside is an eventfd that can be read and written. Needs no /proc, waits for nobody, and
+/// changes no counter.
+///
+/// All three must be so, and of all files that Linux has they are so for eventfds alone:
+/// - It has the inode that the kernel gives to files without a name of their own: eventfds, timerfds, epolls and such. So
+///   nothing else is touched any further.
+/// - A read of fewer bytes than a counter has, without blocking, is invalid. Files that know no such read, as an epoll or a
+///   fanotify, say so, and an `O_PATH` descriptor cannot be read at all.
+/// - A write of eight bytes copies them first. Where they cannot be copied it ends there, with EFAULT; timerfds, signalfds and
+///   userfaultfds have no write, and it is invalid.
 pub fn is_eventfd(fd: &impl AsFd) -> bool {
-    const NAME: &[u8] = b"anon_inode:[eventfd]";
-    let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0";
-    let number = DecInt::from_fd(fd.as_fd());
-    path[PROC.len()..PROC.len() + number.as_bytes().len()].copy_from_slice(number.as_bytes());
-    let Ok(path) = CStr::from_bytes_until_nul(&path) else { return false };
-    // One byte more than the name has, so that a longer one is not taken for it.
-    let mut name = [0; NAME.len() + 1];
-    readlinkat_raw(CWD, path, &mut name).is_ok_and(|len| &name[..len] == NAME)
+    static OURS: OnceLock<(u64, u64)> = OnceLock::new();
+    let Some(ours) = known(&OURS, || inode(&create()?)) else { return false };
+    if !inode(fd).is_ok_and(|theirs| theirs == *ours) {
+        return false;
+    }
+    let mut few = [0; 4];
+    let read = preadv2(fd, &mut [io::IoSliceMut::new(&mut few)], u64::MAX, ReadWriteFlags::NOWAIT);
+    read == Err(Errno::INVAL) && write_of_nothing_readable(fd.as_fd()) == Err(Errno::FAULT)
 }
 
-const PROC: &str = "/proc/self/fd/";
+/// Device and inode.
+fn inode(fd: &impl AsFd) -> io::Result<(u64, u64)> {
+    let stat = fstat(fd)?;
+    Ok((unsigned(stat.st_dev), unsigned(stat.st_ino)))
+}
+
+/// Writes eight bytes from an address that nobody may read.
+fn write_of_nothing_readable(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    static PAGE: OnceLock<usize> = OnceLock::new();
+    let page = known(&PAGE, || {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: the kernel chooses the place, so no address in use changes its meaning. It stays as long as the process.
+        let page = unsafe { mmap_anonymous(null_mut(), page_size(), ProtFlags::empty(), flags) }?;
+        Ok(page.expose_provenance())
+    });
+    let page = page.ok_or(Errno::NOMEM)?;
+    // SAFETY: the kernel reads the bytes, which it refuses, and there is no reference to them.
+    let written = unsafe { libc::write(fd.as_raw_fd(), with_exposed_provenance(*page), size_of::<u64>()) };
+    if written < 0 {
+        Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO))
+    } else {
+        Ok(())
+    }
+}
+
+/// What is found out once; a failure is none, and is not remembered.
+fn known<T>(cell: &OnceLock<T>, find_out: impl FnOnce() -> io::Result<T>) -> Option<&T> {
+    if cell.get().is_none() {
+        let _ = cell.set(find_out().ok()?);
+    }
+    cell.get()
+}
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +218,97 @@ mod tests {
         assert!(Instant::now() >= soon);
         ring(b.as_fd()).unwrap();
         assert_eq!(wait_either(a.as_fd(), b.as_fd(), None).unwrap(), (false, true));
-        assert!(is_eventfd(&a) && !is_eventfd(&std::io::stdin()));
+    }
+
+    #[test]
+    fn an_eventfd_is_known_whatever_its_counter_and_flags_and_stays_as_it_is() {
+        use rustix::fs::{OFlags, fcntl_setfl};
+        let plain = create().unwrap();
+        assert!(is_eventfd(&plain) && !take(plain.as_fd()).unwrap());
+        let rung = create().unwrap();
+        ring(rung.as_fd()).unwrap();
+        assert!(is_eventfd(&rung) && take(rung.as_fd()).unwrap() && !take(rung.as_fd()).unwrap());
+        let full = create().unwrap();
+        write(&full, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+        // Nothing waits.
+        fcntl_setfl(&full, OFlags::empty()).unwrap();
+        assert!(is_eventfd(&full) && is_full(full.as_fd()).unwrap());
+        let semaphore = eventfd(2, EventfdFlags::SEMAPHORE).unwrap();
+        assert!(is_eventfd(&semaphore));
+        let mut count = [0; 8];
+        rustix::io::read(&semaphore, &mut count).unwrap();
+        rustix::io::read(&semaphore, &mut count).unwrap();
+        assert!(!take(semaphore.as_fd()).unwrap(), "there were two, and no more");
+    }
+
+    #[test]
+    fn whatever_else_there_is_is_no_eventfd() {
+        use rustix::event::epoll;
+        use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, inotify, memfd_create, open, openat};
+        use rustix::process::{PidfdFlags, getpid, pidfd_open};
+        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+        let event = create().unwrap();
+        let path = format!("/proc/self/fd/{}", event.as_raw_fd());
+        let by_path = open(&path, OFlags::PATH, Mode::empty()).unwrap();
+        assert_eq!(std::fs::read_link(&path).unwrap().to_str(), Some("anon_inode:[eventfd]"));
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (one, _two) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut others: Vec<(&str, OwnedFd)> = vec![
+            ("O_PATH of an eventfd", by_path),
+            ("epoll", epoll::create(epoll::CreateFlags::CLOEXEC).unwrap()),
+            ("timerfd", timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK).unwrap()),
+            ("inotify", inotify::init(inotify::CreateFlags::NONBLOCK).unwrap()),
+            ("memfd", memfd_create("m", MemfdFlags::CLOEXEC).unwrap()),
+            ("pidfd", pidfd_open(getpid(), PidfdFlags::NONBLOCK).unwrap()),
+            ("pipe", reader.into()),
+            ("other end of a pipe", writer.into()),
+            ("socket", one.into()),
+            ("null", openat(CWD, "/dev/null", OFlags::RDWR, Mode::empty()).unwrap()),
+            ("directory", openat(CWD, "/", OFlags::PATH, Mode::empty()).unwrap()),
+        ];
+        others.extend(exotic());
+        for (name, fd) in others {
+            assert!(!is_eventfd(&fd), "{name}");
+        }
+    }
+
+    /// Kinds that rustix does not make; those that this system or its sandbox forbids are left out.
+    fn exotic() -> Vec<(&'static str, OwnedFd)> {
+        use std::os::fd::FromRawFd;
+        let mut mask = [0_u64; 16];
+        // One signal.
+        mask[0] = 1 << 9;
+        let one: [u64; 2] = [0, 0];
+        // Attributes of a bpf map: an array of one.
+        let map: [u32; 32] = std::array::from_fn(|i| [2, 4, 4, 1].get(i).copied().unwrap_or(0));
+        let perf: [u32; 32] = std::array::from_fn(|i| [1, 128].get(i).copied().unwrap_or(0));
+        let made = [
+            // SAFETY: the kernel reads the mask, of 8 bytes.
+            ("signalfd", unsafe {
+                libc::syscall(libc::SYS_signalfd4, -1, mask.as_ptr(), 8, libc::SFD_NONBLOCK)
+            }),
+            // SAFETY: no memory is passed.
+            ("userfaultfd", unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_NONBLOCK | 1) }),
+            // SAFETY: no memory is passed.
+            ("fanotify", unsafe { libc::syscall(libc::SYS_fanotify_init, 0, libc::O_RDWR) }),
+            // SAFETY: the kernel reads the attributes, of 128 bytes.
+            ("bpf map", unsafe { libc::syscall(libc::SYS_bpf, 0, map.as_ptr(), 128) }),
+            // SAFETY: the kernel reads the attributes, of 128 bytes.
+            ("perf", unsafe { libc::syscall(libc::SYS_perf_event_open, perf.as_ptr(), 0, -1, -1, 0) }),
+            // SAFETY: the kernel reads the attributes, of 8 bytes.
+            ("landlock", unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, [1_u64].as_ptr(), 8, 0) }),
+            // SAFETY: the kernel reads and writes the structure, of 120 bytes.
+            ("io_uring", unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, [0_u64; 15].as_mut_ptr()) }),
+            // SAFETY: no memory is passed.
+            ("fscontext", unsafe { libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), 0) }),
+            // SAFETY: the kernel reads no memory for this command.
+            ("memfd_secret", unsafe { libc::syscall(libc::SYS_memfd_secret, one[0]) }),
+        ];
+        let there = made.into_iter().filter(|(_, fd)| *fd >= 0).map(|(name, fd)| {
+            let fd = i32::try_from(fd).unwrap();
+            // SAFETY: opened above, and nobody else's.
+            (name, unsafe { OwnedFd::from_raw_fd(fd) })
+        });
+        there.collect()
     }
 }

@@ -220,7 +220,7 @@ fn free_space(fd: &impl AsFd) -> io::Result<Option<u64>> {
 }
 
 /// Numbers of the kernel, whose width and sign differ between machines.
-fn unsigned(number: impl Into<i128>) -> u64 {
+pub(super) fn unsigned(number: impl Into<i128>) -> u64 {
     u64::try_from(number.into()).unwrap_or(0)
 }
 
