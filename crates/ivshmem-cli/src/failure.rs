@@ -46,7 +46,7 @@ pub(crate) enum Failure {
     OutputIsMemory { path: PathBuf },
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
-    #[error("cannot start a thread for the output")]
+    #[error("cannot start a thread for the output; raise the limits of threads and memory (ulimit -u, -v)")]
     Thread(#[source] io::Error),
     #[error(
         "{length} bytes are more than can be watched, which is {limit}; watch a part, by OFFSET and LENGTH"

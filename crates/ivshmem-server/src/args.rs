@@ -12,8 +12,8 @@ use ivshmem_server::program::{ServerOptions, socket_path};
 #[command(
     version,
     disable_version_flag = true,
-    after_help = "Exit status: 0 stopped by SIGTERM, SIGINT or SIGHUP, or running in the background; 1 failure; \
-                  2 wrong arguments; 3 another server uses the socket, the memory or the pid file."
+    after_help = "Exit status: 0 stopped by a signal, or running in the background; 1 failure; 2 wrong arguments; \
+                  3 another server uses the socket, the memory or the pid file."
 )]
 pub(crate) struct Args {
     /// Log what goes on in detail, as --log-level debug

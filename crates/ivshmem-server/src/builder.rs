@@ -13,6 +13,7 @@ use crate::inquiry;
 use crate::listener::Listener;
 use crate::listening::Listening;
 use crate::memory::Region;
+use crate::reserve;
 use crate::size::rounded_up;
 use crate::status_socket::StatusSocket;
 use crate::{Backing, Error, LimitsStatus, MemoryStatus, Server, ServerStatus};
@@ -201,6 +202,9 @@ impl Builder {
             return Err(Error::InFlight(in_flight));
         }
         self.check_access()?;
+        if !reserve::is_there(0) {
+            return Err(Error::OutOfMemory { needed: reserve::needed(0) });
+        }
         // Before memory is taken that would have to be given back.
         if inherited.is_none() {
             Listener::check(&self.path)?;

@@ -115,6 +115,15 @@ pub enum Error {
         /// Bytes that are free there.
         available: u64,
     },
+    /// This process cannot get the memory that the server itself needs.
+    #[error(
+        "the server itself needs {needed} bytes of memory, and this process cannot get them; raise its limit (ulimit -v, \
+         LimitAS= of the service) or make room"
+    )]
+    OutOfMemory {
+        /// Bytes.
+        needed: usize,
+    },
     /// A call to the operating system failed.
     #[error("{doing}: {source}")]
     Io {
@@ -152,7 +161,7 @@ impl Error {
             Self::NotTrusted { .. } => ErrorKind::PermissionDenied,
             Self::NotASocket(_) | Self::WrongSize { .. } => ErrorKind::AlreadyExists,
             Self::SocketInUse(_) | Self::MemoryInUse(_) | Self::PidFileInUse(_) => ErrorKind::Busy,
-            Self::NoSpace { .. } => ErrorKind::NoSpace,
+            Self::NoSpace { .. } | Self::OutOfMemory { .. } => ErrorKind::NoSpace,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
                 io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,

@@ -22,6 +22,7 @@ use crate::inquiry::Inquiries;
 use crate::listener::Listener;
 use crate::log::{Kind, Log};
 use crate::memory::Region;
+use crate::reserve;
 use crate::status::{CounterStatus, LimitsStatus, PeerState, PeerStatus, ServerStatus, Status};
 
 #[derive(Debug)]
@@ -240,6 +241,9 @@ impl EventLoop {
 
     fn make_room(&mut self, socket: &ForeignSocket) -> Result<(PeerId, Newcomer), Refusal> {
         let who = self.door.admit(socket)?;
+        if !reserve::is_there(self.engine.connected()) {
+            return Err(Refusal::OutOfMemory);
+        }
         let id = self.engine.connect(who.uid)?;
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let newcomer = Newcomer::new(who, self.about.server.vectors).and_then(|newcomer| {

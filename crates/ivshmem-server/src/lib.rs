@@ -36,6 +36,7 @@ mod memory;
 mod place;
 #[doc(hidden)]
 pub mod program;
+mod reserve;
 mod server;
 mod size;
 mod status;

@@ -1,12 +1,16 @@
 //! The status socket: sends each who connects one document and closes.
 //!
-//! It has a thread of its own, so that who reads slowly or not at all keeps only others waiting who want to read.
+//! It has a thread of its own, and nobody who reads waits for somebody who does not: all are served at once, those who have
+//! gone are passed over, and where there are too many, the user who has most of them loses one.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::socket::{self, Sent};
+use ivshmem::sys::linux::{eventfd, peer};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_send_buffer_size;
@@ -19,75 +23,136 @@ use crate::listener::Listener;
 pub(crate) struct StatusSocket {
     listener: Listener,
     inquirer: Inquirer,
+    readers: Vec<Reader>,
     /// Given up to answer though no descriptor is left, which is when the status is wanted most.
     reserve: Option<OwnedFd>,
+    /// Nobody can be accepted before.
+    paused: Option<Instant>,
+}
+
+/// Somebody who has not taken all of the document yet.
+#[derive(Debug)]
+struct Reader {
+    socket: ForeignSocket,
+    uid: u32,
+    document: Arc<[u8]>,
+    sent: usize,
+    deadline: Instant,
 }
 
 /// How long one may take to read it. A document that the socket can hold takes no time.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long to wait before asking a kernel again that had no room.
 const RETRY: Duration = Duration::from_millis(100);
+/// Readers at the same time, and new ones that one answer is for.
+const MAX_READERS: usize = 64;
+/// Connections looked at before readers get their turn; most may be gone already.
+const MAX_ACCEPTS: usize = 4096;
 
 impl StatusSocket {
     pub(crate) fn new(listener: Listener, inquirer: Inquirer) -> Result<Self, Error> {
         let reserve = eventfd::create().map_err(Error::io("creating an eventfd"))?;
-        Ok(Self { listener, inquirer, reserve: Some(reserve) })
+        Ok(Self { listener, inquirer, readers: Vec::new(), reserve: Some(reserve), paused: None })
     }
 
     /// Answers until `end` becomes readable or nobody serves any more.
     pub(crate) fn run(mut self, end: BorrowedFd<'_>) {
-        while wait(self.listener.as_fd(), PollFlags::IN, end, None) {
-            let accepted = match socket::accept(&self.listener) {
-                Err(Errno::MFILE | Errno::NFILE) => {
-                    drop(self.reserve.take());
-                    socket::accept(&self.listener)
-                }
-                accepted => accepted,
-            };
-            match accepted {
-                Ok(reader) => {
+        while let Some(somebody_connects) = self.wait(end) {
+            if somebody_connects {
+                let newcomers = self.accept();
+                if !newcomers.is_empty() {
                     let Some(status) = self.inquirer.ask() else { return };
-                    send(reader.as_fd(), status.to_json().as_bytes(), end);
-                }
-                Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
-                Err(_) => {
-                    // Its readers see that nothing comes; the server's log tells that descriptors are short.
-                    wait(end, PollFlags::IN, end, Some(Instant::now() + RETRY));
+                    let document: Arc<[u8]> = status.to_json().into_bytes().into();
+                    self.readers.extend(newcomers.into_iter().map(|socket| Reader::new(socket, &document)));
                 }
             }
+            let now = Instant::now();
+            self.readers.retain_mut(|reader| reader.send() && now < reader.deadline);
+            self.make_room();
             self.reserve = self.reserve.take().or_else(|| eventfd::create().ok());
         }
     }
-}
 
-/// As much as its reader takes in time.
-fn send(reader: BorrowedFd<'_>, mut rest: &[u8], end: BorrowedFd<'_>) {
-    // As much as the kernel allows; then most documents fit at once, read or not.
-    let _ = set_socket_send_buffer_size(reader, rest.len());
-    let deadline = Instant::now() + PATIENCE;
-    while !rest.is_empty() {
-        match socket::send(reader, rest, None) {
-            Ok(Sent::Bytes(sent)) => rest = &rest[sent..],
-            Ok(Sent::WouldBlock) => {
-                if !wait(reader, PollFlags::OUT, end, Some(deadline)) {
-                    return;
+    /// Waits for something to do, and tells whether somebody connects; `None` at the end.
+    fn wait(&mut self, end: BorrowedFd<'_>) -> Option<bool> {
+        let now = Instant::now();
+        self.paused = self.paused.filter(|until| now < *until);
+        let next = self.readers.iter().map(|reader| reader.deadline).chain(self.paused).min();
+        let left = next.map(|next| next.saturating_duration_since(now));
+        let mut fds = vec![PollFd::new(&end, PollFlags::IN)];
+        if self.paused.is_none() {
+            fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        }
+        let first = fds.len();
+        fds.extend(self.readers.iter().map(|reader| PollFd::new(&reader.socket, PollFlags::OUT)));
+        match poll(&mut fds, left.map(eventfd::timespec).as_ref()) {
+            Err(Errno::INTR) => Some(false),
+            Err(_) => None,
+            Ok(_) if !fds[0].revents().is_empty() => None,
+            Ok(_) => Some(first == 2 && !fds[1].revents().is_empty()),
+        }
+    }
+
+    /// Those who have connected and are there still.
+    fn accept(&mut self) -> Vec<ForeignSocket> {
+        let mut newcomers = Vec::new();
+        for _ in 0..MAX_ACCEPTS {
+            if newcomers.len() == MAX_READERS {
+                break;
+            }
+            match socket::accept(&self.listener) {
+                Ok(socket) if is_gone(&socket) => {}
+                Ok(socket) => newcomers.push(socket),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(Errno::AGAIN) => break,
+                Err(Errno::MFILE | Errno::NFILE) if self.reserve.take().is_some() => {}
+                Err(Errno::MFILE | Errno::NFILE) if !self.readers.is_empty() => drop(self.readers.remove(0)),
+                Err(_) => {
+                    // Those who wait see that nothing comes; the server's log tells that descriptors are short.
+                    self.paused = newcomers.is_empty().then(|| Instant::now() + RETRY);
+                    break;
                 }
             }
-            _ => return,
+        }
+        newcomers
+    }
+
+    /// Whoever has most readers loses the one that has waited longest.
+    fn make_room(&mut self) {
+        while self.readers.len() > MAX_READERS {
+            let mut counts = HashMap::<u32, usize>::new();
+            self.readers.iter().for_each(|reader| *counts.entry(reader.uid).or_default() += 1);
+            let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(uid, _)| uid);
+            if let Some(index) = self.readers.iter().position(|reader| Some(reader.uid) == most) {
+                self.readers.remove(index);
+            }
         }
     }
 }
 
-/// Waits until `fd` is ready; false when the end has come or the deadline has passed.
-fn wait(fd: BorrowedFd<'_>, ready: PollFlags, end: BorrowedFd<'_>, deadline: Option<Instant>) -> bool {
-    loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut fds = [PollFd::new(&fd, ready), PollFd::new(&end, PollFlags::IN)];
-        match poll(&mut fds, left.map(eventfd::timespec).as_ref()) {
-            Err(Errno::INTR) => {}
-            Err(_) => return false,
-            Ok(_) if !fds[1].revents().is_empty() => return false,
-            Ok(_) => return !fds[0].revents().is_empty(),
-        }
+impl Reader {
+    fn new(socket: ForeignSocket, document: &Arc<[u8]>) -> Self {
+        // As much as the kernel allows; then most documents fit at once, read or not.
+        let _ = set_socket_send_buffer_size(&socket, document.len());
+        let uid = peer::credentials(&socket).map_or(u32::MAX, |who| who.uid);
+        Self { socket, uid, document: Arc::clone(document), sent: 0, deadline: Instant::now() + PATIENCE }
     }
+
+    /// Sends what there is room for. Whether that was not all.
+    fn send(&mut self) -> bool {
+        while self.sent < self.document.len() {
+            match socket::send(self.socket.as_fd(), &self.document[self.sent..], None) {
+                Ok(Sent::Bytes(sent)) => self.sent += sent,
+                Ok(Sent::WouldBlock) => return true,
+                _ => return false,
+            }
+        }
+        false
+    }
+}
+
+fn is_gone(socket: &ForeignSocket) -> bool {
+    let mut fds = [PollFd::new(socket, PollFlags::OUT)];
+    poll(&mut fds, Some(&eventfd::timespec(Duration::ZERO))).is_ok()
+        && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -81,8 +82,10 @@ fn memory_of_a_server_is_shared_by_all_who_connect() {
 
 #[test]
 fn it_says_what_to_type_next_and_ends_cleanly_with_a_signal() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
         let mut server = Served::start(&["--vectors", "3"]);
+        kill_process(Pid::from_child(&server.child), Signal::USR1).unwrap();
+        kill_process(Pid::from_child(&server.child), Signal::USR2).unwrap();
         let socket = server.socket();
         // All of it is typed in doctor/machine.rs.
         let qemu = format!("-chardev socket,path={},id=", socket.display());
@@ -95,6 +98,78 @@ fn it_says_what_to_type_next_and_ends_cleanly_with_a_signal() {
         server.child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");
     }
+}
+
+#[test]
+fn it_takes_the_options_of_the_server() {
+    let dir = TempDir::new().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let gid = rustix::process::getegid().as_raw().to_string();
+    let (status, object) = (path("status"), path("object"));
+    let options = [
+        "-l",
+        "1M",
+        "-n",
+        "3",
+        "--mode",
+        "640",
+        "--owner",
+        &format!(":{gid}"),
+        "--status",
+        &status,
+        "--status-mode",
+        "644",
+        "-m",
+        dir.path().to_str().unwrap(),
+        "-M",
+        "object",
+        "--max-clients",
+        "2",
+        "--connection-rate",
+        "1000",
+    ];
+    let server = Served::start(&options);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&server.socket()), mode(status.as_ref())), (0o640, 0o644));
+    assert_eq!(fs::metadata(&object).unwrap().len(), 1 << 20);
+    let output = run(&["status", &status, "--json"]);
+    good(&output);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["limits"]["clients"], &json["limits"]["connection_rate"]), (&2.into(), &1000.into()));
+    assert_eq!(json["server"]["vectors"], 3);
+}
+
+#[test]
+fn a_socket_in_this_directory_is_told_with_its_whole_path() {
+    let dir = TempDir::new().unwrap();
+    let mut command = ivshmem();
+    command.args(["serve", "s.sock", "--json"]).current_dir(dir.path());
+    let mut child = KilledOnDrop(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(child.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let socket = dir.path().canonicalize().unwrap().join("s.sock");
+    assert_eq!(event["socket"], socket.to_str().unwrap());
+    kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_looks_like_a_target_is_no_socket_and_the_right_form_is_told() {
+    let dir = TempDir::new().unwrap();
+    for (target, right) in
+        [("doorbell:z", "write z,"), ("bogus:x", "write x, or ./bogus:x"), ("auto", "write ./auto")]
+    {
+        for verb in ["serve", "status"] {
+            let output = ivshmem().args([verb, target]).current_dir(dir.path()).output().unwrap();
+            let text = bad(&output, 2);
+            assert!(text.contains("a socket is a path") && text.contains(right), "{text}");
+        }
+        let words = ["serve", "s.sock", "--status", target];
+        let output = ivshmem().args(words).current_dir(dir.path()).output().unwrap();
+        assert!(bad(&output, 2).contains(right));
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -187,11 +187,39 @@ fn a_pid_file_never_harms_another_file_and_goes_away() {
     assert!(!stale.exists());
 }
 
+/// All whose default is to end a process, except those of faults and of its own doing.
+const ENDS: [Signal; 11] = [
+    Signal::TERM,
+    Signal::INT,
+    Signal::HUP,
+    Signal::QUIT,
+    Signal::XCPU,
+    Signal::ALARM,
+    Signal::VTALARM,
+    Signal::PROF,
+    Signal::IO,
+    Signal::POWER,
+    Signal::STKFLT,
+];
+
+#[test]
+fn signals_by_which_others_reload_do_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let daemon = foreground(&[], &socket);
+    for signal in [Signal::USR1, Signal::USR2] {
+        kill_process(daemon.pid(), signal).unwrap();
+    }
+    drop(Client::greeted(&socket, 1));
+    let (code, log) = daemon.stop(Signal::TERM);
+    assert_eq!((code, socket.exists()), (Some(0), false), "{log}");
+}
+
 #[test]
 fn signals_that_ask_to_stop_end_it_with_success_and_leave_nothing() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let socket = dir.path().join("s");
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for signal in ENDS {
         let directory = dir.path().to_str().unwrap();
         let daemon = foreground(&["-m", directory, "-M", "object"], &socket);
         let mut client = Client::greeted(&socket, 1);

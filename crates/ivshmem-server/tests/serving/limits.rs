@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use ivshmem::wire::Refusal;
 use ivshmem_conformance::program::copy;
 use ivshmem_server::Server;
-use rustix::process::{Resource, Rlimit, Signal, geteuid, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, geteuid, getrlimit, prlimit, setrlimit};
 
 use crate::client::{Client, eventually};
 use crate::daemon::{Daemon, program};
@@ -210,4 +210,62 @@ fn the_log_tells_who_has_stopped_reading_and_who_has_caught_up() {
 pub(crate) fn raise_own_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
+/// An allocation that fails ends a process on the spot.
+#[test]
+fn when_address_space_is_used_up_clients_are_refused_with_a_word_and_the_server_ends_cleanly() {
+    raise_own_descriptor_limit();
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, status) = (dir.path().join("s"), dir.path().join("status"));
+    let mut command = program();
+    command.args(["-F", "-n", "1", "-S"]).arg(&socket).arg("--status").arg(&status);
+    let daemon = Daemon::start(command, &socket);
+    let first = Client::greeted(&socket, 1);
+    let statm = fs::read_to_string(format!("/proc/{}/statm", daemon.pid().as_raw_nonzero())).unwrap();
+    let in_use = statm.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096;
+    let limit = Some(in_use + (5 << 20));
+    prlimit(Some(daemon.pid()), Resource::As, Rlimit { current: limit, maximum: limit }).unwrap();
+    let mut clients = Vec::new();
+    let refusal = loop {
+        let mut client = Client::connect(&socket);
+        match Refusal::from_version(client.raw().unwrap().value) {
+            Some(refusal) => break refusal,
+            None => clients.push(client),
+        }
+    };
+    println!("{} clients beside the first", clients.len());
+    assert_eq!(refusal, Refusal::OutOfMemory);
+    // Whoever is there gets all that is to be told.
+    clients.iter_mut().for_each(|client| while client.raw().unwrap().value != -1 {});
+    let mut text = String::new();
+    let stream = std::os::unix::net::UnixStream::connect(&status).unwrap();
+    std::io::Read::read_to_string(&mut &stream, &mut text).unwrap();
+    assert!(text.contains("\"out-of-memory\":1"), "{text}");
+    drop((first, clients));
+    eventually("there is room again", || {
+        Refusal::from_version(Client::connect(&socket).raw().unwrap().value).is_none()
+    });
+    let (code, log) = daemon.stop(Signal::TERM);
+    assert_eq!((code, socket.exists(), status.exists()), (Some(0), false, false), "{log}");
+}
+
+#[test]
+fn without_the_memory_for_itself_a_server_does_not_start_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let mut words = Vec::new();
+    // From too little for the program itself to enough.
+    for kib in (6_000..24_000).step_by(1000) {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=TERM", "0.5", "prlimit", &format!("--as={}", kib << 10)]);
+        let output = command.arg(program().get_program()).arg("-F").arg("-S").arg(&socket).output().unwrap();
+        words.push(String::from_utf8_lossy(&output.stderr).into_owned());
+        assert!(!socket.exists(), "{kib} KiB: {output:?}");
+    }
+    assert!(
+        words.iter().any(|text| text.contains("needs 4194304 bytes of memory") && text.contains("ulimit -v")),
+        "{words:?}"
+    );
+    assert!(words.last().unwrap().contains("stopped"), "{words:?}");
 }

@@ -158,6 +158,39 @@ fn readers_of_the_status_that_do_not_read_delay_no_client_and_others_get_it_stil
 }
 
 #[test]
+fn readers_who_do_not_read_and_those_who_close_at_once_keep_no_honest_reader_waiting() {
+    crate::limits::raise_own_descriptor_limit();
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, status) = (dir.path().join("s"), dir.path().join("status"));
+    let _server = Server::builder(&socket).status_socket(&status).start().unwrap();
+    // So many that the document does not fit into a socket that nobody reads.
+    let _crowd: Vec<_> = (0..3_000).map(|_| Client::connect(&socket)).collect();
+    eventually("all are connected", || read(&status)["clients"] == 3_000);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut deaf = std::collections::VecDeque::new();
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    (0..50).for_each(|_| drop(UnixStream::connect(&status)));
+                    deaf.push_back(UnixStream::connect(&status).unwrap());
+                    deaf.drain(..deaf.len().saturating_sub(8));
+                }
+            });
+        }
+        let begin = std::time::Instant::now();
+        let result = std::panic::catch_unwind(|| {
+            (0..10).for_each(|_| assert_eq!(read(&status)["clients"], 3_000));
+        });
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        println!("10 readings took {:?}", begin.elapsed());
+        result.unwrap();
+        // One after the other, each reader who does not read would take a second.
+        assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+    });
+}
+
+#[test]
 fn many_who_ask_at_once_without_a_pause_delay_no_client() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::builder(dir.path().join("s")).start().unwrap();

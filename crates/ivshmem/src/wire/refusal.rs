@@ -23,13 +23,15 @@ pub enum Refusal {
     Stopping,
     /// -8: the user who connects has connected more often than the server allows in that time.
     TooOften,
+    /// -9: the server has no memory left for another client.
+    OutOfMemory,
     /// Any other number: a server of another kind, or a newer one.
     Unknown(i64),
 }
 
 impl Refusal {
     /// Every reason that a server of this version gives, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TooManyClients,
         Self::OutOfDescriptors,
         Self::IdsSpent,
@@ -37,6 +39,7 @@ impl Refusal {
         Self::NotAdmitted,
         Self::Stopping,
         Self::TooOften,
+        Self::OutOfMemory,
     ];
 
     /// A word for programs, which never changes.
@@ -49,6 +52,7 @@ impl Refusal {
             Self::NotAdmitted => "not-admitted",
             Self::Stopping => "stopping",
             Self::TooOften => "too-often",
+            Self::OutOfMemory => "out-of-memory",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -63,6 +67,7 @@ impl Refusal {
             Self::NotAdmitted => -6,
             Self::Stopping => -7,
             Self::TooOften => -8,
+            Self::OutOfMemory => -9,
             Self::Unknown(PROTOCOL_VERSION) => i64::MIN,
             Self::Unknown(other) => other,
         }
@@ -79,6 +84,7 @@ impl Refusal {
             -6 => Self::NotAdmitted,
             -7 => Self::Stopping,
             -8 => Self::TooOften,
+            -9 => Self::OutOfMemory,
             other => Self::Unknown(other),
         })
     }
@@ -94,6 +100,7 @@ impl fmt::Display for Refusal {
             Self::NotAdmitted => f.write_str("the server does not admit this user"),
             Self::Stopping => f.write_str("the server is stopping"),
             Self::TooOften => f.write_str("this user connects too often"),
+            Self::OutOfMemory => f.write_str("the server has no memory left"),
             Self::Unknown(version) => {
                 write!(f, "the server speaks version {version}, this library version {PROTOCOL_VERSION}")
             }
@@ -119,11 +126,11 @@ mod tests {
     #[test]
     fn all_reasons_have_the_numbers_from_minus_2_down_and_a_word_each() {
         let versions: Vec<_> = Refusal::ALL.iter().map(|refusal| refusal.version()).collect();
-        assert_eq!(versions, [-2, -3, -4, -5, -6, -7, -8]);
+        assert_eq!(versions, [-2, -3, -4, -5, -6, -7, -8, -9]);
         let words: std::collections::BTreeSet<_> =
             Refusal::ALL.iter().map(|refusal| refusal.name()).collect();
         assert_eq!(words.len(), Refusal::ALL.len());
-        assert!(!words.contains(Refusal::Unknown(-9).name()));
+        assert!(!words.contains(Refusal::Unknown(-10).name()));
     }
 
     #[test]
