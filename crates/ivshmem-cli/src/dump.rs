@@ -50,7 +50,7 @@ impl Dump {
             if self.format.json {
                 hexdump::json(offset, bytes, out)?;
             } else {
-                out.text(picture.lines(offset, bytes))?;
+                out.bytes(picture.lines(offset, bytes))?;
             }
             bar.inc(bytes.len() as u64);
         }

@@ -44,6 +44,11 @@ pub(crate) enum Failure {
     Output { to: String, source: io::Error },
     #[error("{} is the memory itself, and would be emptied first; choose another file", .path.display())]
     OutputIsMemory { path: PathBuf },
+    #[error(
+        "these bytes are no text, which could disturb the terminal; `ivshmem dump` shows them, `>FILE` or `| cat` copies them, \
+         --binary prints them all the same"
+    )]
+    Binary,
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
     #[error("cannot start a thread for the output; raise the limits of threads and memory (ulimit -u, -v)")]

@@ -1,7 +1,5 @@
 //! Bytes as people read them: sixteen a line with offset, hexadecimal and ASCII, as `hexdump -C` prints them.
 
-use std::fmt::Write;
-
 use serde_json::json;
 
 use crate::Failure;
@@ -17,30 +15,85 @@ pub(crate) struct Hexdump {
     all: bool,
     last: Option<[u8; LINE]>,
     in_run: bool,
+    text: Vec<u8>,
 }
 
 impl Hexdump {
     /// With `all`, equal lines are shown each.
     pub(crate) fn new(all: bool) -> Self {
-        Self { all, last: None, in_run: false }
+        Self { all, last: None, in_run: false, text: Vec::new() }
     }
 
     /// The lines of these bytes, which follow those of the call before. Only the last call may bring a broken line.
-    pub(crate) fn lines(&mut self, offset: u64, bytes: &[u8]) -> String {
-        let mut text = String::with_capacity(bytes.len() * 5);
-        for (at, bytes) in (offset..).step_by(LINE).zip(bytes.chunks(LINE)) {
-            let whole = <[u8; LINE]>::try_from(bytes).ok();
-            if !self.all && whole.is_some() && whole == self.last {
-                text += if self.in_run { "" } else { "*\n" };
+    pub(crate) fn lines(&mut self, offset: u64, bytes: &[u8]) -> &[u8] {
+        self.text.clear();
+        self.text.reserve(bytes.len() * 5);
+        let (lines, rest) = bytes.as_chunks::<LINE>();
+        let mut at = offset;
+        for bytes in lines {
+            if !self.all && self.last.as_ref() == Some(bytes) {
+                self.text.extend_from_slice(if self.in_run { b"" } else { b"*\n" });
                 self.in_run = true;
-                continue;
+            } else {
+                (self.last, self.in_run) = (Some(*bytes), false);
+                put_high_digits(at, &mut self.text);
+                self.text.extend_from_slice(&whole_line(at, bytes));
             }
-            (self.last, self.in_run) = (whole, false);
-            text += &line(at, bytes, |_, byte| format!("{byte:02x}"));
-            text.push('\n');
+            at += LINE as u64;
         }
-        text
+        if !rest.is_empty() {
+            let broken = line(at, rest, |_, byte| format!("{byte:02x}"));
+            self.text.extend_from_slice(broken.as_bytes());
+            self.text.push(b'\n');
+        }
+        &self.text
     }
+}
+
+/// Two digits of each byte.
+const DIGITS: [[u8; 2]; 256] = {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut digits = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        digits[byte] = [HEX[byte >> 4], HEX[byte & 15]];
+        byte += 1;
+    }
+    digits
+};
+
+/// What a terminal can show of each byte.
+const ASCII: [u8; 256] = {
+    let mut ascii = [b'.'; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        ascii[byte as usize] = byte;
+        byte += 1;
+    }
+    ascii
+};
+
+/// What `{:08x}` writes before the last eight digits.
+fn put_high_digits(offset: u64, into: &mut Vec<u8>) {
+    if offset > u64::from(u32::MAX) {
+        into.extend_from_slice(format!("{:x}", offset >> 32).as_bytes());
+    }
+}
+
+/// A line of sixteen bytes, with the last eight digits of its offset.
+fn whole_line(offset: u64, bytes: &[u8; LINE]) -> [u8; 79] {
+    const FORM: &[u8; 79] =
+        b"                                                            |                |\n";
+    let mut line = *FORM;
+    for (at, byte) in offset.to_be_bytes()[4..].iter().enumerate() {
+        line[2 * at..2 * at + 2].copy_from_slice(&DIGITS[usize::from(*byte)]);
+    }
+    for (column, byte) in bytes.iter().enumerate() {
+        let at = 10 + 3 * column + column / 8;
+        line[at..at + 2].copy_from_slice(&DIGITS[usize::from(*byte)]);
+        line[61 + column] = ASCII[usize::from(*byte)];
+    }
+    line
 }
 
 /// The line that closes a dump: where it ends, which also tells how long the last run was.
@@ -73,20 +126,34 @@ pub(crate) fn json(offset: u64, bytes: &[u8], out: &mut Out) -> Result<(), Failu
 
 /// Hexadecimal without anything between.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
-        text
-    })
+    let digits = bytes.iter().flat_map(|byte| DIGITS[usize::from(*byte)]).collect();
+    String::from_utf8(digits).expect("digits")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn count(text: &[u8]) -> usize {
+        text.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    #[test]
+    fn every_byte_looks_the_same_in_a_whole_line_and_in_a_broken_one() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for offset in [0, 0xfff0, 0xffff_fff0, 0x1_0000_0000, u64::MAX - 300] {
+            let text = String::from_utf8(Hexdump::new(true).lines(offset, &bytes).to_vec()).unwrap();
+            let lines = (offset..).step_by(LINE).zip(bytes.chunks(LINE));
+            let expected = lines.map(|(at, bytes)| line(at, bytes, |_, byte| format!("{byte:02x}")) + "\n");
+            assert_eq!(text, expected.collect::<String>());
+        }
+        assert_eq!(hex(&bytes[250..]), "fafbfcfdfeff");
+    }
+
     #[test]
     fn a_picture_shows_offset_bytes_and_text() {
         assert_eq!(
-            Hexdump::new(false).lines(0x1000, b"Hello World!\n\0\xff~<-"),
+            str::from_utf8(Hexdump::new(false).lines(0x1000, b"Hello World!\n\0\xff~<-")).unwrap(),
             "00001000  48 65 6c 6c 6f 20 57 6f  72 6c 64 21 0a 00 ff 7e  |Hello World!...~|\n\
              00001010  3c 2d                                             |<-|\n"
         );
@@ -95,15 +162,18 @@ mod tests {
     #[test]
     fn a_run_of_equal_lines_is_shown_once_across_calls() {
         let mut dump = Hexdump::new(false);
-        let text = dump.lines(0, &[0; 48]) + &dump.lines(48, &[0; 32]) + &dump.lines(80, &[1; 16]);
+        let mut text = String::new();
+        for (offset, bytes) in [(0, &[0; 48][..]), (48, &[0; 32]), (80, &[1; 16])] {
+            text += str::from_utf8(dump.lines(offset, bytes)).unwrap();
+        }
         let offsets: Vec<&str> = text.lines().map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(offsets, ["00000000", "*", "00000050"]);
-        assert_eq!(Hexdump::new(true).lines(0, &[0; 48]).lines().count(), 3);
+        assert_eq!(count(Hexdump::new(true).lines(0, &[0; 48])), 3);
     }
 
     #[test]
     fn a_broken_last_line_is_no_part_of_a_run() {
-        assert_eq!(Hexdump::new(false).lines(0, &[0; 24]).lines().count(), 2);
+        assert_eq!(count(Hexdump::new(false).lines(0, &[0; 24])), 2);
         assert_eq!(end(24), "00000018");
     }
 }

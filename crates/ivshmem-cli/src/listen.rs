@@ -1,7 +1,7 @@
 //! `listen`: interrupts, and the peers that come and go.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ivshmem::PeerId;
 use ivshmem::device::Device;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::Failure;
 use crate::args::{Format, Target};
 use crate::output::Out;
-use crate::values::seconds;
+use crate::values::{seconds, utc};
 
 /// Print each interrupt, and the peers that come and go
 #[derive(clap::Args, Debug)]
@@ -26,6 +26,9 @@ pub(crate) struct Listen {
     /// End after so many seconds; with --count and too few interrupts that is exit status 3
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
+    /// Begin each line with the time, in UTC; JSON always has it
+    #[arg(short, long)]
+    time: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -37,7 +40,7 @@ impl Listen {
         // A full channel makes callbacks wait, and interrupts merge meanwhile: a flood costs no memory here.
         let (tell, told) = sync_channel(1024);
         let mut ears = Ears { device: &device, tell, registrations: Vec::new() };
-        let mut print = |line: Line| line.print(self.format.json, out);
+        let mut print = |line: Line| line.print(self.format.json, self.time, out);
         let result = ears.open(&self.vectors).and_then(|first| {
             print(first)?;
             let grow = |count| if self.vectors.is_empty() { ears.grow(count) } else { Ok(()) };
@@ -180,9 +183,13 @@ impl Line {
     }
 
     /// At once: somebody waits for it.
-    fn print(&self, as_json: bool, out: &mut Out) -> Result<(), Failure> {
+    fn print(mut self, as_json: bool, with_time: bool, out: &mut Out) -> Result<(), Failure> {
+        let now = utc(SystemTime::now());
         if as_json {
+            self.json["time"] = json!(now);
             out.json(&self.json)?
+        } else if with_time {
+            out.line(format_args!("{now} {}", self.text))?
         } else {
             out.line(&self.text)?
         }

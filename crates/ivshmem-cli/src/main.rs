@@ -6,6 +6,7 @@
 #[cfg(target_os = "linux")]
 mod advice;
 mod args;
+mod examples;
 mod failure;
 mod finding;
 mod hexdump;
@@ -49,8 +50,6 @@ use windows::{bind, create, doctor, list, serve, setup, status};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::CommandLine;
 use failure::{Exit, Failure};
 use output::Out;
@@ -59,7 +58,7 @@ fn main() -> ExitCode {
     // A file at the limit of this process is an error then and not the end.
     #[cfg(target_os = "linux")]
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
-    let command = match CommandLine::try_parse() {
+    let command = match CommandLine::read() {
         Ok(command) => command,
         Err(words) => return say(&words).into(),
     };
@@ -90,7 +89,9 @@ fn tell(failure: &Failure) -> Exit {
     let exit = failure.exit();
     if exit != Exit::Done {
         // Standard error may be closed too; then the exit status has to say it all.
-        let _ = writeln!(io::stderr(), "ivshmem: {}", failure.line());
+        let mut stderr = anstream::stderr();
+        let name = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+        let _ = writeln!(stderr, "{name}ivshmem:{name:#} {}", failure.line());
     }
     exit
 }

@@ -1,8 +1,9 @@
 //! `manual`: the man pages, made from the same words as the help.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 
 use crate::Failure;
 use crate::args::CommandLine;
@@ -17,7 +18,16 @@ pub(crate) struct Manual {
 impl Manual {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let to = self.directory.display().to_string();
-        clap_mangen::generate_to(CommandLine::command(), &self.directory)
-            .map_err(|source| Failure::Output { to, source })
+        write(CommandLine::command(), &self.directory).map_err(|source| Failure::Output { to, source })
     }
+}
+
+#[cfg(target_os = "linux")]
+fn write(command: Command, directory: &Path) -> io::Result<()> {
+    ivshmem_server::program::write_manual(command, directory, &["ivshmem-server", "qemu-system-x86_64"])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write(_: Command, _: &Path) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "man pages are made on Linux"))
 }

@@ -23,6 +23,9 @@ impl Peers {
         if self.format.json {
             return out.json(&json!({ "id": device.own_id().map(|id| id.0), "peers": array(&peers) }));
         }
+        if peers.is_empty() {
+            return out.line("nobody else is connected");
+        }
         out.line(format_args!("{:>5}  {:>7}", "peer", "vectors"))?;
         peers.iter().try_for_each(|peer| out.line(format_args!("{:>5}  {:>7}", peer.id.0, peer.vectors)))
     }

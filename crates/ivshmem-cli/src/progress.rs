@@ -4,6 +4,39 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// A bar for what has a length that nobody knows: it comes when so much has been copied that it takes long.
+pub(crate) struct Counter {
+    copied: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Counter {
+    pub(crate) fn new() -> Self {
+        Self { copied: 0, bar: None }
+    }
+
+    pub(crate) fn inc(&mut self, bytes: u64) {
+        self.copied += bytes;
+        if self.copied >= LONG {
+            self.bar.get_or_insert_with(counter).set_position(self.copied);
+        }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.bar.take().inspect(ProgressBar::finish_and_clear);
+    }
+}
+
+fn counter() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {bytes}, {bytes_per_sec}");
+    ProgressBar::new_spinner().with_style(style.expect("the template names fields that exist"))
+}
+
 /// Less than this is over before a bar can be read.
 const LONG: u64 = 64 << 20;
 

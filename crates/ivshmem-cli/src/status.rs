@@ -61,15 +61,18 @@ impl Status {
                 ));
             }
             match stream.receive(&mut buffer)? {
-                Received::Bytes(count, None) => {
+                Received::Bytes(count, descriptor) => {
                     answer.extend_from_slice(&buffer[..count]);
                     if is_greeting(&answer) {
                         return Ok(None);
                     }
+                    if descriptor.is_some() {
+                        return Err(io::Error::other("it sends descriptors, which no status has"));
+                    }
                 }
                 Received::WouldBlock => {}
                 Received::Closed => break,
-                _ => return Err(io::Error::other("it sends descriptors, as a socket for clients does")),
+                _ => return Err(io::Error::other("it sends descriptors, which no status has")),
             }
         }
         Ok(Some(answer))

@@ -1,6 +1,6 @@
 //! Numbers as people type them: bytes with a unit, seconds with a fraction.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A number of bytes: decimal or 0x..., and with K, M, G or T a multiple of it.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
@@ -38,6 +38,22 @@ pub(crate) fn byte(text: &str) -> Result<u8, String> {
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "not a number of seconds, such as 5 or 0.5".to_owned())?;
     Duration::try_from_secs_f64(number).map_err(|_| "not a time: it must be 0 or more and finite".to_owned())
+}
+
+/// A time to the microsecond, as RFC 3339 writes it.
+pub(crate) fn utc(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    // Years from March on, so that a leap day is the last one: 146,097 days are 400 of them.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", since.subsec_micros())
 }
 
 /// A size in the largest unit that divides it: what a person would have typed.
@@ -106,6 +122,21 @@ mod tests {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         for text in ["", "x", "-1", "nan", "inf", "1e300"] {
             assert!(seconds(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_written_as_others_write_it() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (951_782_399_999_999, "2000-02-28T23:59:59.999999Z"),
+            (951_782_400_000_001, "2000-02-29T00:00:00.000001Z"),
+            (1_709_251_199_000_000, "2024-02-29T23:59:59.000000Z"),
+            (1_709_251_200_000_000, "2024-03-01T00:00:00.000000Z"),
+            (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
+            (1_798_761_599_500_000, "2026-12-31T23:59:59.500000Z"),
+        ] {
+            assert_eq!(utc(UNIX_EPOCH + Duration::from_micros(micros)), text);
         }
     }
 

@@ -9,8 +9,9 @@ use serde_json::json;
 use crate::args::{Format, Target};
 use crate::output::Out;
 use crate::pieces::{piece_len, take_space};
+use crate::progress::{self, Counter};
 use crate::values::bytes;
-use crate::{Failure, progress, standard};
+use crate::{Failure, standard};
 
 /// Copy standard input to memory
 #[derive(clap::Args, Debug)]
@@ -45,6 +46,7 @@ fn write(memory: &Memory, offset: u64, mut input: File) -> Result<u64, Failure> 
         return Err(Failure::TooLong { length, room, offset });
     }
     let bar = progress::bar(known.unwrap_or(0), false);
+    let mut counter = Counter::new();
     let mut piece = vec![0; piece_len(room.max(1))];
     let mut written = 0;
     loop {
@@ -58,7 +60,10 @@ fn write(memory: &Memory, offset: u64, mut input: File) -> Result<u64, Failure> 
         take_space(memory, offset + written, fits as u64)?;
         memory.write(offset + written, &piece[..fits])?;
         written += fits as u64;
-        bar.inc(fits as u64);
+        match known {
+            Some(_) => bar.inc(fits as u64),
+            None => counter.inc(fits as u64),
+        }
         if fits < count {
             return Err(Failure::Cut { written, offset });
         }

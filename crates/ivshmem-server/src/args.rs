@@ -4,16 +4,33 @@ use clap::Parser;
 use ivshmem_server::Builder;
 use ivshmem_server::program::{ServerOptions, socket_path};
 
+/// With the commit it was built from, if that is known.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("IVSHMEM_COMMIT"));
+
+const AFTER_HELP: &str = "\
+Examples:
+  ivshmem-server -F -S /run/ivshmem.sock -l 64M -n 4
+      In the foreground; virtual machines have up to 64 MiB and 4 vectors each
+  ivshmem-server -S /run/ivshmem.sock -p /run/ivshmem.pid --mode 660 --owner :kvm
+      In the background, for the group kvm
+  ivshmem-server -F -S /run/ivshmem.sock --status /run/ivshmem-status.sock
+      `ivshmem status /run/ivshmem-status.sock` shows how it is doing
+
+Exit status:
+  0  stopped by a signal, or running in the background
+  1  failure
+  2  wrong arguments
+  3  another server uses the socket, the memory or the pid file";
+
 /// Shares memory and interrupts between virtual machines and programs on the host
 ///
 /// Virtual machines connect with QEMU's -chardev socket,path=SOCKET,id=ivshmem
 /// -device ivshmem-doorbell,chardev=ivshmem,vectors=N. Options are those of QEMU's own server, and some more.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = VERSION,
     disable_version_flag = true,
-    after_help = "Exit status: 0 stopped by a signal, or running in the background; 1 failure; 2 wrong arguments; \
-                  3 another server uses the socket, the memory or the pid file."
+    after_help = AFTER_HELP
 )]
 pub(crate) struct Args {
     /// Log what goes on in detail, as --log-level debug

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use ivshmem::ErrorKind;
 use ivshmem::sys::linux::inherited;
 use ivshmem_server::program::{self, PidFile, Sink};
@@ -23,7 +23,7 @@ use crate::args::Args;
 fn main() -> ExitCode {
     // A file at the limit of this process, as the log may be, is an error then and not the end.
     let _ = flag::register(SIGXFSZ, Arc::default());
-    let args = match Args::try_parse() {
+    let args = match arguments() {
         Ok(args) => args,
         Err(words) => return say(&words),
     };
@@ -46,6 +46,10 @@ fn main() -> ExitCode {
     }
 }
 
+fn arguments() -> Result<Args, clap::Error> {
+    Args::from_arg_matches(&program::fit(Args::command()).try_get_matches()?)
+}
+
 /// clap's own words: help and version on standard output, and what is wrong with the arguments on standard error.
 fn say(words: &clap::Error) -> ExitCode {
     let printed = words.print().and_then(|()| io::stdout().flush());
@@ -62,7 +66,7 @@ fn say(words: &clap::Error) -> ExitCode {
 
 /// Writes the man page, made from the same words as the help.
 fn manual(directory: &Path) -> ExitCode {
-    match clap_mangen::generate_to(Args::command(), directory) {
+    match program::write_manual(Args::command(), directory, &["ivshmem", "qemu-system-x86_64"]) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let directory = directory.display();

@@ -106,6 +106,42 @@ fn an_honest_server_is_one_where_proc_is_not_mounted() {
 }
 
 #[test]
+fn what_is_heard_has_its_time() {
+    let server = Served::start(&[]);
+    for (options, in_json) in [(&["--time"][..], false), (&["--json"], true)] {
+        let mut listener = Listener::start(&server.target(), options);
+        let lines = [listener.line(), {
+            let peers = run(&["peers", &server.target(), "--json"]);
+            let peers: serde_json::Value = serde_json::from_slice(&peers.stdout).unwrap();
+            let id = peers["peers"][0]["id"].to_string();
+            good(&run(&["ring", &server.target(), &id, "0"]));
+            listener.line_with("interrupt")
+        }];
+        let before = utc_now();
+        let times = lines.map(|line| {
+            let json = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["time"].clone();
+            if in_json { json(&line).as_str().unwrap().to_owned() } else { line[..27].to_owned() }
+        });
+        assert!(times[0] <= times[1] && times[1][..16] <= *before, "{times:?} {before}");
+        assert!(times.iter().all(|time| time.ends_with('Z') && time.len() == 27), "{times:?}");
+    }
+}
+
+/// The minute, as `date` tells it.
+fn utc_now() -> String {
+    let output = Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn who_is_alone_is_told_so() {
+    let server = Served::start(&[]);
+    let output = run(&["peers", &server.target()]);
+    good(&output);
+    assert_eq!(output.stdout, b"nobody else is connected\n");
+}
+
+#[test]
 fn the_count_of_interrupts_ends_listening() {
     let server = Served::start(&[]);
     let mut listener = Listener::start(&server.target(), &["--count", "2"]);

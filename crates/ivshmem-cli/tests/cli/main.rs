@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the folders of tests are changed by nobody else")]
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
+mod advice;
 mod arguments;
 mod create;
 mod doctor;
@@ -13,6 +14,7 @@ mod looking;
 mod memory;
 mod ping;
 mod serve;
+mod terminal;
 
 use std::fs::File;
 use std::io::Write;

@@ -1,6 +1,7 @@
 //! What the programs of this project share beyond the library: output that keeps nobody waiting, and files by which a
 //! daemon is known. No part of the library's interface.
 
+mod help;
 mod log_file;
 mod names;
 mod options;
@@ -8,6 +9,7 @@ mod pid_file;
 mod signals;
 mod sink;
 
+pub use help::{fit, write_manual};
 pub use log_file::open_log;
 pub use names::{Owner, owner};
 pub use options::{ServerOptions, octal, socket_path};

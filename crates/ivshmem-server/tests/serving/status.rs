@@ -17,7 +17,9 @@ use crate::daemon::{Daemon, program};
 
 fn read(path: &Path) -> Value {
     let mut text = String::new();
-    UnixStream::connect(path).unwrap().read_to_string(&mut text).unwrap();
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    stream.read_to_string(&mut text).unwrap();
     assert!(text.ends_with("}\n"), "{text}");
     serde_json::from_str(&text).unwrap()
 }

@@ -1,0 +1,32 @@
+//! Puts the commit that is built into the version that the programs `ivshmem-server` and `ivshmem` tell.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() {
+    let commit = commit().map_or(String::new(), |commit| format!(" ({commit})"));
+    println!("cargo:rustc-env=IVSHMEM_COMMIT={commit}");
+}
+
+/// None in sources that are no checkout, as those of a tarball.
+fn commit() -> Option<String> {
+    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?).join("../..").canonicalize().ok()?;
+    // Not that of another project into whose folders these sources were unpacked.
+    if git(&root, &["rev-parse", "--show-toplevel"])? != root.to_str()? {
+        return None;
+    }
+    // Each commit and each checkout writes to one of these.
+    for name in ["HEAD", "logs/HEAD"] {
+        let path = root.join(git(&root, &["rev-parse", "--git-path", name])?);
+        if path.exists() {
+            println!("cargo:rerun-if-changed={}", path.display());
+        }
+    }
+    git(&root, &["rev-parse", "--short=12", "HEAD"])
+}
+
+fn git(root: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim_end().to_owned())
+}
