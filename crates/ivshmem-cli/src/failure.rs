@@ -75,7 +75,7 @@ pub(crate) enum Failure {
          the socket of its option --status, if it has one", .socket.display(), shell_word(.socket.display())
     )]
     ClientSocket { socket: PathBuf },
-    #[error("no status from {}; name the socket of `ivshmem-server --status SOCKET`", .socket.display())]
+    #[error("no status from {}, where the socket of `ivshmem-server --status SOCKET` is wanted", .socket.display())]
     NoStatus { socket: PathBuf, source: io::Error },
     #[error("what {} sends is no status ({why}); name the socket of `ivshmem-server --status SOCKET`", .socket.display())]
     BadStatus { socket: PathBuf, why: String },
@@ -111,8 +111,9 @@ impl Failure {
         while let Some(error) = source {
             let text = error.to_string();
             // Some texts have their cause in them already.
-            if !line.ends_with(&text) {
-                line = format!("{line}: {text}");
+            if !line.contains(&text) {
+                let remedy = error.downcast_ref().map_or("", ivshmem::remedy);
+                line = format!("{line}: {text}{remedy}");
             }
             source = error.source();
         }

@@ -69,7 +69,8 @@ impl BridgeError {
         };
         let mut cause = self.source();
         while let Some(error) = cause {
-            text = format!("{text}: {error}");
+            let remedy = error.downcast_ref().map_or("", ivshmem::remedy);
+            text = format!("{text}: {error}{remedy}");
             cause = error.source();
         }
         text

@@ -125,7 +125,7 @@ pub enum Error {
         needed: usize,
     },
     /// A call to the operating system failed.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {source}{}", ivshmem::remedy(.source))]
     Io {
         /// What was tried, with the name of the thing.
         doing: String,

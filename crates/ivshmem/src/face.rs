@@ -33,6 +33,29 @@ impl Face {
     }
 }
 
+/// What helps against an error of the system, as an end of the line that tells it; empty where nobody can say.
+pub fn remedy(error: &std::io::Error) -> &'static str {
+    const KNOWN: &[(i32, &str)] = &[
+        (1, "; this user may not, another one may"),
+        (2, "; look whether the path is right, and create its directory"),
+        (11, "; try again, or raise the limits of threads and memory (ulimit -u, -v)"),
+        (12, "; make room in memory, or raise the limit (ulimit -v)"),
+        (13, "; change the mode or owner of the path, or the user"),
+        (20, "; a part of the path is a file, where a directory must be"),
+        (21, "; it is a directory, so name a file"),
+        (23, "; the system may have no more open files: raise fs.file-max"),
+        (24, "; this process may have no more open files: raise its limit (ulimit -n)"),
+        (28, "; free some space, or name a path in another file system"),
+        (30, "; the file system is read only, so name a path in another one"),
+        (36, "; name a shorter path"),
+        (40, "; its links lead in a circle"),
+        (111, "; nobody listens there, so start the server first"),
+    ];
+    // Windows has other numbers.
+    let number = error.raw_os_error().filter(|_| cfg!(unix));
+    KNOWN.iter().find(|(known, _)| Some(*known) == number).map_or("", |(_, remedy)| remedy)
+}
+
 /// A word as a shell takes it.
 pub fn shell_word(word: impl std::fmt::Display) -> String {
     let word = word.to_string();

@@ -23,7 +23,7 @@ use std::path::Path;
 pub use error::ErrorKind;
 pub use face::Face;
 #[doc(hidden)]
-pub use face::shell_word;
+pub use face::{remedy, shell_word};
 pub use wire::PeerId;
 
 /// Memory that is a file: in /dev/shm or any other tmpfs, on hugetlbfs, or a regular file on disk.

@@ -47,3 +47,67 @@ fn a_target_that_cannot_be_opened_is_explained() {
         bad(&run(&["info", wrong]), 1);
     }
 }
+
+/// What the system says is never all: the thing is named, and what to do about it.
+#[test]
+fn no_error_ends_with_the_words_of_the_system() {
+    let dir = TempDir::new().unwrap();
+    let place = dir.path().display().to_string();
+    fs::write(dir.path().join("file"), [0; 4096]).unwrap();
+    let cases = [
+        "info plain:DIR/file/x",
+        "info doorbell:DIR/file/x",
+        "create plain:DIR/file/x 4K",
+        "serve /nonexistent/x",
+        "serve DIR/file/x",
+        "serve DIR/s -m /nonexistent",
+        "serve DIR/s -m DIR/file",
+        "serve DIR/s --status /nonexistent/x",
+        "status DIR/none",
+        "status DIR/file",
+        "dump plain:DIR/file -o DIR",
+        "dump plain:DIR/file -o /nonexistent/x",
+        "manual /nonexistent/x",
+    ];
+    for case in cases {
+        let words: Vec<String> = case.split(' ').map(|word| word.replace("DIR", &place)).collect();
+        let text = bad(&run(&words.iter().map(String::as_str).collect::<Vec<_>>()), 1);
+        let names_it = words.iter().skip(1).any(|word| text.contains(word.rsplit(':').next().unwrap()));
+        assert!(names_it && !text.trim_end().ends_with(')'), "{case}: {text}");
+    }
+    let few = format!("ulimit -n 4; exec \"$0\" info plain:{place}/file");
+    let output =
+        std::process::Command::new("sh").args(["-c", &few, env!("CARGO_BIN_EXE_ivshmem")]).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("raise its limit (ulimit -n)"));
+}
+
+/// Each face has its own words.
+#[test]
+fn no_error_speaks_of_what_the_command_does_not_have() {
+    let (dir, target, path) = region(4096);
+    fs::write(dir.path().join("empty"), []).unwrap();
+    let empty = format!("plain:{}/empty", dir.path().display());
+    let missing = format!("plain:{}/a b", dir.path().display());
+    let socket = format!("doorbell:{}/none", dir.path().display());
+    let file = format!("doorbell:{}", path.display());
+    for (words, remedy) in [
+        (&["info", &missing][..], format!("`ivshmem create '{missing}' 64M`")),
+        (&["info", &empty], format!("`ivshmem create --grow {empty} 64M`")),
+        (&["create", &target, "4K"], "--grow accepts it".to_owned()),
+        (&["info", &socket], format!("`ivshmem serve {}/none`", dir.path().display())),
+        (&["info", &file], target.clone()),
+        (&["ring", &target, "0", "0"], "doorbell:SOCKET".to_owned()),
+        (&["info", ""], "it is empty; targets are plain:PATH".to_owned()),
+    ] {
+        let text = bad(&run(words), 1);
+        assert!(text.contains(&remedy), "{words:?}: {text}");
+        for foreign in ["()", "create_new", "windows:NUMBER", "\"\":", "size()"] {
+            assert!(
+                !text.contains(foreign) || words[1].is_empty() && foreign == "\"\":",
+                "{words:?}: {text}"
+            );
+        }
+    }
+    let text = bad(&run(&["info", "auto"]), 1);
+    assert!(!text.contains("\"\""), "{text}");
+}

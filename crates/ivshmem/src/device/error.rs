@@ -41,7 +41,10 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The system denies access.
-    #[error("no permission to {doing} {}; change the file's mode or owner, or the user", .path.display())]
+    #[error(
+        "no permission to {doing} {}; change the mode or owner of the {}, or the user",
+        .path.display(), if *doing == "create" { "directory" } else { "file" }
+    )]
     Denied {
         /// The file.
         path: PathBuf,

@@ -135,6 +135,9 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 
 /// What somebody who wrote this probably meant.
 fn advice(target: &str) -> String {
+    if target.is_empty() {
+        return "it is empty".to_string();
+    }
     if PciAddress::parse(target).is_some() {
         return format!("it is the address of a PCI device; write pci:{target}");
     }
