@@ -1,6 +1,6 @@
 //! `serve`: a server in the foreground, what to type next, and a log on standard error.
 
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,6 +32,7 @@ pub(crate) struct Serve {
 impl Serve {
     /// Not through the buffer of the others, which could keep the server waiting for a reader.
     pub(crate) fn run(&self, _: &mut Out) -> Result<(), Failure> {
+        // Before there is another thread.
         let stop = stop_signals().map_err(Failure::Signals)?;
         // When it cannot be raised, fewer clients fit.
         let _ = raise_descriptor_limit();
@@ -44,13 +45,13 @@ impl Serve {
             .log_internal_errors(false)
             .with_writer(Arc::new(log.clone()))
             .init();
-        let result = self.serve(&greeting, stop);
+        let result = self.serve(&greeting, &stop);
         greeting.drain();
         log.drain();
         result
     }
 
-    fn serve(&self, greeting: &Sink, stop: UnixStream) -> Result<(), Failure> {
+    fn serve(&self, greeting: &Sink, stop: &impl AsFd) -> Result<(), Failure> {
         let listening = self.server.builder(&self.socket).listen()?;
         // Clients may be waiting: a reader of this that is gone, or does not read, is no reason not to serve them.
         greeting.put(self.greeting(&listening).as_bytes());

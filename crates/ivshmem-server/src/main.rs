@@ -5,6 +5,7 @@ mod background;
 mod journal;
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -80,19 +81,19 @@ fn serve(args: &Args) -> Result<(), Error> {
     if args.is_daemon {
         background::leave_terminal()?;
     }
+    // Before there is another thread, and anything that a signal would leave behind.
+    let stop = program::stop_signals()
+        .map_err(|source| Error::Io { doing: "waiting for signals".to_owned(), source })?;
     let log = journal::start(args)?;
-    let result = serve_and_log(args, &log);
+    let result = serve_and_log(args, &log, &stop);
     log.drain();
     result
 }
 
-fn serve_and_log(args: &Args, log: &Sink) -> Result<(), Error> {
+fn serve_and_log(args: &Args, log: &Sink, stop: &impl AsFd) -> Result<(), Error> {
     if let Err(error) = raise_descriptor_limit() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
-    // Before anything is created that a signal would leave behind.
-    let stop = program::stop_signals()
-        .map_err(|source| Error::Io { doing: "waiting for signals".to_owned(), source })?;
     let _pid_file = args.pid_file().map(PidFile::create).transpose()?;
     let listening = listen(args)?;
     tracing::info!(

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -154,6 +154,13 @@ fn a_socket_in_this_directory_is_told_with_its_whole_path() {
     assert_eq!(child.0.wait().unwrap().code(), Some(0));
 }
 
+/// A server that should not be there ends after a time.
+fn in_time(words: &[&str], directory: &Path) -> Output {
+    let mut command = Command::new("timeout");
+    command.args(["20", env!("CARGO_BIN_EXE_ivshmem")]).args(words).current_dir(directory);
+    command.output().unwrap()
+}
+
 #[test]
 fn what_looks_like_a_target_is_no_socket_and_the_right_form_is_told() {
     let dir = TempDir::new().unwrap();
@@ -161,13 +168,10 @@ fn what_looks_like_a_target_is_no_socket_and_the_right_form_is_told() {
         [("doorbell:z", "write z,"), ("bogus:x", "write x, or ./bogus:x"), ("auto", "write ./auto")]
     {
         for verb in ["serve", "status"] {
-            let output = ivshmem().args([verb, target]).current_dir(dir.path()).output().unwrap();
-            let text = bad(&output, 2);
+            let text = bad(&in_time(&[verb, target], dir.path()), 2);
             assert!(text.contains("a socket is a path") && text.contains(right), "{text}");
         }
-        let words = ["serve", "s.sock", "--status", target];
-        let output = ivshmem().args(words).current_dir(dir.path()).output().unwrap();
-        assert!(bad(&output, 2).contains(right));
+        assert!(bad(&in_time(&["serve", "s.sock", "--status", target], dir.path()), 2).contains(right));
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }

@@ -1,13 +1,13 @@
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use nix::libc::{SIGPWR, SIGSTKFLT};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use signal_hook::consts::{
     SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
 };
 use signal_hook::flag;
-use signal_hook::low_level::pipe;
 
 /// Signals that ask for the end, and all others that would end a process without its having a say: it would leave its socket
 /// behind.
@@ -16,17 +16,22 @@ const ENDS: [i32; 11] =
 /// Those that other daemons take for a request, as to open their log anew. There is nothing to do, and no reason to end.
 const IGNORED: [i32; 2] = [SIGUSR1, SIGUSR2];
 
-/// A stream that becomes readable with the first signal that ends a server. SIGUSR1 and SIGUSR2 do nothing from then on.
+/// A descriptor that becomes readable with the first signal that ends a server, and stays so. SIGUSR1 and SIGUSR2 do nothing from
+/// then on.
+///
+/// For a process with one thread: threads that are there already would still be ended by these signals.
 ///
 /// # Errors
-/// When the system has no room for the stream or a handler.
-pub fn stop_signals() -> io::Result<UnixStream> {
-    let (stop, wake) = UnixStream::pair()?;
-    for signal in ENDS {
-        pipe::register(signal, wake.try_clone()?)?;
-    }
+/// When the system has no room for the descriptor.
+pub fn stop_signals() -> io::Result<SignalFd> {
     for signal in IGNORED {
         flag::register(signal, Arc::default())?;
     }
-    Ok(stop)
+    let mut ends = SigSet::empty();
+    for signal in ENDS {
+        ends.add(Signal::try_from(signal)?);
+    }
+    // Threads that are started from now on inherit it.
+    ends.thread_block()?;
+    Ok(SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
