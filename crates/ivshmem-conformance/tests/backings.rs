@@ -105,6 +105,36 @@ mod linux {
         assert_eq!(whole.memory().index_of(0, HUGE_PAGE, b"here").unwrap(), Some(4097));
     }
 
+    #[test]
+    fn looking_at_a_file_on_hugetlbfs_takes_no_huge_page() {
+        let pages = match HugePages::mount() {
+            Ok(pages) => pages,
+            Err(reason) => return skip("looking_at_a_file_on_hugetlbfs_takes_no_huge_page", &reason),
+        };
+        let free = || rustix::fs::statvfs(pages.path()).unwrap().f_bfree;
+        let all = free();
+        // More than there are, all of it hole.
+        let path = pages.path().join("holes");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(8 * HUGE_PAGE).unwrap();
+        let look = ivshmem::plain(&path).read_only().open().unwrap();
+        let mut bytes = vec![7; usize::try_from(HUGE_PAGE).unwrap() + 5];
+        look.memory().peek(3, &mut bytes).unwrap();
+        assert!(bytes.iter().all(|byte| *byte == 0));
+        let writer = ivshmem::plain(&path).open().unwrap();
+        assert_eq!(free(), all);
+        // What is asked for is taken, or there is an error.
+        writer.memory().prefault(HUGE_PAGE - 1, 2).unwrap();
+        assert_eq!(free(), all - 2);
+        writer.memory().write(HUGE_PAGE - 1, b"ab").unwrap();
+        look.memory().peek(HUGE_PAGE - 1, &mut bytes[..2]).unwrap();
+        assert_eq!(&bytes[..2], b"ab");
+        let error = writer.memory().prefault(0, 8 * HUGE_PAGE).unwrap_err();
+        assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
+        let error = ivshmem::plain(&path).prefault().open().unwrap_err();
+        assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
+    }
+
     struct Memfd(OwnedFd);
 
     impl Fixture for Memfd {
