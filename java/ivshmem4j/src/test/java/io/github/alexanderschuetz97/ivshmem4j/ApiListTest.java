@@ -1,12 +1,17 @@
 package io.github.alexanderschuetz97.ivshmem4j;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
+import io.github.alexanderschuetz97.ivshmem4j.api.WindowsIvshmemPCIDevice;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -56,6 +61,56 @@ class ApiListTest {
         }
         assertEquals("java.util.Collection<java.lang.Integer>",
             IvshmemMemory.class.getMethod("getPeers").getGenericReturnType().getTypeName());
+    }
+
+    @Test
+    void programsMayExtendAndMakeWhatTheyCouldBefore() {
+        class Opener extends Ivshmem { }
+
+        class Device extends WindowsIvshmemPCIDevice {
+
+            Device() {
+                super("x", 1);
+            }
+        }
+
+        class Failure extends IvshmemException {
+
+            private static final long serialVersionUID = 1;
+
+            Failure() {
+                super("no trace", null, false, false);
+            }
+        }
+
+        assertNotNull(new Opener());
+        assertNotEquals(new Device(), new WindowsIvshmemPCIDevice("x", 1));
+        assertEquals(0, new Failure().getStackTrace().length);
+        assertEquals(IvshmemException.Code.IO, new Failure().getCode());
+    }
+
+    @Test
+    void aDeviceOfAWindowsGuestIsDescribedAsBefore() {
+        final WindowsIvshmemPCIDevice named = new WindowsIvshmemPCIDevice("x", 5);
+        final WindowsIvshmemPCIDevice nameless = new WindowsIvshmemPCIDevice(null, 5);
+        assertNull(nameless.getName());
+        assertEquals(new WindowsIvshmemPCIDevice(null, 5), nameless);
+        assertNotEquals(named, nameless);
+        assertNotEquals(nameless, named);
+        assertEquals(5, nameless.hashCode());
+        assertEquals(new WindowsIvshmemPCIDevice("x", 5).hashCode(), named.hashCode());
+        assertEquals("WindowsIvshmemPCIDevice{name='x', size=5}", named.toString());
+        assertEquals("WindowsIvshmemPCIDevice{name='null', size=5}", nameless.toString());
+        assertThrows(NullPointerException.class, () -> Ivshmem.windowsPCI(nameless));
+    }
+
+    @Test
+    void anExceptionWithoutACauseCanBeGivenOne() {
+        final Exception cause = new Exception("cause");
+        assertEquals(cause, new IvshmemException().initCause(cause).getCause());
+        assertEquals(cause, new IvshmemException("text").initCause(cause).getCause());
+        assertEquals(cause.toString(), new IvshmemException(cause).getMessage());
+        assertNull(new IvshmemException((Throwable) null).getMessage());
     }
 
     private static List<String> list() throws IOException {

@@ -19,8 +19,8 @@ public interface ArrayAccess {
      * @param buffer the array to take from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is written
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
      * @throws UnsupportedOperationException if the memory is for reading only
      */
@@ -46,8 +46,8 @@ public interface ArrayAccess {
      * @param buffer the array to fill
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is read
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is read
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is read
      * @throws IllegalStateException if the memory is closed
      */
     void read(long off, boolean[] buffer, int bufferOff, int len);
@@ -71,8 +71,8 @@ public interface ArrayAccess {
      * @param buffer the array to take from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is written
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
      * @throws UnsupportedOperationException if the memory is for reading only
      */
@@ -98,8 +98,8 @@ public interface ArrayAccess {
      * @param buffer the array to fill
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is read
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is read
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is read
      * @throws IllegalStateException if the memory is closed
      */
     void read(long off, char[] buffer, int bufferOff, int len);
@@ -123,8 +123,8 @@ public interface ArrayAccess {
      * @param buffer the array to take from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is written
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
      * @throws UnsupportedOperationException if the memory is for reading only
      */
@@ -150,8 +150,8 @@ public interface ArrayAccess {
      * @param buffer the array to fill
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is read
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is read
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is read
      * @throws IllegalStateException if the memory is closed
      */
     void read(long off, short[] buffer, int bufferOff, int len);
@@ -175,8 +175,8 @@ public interface ArrayAccess {
      * @param buffer the array to take from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is written
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
      * @throws UnsupportedOperationException if the memory is for reading only
      */
@@ -202,8 +202,8 @@ public interface ArrayAccess {
      * @param buffer the array to fill
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is read
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is read
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is read
      * @throws IllegalStateException if the memory is closed
      */
     void read(long off, int[] buffer, int bufferOff, int len);
@@ -227,8 +227,8 @@ public interface ArrayAccess {
      * @param buffer the array to take from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is written
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
      * @throws UnsupportedOperationException if the memory is for reading only
      */
@@ -254,8 +254,8 @@ public interface ArrayAccess {
      * @param buffer the array to fill
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is read
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is read
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is read
      * @throws IllegalStateException if the memory is closed
      */
     void read(long off, long[] buffer, int bufferOff, int len);
@@ -279,8 +279,8 @@ public interface ArrayAccess {
      * @param buffer the array to take from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is written
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
      * @throws UnsupportedOperationException if the memory is for reading only
      */
@@ -306,8 +306,8 @@ public interface ArrayAccess {
      * @param buffer the array to fill
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is read
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is read
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is read
      * @throws IllegalStateException if the memory is closed
      */
     void read(long off, float[] buffer, int bufferOff, int len);
@@ -331,8 +331,8 @@ public interface ArrayAccess {
      * @param buffer the array to take from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is written
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
      * @throws UnsupportedOperationException if the memory is for reading only
      */
@@ -358,8 +358,8 @@ public interface ArrayAccess {
      * @param buffer the array to fill
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory, or the elements not inside the array;
-     *     nothing is read
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is read
+     * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is read
      * @throws IllegalStateException if the memory is closed
      */
     void read(long off, double[] buffer, int bufferOff, int len);

@@ -31,11 +31,12 @@ import java.util.concurrent.Executor;
  * jar's before each use; where that cannot be, into a temporary folder that is gone again at once. From Java 24 on the JVM
  * wants {@code --enable-native-access=io.github.alexanderschuetz97.ivshmem4j}, or {@code ALL-UNNAMED} for a class path.
  */
-public final class Ivshmem {
+public class Ivshmem {
 
     private static final long DEFAULT_GRACE = 5000;
 
-    private Ivshmem() {}
+    /** Nobody needs one, as all methods are static; programs for 1.2 may have classes that extend this one. */
+    public Ivshmem() {}
 
     /**
      * Opens a file that exists, with all of its bytes: one in {@code /dev/shm} on the host, or, inside a Linux virtual
@@ -345,7 +346,7 @@ public final class Ivshmem {
      * @return the memory, open
      * @throws IvshmemException if the device is gone or in use; the code tells the kind
      * @throws UnsupportedOperationException on other systems than Windows
-     * @throws NullPointerException if {@code device} is null
+     * @throws NullPointerException if {@code device} or its name is null
      */
     public static IvshmemMemory windowsPCI(final WindowsIvshmemPCIDevice device) {
         return Devices.windowsPCI(device, null, null);
@@ -359,7 +360,7 @@ public final class Ivshmem {
      * @return the memory, open
      * @throws IvshmemException if the device is gone or in use; the code tells the kind
      * @throws UnsupportedOperationException on other systems than Windows
-     * @throws NullPointerException if {@code device} is null
+     * @throws NullPointerException if {@code device} or its name is null
      */
     public static IvshmemMemory windowsPCI(final WindowsIvshmemPCIDevice device, final Executor executor) {
         return Devices.windowsPCI(device, executor, null);
@@ -373,7 +374,7 @@ public final class Ivshmem {
      * @return the memory, open
      * @throws IvshmemException if the device is gone or in use; the code tells the kind
      * @throws UnsupportedOperationException on other systems than Windows
-     * @throws NullPointerException if {@code device} is null
+     * @throws NullPointerException if {@code device} or its name is null
      */
     public static IvshmemMemory windowsPCI(
         final WindowsIvshmemPCIDevice device, final UncaughtExceptionHandler handler) {
@@ -389,7 +390,7 @@ public final class Ivshmem {
      * @return the memory, open
      * @throws IvshmemException if the device is gone or in use; the code tells the kind
      * @throws UnsupportedOperationException on other systems than Windows
-     * @throws NullPointerException if {@code device} is null
+     * @throws NullPointerException if {@code device} or its name is null
      */
     public static IvshmemMemory windowsPCI(
         final WindowsIvshmemPCIDevice device, final Executor executor, final UncaughtExceptionHandler handler) {

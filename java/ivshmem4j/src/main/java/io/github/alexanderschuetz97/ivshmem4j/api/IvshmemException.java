@@ -1,5 +1,7 @@
 package io.github.alexanderschuetz97.ivshmem4j.api;
 
+import java.util.Objects;
+
 /**
  * A failure of the operating system, of the server, or of another peer.
  *
@@ -17,7 +19,7 @@ public class IvshmemException extends RuntimeException {
 
     /** Makes an exception with the code {@link Code#IO} and no message. */
     public IvshmemException() {
-        this(Code.IO, null, null);
+        code = Code.IO;
     }
 
     /**
@@ -26,7 +28,8 @@ public class IvshmemException extends RuntimeException {
      * @param message what happened, for people
      */
     public IvshmemException(final String message) {
-        this(Code.IO, message, null);
+        super(message);
+        code = Code.IO;
     }
 
     /**
@@ -35,7 +38,8 @@ public class IvshmemException extends RuntimeException {
      * @param cause what caused it, or null
      */
     public IvshmemException(final Throwable cause) {
-        this(Code.IO, cause == null ? null : cause.toString(), cause);
+        super(cause);
+        code = Code.IO;
     }
 
     /**
@@ -45,7 +49,22 @@ public class IvshmemException extends RuntimeException {
      * @param cause what caused it, or null
      */
     public IvshmemException(final String message, final Throwable cause) {
-        this(Code.IO, message, cause);
+        super(message, cause);
+        code = Code.IO;
+    }
+
+    /**
+     * Makes an exception with the code {@link Code#IO} for a class of the program's own.
+     *
+     * @param message what happened, for people
+     * @param cause what caused it, or null
+     * @param enableSuppression whether other exceptions can be added to it
+     * @param writableStackTrace whether it has a stack trace
+     */
+    protected IvshmemException(
+        final String message, final Throwable cause, final boolean enableSuppression, final boolean writableStackTrace) {
+        super(message, cause, enableSuppression, writableStackTrace);
+        code = Code.IO;
     }
 
     /**
@@ -55,7 +74,8 @@ public class IvshmemException extends RuntimeException {
      * @param message what happened, for people
      */
     public IvshmemException(final Code code, final String message) {
-        this(code, message, null);
+        super(message);
+        this.code = checked(code);
     }
 
     /**
@@ -67,10 +87,11 @@ public class IvshmemException extends RuntimeException {
      */
     public IvshmemException(final Code code, final String message, final Throwable cause) {
         super(message, cause);
-        if (code == null) {
-            throw new NullPointerException("code");
-        }
-        this.code = code;
+        this.code = checked(code);
+    }
+
+    private static Code checked(final Code code) {
+        return Objects.requireNonNull(code, "code");
     }
 
     /**

@@ -23,9 +23,10 @@ import java.util.concurrent.TimeUnit;
  * }
  * }</pre>
  *
- * <p>All methods may be called from any thread, callbacks included. After {@link #close()} all but {@link #close()},
- * {@link #isClosed()}, {@link #getMemory()} and the removing of routines and listeners throw
- * {@link IllegalStateException}.
+ * <p>All methods may be called from any thread, callbacks included. After {@link #close()} those that need the device throw
+ * {@link IllegalStateException}. {@link #close()}, {@link #isClosed()}, {@link #getMemory()}, {@link #hasOwnPeerID()},
+ * {@link #getOwnPeerID()}, {@link #getPeers()} and {@link #isOtherPeerConnected(int)} do not, nor does the removing of
+ * routines and listeners; and memory without a doorbell answers all that can be asked of it.
  */
 public interface IvshmemMemory extends AutoCloseable {
 
@@ -39,25 +40,24 @@ public interface IvshmemMemory extends AutoCloseable {
     /**
      * Whether this device has an id that others can send interrupts to.
      *
-     * @return true if {@link #getOwnPeerID()} works
-     * @throws IllegalStateException if the device is closed
+     * @return true if {@link #getOwnPeerID()} works, also after closing
      */
     boolean hasOwnPeerID();
 
     /**
      * The id that others send interrupts to.
      *
-     * @return 0 to 65535
+     * @return 0 to 65535; after closing as it was before
      * @throws UnsupportedOperationException if there is none
-     * @throws IllegalStateException if the device is closed
      */
     int getOwnPeerID();
 
     /**
      * Whether this device is told who else is connected. Devices inside virtual machines are not.
      *
-     * @return true if {@link #getPeers()} and {@link #isOtherPeerConnected(int)} work
-     * @throws IllegalStateException if the device is closed
+     * @return true if {@link #getPeers()} and {@link #isOtherPeerConnected(int)} tell; false for a client of a server that
+     *     gives no vectors ({@code -n 0}), which cannot tell of anybody
+     * @throws IllegalStateException if the device is closed and was told of peers
      */
     boolean knowsOtherPeers();
 
@@ -65,26 +65,23 @@ public interface IvshmemMemory extends AutoCloseable {
      * Whether a peer is connected now, as far as the server has told.
      *
      * @param peer id of the peer, any value
-     * @return true if it is; false for the own id
+     * @return true if it is; false for the own id, and after closing
      * @throws UnsupportedOperationException if that is not known
-     * @throws IllegalStateException if the device is closed
      */
     boolean isOtherPeerConnected(int peer);
 
     /**
      * The peers that are connected now, without this one.
      *
-     * @return a copy: their ids in ascending order
+     * @return a copy: their ids in ascending order; none after closing
      * @throws UnsupportedOperationException if that is not known
-     * @throws IllegalStateException if the device is closed
      */
     Collection<Integer> getPeers();
 
     /**
      * Whether this device is told how many vectors its peers have.
      *
-     * @return true if {@link #getVectors(int)} works
-     * @throws IllegalStateException if the device is closed
+     * @return true if {@link #getVectors(int)} works, also after closing
      */
     boolean knowsOtherPeerVectors();
 
@@ -133,7 +130,8 @@ public interface IvshmemMemory extends AutoCloseable {
     /**
      * Whether the device can receive interrupts. A device in a virtual machine that cannot can send them all the same.
      *
-     * @return true if {@link #registerInterruptServiceRoutine(int, InterruptServiceRoutine)} works
+     * @return true if {@link #registerInterruptServiceRoutine(int, InterruptServiceRoutine)} works, so false as long as
+     *     {@link #getOwnVectors()} is 0
      * @throws IllegalStateException if the device is closed
      */
     boolean supportsInterrupts();
@@ -232,9 +230,8 @@ public interface IvshmemMemory extends AutoCloseable {
     /**
      * Has a listener called when peers come and go, and at once for each peer that is connected.
      *
-     * @param listener the listener; not null
+     * @param listener the listener; null does nothing
      * @throws UnsupportedOperationException if this device of a virtual machine does not know its peers
-     * @throws NullPointerException if the listener is null
      * @throws IllegalStateException if the device is closed
      */
     void registerPeerConnectionListener(PeerConnectionListener listener);

@@ -13,9 +13,11 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  *   <li>Numbers of several bytes are in the processor's byte order, unless the name says {@code LE} (lowest byte first)
  *       or {@code BE} (highest byte first).
  *   <li>Every method may be called from any thread, at any time, {@link #close()} included.
- *   <li>{@link IllegalArgumentException}: a byte of the access would be outside the memory, an offset or a length is
- *       negative, or outside the array. An access of length 0 needs an offset inside the memory, too. Nothing was
- *       read or written then.
+ *   <li>{@link IllegalArgumentException}: a byte of the access would be outside the memory, or an offset or a length is
+ *       negative. An access of length 0 may be at {@link #size()}, but for {@code set}, {@code zero} and {@code sync}, whose
+ *       offset must be inside. Nothing was read or written then.
+ *   <li>{@link ArrayIndexOutOfBoundsException}: an element of the access would be outside the array. Nothing was read or
+ *       written then.
  *   <li>{@link IllegalStateException}: the memory is closed.
  *   <li>{@link UnsupportedOperationException}: a write to memory that was opened for reading only.
  *   <li>{@link IvshmemException}: the file behind the memory was made shorter by somebody else, and the JVM noticed
@@ -114,22 +116,22 @@ public interface NativeMemory extends NumberAccess, ArrayAccess, OrderedAccess, 
      *
      * @param off offset of the first byte, any value
      * @param len number of bytes, any value
-     * @return true if the memory is open, {@code off} is inside it, and {@code len} is not negative and does not reach
-     *     over the end
+     * @return true if the memory is open, and neither is negative nor do the bytes reach over the end; so no bytes at
+     *     {@link #size()} can be
      */
     boolean isValid(long off, long len);
 
     /**
-     * Whether the memory can be read now.
+     * Whether the memory was opened for reading; {@link #isValid()} tells whether it is open still.
      *
-     * @return true while it is open
+     * @return always true
      */
     boolean isReadable();
 
     /**
-     * Whether the memory can be written now.
+     * Whether the memory was opened for writing; {@link #isValid()} tells whether it is open still.
      *
-     * @return true while it is open, unless it was opened for reading only
+     * @return false if it was opened for reading only
      */
     boolean isWriteable();
 
@@ -153,8 +155,7 @@ public interface NativeMemory extends NumberAccess, ArrayAccess, OrderedAccess, 
      *
      * <p>Whoever goes through it does without every check of this class. It is good until the memory is closed.
      *
-     * @return an address
-     * @throws IllegalStateException if the memory is closed
+     * @return an address; 0 once the memory is closed
      */
     long getNativePointer();
 
@@ -264,8 +265,8 @@ public interface NativeMemory extends NumberAccess, ArrayAccess, OrderedAccess, 
      * @param buffer the array to take from
      * @param bufferOff index of the first byte in the array
      * @param len number of bytes; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory or not inside the array; nothing is
-     *     written
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
+     * @throws ArrayIndexOutOfBoundsException if they are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
      * @throws UnsupportedOperationException if the memory is for reading only
      */
@@ -303,7 +304,8 @@ public interface NativeMemory extends NumberAccess, ArrayAccess, OrderedAccess, 
      * @param buffer the array to fill
      * @param bufferOff index of the first byte in the array
      * @param len number of bytes; 0 does nothing
-     * @throws IllegalArgumentException if the bytes are not inside the memory or not inside the array; nothing is read
+     * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is read
+     * @throws ArrayIndexOutOfBoundsException if they are not inside the array; nothing is read
      * @throws IllegalStateException if the memory is closed
      */
     void read(long off, byte[] buffer, int bufferOff, int len);

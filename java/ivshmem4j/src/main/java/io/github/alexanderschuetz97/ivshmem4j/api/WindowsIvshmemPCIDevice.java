@@ -3,7 +3,7 @@ package io.github.alexanderschuetz97.ivshmem4j.api;
 import java.util.Objects;
 
 /** A device that the Windows driver offers in a virtual machine. Never changes, so any thread may use it. */
-public final class WindowsIvshmemPCIDevice {
+public class WindowsIvshmemPCIDevice {
 
     private final String name;
     private final long size;
@@ -11,11 +11,11 @@ public final class WindowsIvshmemPCIDevice {
     /**
      * Describes a device.
      *
-     * @param name path of the device interface; not null
+     * @param name path of the device interface; a device without one cannot be opened
      * @param size size of the memory in bytes
      */
     public WindowsIvshmemPCIDevice(final String name, final long size) {
-        this.name = Objects.requireNonNull(name, "name");
+        this.name = name;
         this.size = size;
     }
 
@@ -23,7 +23,7 @@ public final class WindowsIvshmemPCIDevice {
      * The path of the device interface. It contains the numbers of the PCI bus and slot, which QEMU's command line can
      * choose.
      *
-     * @return never null
+     * @return as it was given; never null for a device of {@link Ivshmem#windowsListPCI()}
      */
     public String getName() {
         return name;
@@ -38,22 +38,23 @@ public final class WindowsIvshmemPCIDevice {
         return size;
     }
 
+    /** Whether both are of the same class, with the same name and size. */
     @Override
     public boolean equals(final Object other) {
-        if (!(other instanceof WindowsIvshmemPCIDevice)) {
+        if (other == null || getClass() != other.getClass()) {
             return false;
         }
         final WindowsIvshmemPCIDevice device = (WindowsIvshmemPCIDevice) other;
-        return size == device.size && name.equals(device.name);
+        return size == device.size && Objects.equals(name, device.name);
     }
 
     @Override
     public int hashCode() {
-        return Objects.hash(name, size);
+        return 31 * Objects.hashCode(name) + Long.hashCode(size);
     }
 
     @Override
     public String toString() {
-        return "WindowsIvshmemPCIDevice[name=" + name + ", size=" + size + "]";
+        return "WindowsIvshmemPCIDevice{name='" + name + "', size=" + size + "}";
     }
 }

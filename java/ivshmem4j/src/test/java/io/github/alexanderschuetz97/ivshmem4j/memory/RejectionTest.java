@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import java.lang.reflect.Array;
 import java.lang.reflect.InvocationTargetException;
@@ -67,8 +68,8 @@ class RejectionTest {
     static List<Method> all() {
         final List<Method> methods = new ArrayList<>(Arrays.asList(NativeMemory.class.getMethods()));
         // These may be asked for after closing.
-        methods.removeIf(method -> method.getName().matches(
-            "isValid|isReadable|isWriteable|size|cacheMode|close|readLock|writeLock|supports.*|atomic8Byte.*"));
+        methods.removeIf(method -> method.getName().equals("getNativePointer") && method.getParameterCount() == 0
+            || method.getName().matches("isValid|isReadable|isWriteable|size|cacheMode|close|readLock|writeLock|supports.*|atomic8Byte.*"));
         return methods;
     }
 
@@ -169,49 +170,89 @@ class RejectionTest {
     }
 
     @Test
-    void lengthZeroNeedsAnOffsetInside() throws Exception {
+    void noBytesMayBeAtTheEndAndNoFurther() throws Exception {
         try (Region region = new Region(SIZE)) {
             final NativeMemory memory = region.memory;
-            memory.set(SIZE - 1, (byte) 1, 0);
-            memory.write(SIZE - 1, new byte[0]);
-            memory.read(SIZE - 1, new byte[0]);
-            memory.write(SIZE - 1, ByteBuffer.allocate(0));
-            memory.read(SIZE - 1, ByteBuffer.allocateDirect(0));
-            memory.sync(SIZE - 1, 0, true);
-            memory.zero(SIZE - 1, 0);
-            memory.copyTo(SIZE - 1, memory, SIZE - 1, 0);
-            assertEquals(0, memory.slice(SIZE - 1, 0).size());
-            if (Region.HAS_VIEWS) {
-                assertEquals(0, memory.asByteBuffer(SIZE - 1, 0).capacity());
-            } else {
-                assertThrows(UnsupportedOperationException.class, () -> memory.asByteBuffer(SIZE - 1, 0));
-                assertThrows(UnsupportedOperationException.class, () -> memory.view(0, 1, ByteBuffer.class));
+            for (final long off : new long[] {0, SIZE - 1, SIZE}) {
+                memory.write(off, new byte[0]);
+                memory.read(off, new byte[0]);
+                memory.write(off, ByteBuffer.allocate(0));
+                memory.read(off, ByteBuffer.allocateDirect(0));
+                memory.copyTo(off, memory, SIZE - off, 0);
+                assertEquals(0, memory.slice(off, 0).size());
+                assertTrue(memory.isValid(off, 0));
+                if (Region.HAS_VIEWS) {
+                    assertEquals(0, memory.asByteBuffer(off, 0).capacity());
+                } else {
+                    assertThrows(UnsupportedOperationException.class, () -> memory.asByteBuffer(off, 0));
+                    assertThrows(UnsupportedOperationException.class, () -> memory.view(0, 1, ByteBuffer.class));
+                }
+                assertEquals(-1, memory.indexOf(off, 0, (byte) 0));
+                assertEquals(off, memory.indexOf(off, 0, new byte[0]));
             }
-            assertEquals(-1, memory.indexOf(SIZE - 1, 0, (byte) 0));
-            assertThrows(IllegalArgumentException.class, () -> memory.set(SIZE, (byte) 1, 0));
-            assertThrows(IllegalArgumentException.class, () -> memory.write(SIZE, new byte[0]));
-            assertThrows(IllegalArgumentException.class, () -> memory.read(SIZE, new byte[0]));
-            assertThrows(IllegalArgumentException.class, () -> memory.write(SIZE, ByteBuffer.allocate(0)));
-            assertThrows(IllegalArgumentException.class, () -> memory.read(SIZE, ByteBuffer.allocate(0)));
-            assertThrows(IllegalArgumentException.class, () -> memory.write(SIZE, ByteBuffer.allocateDirect(0)));
-            assertThrows(IllegalArgumentException.class, () -> memory.read(SIZE, ByteBuffer.allocateDirect(0)));
-            assertThrows(IllegalArgumentException.class, () -> memory.zero(SIZE, 0));
-            assertThrows(IllegalArgumentException.class, () -> memory.copyTo(SIZE, memory, 0, 0));
-            assertThrows(IllegalArgumentException.class, () -> memory.copyTo(0, memory, SIZE, 0));
-            assertThrows(IllegalArgumentException.class, () -> memory.slice(SIZE, 0));
-            assertThrows(IllegalArgumentException.class, () -> memory.asByteBuffer(SIZE, 0));
+            for (final long off : new long[] {-1, SIZE + 1, Long.MIN_VALUE, Long.MAX_VALUE}) {
+                assertFalse(memory.isValid(off, 0));
+                assertThrows(IllegalArgumentException.class, () -> memory.write(off, new byte[0]));
+                assertThrows(IllegalArgumentException.class, () -> memory.read(off, new byte[0]));
+                assertThrows(IllegalArgumentException.class, () -> memory.write(off, ByteBuffer.allocate(0)));
+                assertThrows(IllegalArgumentException.class, () -> memory.read(off, ByteBuffer.allocateDirect(0)));
+                assertThrows(IllegalArgumentException.class, () -> memory.copyTo(off, memory, 0, 0));
+                assertThrows(IllegalArgumentException.class, () -> memory.copyTo(0, memory, off, 0));
+                assertThrows(IllegalArgumentException.class, () -> memory.slice(off, 0));
+                assertThrows(IllegalArgumentException.class, () -> memory.asByteBuffer(off, 0));
+                assertThrows(IllegalArgumentException.class, () -> memory.indexOf(off, 0, new byte[0]));
+            }
             for (final Class<?> element : BulkOperations.ELEMENTS) {
                 final Object none = Array.newInstance(element, 0);
                 for (final String name : new String[] {"read", "write"}) {
                     final Method method = BulkOperations.method(name, none.getClass(), false);
-                    assertEquals(null, thrown(method, memory, new Object[] {SIZE - 1L, none}));
-                    assertTrue(thrown(method, memory, new Object[] {(long) SIZE, none})
+                    assertEquals(null, thrown(method, memory, new Object[] {(long) SIZE, none}));
+                    assertTrue(thrown(method, memory, new Object[] {SIZE + 1L, none})
                         instanceof IllegalArgumentException, method::toString);
                 }
             }
-            assertThrows(IllegalArgumentException.class, () -> memory.sync(SIZE, 0, true));
-            assertThrows(IllegalArgumentException.class, () -> memory.indexOf(SIZE, 0, new byte[0]));
             assertArrayEquals(new byte[SIZE], region.content());
+        }
+    }
+
+    @Test
+    void settingAndSyncNeedAnOffsetInsideAlsoForNoBytes() throws Exception {
+        try (Region region = new Region(SIZE)) {
+            final NativeMemory memory = region.memory;
+            memory.set(SIZE - 1, (byte) 1, 0);
+            memory.zero(SIZE - 1, 0);
+            memory.sync(SIZE - 1, 0, true);
+            assertThrows(IllegalArgumentException.class, () -> memory.set(SIZE, (byte) 1, 0));
+            assertThrows(IllegalArgumentException.class, () -> memory.zero(SIZE, 0));
+            assertThrows(IllegalArgumentException.class, () -> memory.sync(SIZE, 0, true));
+            memory.slice(SIZE, 0).zero();
+            assertArrayEquals(new byte[SIZE], region.content());
+        }
+    }
+
+    @Test
+    void noBytesAreRefusedWhereOneWouldBe() {
+        try (Region region = new Region(SIZE)) {
+            final NativeMemory end = region.memory.slice(SIZE, 0);
+            end.write(0, new byte[0]);
+            region.memory.close();
+            for (final NativeMemory closed : new NativeMemory[] {region.memory, end}) {
+                assertFalse(closed.isValid(closed.size(), 0));
+                assertThrows(IllegalStateException.class, () -> closed.write(closed.size(), new byte[0]));
+                assertThrows(IllegalStateException.class, () -> closed.read(0, new byte[0]));
+            }
+        }
+    }
+
+    @Test
+    @EnabledOnOs(value = OS.LINUX, disabledReason = "all memory can be written")
+    void noBytesAreNotWrittenToMemoryForReading() {
+        try (Region region = new Region(SIZE);
+            IvshmemMemory device = Ivshmem.open("plain:" + region.file + "?readonly")) {
+            final NativeMemory memory = device.getMemory();
+            memory.read(SIZE, new byte[0]);
+            assertThrows(UnsupportedOperationException.class, () -> memory.write(SIZE, new byte[0]));
+            assertThrows(UnsupportedOperationException.class, () -> memory.write(0, new byte[0]));
         }
     }
 
@@ -229,7 +270,7 @@ class RejectionTest {
                     final Method method = BulkOperations.method(name, array.getClass(), true);
                     for (final int[] part : wrong) {
                         assertTrue(thrown(method, region.memory, new Object[] {0L, array, part[0], part[1]})
-                            instanceof IllegalArgumentException, () -> method + " " + Arrays.toString(part));
+                            instanceof ArrayIndexOutOfBoundsException, () -> method + " " + Arrays.toString(part));
                     }
                     assertEquals(null, thrown(method, region.memory, new Object[] {0L, array, 4, 0}));
                     assertTrue(thrown(method, region.memory, new Object[] {0L, null, 0, 0})
@@ -306,8 +347,9 @@ class RejectionTest {
             memory.close();
             assertDoesNotThrow(memory::close);
             assertFalse(memory.isValid() || memory.isValid(0) || memory.isValid(0, 1));
-            assertFalse(memory.isReadable() || memory.isWriteable());
+            assertTrue(memory.isReadable() && memory.isWriteable());
             assertEquals(SIZE, memory.size());
+            assertEquals(0, memory.getNativePointer());
             assertEquals("NativeMemory[size=147, closed]", memory.toString());
         }
     }

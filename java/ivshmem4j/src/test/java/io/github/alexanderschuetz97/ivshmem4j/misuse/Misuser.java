@@ -258,7 +258,8 @@ final class Misuser implements Runnable {
 
     /** For wrong arguments, closed memory, lacking features, what the system says, and what the method declares. */
     private static boolean isPromised(final Throwable e, final Executable callee) {
-        return e instanceof IllegalArgumentException || e instanceof IllegalStateException
+        return e instanceof IllegalArgumentException || e instanceof ArrayIndexOutOfBoundsException
+            || e instanceof IllegalStateException
             || e instanceof UnsupportedOperationException || e instanceof IvshmemException
             || e instanceof IllegalMonitorStateException
             || Arrays.stream(callee.getExceptionTypes()).anyMatch(declared -> declared.isInstance(e));

@@ -15,6 +15,7 @@ import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 
 /**
  * A device of any kind: a file, a client of a server, a device of a guest.
@@ -29,10 +30,13 @@ public final class DeviceMemory implements IvshmemMemory {
     private final NativeDevice device;
     private final Dispatch dispatch;
     private final Pauses pauses = new Pauses();
-    private final boolean receives;
     private final boolean knowsPeers;
     /** Why it cannot be interrupted; null when it can, and for files. */
     private final String finding;
+    /** Without a doorbell, as a file is: there is nothing that closing could end but the memory. */
+    private final boolean isPlain;
+    /** As the server gave it last, or -1; kept for those who ask after closing. */
+    private volatile int ownId;
 
     /**
      * Takes over a device.
@@ -44,9 +48,10 @@ public final class DeviceMemory implements IvshmemMemory {
     public DeviceMemory(final long handle, final Executor executor, final UncaughtExceptionHandler handler) {
         device = new NativeDevice(handle, this::close);
         try {
-            receives = NativeLibrary.deviceSupportsInterrupts(handle);
             knowsPeers = NativeLibrary.deviceKnowsPeers(handle);
             finding = NativeLibrary.deviceInterruptFinding(handle);
+            ownId = NativeLibrary.deviceOwnId(handle);
+            isPlain = ownId < 0 && finding == null;
             dispatch = new Dispatch(handle, knowsPeers, executor, new Handler(handler));
         } catch (final RuntimeException | Error e) {
             device.close();
@@ -61,6 +66,7 @@ public final class DeviceMemory implements IvshmemMemory {
 
     @Override
     public void close() {
+        ownId();
         try {
             // Null while the constructor fails.
             if (dispatch != null) {
@@ -79,12 +85,12 @@ public final class DeviceMemory implements IvshmemMemory {
 
     @Override
     public boolean hasOwnPeerID() {
-        return NativeLibrary.deviceOwnId(device.handle()) >= 0;
+        return ownId >= 0;
     }
 
     @Override
     public int getOwnPeerID() {
-        final int id = NativeLibrary.deviceOwnId(device.handle());
+        final int id = ownId();
         if (id < 0) {
             throw new UnsupportedOperationException("this memory has no peer id: "
                 + (finding == null ? "connect to a server for one" : finding));
@@ -92,20 +98,42 @@ public final class DeviceMemory implements IvshmemMemory {
         return id;
     }
 
+    /** The id as it is now; of a closed device as it was. */
+    private int ownId() {
+        ownId = unlessClosed(() -> NativeLibrary.deviceOwnId(device.handle()), ownId);
+        return ownId;
+    }
+
+    /** What a device says, or an answer for a closed one. */
+    private <T> T unlessClosed(final Supplier<T> question, final T afterwards) {
+        if (!isClosed()) {
+            try {
+                return question.get();
+            } catch (final IllegalStateException e) {
+                if (!isClosed()) {
+                    throw e;
+                }
+            }
+        }
+        return afterwards;
+    }
+
     @Override
     public boolean knowsOtherPeers() {
-        device.checkOpen();
-        return knowsPeers;
+        // Without vectors there is nothing to tell of.
+        return knowsPeers && getOwnVectors() > 0;
     }
 
     @Override
     public boolean isOtherPeerConnected(final int peer) {
-        return NativeLibrary.devicePeerVectors(device.handle(), peer) >= 0;
+        checkKnowsPeers();
+        return unlessClosed(() -> NativeLibrary.devicePeerVectors(device.handle(), peer), -1) >= 0;
     }
 
     @Override
     public Collection<Integer> getPeers() {
-        final int[] ids = NativeLibrary.devicePeers(device.handle());
+        checkKnowsPeers();
+        final int[] ids = unlessClosed(() -> NativeLibrary.devicePeers(device.handle()), new int[0]);
         final List<Integer> peers = new ArrayList<>(ids.length);
         for (final int id : ids) {
             peers.add(id);
@@ -115,13 +143,16 @@ public final class DeviceMemory implements IvshmemMemory {
 
     @Override
     public boolean knowsOtherPeerVectors() {
-        return knowsOtherPeers();
+        return knowsPeers;
     }
 
     @Override
     public int getVectors(final int peer) {
-        if (peer >= 0 && peer == NativeLibrary.deviceOwnId(device.handle())) {
+        if (peer >= 0 && peer == ownId()) {
             return getOwnVectors();
+        }
+        if (isPlain) {
+            throw notRung();
         }
         final int vectors = NativeLibrary.devicePeerVectors(device.handle(), peer);
         if (vectors < 0) {
@@ -133,8 +164,8 @@ public final class DeviceMemory implements IvshmemMemory {
 
     @Override
     public int getOwnVectors() {
-        device.checkOpen();
-        return receives ? NativeLibrary.deviceVectors(device.handle()) : 0;
+        checkOpen();
+        return isPlain || finding != null ? 0 : NativeLibrary.deviceVectors(device.handle());
     }
 
     @Override
@@ -144,12 +175,14 @@ public final class DeviceMemory implements IvshmemMemory {
 
     @Override
     public boolean supportsInterrupts() {
-        device.checkOpen();
-        return receives;
+        return getOwnVectors() > 0;
     }
 
     @Override
     public void sendInterrupt(final int peer, final int vector) {
+        if (isPlain) {
+            throw notRung();
+        }
         NativeLibrary.deviceRing(device.handle(), peer, vector);
     }
 
@@ -166,8 +199,9 @@ public final class DeviceMemory implements IvshmemMemory {
 
     @Override
     public CompletableFuture<Integer> nextInterrupt(final int vector) {
+        device.checkOpen();
         checkReceives();
-        if (!receives) {
+        if (isPlain) {
             throw notRung();
         }
         checkVector(vector);
@@ -181,7 +215,7 @@ public final class DeviceMemory implements IvshmemMemory {
             if (finding != null) {
                 return pause(vector, nanos);
             }
-            if (!receives) {
+            if (isPlain) {
                 throw notRung();
             }
             checkVector(vector);
@@ -203,12 +237,14 @@ public final class DeviceMemory implements IvshmemMemory {
 
     @Override
     public void registerInterruptServiceRoutine(final int vector, final InterruptServiceRoutine isr) {
-        Objects.requireNonNull(isr, "isr");
-        checkReceives();
-        if (receives) {
-            checkVector(vector);
-            dispatch.add(vector, isr, this);
+        if (isPlain) {
+            return;
         }
+        Objects.requireNonNull(isr, "isr");
+        device.checkOpen();
+        checkReceives();
+        checkVector(vector);
+        dispatch.add(vector, isr, this);
     }
 
     @Override
@@ -218,13 +254,13 @@ public final class DeviceMemory implements IvshmemMemory {
 
     @Override
     public void registerPeerConnectionListener(final PeerConnectionListener listener) {
-        Objects.requireNonNull(listener, "listener");
+        if (isPlain) {
+            return;
+        }
         device.checkOpen();
-        if (knowsPeers) {
+        checkKnowsPeers();
+        if (listener != null) {
             dispatch.add(listener, this);
-        } else if (receives || finding != null) {
-            // Says why.
-            getPeers();
         }
     }
 
@@ -233,9 +269,25 @@ public final class DeviceMemory implements IvshmemMemory {
         dispatch.remove(listener);
     }
 
+    /** Passes for closed memory without a doorbell, which has nothing to ask. */
+    private void checkOpen() {
+        if (!isPlain) {
+            device.checkOpen();
+        }
+    }
+
+    private void checkKnowsPeers() {
+        if (isPlain) {
+            throw notRung();
+        }
+        if (!knowsPeers) {
+            // Says why; a closed device that it is closed.
+            NativeLibrary.devicePeers(device.handle());
+        }
+    }
+
     /** Passes for files, too. */
     private void checkReceives() {
-        device.checkOpen();
         if (finding != null) {
             throw new UnsupportedOperationException("this device cannot be interrupted: " + finding);
         }
@@ -244,12 +296,12 @@ public final class DeviceMemory implements IvshmemMemory {
     private void checkVector(final int vector) {
         if (!isVectorValid(vector)) {
             throw new IvshmemException(Code.UNKNOWN_VECTOR,
-                "this device has no vector " + vector + ": it has " + getOwnVectors() + ", counted from 0");
+                "this device has no vector " + vector + ": getOwnVectors() is " + getOwnVectors() + ", counted from 0");
         }
     }
 
     private static UnsupportedOperationException notRung() {
         return new UnsupportedOperationException(
-            "memory without a doorbell has no interrupts: connect to a server, or look at the memory");
+            "memory without a doorbell has no interrupts and no peers: connect to a server by Ivshmem.doorbell(path) for them");
     }
 }

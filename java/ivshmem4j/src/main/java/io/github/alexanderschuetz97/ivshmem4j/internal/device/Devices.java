@@ -75,6 +75,6 @@ public final class Devices {
     public static IvshmemMemory windowsPCI(
         final WindowsIvshmemPCIDevice device, final Executor executor, final UncaughtExceptionHandler handler) {
         Objects.requireNonNull(device, "device");
-        return open("windows:" + device.getName(), executor, handler);
+        return open("windows:" + Objects.requireNonNull(device.getName(), "name of the device"), executor, handler);
     }
 }

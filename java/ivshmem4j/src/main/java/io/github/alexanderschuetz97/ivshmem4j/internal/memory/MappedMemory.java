@@ -188,12 +188,12 @@ abstract class MappedMemory implements NativeMemory {
 
     @Override
     public final boolean isReadable() {
-        return !closed.get();
+        return true;
     }
 
     @Override
     public final boolean isWriteable() {
-        return mapping.writeable && !closed.get();
+        return mapping.writeable;
     }
 
     @Override
@@ -208,8 +208,7 @@ abstract class MappedMemory implements NativeMemory {
 
     @Override
     public final long getNativePointer() {
-        checkOpen();
-        return address;
+        return closed.get() ? 0 : address;
     }
 
     @Override
@@ -230,6 +229,7 @@ abstract class MappedMemory implements NativeMemory {
     @Override
     public final void sync(final long off, final long len, final boolean invalidate) throws SyncFailedException {
         readable(off, len);
+        checkBegin(off, len);
         try {
             NativeLibrary.memorySync(mapping.handle, start + off, len);
         } catch (final IvshmemException e) {
@@ -275,7 +275,7 @@ abstract class MappedMemory implements NativeMemory {
     final long readable(final long off, final long len) {
         final long bound = readBound;
         if (off < 0 || len < 0 || off >= bound || len > bound - off) {
-            throw refused(off, len, false);
+            checkEmptyEnd(off, len, false);
         }
         return address + off;
     }
@@ -284,7 +284,7 @@ abstract class MappedMemory implements NativeMemory {
     final long writable(final long off, final long len) {
         final long bound = writeBound;
         if (off < 0 || len < 0 || off >= bound || len > bound - off) {
-            throw refused(off, len, true);
+            checkEmptyEnd(off, len, true);
         }
         return address + off;
     }
@@ -312,7 +312,7 @@ abstract class MappedMemory implements NativeMemory {
         begin();
         final long bound = readBound;
         if (off < 0 || len < 0 || off >= bound || len > bound - off) {
-            throw notBegun(off, len, false);
+            checkEmptyEndBegun(off, len, false);
         }
         return address + off;
     }
@@ -322,7 +322,7 @@ abstract class MappedMemory implements NativeMemory {
         begin();
         final long bound = writeBound;
         if (off < 0 || len < 0 || off >= bound || len > bound - off) {
-            throw notBegun(off, len, true);
+            checkEmptyEndBegun(off, len, true);
         }
         return address + off;
     }
@@ -330,6 +330,36 @@ abstract class MappedMemory implements NativeMemory {
     private RuntimeException notBegun(final long off, final long len, final boolean write) {
         done();
         return refused(off, len, write);
+    }
+
+    /** Refuses what is not inside, closed or not allowed; but no bytes at the very end are inside, as in 1.2. */
+    private void checkEmptyEnd(final long off, final long len, final boolean write) {
+        if (len != 0 || off != size || closed.get() || write && !mapping.writeable) {
+            throw refused(off, len, write);
+        }
+    }
+
+    /** As {@link #checkEmptyEnd}, of an access that has begun. */
+    private void checkEmptyEndBegun(final long off, final long len, final boolean write) {
+        try {
+            checkEmptyEnd(off, len, write);
+        } catch (final RuntimeException e) {
+            done();
+            throw e;
+        }
+    }
+
+    /** As {@link #writable} for setting bytes, which as in 1.2 must begin inside also where there are none. */
+    final void checkSet(final long off, final long len) {
+        writable(off, len);
+        checkBegin(off, len);
+    }
+
+    /** An empty memory, which 1.2 had not, begins with its end. */
+    private void checkBegin(final long off, final long len) {
+        if (off == size && size > 0) {
+            throw outside(off, len);
+        }
     }
 
     /** Somebody is about to use an address: until {@link #done} closing leaves it good. Empty, as {@link #fence} is. */
@@ -355,7 +385,7 @@ abstract class MappedMemory implements NativeMemory {
 
     static void checkArray(final int length, final int off, final int len) {
         if ((off | len) < 0 || len > length - off) {
-            throw new IllegalArgumentException(
+            throw new ArrayIndexOutOfBoundsException(
                 len + " elements from index " + off + " on are not inside an array of " + length);
         }
     }
@@ -366,8 +396,7 @@ abstract class MappedMemory implements NativeMemory {
             return new IllegalStateException("the memory is closed");
         }
         if (!isInside(off, len)) {
-            return new IllegalArgumentException(
-                len + " bytes at offset " + off + " are not inside a memory of " + size + " bytes");
+            return outside(off, len);
         }
         if (write && !mapping.writeable) {
             return new UnsupportedOperationException(
@@ -375,6 +404,11 @@ abstract class MappedMemory implements NativeMemory {
         }
         // Closed by another thread between the check and here, or seen half made through a data race.
         return new IllegalStateException("the memory is not ready for an access");
+    }
+
+    private IllegalArgumentException outside(final long off, final long len) {
+        return new IllegalArgumentException(
+            len + " bytes at offset " + off + " are not inside a memory of " + size + " bytes");
     }
 
     /** What the caller is told when an access has failed with what the JVM throws. */
@@ -392,7 +426,7 @@ abstract class MappedMemory implements NativeMemory {
     }
 
     private boolean isInside(final long off, final long len) {
-        return off >= 0 && len >= 0 && off < size && len <= size - off;
+        return off >= 0 && len >= 0 && len <= size - off;
     }
 
     final void checkOpen() {

@@ -115,7 +115,7 @@ class UnsafeMemory extends AtomicMemory {
 
     @Override
     public void set(final long off, final byte value, final long len) {
-        writable(off, len);
+        checkSet(off, len);
         // Not by Unsafe.setMemory: on a page that a file has lost, it ends the JVM.
         final byte[] pattern = new byte[(int) Math.min(len, PATTERN)];
         Arrays.fill(pattern, value);

@@ -138,7 +138,7 @@ class ForeignMemory extends AtomicMemory {
 
     @Override
     public void set(final long off, final byte value, final long len) {
-        writable(off, len);
+        checkSet(off, len);
         try {
             segment.asSlice(off, len).fill(value);
         } catch (final RuntimeException | InternalError e) {

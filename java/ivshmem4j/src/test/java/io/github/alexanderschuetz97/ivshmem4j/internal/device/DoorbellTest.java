@@ -396,7 +396,7 @@ class DoorbellTest {
     }
 
     @Test
-    void afterClosingEverythingIsRefusedAndTheMemoryIsClosed() {
+    void afterClosingWhatNeedsTheDeviceIsRefusedAndTheMemoryIsClosed() {
         final IvshmemMemory memory = Ivshmem.doorbell(server.getPath());
         final InterruptServiceRoutine routine = vector -> { };
         final PeerConnectionListener listener = listener(new LinkedBlockingQueue<>());
@@ -411,13 +411,40 @@ class DoorbellTest {
         memory.removePeerConnectionListener(listener);
         for (final org.junit.jupiter.api.function.Executable refused :
             Arrays.<org.junit.jupiter.api.function.Executable>asList(
-                memory::hasOwnPeerID, memory::getOwnPeerID, memory::knowsOtherPeers, memory::getPeers,
-                memory::knowsOtherPeerVectors, memory::getOwnVectors, memory::supportsInterrupts,
-                () -> memory.isOtherPeerConnected(0), () -> memory.getVectors(0), () -> memory.isVectorValid(0),
+                memory::knowsOtherPeers, memory::getOwnVectors, memory::supportsInterrupts,
+                () -> memory.getVectors(0), () -> memory.getVectors(4711), () -> memory.isVectorValid(0),
                 () -> memory.sendInterrupt(0, 0), () -> memory.registerInterruptServiceRoutine(0, routine),
-                () -> memory.registerPeerConnectionListener(listener))) {
+                () -> memory.registerPeerConnectionListener(listener),
+                () -> memory.registerPeerConnectionListener(null))) {
             assertThrows(IllegalStateException.class, refused);
         }
+    }
+
+    @Test
+    void aClosedDeviceStillTellsItsIdAndThatNobodyIsThere() {
+        final IvshmemMemory memory = connect();
+        final int id = memory.getOwnPeerID();
+        final int other = ringer.getOwnPeerID();
+        assertTrue(memory.isOtherPeerConnected(other));
+        memory.close();
+        assertTrue(memory.hasOwnPeerID());
+        assertEquals(id, memory.getOwnPeerID());
+        assertEquals(Collections.emptyList(), memory.getPeers());
+        assertFalse(memory.isOtherPeerConnected(other));
+        assertTrue(memory.knowsOtherPeerVectors());
+    }
+
+    @Test
+    void aListenerThatIsNullIsNotRegistered() throws Exception {
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        try (IvshmemMemory memory = connect(null, (thread, e) -> thrown.add(e))) {
+            memory.registerPeerConnectionListener(null);
+            memory.registerPeerConnectionListener(listener(heard));
+            await(heard, ringer.getOwnPeerID() + " has 3");
+            memory.removePeerConnectionListener(null);
+        }
+        assertEquals(0, thrown.size());
     }
 
     @Test
