@@ -76,6 +76,47 @@ class ClosingTest {
     }
 
     @Test
+    void whoIsRefusedFindsTheDeviceClosed() throws Exception {
+        try (Region region = new Region(SIZE)) {
+            for (int round = 0; round < 200; round++) {
+                final IvshmemMemory device = region.again();
+                final NativeMemory memory = device.getMemory();
+                final List<FutureTask<Void>> tasks = new ArrayList<>();
+                for (final NativeMemory accessed : new NativeMemory[] {memory, memory.slice(16, 64)}) {
+                    final FutureTask<Void> task = new FutureTask<>(() -> {
+                        accessUntilRefused(accessed);
+                        assertFalse(accessed.isValid());
+                        assertFalse(memory.isValid());
+                        assertTrue(device.isClosed());
+                        return null;
+                    });
+                    tasks.add(task);
+                    new Thread(task).start();
+                }
+                Thread.sleep(round % 3);
+                if (round % 2 == 0) {
+                    memory.close();
+                } else {
+                    device.close();
+                }
+                for (final FutureTask<Void> task : tasks) {
+                    task.get();
+                }
+            }
+        }
+    }
+
+    private static void accessUntilRefused(final NativeMemory memory) {
+        try {
+            while (true) {
+                memory.readIntVolatile(0);
+            }
+        } catch (final IllegalStateException closed) {
+            // That is the end of the loop.
+        }
+    }
+
+    @Test
     void everyAccessMayRunWhileAnotherThreadCloses() throws Exception {
         final List<Operation> operations = Operation.all();
         try (Region region = new Region(SIZE)) {

@@ -67,6 +67,7 @@ public final class DeviceMemory implements IvshmemMemory {
     @Override
     public void close() {
         ownId();
+        device.beginClosing();
         try {
             // Null while the constructor fails.
             if (dispatch != null) {

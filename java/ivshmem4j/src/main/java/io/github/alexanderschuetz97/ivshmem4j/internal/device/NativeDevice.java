@@ -12,6 +12,7 @@ final class NativeDevice {
 
     private final long handle;
     private final NativeMemory memory;
+    private volatile boolean closing;
     private final AtomicBoolean closed = new AtomicBoolean();
     private final Runnable release;
 
@@ -47,8 +48,14 @@ final class NativeDevice {
         return memory;
     }
 
+    /** From the moment on in which an access or a call is refused: closing the memory comes here last, and takes its time. */
     boolean isClosed() {
-        return closed.get();
+        return closing || !memory.isValid();
+    }
+
+    /** What this device refuses from now on it refuses as closed. */
+    void beginClosing() {
+        closing = true;
     }
 
     void checkOpen() {
