@@ -79,6 +79,10 @@ impl Model {
                 assert!(Some(peer) != self.own && fd.is_none() && i64::from(peer.0) == value);
                 assert!(self.vectors.remove(&peer).is_some(), "only who came can go");
             }
+            Ok(ClientEvent::UnannouncedGone(peer)) => {
+                assert!(Some(peer) != self.own && fd.is_none() && i64::from(peer.0) == value);
+                assert!(self.memory && self.vectors.is_empty(), "vectors announce");
+            }
             Ok(other) => panic!("an event that this model does not know: {other:?}"),
             Err(error) => self.broken = Some(error),
         }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ivshmem::ErrorKind;
 use ivshmem::device::{Device, OpenError};
-use ivshmem::doorbell::{PeerEvent, Registration};
+use ivshmem::doorbell::{ConnectionError, PeerEvent, Registration};
 use ivshmem::sys::linux::eventfd;
 use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 
@@ -558,6 +558,27 @@ fn a_peer_killed_in_the_middle_is_told_and_its_rings_are_not_lost() {
     device.wait(0, Some(Instant::now() + Duration::from_millis(1))).unwrap();
     device.ring(device.own_id().unwrap(), 0).unwrap();
     assert!(device.wait(0, soon()).unwrap());
+}
+
+#[test]
+fn a_server_without_vectors_gives_memory_and_nobody_who_leaves_ends_it() {
+    let place = Place::new();
+    let manner = Manner { vectors: 0, ..Manner::default() };
+    let server = BareServer::start(&place.socket(), manner).unwrap();
+    let connect = || ivshmem::doorbell(place.socket()).vectors(0).connect().unwrap();
+    let (stays, leaves) = (connect(), connect());
+    assert_ne!(stays.own_id(), leaves.own_id());
+    assert!(!stays.supports_interrupts() && stays.peers().unwrap().is_empty());
+    assert_eq!(stays.wait(0, None).unwrap_err().kind(), ErrorKind::UnknownVector);
+    let (sender, events) = mpsc::channel();
+    let _listening = stays.on_peer(move |event| sender.send(event.clone()).unwrap()).unwrap();
+    leaves.close();
+    // Its id is free again as soon as the server has told the others that it left.
+    while ivshmem::doorbell(place.socket()).vectors(0).connect().unwrap().own_id() != leaves.own_id() {}
+    drop(server);
+    let first = events.recv_timeout(HANG).unwrap();
+    assert!(matches!(first, PeerEvent::ServerGone { reason: ConnectionError::Gone }), "{first:?}");
+    stays.memory().write(0, b"goes on").unwrap();
 }
 
 #[test]

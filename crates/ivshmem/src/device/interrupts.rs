@@ -14,9 +14,9 @@ use crate::doorbell::{Doorbell, DoorbellError, Peer, PeerEvent, Registration};
 ///
 /// All are callable from any thread at any time, also inside callbacks.
 impl Device {
-    /// Whether this device can be rung, and ring.
+    /// Whether this device can be rung: it has vectors. A server may give some later, or none at all (`-n 0`).
     pub fn supports_interrupts(&self) -> bool {
-        self.doorbell.is_some() && self.interrupt_finding().is_none()
+        self.interrupt_finding().is_none() && self.vectors() > 0
     }
 
     /// Why a device of a guest cannot be rung. `None` when it can, and for other kinds of devices.

@@ -145,7 +145,10 @@ impl Session {
                 drop(left);
                 Some(PeerEvent::Disconnected(peer))
             }
-            ClientEvent::Version | ClientEvent::OwnId(_) | ClientEvent::Memory(_) => None,
+            ClientEvent::Version
+            | ClientEvent::OwnId(_)
+            | ClientEvent::Memory(_)
+            | ClientEvent::UnannouncedGone(_) => None,
         })
     }
 

@@ -45,6 +45,8 @@ pub enum ClientEvent<F> {
     },
     /// A peer has left. Its id may come again later and means somebody else then.
     PeerGone(PeerId),
+    /// A peer has left that could not be announced: vectors announce, and this server gives none.
+    UnannouncedGone(PeerId),
 }
 
 /// What a server did that the protocol does not allow.
@@ -89,7 +91,7 @@ pub enum ProtocolError {
         /// Whose vectors they were.
         peer: PeerId,
     },
-    /// A peer left that had never come.
+    /// A peer left that had never come, though this server gives vectors, which announce peers.
     #[error("the server said that peer {peer} left, which was not connected")]
     UnknownPeer {
         /// The id the server named.
@@ -207,6 +209,7 @@ impl Client {
             }
             None if peer == own => Err(ProtocolError::OwnDisconnect { peer }),
             None if self.peers.remove(&peer).is_some() => Ok(ClientEvent::PeerGone(peer)),
+            None if self.own_vectors == 0 && self.peers.is_empty() => Ok(ClientEvent::UnannouncedGone(peer)),
             None => Err(ProtocolError::UnknownPeer { peer }),
         }
     }
@@ -334,13 +337,28 @@ mod tests {
             (message(7, None), ProtocolError::UnknownPeer { peer: PeerId(7) }),
             (message(3, None), ProtocolError::OwnDisconnect { peer: PeerId(3) }),
         ];
-        for (lie, error) in lies {
-            assert_eq!(greeted().push(lie), Err(error));
+        for announced in [3, 4] {
+            for (lie, error) in &lies {
+                let mut client = greeted();
+                client.push(message(announced, Some(1))).unwrap();
+                assert_eq!(client.push(message(lie.value, lie.fd)), Err(*error));
+            }
         }
         for value in [-2, 65_536, i64::MIN, i64::MAX] {
             let result = greeted().push(message(value, Some(1)));
             assert!(matches!(result, Err(ProtocolError::Unexpected { .. })), "{value}: {result:?}");
         }
+    }
+
+    #[test]
+    fn of_a_server_without_vectors_whoever_leaves_is_taken_for_a_peer() {
+        let mut client = greeted();
+        for peer in [7, 7, 0] {
+            let event = Event::UnannouncedGone(PeerId(u16::try_from(peer).unwrap()));
+            assert_eq!(client.push(message(peer, None)), Ok(event));
+        }
+        let own = ProtocolError::OwnDisconnect { peer: PeerId(3) };
+        assert_eq!(client.push(message(3, None)), Err(own));
     }
 
     #[test]
