@@ -13,7 +13,7 @@ use crate::error::{BridgeError, Throw};
 use crate::handles::Handles;
 use crate::memory::MEMORIES;
 use crate::pci;
-use crate::peer_news::PeerNews;
+use crate::peer_news::{News, PeerNews};
 
 /// The devices that Java has opened and not yet freed.
 pub(crate) static DEVICES: Handles<Opened> = Handles::new("device");
@@ -27,10 +27,9 @@ pub(crate) struct Opened {
 
 pub(crate) const METHODS: &[NativeMethod] = &[
     native_method! { static fn open_plain(path: JString, options: [jlong]) -> jlong, error_policy = Throw },
-    native_method! { static fn connect(path: JString, timeout_millis: jlong) -> jlong, error_policy = Throw },
+    native_method! { static fn connect(path: JString, options: [jlong]) -> jlong, error_policy = Throw },
     native_method! { static fn open(target: JString) -> jlong, error_policy = Throw },
     native_method! { static fn device_memory(device: jlong) -> jlong, error_policy = Throw },
-    native_method! { static fn device_supports_interrupts(device: jlong) -> jboolean, error_policy = Throw },
     native_method! { static fn device_interrupt_finding(device: jlong) -> JString, error_policy = Throw },
     native_method! { static fn device_knows_peers(device: jlong) -> jboolean, error_policy = Throw },
     native_method! { static fn device_own_id(device: jlong) -> jint, error_policy = Throw },
@@ -86,14 +85,29 @@ fn open_plain<'local>(
     give(plain.open()?)
 }
 
+/// `DoorbellOptions.java` has the same order; a negative number stands for what is not asked for.
 fn connect<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
     path: JString<'local>,
-    timeout_millis: jlong,
+    options: JLongArray<'local>,
 ) -> Result<jlong, BridgeError> {
-    let timeout = Duration::from_millis(u64::try_from(timeout_millis).unwrap_or(0));
-    give(ivshmem::doorbell(path.try_to_string(env)?).timeout(timeout).connect()?)
+    let mut numbers = [0; 4];
+    options.get_region(env, 0, &mut numbers)?;
+    let [timeout_millis, vectors, reconnect, read_only] = numbers.map(|number| u64::try_from(number).ok());
+
+    let mut doorbell = ivshmem::doorbell(path.try_to_string(env)?).reconnect(reconnect.is_some());
+    if let Some(timeout) = timeout_millis {
+        doorbell = doorbell.timeout(Duration::from_millis(timeout));
+    }
+    if let Some(vectors) = vectors {
+        // What does not fit is above every limit, and refused as such.
+        doorbell = doorbell.vectors(u16::try_from(vectors).unwrap_or(u16::MAX));
+    }
+    if read_only.is_some() {
+        doorbell = doorbell.read_only();
+    }
+    give(doorbell.connect()?)
 }
 
 fn open<'local>(
@@ -121,14 +135,6 @@ fn device_memory<'local>(
     device: jlong,
 ) -> Result<jlong, BridgeError> {
     Ok(MEMORIES.give(DEVICES.find(device)?.device.memory().clone()))
-}
-
-fn device_supports_interrupts<'local>(
-    _: &mut Env<'local>,
-    _: JClass<'local>,
-    device: jlong,
-) -> Result<jboolean, BridgeError> {
-    Ok(DEVICES.find(device)?.device.supports_interrupts())
 }
 
 /// Null for a device that can be rung, or never could.
@@ -218,7 +224,8 @@ fn device_wait<'local>(
     }
 }
 
-/// Waits for news and gives the peer, 1 if it has left, and its vectors or -1. An empty array once closed.
+/// Waits for news. Of a peer: its id, 1 if it has left, and its vectors or -1. Of the server: -1, and the own id after coming
+/// back or -1 when it has other memory. An empty array once closed.
 fn device_peer_news<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
@@ -226,10 +233,12 @@ fn device_peer_news<'local>(
 ) -> Result<JIntArray<'local>, BridgeError> {
     let Ok(news) = DEVICES.with(device, |opened| Ok(Arc::clone(&opened.news))) else { return ints(env, &[]) };
     match news.next()? {
-        Some(news) => {
-            let vectors = news.vectors.map_or(-1, jint::from);
-            ints(env, &[news.peer.0.into(), news.left.into(), vectors])
+        Some(News::Peer { peer, left, vectors }) => {
+            let vectors = vectors.map_or(-1, jint::from);
+            ints(env, &[peer.0.into(), left.into(), vectors])
         }
+        Some(News::Reconnected(id)) => ints(env, &[-1, id.0.into()]),
+        Some(News::MemoryReplaced) => ints(env, &[-1, -1]),
         None => ints(env, &[]),
     }
 }

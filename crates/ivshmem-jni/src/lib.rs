@@ -26,7 +26,7 @@ use error::{BridgeError, Throw};
 use ivshmem::region::Memory;
 
 /// Raised with every change of a native method; `NativeLibrary.java` has the same number.
-const ABI: jint = 4;
+const ABI: jint = 5;
 
 /// Found by its name, so that a library of any age can be asked whether it fits.
 const _: NativeMethod = native_method! {

@@ -12,23 +12,36 @@ pub(crate) struct PeerNews {
     changed: Condvar,
 }
 
-/// What is new about one peer. Several changes of one peer become one.
+/// What is new. Several changes of one peer become one.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct News {
-    pub(crate) peer: PeerId,
-    /// It has left, before it came back if `vectors` says that it is here.
-    pub(crate) left: bool,
-    /// It is here with so many vectors.
-    pub(crate) vectors: Option<u16>,
+pub(crate) enum News {
+    Peer {
+        peer: PeerId,
+        /// It has left, before it came back if `vectors` says that it is here.
+        left: bool,
+        /// It is here with so many vectors.
+        vectors: Option<u16>,
+    },
+    /// The server is back, with the same memory. This device has this id now, and nobody of before is known any more.
+    Reconnected(PeerId),
+    /// A server is there that has other memory, so this device stays alone.
+    MemoryReplaced,
 }
 
 #[derive(Default)]
 struct State {
-    /// Peers with news, the longest waiting first.
+    /// Peers with news, the longest waiting first. They are those of the last server that was there.
     order: VecDeque<PeerId>,
     news: HashMap<PeerId, (bool, Option<u16>)>,
-    server_gone: Option<ConnectionError>,
+    /// How the server went and came, at most three: it went, it came back, it went again.
+    server: VecDeque<Server>,
     closed: bool,
+}
+
+enum Server {
+    Gone(ConnectionError),
+    Back(PeerId),
+    Replaced,
 }
 
 impl PeerNews {
@@ -43,7 +56,9 @@ impl PeerNews {
                 state.of(peer.id).1 = Some(peer.vectors);
             }
             PeerEvent::Disconnected(peer) => *state.of(*peer) = (true, None),
-            PeerEvent::ServerGone { reason } => state.server_gone = Some(reason.clone()),
+            PeerEvent::ServerGone { reason } => state.server.push_back(Server::Gone(reason.clone())),
+            PeerEvent::Reconnected { id } => state.back(*id),
+            PeerEvent::MemoryReplaced => state.server.push_back(Server::Replaced),
             _ => return,
         }
         drop(state);
@@ -67,19 +82,24 @@ impl PeerNews {
     /// Waits for news; `None` once closed.
     ///
     /// # Errors
-    /// Once when the server has gone. What its peers did before comes first.
+    /// Once each time the server has gone. What its peers did before comes first, what they did after it came back then.
     pub(crate) fn next(&self) -> Result<Option<News>, ConnectionError> {
-        let empty =
-            |state: &mut State| !state.closed && state.order.is_empty() && state.server_gone.is_none();
+        let empty = |state: &mut State| !state.closed && state.order.is_empty() && state.server.is_empty();
         let mut state = self.changed.wait_while(self.state(), empty).unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             return Ok(None);
         }
-        if let Some(peer) = state.order.pop_front() {
+        // The peers are those of the server that came back last.
+        let came_back = state.server.iter().any(|server| matches!(server, Server::Back(_)));
+        if !came_back && let Some(peer) = state.order.pop_front() {
             let (left, vectors) = state.news.remove(&peer).expect("every peer in the order has news");
-            return Ok(Some(News { peer, left, vectors }));
+            return Ok(Some(News::Peer { peer, left, vectors }));
         }
-        Err(state.server_gone.take().expect("nothing else ends the wait"))
+        match state.server.pop_front().expect("nothing else ends the wait") {
+            Server::Gone(reason) => Err(reason),
+            Server::Back(id) => Ok(Some(News::Reconnected(id))),
+            Server::Replaced => Ok(Some(News::MemoryReplaced)),
+        }
     }
 
     pub(crate) fn close(&self) {
@@ -93,6 +113,16 @@ impl PeerNews {
 }
 
 impl State {
+    /// Nobody of before counts any more. That the server was back and went once more in between need not be told.
+    fn back(&mut self, id: PeerId) {
+        self.order.clear();
+        self.news.clear();
+        if self.server.len() > 1 {
+            self.server.truncate(if matches!(self.server[0], Server::Gone(_)) { 1 } else { 0 });
+        }
+        self.server.push_back(Server::Back(id));
+    }
+
     fn of(&mut self, peer: PeerId) -> &mut (bool, Option<u16>) {
         let Self { order, news, .. } = self;
         news.entry(peer).or_insert_with(|| {
@@ -111,7 +141,7 @@ mod tests {
     }
 
     fn news(peer: u16, left: bool, vectors: Option<u16>) -> News {
-        News { peer: PeerId::from(peer), left, vectors }
+        News::Peer { peer: PeerId::from(peer), left, vectors }
     }
 
     #[test]
@@ -135,6 +165,34 @@ mod tests {
         assert!(mail.next().is_err());
         mail.tell(&left(2));
         assert_eq!(mail.next().unwrap(), Some(news(2, true, None)));
+    }
+
+    #[test]
+    fn a_server_that_comes_and_goes_unheard_is_told_in_few_words_and_with_its_last_peers() {
+        let mail = PeerNews::new();
+        let (gone, back) = (PeerEvent::ServerGone { reason: ConnectionError::Gone }, |id| {
+            PeerEvent::Reconnected { id: PeerId::from(id) }
+        });
+        for id in 1..=100 {
+            mail.tell(&left(id));
+            mail.tell(&gone);
+            mail.tell(&back(id));
+        }
+        mail.tell(&left(200));
+        mail.tell(&gone);
+        assert!(mail.next().is_err());
+        assert_eq!(mail.next().unwrap(), Some(News::Reconnected(PeerId::from(100))));
+        assert_eq!(mail.next().unwrap(), Some(news(200, true, None)));
+        assert!(mail.next().is_err());
+        // One that was heard of going may come, go, and come again.
+        mail.tell(&back(1));
+        mail.tell(&gone);
+        mail.tell(&back(2));
+        assert_eq!(mail.next().unwrap(), Some(News::Reconnected(PeerId::from(2))));
+        mail.tell(&gone);
+        mail.tell(&PeerEvent::MemoryReplaced);
+        assert!(mail.next().is_err());
+        assert_eq!(mail.next().unwrap(), Some(News::MemoryReplaced));
     }
 
     #[test]

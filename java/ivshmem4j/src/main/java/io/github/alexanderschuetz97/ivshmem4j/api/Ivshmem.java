@@ -18,8 +18,9 @@ import java.util.concurrent.Executor;
  *       next interrupt.
  *   <li>{@code handler} gets what callbacks of the program and the dispatch itself throw, with the thread it happened
  *       in; null, and leaving it out, stands for printing to {@link System#err}. When the server goes away it gets one
- *       {@link IvshmemException} with the code {@link IvshmemException.Code#SERVER_GONE}; memory and the peers known so
- *       far go on working.
+ *       {@link IvshmemException} with the code {@link IvshmemException.Code#SERVER_GONE}; without a handler that is a warning in
+ *       the log, by {@code System.Logger} or, on Java 8, {@code java.util.logging}. Memory and the peers known so far go on
+ *       working.
  *   <li>{@code grace} is how long a server may take to introduce itself, in milliseconds; less than
  *       1000 counts as 1000, and 5000 if it is left out. Connecting takes no longer than the server does.
  * </ul>
@@ -32,8 +33,6 @@ import java.util.concurrent.Executor;
  * wants {@code --enable-native-access=io.github.alexanderschuetz97.ivshmem4j}, or {@code ALL-UNNAMED} for a class path.
  */
 public class Ivshmem {
-
-    private static final long DEFAULT_GRACE = 5000;
 
     /** Nobody needs one, as all methods are static; programs for 1.2 may have classes that extend this one. */
     public Ivshmem() {}
@@ -128,7 +127,7 @@ public class Ivshmem {
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory doorbell(final String path) {
-        return Devices.doorbell(path, DEFAULT_GRACE, null, null);
+        return DoorbellOptions.defaults().connect(path, null, null);
     }
 
     /**
@@ -143,7 +142,7 @@ public class Ivshmem {
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory doorbell(final String path, final long grace) {
-        return Devices.doorbell(path, grace, null, null);
+        return DoorbellOptions.defaults().grace(grace).connect(path, null, null);
     }
 
     /**
@@ -159,7 +158,7 @@ public class Ivshmem {
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory doorbell(final String path, final long grace, final Executor executor) {
-        return Devices.doorbell(path, grace, executor, null);
+        return DoorbellOptions.defaults().grace(grace).connect(path, executor, null);
     }
 
     /**
@@ -173,7 +172,7 @@ public class Ivshmem {
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory doorbell(final String path, final UncaughtExceptionHandler handler) {
-        return Devices.doorbell(path, DEFAULT_GRACE, null, handler);
+        return DoorbellOptions.defaults().connect(path, null, handler);
     }
 
     /**
@@ -189,7 +188,7 @@ public class Ivshmem {
      */
     public static IvshmemMemory doorbell(
         final String path, final Executor executor, final UncaughtExceptionHandler handler) {
-        return Devices.doorbell(path, DEFAULT_GRACE, executor, handler);
+        return DoorbellOptions.defaults().connect(path, executor, handler);
     }
 
     /**
@@ -207,7 +206,43 @@ public class Ivshmem {
      */
     public static IvshmemMemory doorbell(
         final String path, final long grace, final Executor executor, final UncaughtExceptionHandler handler) {
-        return Devices.doorbell(path, grace, executor, handler);
+        return DoorbellOptions.defaults().grace(grace).connect(path, executor, handler);
+    }
+
+    /**
+     * Connects to an {@code ivshmem-server} on this host as options say, for instance to come back to it after it was started
+     * anew.
+     *
+     * @param path path of the Unix socket of the server
+     * @param options grace, vectors and more; see there
+     * @return the memory, open, with interrupts and peers
+     * @throws IvshmemException if the server cannot be reached, turns the connection down, breaks the protocol, takes
+     *     longer than the grace or gives fewer vectors than demanded; the code tells the kind
+     * @throws NullPointerException if {@code path} or {@code options} is null
+     */
+    public static IvshmemMemory doorbell(final String path, final DoorbellOptions options) {
+        return options.connect(path, null, null);
+    }
+
+    /**
+     * Connects to an {@code ivshmem-server} on this host as options say, for instance to come back to it after it was started
+     * anew.
+     *
+     * @param path path of the Unix socket of the server
+     * @param options grace, vectors and more; see there
+     * @param executor runs the callbacks; null for threads of the library
+     * @param handler gets what callbacks throw; null for printing
+     * @return the memory, open, with interrupts and peers
+     * @throws IvshmemException if the server cannot be reached, turns the connection down, breaks the protocol, takes
+     *     longer than the grace or gives fewer vectors than demanded; the code tells the kind
+     * @throws NullPointerException if {@code path} or {@code options} is null
+     */
+    public static IvshmemMemory doorbell(
+        final String path,
+        final DoorbellOptions options,
+        final Executor executor,
+        final UncaughtExceptionHandler handler) {
+        return options.connect(path, executor, handler);
     }
 
     /**

@@ -25,6 +25,7 @@ public final class IvshmemServer implements AutoCloseable {
     private final long size;
     private final long handle;
     private final Runnable release;
+    private volatile boolean closed;
 
     private IvshmemServer(final Builder builder, final long handle) {
         this.path = builder.path;
@@ -89,7 +90,13 @@ public final class IvshmemServer implements AutoCloseable {
      */
     @Override
     public void close() {
+        closed = true;
         release.run();
+    }
+
+    @Override
+    public String toString() {
+        return "IvshmemServer[path=" + path + ", size=" + size + ", vectors=" + vectors + (closed ? ", closed]" : ", running]");
     }
 
     /** Options of a server. */

@@ -81,7 +81,8 @@
  * <p>An interrupt is a hint: several may come as one, and one may come early. Look at the memory after each. What was written
  * before an interrupt is sent is seen by whoever it calls. On the host,
  * {@link io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener} tells who comes and goes; virtual machines are
- * not told. A guest may lack what interrupts need; {@code supportsInterrupts()} is false then, and the exception of
+ * not told. A server that goes and is started anew with the same memory is come back to where
+ * {@link io.github.alexanderschuetz97.ivshmem4j.api.DoorbellOptions#reconnect()} asks for it. A guest may lack what interrupts need; {@code supportsInterrupts()} is false then, and the exception of
  * {@code registerInterruptServiceRoutine} says what to do.
  *
  * <h2>Threads and closing</h2>

@@ -15,7 +15,7 @@ import java.nio.file.Path;
 public final class NativeLibrary {
 
     /** Raised with every change of a native method; crates/ivshmem-jni/src/lib.rs has the same number. */
-    private static final int ABI = 4;
+    private static final int ABI = 5;
 
     private static volatile boolean loaded;
 
@@ -71,8 +71,13 @@ public final class NativeLibrary {
      */
     public static native long openPlain(String path, long[] options);
 
-    /** Connects to a server. */
-    public static native long connect(String path, long timeoutMillis);
+    /**
+     * Connects to a server.
+     *
+     * @param options milliseconds, vectors; and whether to come back to a server that went, read only. A negative number stands
+     *     for what is not asked for
+     */
+    public static native long connect(String path, long[] options);
 
     /** Opens what a string names. */
     public static native long open(String target);
@@ -88,9 +93,6 @@ public final class NativeLibrary {
 
     /** A handle for the device's memory, to be freed for itself. */
     public static native long deviceMemory(long device);
-
-    /** Whether the device can be rung. */
-    public static native boolean deviceSupportsInterrupts(long device);
 
     /** Why a device of a guest cannot be rung, or null. */
     public static native String deviceInterruptFinding(long device);
@@ -126,10 +128,11 @@ public final class NativeLibrary {
     public static native int deviceWait(long device, int vector, long nanos);
 
     /**
-     * Waits for news of one peer: its id, 1 if it has left (before it came back, perhaps), and its vectors or -1. Empty
-     * once the device is closed.
+     * Waits for news. Of one peer: its id, 1 if it has left (before it came back, perhaps), and its vectors or -1. Of the
+     * server: -1, and the device's new id after it has come back, or -1 when it has come back with other memory. Empty once
+     * the device is closed.
      *
-     * @throws IvshmemException once, when the server has gone
+     * @throws IvshmemException once each time the server has gone
      */
     public static native int[] devicePeerNews(long device);
 

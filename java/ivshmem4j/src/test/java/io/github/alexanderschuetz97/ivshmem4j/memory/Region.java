@@ -36,6 +36,8 @@ public final class Region implements AutoCloseable {
 
     /** Null for a device. */
     final Path file;
+    /** What was opened, as the memory says it. */
+    final String target;
     final NativeMemory memory;
     private final int size;
 
@@ -43,6 +45,7 @@ public final class Region implements AutoCloseable {
         this.size = size;
         if (DEVICE != null) {
             file = null;
+            target = DEVICE;
             memory = part(size);
             memory.write(0, new byte[size]);
             return;
@@ -56,6 +59,7 @@ public final class Region implements AutoCloseable {
         } catch (final IOException e) {
             throw new UncheckedIOException(e);
         }
+        target = "plain:" + file;
         NativeMemory opened = null;
         try {
             opened = Ivshmem.plain(file.toString(), size).getMemory();
@@ -76,6 +80,7 @@ public final class Region implements AutoCloseable {
                 + " and this test needs " + size);
         }
         return Memories.of(
+            DEVICE,
             mapping,
             NativeLibrary.memoryAddress(mapping),
             size,

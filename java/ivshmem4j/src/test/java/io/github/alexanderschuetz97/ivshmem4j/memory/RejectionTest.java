@@ -350,7 +350,7 @@ class RejectionTest {
             assertTrue(memory.isReadable() && memory.isWriteable());
             assertEquals(SIZE, memory.size());
             assertEquals(0, memory.getNativePointer());
-            assertEquals("NativeMemory[size=147, closed]", memory.toString());
+            assertEquals("NativeMemory[target=" + region.target + ", size=147, closed]", memory.toString());
         }
     }
 

@@ -85,7 +85,7 @@ class SliceTest {
                 assertThrows(IllegalStateException.class, () -> operation.call.on(each, 0), operation.name);
                 assertFalse(each.isValid());
             }
-            assertEquals("NativeMemory[size=61, closed]", slice.toString());
+            assertEquals("NativeMemory[target=" + region.target + ", offset=16, size=61, closed]", slice.toString());
         }
     }
 
@@ -132,7 +132,7 @@ class SliceTest {
             assertSame(region.memory.readLock(), slice.readLock());
             assertSame(region.memory.writeLock(), slice.writeLock());
             assertSame(region.memory.cacheMode(), slice.cacheMode());
-            assertEquals("NativeMemory[size=9]", slice.toString());
+            assertEquals("NativeMemory[target=" + region.target + ", offset=5, size=9, open]", slice.toString());
             assertSame(region.memory.getClass(), slice.getClass());
         }
     }

@@ -1,5 +1,6 @@
 package io.github.alexanderschuetz97.ivshmem4j.misuse;
 
+import io.github.alexanderschuetz97.ivshmem4j.api.DoorbellOptions;
 import io.github.alexanderschuetz97.ivshmem4j.api.InterruptServiceRoutine;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
@@ -65,7 +66,7 @@ final class Values {
      */
     Object of(final Class<?> type, final Executable callee, final IvshmemMemory device, final Random random) {
         if (type == long.class) {
-            return makesFiles(callee) ? size(random) : number(random);
+            return callee.getDeclaringClass() == DoorbellOptions.class ? random.nextInt(1000) : makesFiles(callee) ? size(random) : number(random);
         } else if (type == int.class) {
             return random.nextInt(3) > 0 ? random.nextInt(VECTORS + 2) - 1 : (int) number(random);
         } else if (type == short.class) {

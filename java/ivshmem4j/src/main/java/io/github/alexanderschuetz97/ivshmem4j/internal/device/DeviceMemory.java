@@ -27,6 +27,7 @@ public final class DeviceMemory implements IvshmemMemory {
 
     private static final long FOREVER = -1;
 
+    private final String target;
     private final NativeDevice device;
     private final Dispatch dispatch;
     private final Pauses pauses = new Pauses();
@@ -42,17 +43,20 @@ public final class DeviceMemory implements IvshmemMemory {
      * Takes over a device.
      *
      * @param handle of the device
+     * @param target what was opened, as {@link io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem#open(String)} takes it
      * @param executor for callbacks, or null for threads of this library
      * @param handler for what callbacks throw, or null to print it
      */
-    public DeviceMemory(final long handle, final Executor executor, final UncaughtExceptionHandler handler) {
-        device = new NativeDevice(handle, this::close);
+    public DeviceMemory(
+        final long handle, final String target, final Executor executor, final UncaughtExceptionHandler handler) {
+        this.target = target;
+        device = new NativeDevice(handle, target, this::close);
         try {
             knowsPeers = NativeLibrary.deviceKnowsPeers(handle);
             finding = NativeLibrary.deviceInterruptFinding(handle);
             ownId = NativeLibrary.deviceOwnId(handle);
             isPlain = ownId < 0 && finding == null;
-            dispatch = new Dispatch(handle, knowsPeers, executor, new Handler(handler));
+            dispatch = new Dispatch(handle, knowsPeers, executor, new Handler(handler, target));
         } catch (final RuntimeException | Error e) {
             device.close();
             throw e;
@@ -270,6 +274,13 @@ public final class DeviceMemory implements IvshmemMemory {
         dispatch.remove(listener);
     }
 
+    @Override
+    public String toString() {
+        final long size = device.memory().size();
+        final String state = isClosed() ? "closed" : dispatch.isServerGone() ? "server gone" : "open";
+        return "IvshmemMemory[target=" + target + ", size=" + size + (ownId < 0 ? "" : ", peer=" + ownId()) + ", " + state + "]";
+    }
+
     /** Passes for closed memory without a doorbell, which has nothing to ask. */
     private void checkOpen() {
         if (!isPlain) {
@@ -297,7 +308,7 @@ public final class DeviceMemory implements IvshmemMemory {
     private void checkVector(final int vector) {
         if (!isVectorValid(vector)) {
             throw new IvshmemException(Code.UNKNOWN_VECTOR,
-                "this device has no vector " + vector + ": getOwnVectors() is " + getOwnVectors() + ", counted from 0");
+                "this device has no vector " + vector + ": it has " + getOwnVectors() + ", counted from 0");
         }
     }
 

@@ -15,9 +15,6 @@ import java.util.concurrent.Executor;
 /** Opens devices: what {@link io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem} calls. */
 public final class Devices {
 
-    /** The least time that a server is given to greet, in milliseconds: 1.2 took a grace of 0 as well. */
-    private static final long MIN_GRACE = 1000;
-
     private Devices() {}
 
     /** Opens or creates a file, with options as {@link NativeLibrary#openPlain} takes them. */
@@ -25,18 +22,15 @@ public final class Devices {
         final String path, final long[] options, final UncaughtExceptionHandler handler) {
         Objects.requireNonNull(path, "path");
         NativeLibrary.load();
-        return new DeviceMemory(NativeLibrary.openPlain(path, options), null, handler);
+        return new DeviceMemory(NativeLibrary.openPlain(path, options), "plain:" + path, null, handler);
     }
 
-    /** Connects to a server. */
+    /** Connects to a server, with options as {@link NativeLibrary#connect} takes them. */
     public static IvshmemMemory doorbell(
-        final String path, final long grace, final Executor executor, final UncaughtExceptionHandler handler) {
+        final String path, final long[] options, final Executor executor, final UncaughtExceptionHandler handler) {
         Objects.requireNonNull(path, "path");
-        if (grace < 0) {
-            throw new IllegalArgumentException("a grace of " + grace + " milliseconds; a time is 0 or more");
-        }
         NativeLibrary.load();
-        return new DeviceMemory(NativeLibrary.connect(path, Math.max(grace, MIN_GRACE)), executor, handler);
+        return new DeviceMemory(NativeLibrary.connect(path, options), "doorbell:" + path, executor, handler);
     }
 
     /** Opens what a text names. */
@@ -44,7 +38,7 @@ public final class Devices {
         final String target, final Executor executor, final UncaughtExceptionHandler handler) {
         Objects.requireNonNull(target, "target");
         NativeLibrary.load();
-        return new DeviceMemory(NativeLibrary.open(target), executor, handler);
+        return new DeviceMemory(NativeLibrary.open(target), target, executor, handler);
     }
 
     /** Lists the devices of a Linux guest: for each, what the constructor of its class takes apart. */

@@ -127,6 +127,21 @@ final class Dispatch {
         return closed;
     }
 
+    /** Whether there was a server, and there is none now. */
+    boolean isServerGone() {
+        return peers != null && peers.isServerGone();
+    }
+
+    /** Vectors that could not be read, as the server was one without them for a while, are read again. */
+    void reconnected() {
+        for (int vector = 0; vector < MAX_VECTORS; vector++) {
+            final Vector known = vectors.get(vector);
+            if (known != null) {
+                known.reconnected();
+            }
+        }
+    }
+
     Handler handler() {
         return handler;
     }

@@ -19,14 +19,16 @@ final class NativeDevice {
     /**
      * Takes over a device, also when this fails.
      *
+     * @param target what was opened, for messages
      * @param onMemoryClosed what closes the owner; the memory keeps the owner reachable through it
      */
-    NativeDevice(final long handle, final Runnable onMemoryClosed) {
+    NativeDevice(final long handle, final String target, final Runnable onMemoryClosed) {
         this.handle = handle;
         release = Cleanup.register(this, new Release(handle));
         try {
             final long mapping = NativeLibrary.deviceMemory(handle);
             memory = Memories.of(
+                target,
                 mapping,
                 NativeLibrary.memoryAddress(mapping),
                 NativeLibrary.memorySize(mapping),

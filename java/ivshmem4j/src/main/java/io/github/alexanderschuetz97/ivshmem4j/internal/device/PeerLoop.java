@@ -3,22 +3,36 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 
-/** Waits for news about peers and signals the listeners. What a slow listener has not heard yet is merged by peer. */
+/**
+ * Waits for news about peers and the server and signals the listeners. What a slow listener has not heard yet is merged by
+ * peer.
+ */
 final class PeerLoop implements Runnable {
+
+    /** For a listener that is slower than a server is started anew: going, and coming back. */
+    private static final int MAX_SERVER_NEWS = 8;
 
     private final long device;
     private final Dispatch dispatch;
     private final CopyOnWriteArrayList<Registered> listeners = new CopyOnWriteArrayList<>();
+    private volatile boolean serverGone;
 
     PeerLoop(final long device, final Dispatch dispatch) {
         this.device = device;
         this.dispatch = dispatch;
+    }
+
+    boolean isServerGone() {
+        return serverGone;
     }
 
     /** A listener that is registered already stays registered once. A new one hears of all who are there. */
@@ -51,24 +65,48 @@ final class PeerLoop implements Runnable {
             final int[] news;
             try {
                 news = NativeLibrary.devicePeerNews(device);
-            } catch (final Throwable e) {
+            } catch (final IvshmemException e) {
                 if (dispatch.isClosed()) {
                     return;
                 }
-                dispatch.handler().accept(e);
-                if (e instanceof IvshmemException) {
-                    // The server is gone, which the native library reports once. The peers may still be there.
-                    continue;
+                // The native library reports it once. The peers may still be there.
+                serverGone = true;
+                listeners.forEach(listener -> listener.tell(PeerConnectionListener::onServerGone));
+                dispatch.handler().lost(e);
+                continue;
+            } catch (final Throwable e) {
+                if (!dispatch.isClosed()) {
+                    dispatch.handler().accept(e);
                 }
                 return;
             }
             if (news.length == 0) {
                 return;
             }
-            for (final Registered registered : listeners) {
-                registered.tell(news[0], new News(news[1] != 0, news[2]));
+            if (news[0] >= 0) {
+                listeners.forEach(listener -> listener.tell(news[0], new News(news[1] != 0, news[2])));
+            } else if (news[1] >= 0) {
+                dispatch.handler().run(() -> reconnected(news[1]));
+            } else {
+                memoryReplaced();
             }
         }
+    }
+
+    private void reconnected(final int id) {
+        serverGone = false;
+        listeners.forEach(listener -> listener.reconnected(id));
+        dispatch.handler().inform("the server is back; this device has the id " + id + " now");
+        dispatch.reconnected();
+        if (!listeners.isEmpty()) {
+            NativeLibrary.devicePeersAgain(device);
+        }
+    }
+
+    private void memoryReplaced() {
+        listeners.forEach(listener -> listener.tell(PeerConnectionListener::onMemoryReplaced));
+        dispatch.handler().lost(new IvshmemException(IvshmemException.Code.SERVER_GONE, "a server with other memory is there"
+            + " now, so this device does not go back to it: its memory stays usable; close it and open it again for the other"));
     }
 
     /** What a listener has to hear about one peer. */
@@ -91,8 +129,10 @@ final class PeerLoop implements Runnable {
     private final class Registered {
 
         private final PeerConnectionListener listener;
+        /** What the server did, in its order; at most the last few. Guarded by {@code unheard}, as {@code told} is. */
+        private final Deque<Consumer<PeerConnectionListener>> server = new ArrayDeque<>();
         private final Map<Integer, News> unheard = new LinkedHashMap<>();
-        /** The vectors it was told last, by peer. Used by one run of the listener after the other. */
+        /** The vectors it was told last, by peer. */
         private final Map<Integer, Integer> told = new HashMap<>();
         private final Repeater repeater;
 
@@ -108,25 +148,61 @@ final class PeerLoop implements Runnable {
             repeater.signal();
         }
 
+        void tell(final Consumer<PeerConnectionListener> news) {
+            synchronized (unheard) {
+                if (server.size() == MAX_SERVER_NEWS) {
+                    server.removeFirst();
+                }
+                server.add(news);
+            }
+            repeater.signal();
+        }
+
+        /** Whoever was there is not any more. Who is there now becomes news afterwards. */
+        void reconnected(final int id) {
+            synchronized (unheard) {
+                unheard.clear();
+                told.keySet().forEach(peer -> unheard.put(peer, new News(true, -1)));
+            }
+            tell(heard -> heard.onReconnect(id));
+        }
+
         private void hear() {
             while (!repeater.isStopped()) {
-                final int peer;
-                final News news;
-                synchronized (unheard) {
-                    if (unheard.isEmpty()) {
-                        return;
-                    }
-                    peer = unheard.keySet().iterator().next();
-                    news = unheard.remove(peer);
+                final Consumer<PeerConnectionListener> news = next();
+                if (news == null) {
+                    return;
                 }
+                news.accept(listener);
+            }
+        }
+
+        /** The next thing to tell; null if there is none. */
+        private Consumer<PeerConnectionListener> next() {
+            synchronized (unheard) {
+                if (!server.isEmpty()) {
+                    final Consumer<PeerConnectionListener> first = server.remove();
+                    return heard -> dispatch.handler().run(() -> first.accept(heard));
+                }
+                if (unheard.isEmpty()) {
+                    return null;
+                }
+                final int peer = unheard.keySet().iterator().next();
+                final News news = unheard.remove(peer);
                 if (news.left) {
                     told.remove(peer);
-                    dispatch.handler().run(() -> listener.onDisconnect(peer));
                 }
                 // News for another listener, who came later, may be none for this one.
-                if (news.vectors >= 0 && !repeater.isStopped() && !Objects.equals(told.put(peer, news.vectors), news.vectors)) {
-                    dispatch.handler().run(() -> listener.onConnect(peer, news.vectors));
-                }
+                final boolean came =
+                    news.vectors >= 0 && !Objects.equals(told.put(peer, news.vectors), news.vectors);
+                return heard -> {
+                    if (news.left) {
+                        dispatch.handler().run(() -> heard.onDisconnect(peer));
+                    }
+                    if (came && !repeater.isStopped()) {
+                        dispatch.handler().run(() -> heard.onConnect(peer, news.vectors));
+                    }
+                };
             }
         }
     }

@@ -188,6 +188,18 @@ final class Vector {
         callbacks.close();
     }
 
+    /** There is a new server, so reading may work again. */
+    void reconnected() {
+        lock.lock();
+        try {
+            if (!closed && !callbacks.isEmpty()) {
+                forCallbacks.need();
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
     private void addCallback(final Runnable adding) {
         lock.lock();
         try {

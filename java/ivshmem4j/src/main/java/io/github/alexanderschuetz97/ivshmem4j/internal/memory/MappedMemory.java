@@ -243,7 +243,8 @@ abstract class MappedMemory implements NativeMemory {
 
     @Override
     public final String toString() {
-        return "NativeMemory[size=" + size + (closed.get() ? ", closed]" : mapping.writeable ? "]" : ", read-only]");
+        return "NativeMemory[target=" + mapping.target + (parent == null ? "" : ", offset=" + start) + ", size=" + size
+            + (mapping.writeable ? "" : ", read-only") + (closed.get() ? ", closed]" : ", open]");
     }
 
     /**

@@ -18,6 +18,7 @@ public final class Memories {
     /**
      * Takes over a mapping, which nobody else may free from now on.
      *
+     * @param target what was opened, for messages
      * @param handle what the native library calls it
      * @param address address of the first byte
      * @param size bytes
@@ -27,6 +28,7 @@ public final class Memories {
      * @param onClose runs once, in the thread that closes the memory, when it is closed
      */
     public static NativeMemory of(
+        final String target,
         final long handle,
         final long address,
         final long size,
@@ -34,7 +36,7 @@ public final class Memories {
         final boolean sealed,
         final CacheMode cacheMode,
         final Runnable onClose) {
-        final Mapping mapping = new Mapping(handle, address, size, writeable, sealed, cacheMode);
+        final Mapping mapping = new Mapping(target, handle, address, size, writeable, sealed, cacheMode);
         return of(mapping, cacheMode == CacheMode.WRITE_COMBINED ? VarHandle::fullFence : null, onClose);
     }
 

@@ -163,12 +163,12 @@ class RemovalTest {
     void theLossOfTheServerIsNotReportedByADeviceThatIsClosed() {
         serverMayGo = true;
         final Queue<Throwable> reported = new ConcurrentLinkedQueue<>();
-        final long device = NativeLibrary.connect(server.getPath(), 5000);
+        final long device = NativeLibrary.connect(server.getPath(), new long[] {5000, -1, -1, -1});
         try {
             final Dispatch dispatch = new Dispatch(device, false, null, new Handler((thread, e) -> {
                 reported.add(e);
                 NativeLibrary.deviceClose(device);
-            }));
+            }, "test"));
             dispatch.close();
             server.close();
             new PeerLoop(device, dispatch).run();

@@ -114,7 +114,7 @@ class CacheModeTest {
     void onlyWriteCombinedMemoryHasFences() {
         for (final CacheMode mode : CacheMode.values()) {
             final NativeMemory memory = Memories.of(
-                mapping, NativeLibrary.memoryAddress(mapping), NativeLibrary.memorySize(mapping), true, false, mode, () -> { });
+                "test", mapping, NativeLibrary.memoryAddress(mapping), NativeLibrary.memorySize(mapping), true, false, mode, () -> { });
             kept.add(memory);
             assertEquals(mode, memory.cacheMode());
             if (memory.getClass() != GuardedMemory.class) {
@@ -135,7 +135,7 @@ class CacheModeTest {
     }
 
     private NativeMemory fenced(final Runnable fence) {
-        final Mapping all = new Mapping(mapping, NativeLibrary.memoryAddress(mapping),
+        final Mapping all = new Mapping("test", mapping, NativeLibrary.memoryAddress(mapping),
             NativeLibrary.memorySize(mapping), true, false, CacheMode.WRITE_COMBINED);
         final NativeMemory memory = Memories.of(all, fence, () -> { });
         kept.add(memory);

@@ -162,7 +162,7 @@ class GuardTest {
         try {
             final long handle = NativeLibrary.deviceMemory(device);
             final Mapping mapping =
-                new Mapping(handle, NativeLibrary.memoryAddress(handle), SIZE, true, false, CacheMode.CACHED);
+                new Mapping("test", handle, NativeLibrary.memoryAddress(handle), SIZE, true, false, CacheMode.CACHED);
             use.of(handle, new GuardedMemory(mapping, null, () -> { }));
         } finally {
             NativeLibrary.deviceClose(device);

@@ -41,7 +41,7 @@ class PartOfWordTest {
         NativeLibrary.load();
         device = NativeLibrary.open("plain:" + folder.resolve("memory") + "?size=64");
         handle = NativeLibrary.deviceMemory(device);
-        memory = Memories.of(handle, NativeLibrary.memoryAddress(handle), NativeLibrary.memorySize(handle), true,
+        memory = Memories.of("test", handle, NativeLibrary.memoryAddress(handle), NativeLibrary.memorySize(handle), true,
             false, CacheMode.CACHED, () -> { });
     }
 

@@ -1,0 +1,281 @@
+package io.github.alexanderschuetz97.ivshmem4j.internal.device;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.alexanderschuetz97.ivshmem4j.api.DoorbellOptions;
+import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException.Code;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
+import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
+import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
+import java.util.Collections;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.Semaphore;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A server that goes, and comes back with the same memory or with other memory. */
+@Timeout(60)
+@EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
+class ReconnectTest {
+
+    private static final Logger LOG = Logger.getLogger("io.github.alexanderschuetz97.ivshmem4j");
+
+    @TempDir
+    Path folder;
+
+    private final BlockingQueue<LogRecord> logged = new LinkedBlockingQueue<>();
+    private final Handler keeper = new Handler() {
+        @Override
+        public void publish(final LogRecord record) {
+            logged.add(record);
+        }
+
+        @Override
+        public void flush() {}
+
+        @Override
+        public void close() {}
+    };
+    private Path file;
+
+    @BeforeEach
+    void nameAFileAndKeepTheLog() throws IOException {
+        file = Files.createTempFile(Paths.get("/dev/shm"), "ivshmem4j-reconnect", null);
+        LOG.addHandler(keeper);
+        LOG.setUseParentHandlers(false);
+    }
+
+    @AfterEach
+    void removeTheFile() throws IOException {
+        LOG.removeHandler(keeper);
+        LOG.setUseParentHandlers(true);
+        Files.delete(file);
+    }
+
+    @Test
+    void aDeviceComesBackToAServerThatWasStartedAnew() throws Exception {
+        final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final Semaphore called = new Semaphore(0);
+        IvshmemServer server = start(2);
+        try (IvshmemMemory other = Ivshmem.doorbell(server.getPath(), (thread, e) -> { });
+            IvshmemMemory device = Ivshmem.doorbell(
+                server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            assertEquals(1, device.getOwnPeerID());
+            device.registerPeerConnectionListener(listener(heard));
+            assertEquals("0 has 2", heard.take());
+            device.registerInterruptServiceRoutine(0, vector -> called.release());
+            final CompletableFuture<Integer> future = device.nextInterrupt(1);
+            final FutureTask<Boolean> waits = new FutureTask<>(() -> {
+                device.waitInterrupt(1);
+                return true;
+            });
+            new Thread(waits).start();
+            device.getMemory().write(64, 4711);
+
+            server.close();
+            assertEquals("server gone", heard.take());
+            assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+            assertTrue(device.toString().endsWith(", server gone]"), device.toString());
+            assertTrue(device.isOtherPeerConnected(0));
+            server = start(2);
+            // Those who come first get the lowest ids.
+            assertEquals("back as 0", heard.take());
+            assertEquals("0 left", heard.take());
+            assertEquals(0, device.getOwnPeerID());
+            assertEquals(Collections.emptyList(), device.getPeers());
+            assertTrue(device.toString().endsWith(", peer=0, open]"), device.toString());
+
+            assertTrue(other.toString().contains("server gone"), other.toString());
+
+            try (IvshmemMemory newcomer = Ivshmem.doorbell(server.getPath())) {
+                assertEquals("1 has 2", heard.take());
+                assertEquals(4711, newcomer.getMemory().readInt(64));
+                for (int vector = 0; vector < 2; vector++) {
+                    newcomer.sendInterrupt(device.getOwnPeerID(), vector);
+                }
+                called.acquire();
+                assertEquals(1, future.get());
+                assertTrue(waits.get());
+                device.sendInterrupt(1, 0);
+                assertTrue(newcomer.waitInterrupt(0, 20, java.util.concurrent.TimeUnit.SECONDS));
+            }
+            assertEquals("1 left", heard.take());
+        } finally {
+            server.close();
+        }
+        assertEquals(0, thrown.size());
+        final LogRecord back = logged.take();
+        assertEquals(Level.INFO, back.getLevel());
+        assertTrue(back.getMessage().contains("the server is back"), back.getMessage());
+        assertEquals(0, logged.size());
+    }
+
+    @Test
+    void routinesAreCalledAgainAfterAServerWithFewerVectors() throws Exception {
+        final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        final Semaphore called = new Semaphore(0);
+        IvshmemServer server = start(2);
+        try (IvshmemMemory device = Ivshmem.doorbell(
+            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> { })) {
+            device.registerPeerConnectionListener(listener(heard));
+            device.registerInterruptServiceRoutine(1, vector -> called.release());
+            for (final int vectors : new int[] {1, 2}) {
+                server.close();
+                assertEquals("server gone", heard.take());
+                server = start(vectors);
+                assertEquals("back as 0", heard.take());
+                assertEquals(vectors, device.getOwnVectors());
+            }
+            device.sendInterrupt(0, 1);
+            called.acquire();
+        } finally {
+            server.close();
+        }
+    }
+
+    @Test
+    void aServerWithOtherMemoryIsNotComeBackTo() throws Exception {
+        final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final IvshmemServer server = start(1);
+        try (IvshmemMemory device = Ivshmem.doorbell(
+            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            device.registerPeerConnectionListener(listener(heard));
+            server.close();
+            assertEquals("server gone", heard.take());
+            thrown.take();
+            try (IvshmemServer other = IvshmemServer.builder(server.getPath()).size(1 << 16).start()) {
+                assertEquals("other memory", heard.take());
+                final IvshmemException replaced = (IvshmemException) thrown.take();
+                assertEquals(Code.SERVER_GONE, replaced.getCode());
+                assertTrue(replaced.getMessage().contains("other memory"), replaced.getMessage());
+                device.getMemory().write(0, 1);
+                assertEquals(1 << 16, other.getSize());
+            }
+        }
+    }
+
+    @Test
+    void withoutAHandlerTheLossOfTheServerIsALineOfTheLogAndNoStackTrace() throws Exception {
+        final PrintStream standard = System.err;
+        final ByteArrayOutputStream printed = new ByteArrayOutputStream();
+        System.setErr(new PrintStream(printed, true));
+        final IvshmemServer server = start(1);
+        try (IvshmemMemory device = Ivshmem.doorbell(server.getPath())) {
+            server.close();
+            final LogRecord gone = logged.take();
+            assertEquals(Level.WARNING, gone.getLevel());
+            assertEquals(null, gone.getThrown());
+            assertTrue(gone.getMessage().startsWith("doorbell:" + server.getPath() + ": the server is gone"), gone.getMessage());
+            assertTrue(device.toString().contains("server gone"), device.toString());
+        } finally {
+            System.setErr(standard);
+            server.close();
+        }
+        assertEquals("", printed.toString());
+    }
+
+    @Test
+    void optionsAreCheckedAndDoWhatTheySay() {
+        final DoorbellOptions options = DoorbellOptions.defaults();
+        assertThrows(IllegalArgumentException.class, () -> options.grace(-1));
+        assertThrows(IllegalArgumentException.class, () -> options.vectors(-1));
+        assertThrows(IllegalArgumentException.class, () -> options.vectors(257));
+        assertThrows(NullPointerException.class, () -> Ivshmem.doorbell("x", (DoorbellOptions) null));
+        assertThrows(NullPointerException.class, () -> Ivshmem.doorbell(null, options));
+        try (IvshmemServer server = start(2)) {
+            final IvshmemException few = assertThrows(IvshmemException.class,
+                () -> Ivshmem.doorbell(server.getPath(), options.grace(0).vectors(3)));
+            assertEquals(Code.TIMED_OUT, few.getCode());
+            try (IvshmemMemory device = Ivshmem.doorbell(server.getPath(), options.vectors(2).readOnly())) {
+                assertEquals(2, device.getOwnVectors());
+                assertFalse(device.getMemory().isWriteable());
+                assertThrows(UnsupportedOperationException.class, () -> device.getMemory().write(0, 1));
+            }
+        }
+    }
+
+    @Test
+    void devicesMemoryAndServersSayWhatTheyAre() {
+        final String server;
+        final String client;
+        final IvshmemServer running = start(2);
+        final IvshmemMemory device = Ivshmem.doorbell(running.getPath());
+        try {
+            server = "IvshmemServer[path=" + running.getPath() + ", size=65536, vectors=2, ";
+            client = "[target=doorbell:" + running.getPath() + ", size=65536";
+            assertEquals(server + "running]", running.toString());
+            assertEquals("IvshmemMemory" + client + ", peer=0, open]", device.toString());
+            assertEquals("NativeMemory" + client + ", open]", device.getMemory().toString());
+        } finally {
+            device.close();
+            running.close();
+        }
+        assertEquals(server + "closed]", running.toString());
+        assertEquals("IvshmemMemory" + client + ", peer=0, closed]", device.toString());
+        assertEquals("NativeMemory" + client + ", closed]", device.getMemory().toString());
+        final String target = "plain:" + file + "?readonly";
+        try (IvshmemMemory plain = Ivshmem.open(target)) {
+            assertEquals("IvshmemMemory[target=" + target + ", size=65536, open]", plain.toString());
+            assertEquals("NativeMemory[target=" + target + ", size=65536, read-only, open]", plain.getMemory().toString());
+        }
+    }
+
+    private IvshmemServer start(final int vectors) {
+        return IvshmemServer.builder(folder.resolve("s").toString())
+            .size(1 << 16).vectors(vectors).memoryFile(file.toString()).start();
+    }
+
+    private static PeerConnectionListener listener(final BlockingQueue<String> heard) {
+        return new PeerConnectionListener() {
+            @Override
+            public void onConnect(final int peer, final int vectors) {
+                heard.add(peer + " has " + vectors);
+            }
+
+            @Override
+            public void onDisconnect(final int peer) {
+                heard.add(peer + " left");
+            }
+
+            @Override
+            public void onServerGone() {
+                heard.add("server gone");
+            }
+
+            @Override
+            public void onReconnect(final int ownPeerID) {
+                heard.add("back as " + ownPeerID);
+            }
+
+            @Override
+            public void onMemoryReplaced() {
+                heard.add("other memory");
+            }
+        };
+    }
+}
