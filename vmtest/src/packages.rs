@@ -33,7 +33,7 @@ impl Packages {
             return Err(Error::Missing { what, remedy: "use one with x86_64" });
         }
         let cache = cache(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
-        let root = cache.join("ivshmem4j/vmtest");
+        let root = cache.join("ivshmem4j-build/vmtest");
         let name = std::env::var(KERNEL).ok().filter(|name| !name.is_empty());
         let name = name.as_deref().unwrap_or("linux");
         let linux = root.join(name);

@@ -28,8 +28,9 @@ import java.util.concurrent.Executor;
  * <h2>The native library</h2>
  * <p>It is loaded by the first call: the file that the system property {@code ivshmem4j.native.path} names, and nothing else
  * then; or one with its name in a folder of {@code java.library.path}; or the one in the jar. That one is unpacked into
- * {@code ivshmem4j} under {@code $XDG_CACHE_HOME} or {@code ~/.cache}, where only this user may enter, and compared with the
- * jar's before each use; where that cannot be, into a temporary folder that is gone again at once. From Java 24 on the JVM
+ * {@code ivshmem4j/native} under {@code $XDG_CACHE_HOME} or {@code ~/.cache}, where only this user may enter, and compared
+ * with the jar's before each use; where that cannot be, into a temporary folder that is gone again at once, with a warning in
+ * the log that says why. From Java 24 on the JVM
  * wants {@code --enable-native-access=io.github.alexanderschuetz97.ivshmem4j}, or {@code ALL-UNNAMED} for a class path.
  */
 public class Ivshmem {

@@ -2,6 +2,7 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.load;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException.Code;
+import io.github.alexanderschuetz97.ivshmem4j.internal.Log;
 import java.io.IOException;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
@@ -30,7 +31,7 @@ import java.util.concurrent.ThreadLocalRandom;
  *
  * <p>The file lies in the user's cache, and its name is the SHA-256 of what is in the jar. It is used again next time, after
  * its content was compared with the jar's: a file that was tampered with is replaced. Nobody but the user and root can put
- * another file there between that look and loading, on Linux by {@link TrustedFolder}. Where the cache cannot be used so, a new
+ * another file there between that look and loading, on Linux by {@link TrustedFolder}. Where the cache cannot be used so, the log says why and a new
  * temporary folder is used instead, which is gone as soon as the library is loaded; on Windows, where a loaded file cannot be
  * removed, the next such load removes it. Where others can replace what is in the temporary folder, the library is loaded by the
  * descriptor of a {@link NamelessFile}.
@@ -76,7 +77,11 @@ final class Extraction {
             }
         }
         try {
-            return loadFromTemporary();
+            final String why = String.join("; ", failures);
+            final Path file = loadFromTemporary();
+            Log.warn("the native library is unpacked anew at each start, into " + System.getProperty("java.io.tmpdir")
+                + ", as the cache cannot be used: " + why);
+            return file;
         } catch (final IOException | UnsatisfiedLinkError e) {
             failures.add(System.getProperty("java.io.tmpdir") + ": " + explain(e));
         }
@@ -228,13 +233,19 @@ final class Extraction {
     private Path cache() {
         final Path cache = absolute(System.getenv(cacheVariable()));
         if (cache != null) {
-            return cache.resolve("ivshmem4j");
+            return own(cache);
         }
         Path home = absolute(System.getProperty("user.home"));
         if (home == null && !platform.isWindows()) {
             home = absolute(System.getenv("HOME"));
         }
-        return home == null ? null : home.resolve(platform.isWindows() ? "AppData\\Local" : ".cache").resolve("ivshmem4j");
+        return home == null ? null : own(home.resolve(platform.isWindows() ? "AppData\\Local" : ".cache"));
+    }
+
+    /** On Linux in a folder below, so that its mode is nobody else's matter. */
+    private Path own(final Path caches) {
+        final Path folder = caches.resolve("ivshmem4j");
+        return platform.isWindows() ? folder : folder.resolve("native");
     }
 
     private static Path absolute(final String name) {

@@ -62,7 +62,7 @@ class LoaderTest {
     @Test
     void theFirstUseUnpacksTheLibraryIntoAPrivateFolderAndTheSecondUsesItAgain() throws Exception {
         assertEquals(WORKS, run());
-        final Path file = cache.resolve("ivshmem4j").resolve(sha256(library) + ".so");
+        final Path file = own().resolve(sha256(library) + ".so");
         assertArrayEquals(library, Files.readAllBytes(file));
         assertEquals("rwx------", mode(file.getParent()));
         final Object inode = Files.getAttribute(file, "unix:ino");
@@ -75,7 +75,7 @@ class LoaderTest {
     @Test
     void aLibraryThatWasTamperedWithIsReplaced() throws Exception {
         assertEquals(WORKS, run());
-        final Path file = cache.resolve("ivshmem4j").resolve(sha256(library) + ".so");
+        final Path file = own().resolve(sha256(library) + ".so");
         final byte[] tampered = library.clone();
         tampered[tampered.length / 2] ^= 1;
         Files.write(file, tampered);
@@ -89,24 +89,35 @@ class LoaderTest {
     @Test
     void aLibraryThatOthersCanWriteToIsReplaced() throws Exception {
         assertEquals(WORKS, run());
-        final Path file = cache.resolve("ivshmem4j").resolve(sha256(library) + ".so");
+        final Path file = own().resolve(sha256(library) + ".so");
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-rw-rw-"));
         assertEquals(WORKS, run());
         assertEquals("rw-------", mode(file));
     }
 
     @Test
-    void aFolderThatOthersCanEnterIsNotUsed() throws Exception {
-        final Path open = Files.createDirectories(cache.resolve("ivshmem4j"));
-        Files.setPosixFilePermissions(open, PosixFilePermissions.fromString("rwxrwxrwx"));
+    void aFolderThatOthersCanWriteToIsNotUsed() throws Exception {
+        for (final Path open : new Path[] {own(), own().getParent()}) {
+            Files.createDirectories(open);
+            Files.setPosixFilePermissions(open, PosixFilePermissions.fromString("rwxrwxrwx"));
+            assertFallsBack(run(), "others may write to " + open);
+            assertEquals(Collections.emptyList(), list(own()));
+        }
+    }
+
+    @Test
+    void aCacheThatOthersCanReadHasAFolderThatTheyCannotEnter() throws Exception {
+        final Path readable = Files.createDirectories(cache.resolve("ivshmem4j"));
+        Files.setPosixFilePermissions(readable, PosixFilePermissions.fromString("rwxr-xr-x"));
         assertEquals(WORKS, run());
-        assertEquals(Collections.emptyList(), list(open));
+        assertEquals("rwx------", mode(own()));
+        assertEquals(1, list(own()).size());
     }
 
     @Test
     void aReadOnlyHomeIsDoneWithoutAndLeavesNothingInTheTemporaryFolder() throws Exception {
         cache = Paths.get("/proc/self");
-        assertEquals(WORKS, run());
+        assertFallsBack(run(), "/proc/self/ivshmem4j/native: ");
         assertEquals(Collections.emptyList(), list(temporary));
     }
 
@@ -116,7 +127,7 @@ class LoaderTest {
         temporary = Paths.get("/proc/self");
         final String said = run();
         assertTrue(said.startsWith("PERMISSION_DENIED: "), said);
-        assertTrue(said.contains("/proc/self/ivshmem4j") && said.contains("XDG_CACHE_HOME"), said);
+        assertTrue(said.contains("/proc/self/ivshmem4j/native") && said.contains("XDG_CACHE_HOME"), said);
         assertTrue(said.contains("-Djava.io.tmpdir") && said.contains("-Divshmem4j.native.path"), said);
         assertEquals(2, said.split("; ").length, said);
     }
@@ -133,7 +144,7 @@ class LoaderTest {
         assertTrue(said.startsWith("PERMISSION_DENIED: "), said);
         assertTrue(said.contains("mounted noexec"), said);
         // One folder that is not is enough.
-        assertEquals(WORKS, runMounted("noexec", mount, mount, usable));
+        assertFallsBack(runMounted("noexec", mount, mount, usable), "mounted noexec");
         assertEquals(WORKS, runMounted("noexec", mount, usable, mount));
     }
 
@@ -178,7 +189,7 @@ class LoaderTest {
         // What is behind the end of an ELF file changes its digest and not its meaning.
         final Path next = jarWith(Arrays.copyOf(library, library.length + 1), "ivshmem4j-next.jar");
         assertEquals("works with 64 bytes\n" + WORKS, runJars(jar, next));
-        assertEquals(2, list(cache.resolve("ivshmem4j")).size());
+        assertEquals(2, list(own()).size());
     }
 
     @Test
@@ -186,7 +197,7 @@ class LoaderTest {
         assertEquals("works with 64 bytes\nworks with 64 bytes\n" + WORKS, runJars(jar, jar, jar));
         final String digest = sha256(library);
         final List<String> names =
-            list(cache.resolve("ivshmem4j")).stream().map(f -> f.getFileName().toString()).collect(Collectors.toList());
+            list(own()).stream().map(f -> f.getFileName().toString()).collect(Collectors.toList());
         assertEquals(Collections.singletonList(digest + ".so"), names);
     }
 
@@ -195,7 +206,7 @@ class LoaderTest {
         final String said = start(Jvm.command(options(Collections.emptyList()), testClasses(), Reloading.class,
             "20", jar.toString()));
         assertEquals("20 worked, alive 0, libraries 1, threads []\nexit 0", said);
-        assertEquals(1, list(cache.resolve("ivshmem4j")).size());
+        assertEquals(1, list(own()).size());
     }
 
     @Test
@@ -206,7 +217,7 @@ class LoaderTest {
         final String said = start(Jvm.command(options(Collections.emptyList()), testClasses(), Reloading.class,
             "1", jar.toString(), next.toString(), jar.toString()));
         assertEquals("1 worked, alive 0, libraries 1, threads []\n1 worked, alive 0, libraries 2, threads []\n"
-            + "1 worked, alive 0, libraries 2, threads []\nexit 0", said);
+            + "1 worked, alive 0, libraries 2, threads []\nexit 0", withoutWarnings(said, 3));
     }
 
     @Test
@@ -220,11 +231,12 @@ class LoaderTest {
         try (Jvm jvm = new Jvm(builder)) {
             assertEquals(WORKS, jvm.readAll());
         }
-        assertEquals(1, list(home.resolve(".cache").resolve("ivshmem4j")).size());
+        assertEquals(1, list(home.resolve(".cache").resolve("ivshmem4j").resolve("native")).size());
         assertEquals(Collections.emptyList(), list(temporary));
         builder.environment().put("HOME", "relative");
+        builder.redirectErrorStream(true);
         try (Jvm jvm = new Jvm(builder)) {
-            assertEquals(WORKS, jvm.readAll());
+            assertFallsBack(jvm.readAll(), "this user has no home folder");
         }
         assertEquals(Collections.emptyList(), list(temporary));
     }
@@ -244,7 +256,7 @@ class LoaderTest {
         for (final String mode : new String[] {"rwxrwxr-x", "rwxr-xrwx"}) {
             Files.setPosixFilePermissions(shared, PosixFilePermissions.fromString(mode));
             cache = shared.resolve("a").resolve("b");
-            assertEquals(WORKS, run());
+            assertFallsBack(run(), "others may write to " + shared);
             assertEquals(Collections.emptyList(), list(shared));
         }
     }
@@ -256,8 +268,9 @@ class LoaderTest {
         temporary = shared;
         for (final int mode : new int[] {0777, 02775}) {
             Files.setAttribute(shared, "unix:mode", mode);
-            assertEquals(WORKS, run());
-            assertEquals("works with 64 bytes\nworks with 64 bytes\n" + WORKS, runJars(jar, jar, jar));
+            assertFallsBack(run(), "/proc/self/ivshmem4j/native: ");
+            // Once for each class loader.
+            assertEquals("works with 64 bytes\nworks with 64 bytes\n" + WORKS, withoutWarnings(runJars(jar, jar, jar), 3));
             assertEquals(Collections.emptyList(), list(shared));
         }
         // Not below such a folder.
@@ -299,13 +312,13 @@ class LoaderTest {
         final List<String> command = new ArrayList<>(Arrays.asList(by));
         command.addAll(Jvm.command(options(Collections.emptyList()), testClasses(), Probe.class,
             jar.toString(), jar.toString()));
-        assertEquals("works with 64 bytes\n" + WORKS, start(command));
+        assertEquals("works with 64 bytes\n" + WORKS, withoutWarnings(start(command), 2));
         assertEquals(Collections.emptyList(), list(temporary));
     }
 
     @Test
     void whatAnotherProcessMayBeUsingStaysInTheCacheWhenTheLibraryIsUnpacked() throws Exception {
-        final Path used = Files.createDirectories(cache.resolve("ivshmem4j"));
+        final Path used = Files.createDirectories(own());
         Files.setPosixFilePermissions(used, PosixFilePermissions.fromString("rwx------"));
         Files.write(used.resolve(".alias1"), new byte[1]);
         Files.write(used.resolve(".part1"), new byte[1]);
@@ -321,14 +334,14 @@ class LoaderTest {
         }
         final Path theirs = theirs();
         cache = theirs.resolve("cache");
-        assertEquals(WORKS, run());
+        assertFallsBack(run(), theirs + " belongs to user " + NOBODY);
         assertEquals(Collections.emptyList(), list(theirs));
         // Whose folder has a name that this user would have taken, in a place where all may make folders.
         final Path all = Files.createDirectory(folder.resolve("all"));
         Files.setAttribute(all, "unix:mode", 01777);
         Files.move(theirs, all.resolve("ivshmem4j"));
         cache = all;
-        assertEquals(WORKS, run());
+        assertFallsBack(run(), all.resolve("ivshmem4j") + " belongs to user " + NOBODY);
         assertEquals(Collections.emptyList(), list(all.resolve("ivshmem4j")));
         temporary = all.resolve("ivshmem4j");
         final String said = run();
@@ -388,6 +401,24 @@ class LoaderTest {
         final Path theirs = Files.createDirectory(folder.resolve("theirs"));
         Files.setAttribute(theirs, "unix:uid", NOBODY);
         return theirs;
+    }
+
+    /** It works, after one warning that the cache is not used, which says why. */
+    private static void assertFallsBack(final String said, final String why) {
+        assertTrue(said.contains(why), said);
+        assertEquals(WORKS, withoutWarnings(said, 1));
+    }
+
+    /** What is said beside so many warnings that the cache is not used. The log has a line with the time before each. */
+    private static String withoutWarnings(final String said, final int warnings) {
+        final String warning = "[^\n]*\n[^\n]*the native library is unpacked anew at each start, into [^\n]*\n";
+        assertEquals(warnings, said.split(warning, -1).length - 1, said);
+        return said.replaceAll(warning, "");
+    }
+
+    /** Where in the cache the library is kept. */
+    private Path own() {
+        return cache.resolve("ivshmem4j").resolve("native");
     }
 
     private String run(final String... options) throws Exception {
