@@ -55,8 +55,15 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  *
  * <h2>Closing</h2>
  * <p>{@link #close()} closes the device as well. It never waits for an access: one that runs at the same moment
- * finishes, though it may read zeroes, and what it writes may reach nobody. Every later one throws; a thread that does
- * nothing but plain accesses in a loop may notice the end a little later, and until then they do no harm.
+ * finishes, though it may read zeroes, and what it writes may reach nobody. Every later one throws, but for accesses in a loop
+ * that the JIT compiler has compiled: it need not look again whether the memory is open.
+ * <ul>
+ *   <li>From Java 22 on such a loop notices that the memory was closed at once, and that a slice was, after a tenth of a second.
+ *   <li>Before, a loop notices as soon as it has an ordered access, {@code spin} or {@link #isValid()} in it; one that has
+ *       none but plain reads and writes may never notice.
+ * </ul>
+ * <p>Until then its accesses do no harm. Memory of the Windows driver is looked at in each access before Java 22, too. Closing
+ * interrupts no thread.
  *
  * <h2>Slices and views</h2>
  * <p>A {@linkplain #slice slice} is a memory of its own kind over a part of the bytes, with offsets from 0 on, and as
@@ -71,7 +78,9 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * there is one, unless somebody closes it. Closing a slice does not end its views; closing the memory does:
  * <ul>
  *   <li>From Java 22 on, views throw {@link IllegalStateException} then. Should a call of the operating system be using
- *       one at that moment, such as a channel that writes it, the views read zeroes instead.
+ *       one at that moment, such as a channel that writes it, the views read zeroes instead. The JVM may leave a thread that is
+ *       inside an access to a view at that moment {@linkplain Thread#isInterrupted() interrupted}; on Windows, one that is in a
+ *       method of this class, too.
  *   <li>Before, a {@link ByteBuffer} stays readable and writable: it has zeroes then and what is written into it
  *       afterwards, nobody else sees that, and its addresses are given back when it is unreachable. It throws nothing:
  *       ask {@link #isValid()} where that matters.

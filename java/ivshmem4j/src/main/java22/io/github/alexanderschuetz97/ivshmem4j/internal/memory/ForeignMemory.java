@@ -8,14 +8,20 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Memory access from Java 22 on.
  *
- * <p>The segment checks plain numbers itself, so nothing is checked twice; what it throws is translated. Closing its
- * shared arena waits until no thread is inside an access, so the mapping is given back at once. Whoever has a segment
- * of the arena, as every view has, keeps this object reachable: a memory that is forgotten stays open while it has
- * views.
+ * <p>The segment checks plain numbers itself, so nothing is checked twice; what it throws is translated. Closing puts another
+ * one in its place, and zeroes in the place of the pages, so an access that has begun does no harm.
+ *
+ * <p>Views are of a shared arena, which closing closes: so they throw afterwards. To close one the JVM stops all threads
+ * that are inside an access to it, and leaves them interrupted; therefore the accesses here are to a segment without an arena,
+ * except on Windows, where nothing can take the place of the pages. It also has all threads leave compiled code that accesses
+ * any segment, so that a loop sees what closing has changed. Whoever has a segment of the arena, as every view has, keeps this
+ * object reachable: a memory that is forgotten stays open while it has views.
  */
 class ForeignMemory extends AtomicMemory {
 
@@ -31,12 +37,19 @@ class ForeignMemory extends AtomicMemory {
     private static final VarHandle ALIGNED_INT = ValueLayout.JAVA_INT.varHandle();
     private static final VarHandle ALIGNED_LONG = ValueLayout.JAVA_LONG.varHandle();
 
-    /** What a part has instead of its segment once it is closed. */
+    /** How long a loop may go on in a slice that was closed. */
+    private static final long LEAVE_NANOS = 100_000_000;
+    /** Whether a thread is about to have the others leave their loops. */
+    private static final AtomicBoolean LEAVING = new AtomicBoolean();
+
+    /** What there is instead of the segment once it is closed. */
     private static final MemorySegment CLOSED = closed();
 
     private final Arena arena;
     /** Gives the mapping back. */
     private final Runnable free;
+    /** What views are made of: all of the mapping, as long as it is open. */
+    private final MemorySegment viewed;
     /** All of the mapping. */
     private final MemorySegment whole;
     /** As plain as the bounds: a loop may go on with the one before, which does no harm. */
@@ -45,10 +58,10 @@ class ForeignMemory extends AtomicMemory {
     ForeignMemory(final Mapping mapping, final Runnable onClose) {
         super(mapping, onClose);
         arena = Arena.ofShared();
+        final MemorySegment address = MemorySegment.ofAddress(mapping.address);
         // The arena keeps its actions, and so this object.
-        final MemorySegment all = MemorySegment.ofAddress(mapping.address)
-            .reinterpret(mapping.size, arena, ignored -> Reference.reachabilityFence(this));
-        whole = mapping.writeable ? all : all.asReadOnly();
+        viewed = allowed(address.reinterpret(mapping.size, arena, ignored -> Reference.reachabilityFence(this)));
+        whole = WINDOWS ? viewed : allowed(address.reinterpret(mapping.size));
         segment = whole;
         final long handle = mapping.handle;
         free = Cleanup.register(this, () -> NativeLibrary.memoryFree(handle));
@@ -58,8 +71,13 @@ class ForeignMemory extends AtomicMemory {
         super(parent, off, len);
         arena = parent.arena;
         free = parent.free;
+        viewed = parent.viewed;
         whole = parent.whole;
         segment = whole.asSlice(start, len);
+    }
+
+    private MemorySegment allowed(final MemorySegment segment) {
+        return mapping.writeable ? segment : segment.asReadOnly();
     }
 
     private static MemorySegment closed() {
@@ -106,15 +124,15 @@ class ForeignMemory extends AtomicMemory {
         } catch (final IllegalStateException inUse) {
             // A call of the operating system uses a view now, and may do so for ever. Zeroes take the place of the
             // pages, where the system can do that, and the addresses are given back when nobody can reach them.
-            segment = CLOSED;
             NativeLibrary.memoryClose(mapping.handle);
+            leaveLoops();
             return;
         }
-        // The JVM is to have stopped every access by now. Java 25 was seen to let one through that its first compiler had
-        // begun, a release of a byte, which then met no memory: so it finds zeroes there, where the system can do that.
         if (WINDOWS) {
-            // Waits once more until each thread has come to a point where it can be stopped.
-            Arena.ofShared().close();
+            // The JVM is to have stopped every access by now. Java 25 was seen to let one through that its first compiler had
+            // begun, a release of a byte, which then met no memory. So this waits once more until each thread has come to a
+            // point where it can be stopped.
+            leaveLoops();
             free.run();
         } else {
             NativeLibrary.memoryClose(mapping.handle);
@@ -122,8 +140,34 @@ class ForeignMemory extends AtomicMemory {
     }
 
     @Override
-    void leave() {
+    void shut() {
         segment = CLOSED;
+        // Closing the whole memory does it at once.
+        if (parent != null && parent.isValid() && LEAVING.compareAndSet(false, true)) {
+            leaveLoopsSoon();
+        }
+    }
+
+    /** Has all threads leave compiled code that accesses segments, at the latest when this returns. */
+    private static void leaveLoops() {
+        Arena.ofShared().close();
+    }
+
+    /** The same for a slice, and others that are closed meanwhile: it stops each thread for a moment, and slices may be many. */
+    private static void leaveLoopsSoon() {
+        final Thread thread = new Thread(null, () -> {
+            LockSupport.parkNanos(LEAVE_NANOS);
+            LEAVING.set(false);
+            leaveLoops();
+        }, "ivshmem4j-closing", 0, false);
+        thread.setDaemon(true);
+        thread.setContextClassLoader(null);
+        try {
+            thread.start();
+        } catch (final OutOfMemoryError noThread) {
+            LEAVING.set(false);
+            leaveLoops();
+        }
     }
 
     @Override
@@ -185,7 +229,7 @@ class ForeignMemory extends AtomicMemory {
     @Override
     ByteBuffer buffer(final long off, final int len) {
         try {
-            return segment.asSlice(off, len).asByteBuffer();
+            return viewed.asSlice(start + off, len).asByteBuffer();
         } catch (final RuntimeException e) {
             throw failed(off, len, false, e);
         }
@@ -194,7 +238,7 @@ class ForeignMemory extends AtomicMemory {
     @Override
     Object newerView(final long off, final long len, final Class<?> type) {
         try {
-            return type == MemorySegment.class ? segment.asSlice(off, len) : null;
+            return type == MemorySegment.class ? viewed.asSlice(start + off, len) : null;
         } catch (final RuntimeException e) {
             throw failed(off, len, false, e);
         }
@@ -203,7 +247,9 @@ class ForeignMemory extends AtomicMemory {
     @Override
     long loadWord(final long at) {
         try {
-            return (long) ALIGNED_LONG.getVolatile(whole, at);
+            final long word = (long) ALIGNED_LONG.getVolatile(whole, at);
+            Reference.reachabilityFence(this);
+            return word;
         } catch (final RuntimeException | InternalError e) {
             throw failed(0, 0, false, e);
         }
@@ -212,7 +258,9 @@ class ForeignMemory extends AtomicMemory {
     @Override
     boolean swapWord(final long at, final long expect, final long update) {
         try {
-            return (boolean) ALIGNED_LONG.compareAndSet(whole, at, expect, update);
+            final boolean swapped = (boolean) ALIGNED_LONG.compareAndSet(whole, at, expect, update);
+            Reference.reachabilityFence(this);
+            return swapped;
         } catch (final RuntimeException | InternalError e) {
             throw failed(0, 0, true, e);
         }
