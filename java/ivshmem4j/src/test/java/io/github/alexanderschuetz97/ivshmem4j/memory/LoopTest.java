@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
@@ -22,6 +23,8 @@ class LoopTest {
 
     private static final int SIZE = 1 << 20;
     private static final int LONG_COPY = 1 << 19;
+    /** Accesses of one run; compiled, each takes less than 20 ns. */
+    private static final long WARM_UP = 200_000;
     /** Whether accesses are by segments, whose loops closing ends. */
     private static final boolean BY_SEGMENTS = !System.getProperty("java.specification.version").startsWith("1.")
         && Integer.parseInt(System.getProperty("java.specification.version")) >= 22
@@ -30,51 +33,51 @@ class LoopTest {
     /** For what the loops read. */
     private static volatile long seen;
 
-    /** Each has a loop of its own, which is compiled for itself. */
-    private static Map<String, Consumer<NativeMemory>> plainLoops() {
-        final Map<String, Consumer<NativeMemory>> loops = new LinkedHashMap<>();
-        loops.put("readLong", memory -> {
+    /** Accesses so often. Each has a loop of its own, which is compiled for itself. */
+    private interface Loop {
+        void run(NativeMemory memory, long times);
+    }
+
+    private static Map<String, Loop> plainLoops() {
+        final Map<String, Loop> loops = new LinkedHashMap<>();
+        loops.put("readLong", (memory, times) -> {
             long sum = 0;
-            try {
-                while (true) {
-                    sum += memory.readLong(8);
-                }
-            } finally {
-                seen = sum;
+            for (long i = 0; i < times; i++) {
+                sum += memory.readLong(8);
             }
+            seen = sum;
         });
-        loops.put("write", memory -> {
-            for (int i = 0;; i++) {
+        loops.put("write", (memory, times) -> {
+            for (long i = 0; i < times; i++) {
                 memory.write(8, i);
             }
         });
         return loops;
     }
 
-    private static Map<String, Consumer<NativeMemory>> orderedLoops() {
-        final Map<String, Consumer<NativeMemory>> loops = new LinkedHashMap<>();
-        loops.put("readLongAcquire", memory -> {
+    private static Map<String, Loop> orderedLoops() {
+        final Map<String, Loop> loops = new LinkedHashMap<>();
+        loops.put("readLongAcquire", (memory, times) -> {
             long sum = 0;
-            try {
-                while (true) {
-                    sum += memory.readLong(8) + memory.readLongAcquire(16);
-                }
-            } finally {
-                seen = sum;
-            }
-        });
-        loops.put("writeIntRelease", memory -> {
-            for (int i = 0;; i++) {
-                memory.writeIntRelease(8, i);
-            }
-        });
-        loops.put("isValid", memory -> {
-            long sum = 0;
-            while (memory.isValid()) {
-                sum += memory.readLong(8);
+            for (long i = 0; i < times; i++) {
+                sum += memory.readLong(8) + memory.readLongAcquire(16);
             }
             seen = sum;
-            throw new IllegalStateException("closed");
+        });
+        loops.put("writeIntRelease", (memory, times) -> {
+            for (long i = 0; i < times; i++) {
+                memory.writeIntRelease(8, (int) i);
+            }
+        });
+        loops.put("isValid", (memory, times) -> {
+            long sum = 0;
+            for (long i = 0; i < times; i++) {
+                sum += memory.readLong(8);
+                if (!memory.isValid()) {
+                    throw new IllegalStateException("closed");
+                }
+            }
+            seen = sum;
         });
         return loops;
     }
@@ -94,19 +97,33 @@ class LoopTest {
         checkThatTheyEnd(orderedLoops());
     }
 
-    private static void checkThatTheyEnd(final Map<String, Consumer<NativeMemory>> loops) throws Exception {
-        for (final Map.Entry<String, Consumer<NativeMemory>> loop : loops.entrySet()) {
+    private static void checkThatTheyEnd(final Map<String, Loop> loops) throws Exception {
+        for (final Map.Entry<String, Loop> loop : loops.entrySet()) {
             for (final String closed : new String[] {"memory", "memory of the slice", "slice"}) {
                 try (Region region = new Region(SIZE)) {
                     final NativeMemory slice = region.memory.slice(16, 64);
                     final NativeMemory accessed = closed.equals("memory") ? region.memory : slice;
-                    final FutureTask<Void> task = start(() -> loop.getValue().accept(accessed));
-                    // Until it is compiled.
-                    Thread.sleep(300);
+                    compile(loop.getValue(), accessed);
+                    final CountDownLatch begins = new CountDownLatch(1);
+                    final FutureTask<Void> task = start(() -> {
+                        begins.countDown();
+                        loop.getValue().run(accessed, Long.MAX_VALUE);
+                    });
+                    begins.await();
+                    Thread.sleep(10);
                     (closed.equals("slice") ? slice : region.memory).close();
                     assertEnds(task, loop.getKey() + " in a loop, after the " + closed + " was closed");
                 }
             }
+        }
+    }
+
+    /** Runs a loop until it is as fast as compiled code is. */
+    private static void compile(final Loop loop, final NativeMemory memory) {
+        for (int tries = 0, fast = 0; tries < 500 && fast < 5; tries++) {
+            final long begin = System.nanoTime();
+            loop.run(memory, WARM_UP);
+            fast += System.nanoTime() - begin < WARM_UP * 20 ? 1 : 0;
         }
     }
 
