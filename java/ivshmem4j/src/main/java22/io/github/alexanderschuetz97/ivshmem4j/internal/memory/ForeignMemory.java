@@ -14,7 +14,7 @@ import java.util.concurrent.locks.LockSupport;
 /**
  * Memory access from Java 22 on.
  *
- * <p>The segment checks plain numbers itself, so nothing is checked twice; what it throws is translated. Closing puts another
+ * <p>The segment checks numbers and copies itself, so nothing is checked twice; what it throws is translated. Closing puts another
  * one in its place, and zeroes in the place of the pages, so an access that has begun does no harm.
  *
  * <p>Views are of a shared arena, which closing closes: so they throw afterwards. To close one the JVM stops all threads
@@ -191,26 +191,32 @@ class ForeignMemory extends AtomicMemory {
         Reference.reachabilityFence(this);
     }
 
+    /** Of elements that are inside the array; the segment checks the rest, but not what there is no byte of. */
     private void copyIn(
         final long off, final Object array, final int arrayOff, final int len, final ValueLayout layout) {
-        final long bytes = len * layout.byteSize();
-        writable(off, bytes);
+        if (len == 0) {
+            writable(off, 0L);
+            return;
+        }
         try {
             MemorySegment.copy(array, arrayOff, segment, layout, off, len);
         } catch (final RuntimeException | InternalError e) {
-            throw failed(off, bytes, true, e);
+            throw failed(off, len * layout.byteSize(), true, e);
         }
         Reference.reachabilityFence(this);
     }
 
+    /** As {@link #copyIn}. */
     private void copyOut(
         final long off, final Object array, final int arrayOff, final int len, final ValueLayout layout) {
-        final long bytes = len * layout.byteSize();
-        readable(off, bytes);
+        if (len == 0) {
+            readable(off, 0L);
+            return;
+        }
         try {
             MemorySegment.copy(segment, layout, off, array, arrayOff, len);
         } catch (final RuntimeException | InternalError e) {
-            throw failed(off, bytes, false, e);
+            throw failed(off, len * layout.byteSize(), false, e);
         }
         Reference.reachabilityFence(this);
     }
