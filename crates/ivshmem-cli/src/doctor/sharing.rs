@@ -31,11 +31,18 @@ impl Sharers {
 
     fn step(&self, obstacle: &Obstacle, bits: &str) -> String {
         let path = shell(&obstacle.path.display().to_string());
-        if AccessList::of(&obstacle.path).is_some() {
+        let owner = self.owner(obstacle);
+        // Those who have it keep it.
+        let facts = &obstacle.facts;
+        let takes_group = facts.gid() != 0 && facts.mode() & 0o070 != 0;
+        let takes = owner.as_ref().is_some_and(|owner| {
+            takes_group || (!owner.starts_with(':') && facts.uid() != 0 && facts.uid() != self.own.uid)
+        });
+        if takes || AccessList::of(&obstacle.path).is_some() {
             let users = self.users().iter().map(|user| format!("u:{}:{bits}", user.name)).collect::<Vec<_>>();
             return format!("setfacl -m {} {path}", users.join(","));
         }
-        let owner = match self.owner(obstacle) {
+        let owner = match owner {
             Some(owner) => format!("chown {owner} {path} && "),
             None => String::new(),
         };

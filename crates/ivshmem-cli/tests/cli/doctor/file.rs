@@ -325,6 +325,22 @@ fn lists_of_users_beside_the_mode_are_looked_at() {
     make(&path, 1 << 20, 0o666);
     assert!(list("u:nobody:-"));
     cured("qemu-not-permitted", HERE, || visit(&target, &options));
+    // Others who have a file keep it: its owner, who is neither of both, and its group.
+    let nobody = Nobody::new();
+    for (owner, group, mode) in [(4711, 4711, 0o600), (0, 4711, 0o660)] {
+        fs::remove_file(&path).unwrap();
+        make(&path, 1 << 20, mode);
+        std::os::unix::fs::chown(&path, Some(owner), Some(group)).unwrap();
+        let visits = || {
+            let mut visited = nobody.visit(&target, &["--qemu-user", "daemon"]);
+            visited.names.truncate(1);
+            visited
+        };
+        cured("not-permitted", HERE, visits);
+        nobody.visit(&target, &["--qemu-user", "daemon"]).is_well();
+        let facts = fs::metadata(&path).unwrap();
+        assert_eq!((facts.uid(), facts.gid()), (owner, group));
+    }
 }
 
 #[test]
