@@ -24,7 +24,8 @@ const IGNORED: [i32; 2] = [SIGUSR1, SIGUSR2];
 /// # Errors
 /// When the system has no room for the descriptor.
 pub fn stop_signals() -> io::Result<SignalFd> {
-    for signal in IGNORED {
+    // Also where whoever started this process had it ignore some, as a shell does with the interrupt for what is in its background.
+    for signal in ENDS.into_iter().chain(IGNORED) {
         flag::register(signal, Arc::default())?;
     }
     let mut ends = SigSet::empty();

@@ -334,6 +334,34 @@ fn the_help_names_every_option_of_qemus_server_and_the_exit_codes() {
 }
 
 #[test]
+fn what_its_help_says_can_be_typed() {
+    let help = String::from_utf8(program().arg("--help").output().unwrap().stdout).unwrap();
+    let section = help.lines().skip_while(|line| *line != "Examples:").skip(1);
+    let examples: Vec<_> = section.filter_map(|line| line.strip_prefix("  ivshmem-server ")).collect();
+    assert_eq!(examples.len(), 3, "{help}");
+    for example in examples {
+        let dir = tempfile::tempdir().unwrap();
+        let group = format!(":{}", rustix::process::getegid().as_raw());
+        let words = example.replace("/run/", &format!("{}/", dir.path().display())).replace(":kvm", &group);
+        let mut command = program();
+        command.args(words.split(' '));
+        let socket = dir.path().join("ivshmem.sock");
+        if example.contains("-F") {
+            let daemon = Daemon::start(command, &socket);
+            let (code, log) = daemon.stop(Signal::TERM);
+            assert_eq!(code, Some(0), "{example}: {log}");
+        } else {
+            assert!(command.status().unwrap().success(), "{example}");
+            let pid = fs::read_to_string(dir.path().join("ivshmem.pid")).unwrap();
+            drop(Client::greeted(&socket, 1));
+            kill_process(Pid::from_raw(pid.trim().parse().unwrap()).unwrap(), Signal::TERM).unwrap();
+            eventually("it has ended", || !dir.path().join("ivshmem.pid").exists());
+        }
+        assert!(!socket.exists(), "{example}");
+    }
+}
+
+#[test]
 fn an_embedded_server_and_the_program_keep_off_each_others_socket() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("s");
