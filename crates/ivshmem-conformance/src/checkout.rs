@@ -13,15 +13,15 @@ pub fn package() -> PathBuf {
     env::var_os("CARGO_MANIFEST_DIR").expect("cargo, which starts tests, says where their package is").into()
 }
 
-/// A program that cargo built with this test.
+/// The path of a program that cargo built with this test.
 ///
 /// # Panics
 /// When there is none of this name.
 #[must_use]
-pub fn built(name: &str) -> PathBuf {
+pub fn built(name: &str) -> &'static str {
     let program = above(2).join(name);
     assert!(program.exists(), "no {}: `cargo build` makes it", program.display());
-    program
+    program.into_os_string().into_string().expect("a path that a shell can type").leak()
 }
 
 /// A folder on the disk of the build's output, which tests may use; those of different tests are not kept apart.

@@ -1,12 +1,12 @@
 //! Descriptors whose closing waits do not hold up a server, whether the kernel keeps them out or not.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use ivshmem_conformance::{checkout, skip};
 use ivshmem_vmtest::{Guest, Program, can_run};
 
+const SERVER: &str = "ivshmem-server";
 const LINGER: &str = "vmtest-linger";
 const SECONDS: &str = "IVSHMEM_SOAK_SECONDS";
 
@@ -18,10 +18,6 @@ fn arguments() -> (u64, Vec<String>) {
     (seconds, [seconds.to_string()].into_iter().chain(goals).collect())
 }
 
-fn server() -> PathBuf {
-    checkout::built("ivshmem-server")
-}
-
 #[test]
 fn lingering_descriptors_hold_up_no_newcomer_on_this_kernel() {
     if !rustix::process::geteuid().is_root() {
@@ -29,7 +25,7 @@ fn lingering_descriptors_hold_up_no_newcomer_on_this_kernel() {
     }
     for refused in [&[][..], &["--refused"]] {
         let output = Command::new(checkout::built(LINGER))
-            .arg(server())
+            .arg(checkout::built(SERVER))
             .args(arguments().1)
             .args(refused)
             .output()
@@ -47,7 +43,7 @@ fn lingering_descriptors_hold_up_no_newcomer_on_a_kernel_that_lets_them_through(
     }
     let guest = Guest::builder("linger")
         .memory(512)
-        .program(server())
+        .program(checkout::built(SERVER))
         .program(checkout::built(LINGER))
         .boot()
         .unwrap();

@@ -1,8 +1,9 @@
 //! Which device is opened, and the library's findings: each provoked for real, with what works all the same.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ivshmem_conformance::bare_server::{BareServer, Manner};
+use ivshmem_conformance::checkout;
 use ivshmem_server::Server;
 use ivshmem_vmtest::{Ending, Guest, Iommu, Packages, Program, can_run};
 
@@ -148,7 +149,7 @@ fn waits_are_pauses_where_nothing_can_be_received() {
         return;
     }
     let (_folder, _server, guest) = described("polls");
-    let guest = guest.program(env!("CARGO_BIN_EXE_vmtest-peer")).iommu(Iommu::None).boot().unwrap();
+    let guest = guest.program(checkout::built("vmtest-peer")).iommu(Iommu::None).boot().unwrap();
     guest.run(Program::new("/bin/vmtest-peer").args(["auto", "polls"])).unwrap();
     guest.run(Program::new("/bin/vmtest-peer").args(["pci:?memory-only", "polls"])).unwrap();
 }
@@ -224,8 +225,7 @@ fn devices_of_one_iommu_group_belong_together() {
         ]);
     }
     options.extend(["-device", "virtio-rng-pci,bus=bridge,addr=0x3"].map(str::to_owned));
-    let guest =
-        Guest::builder("group").program(ivshmem()).program(Path::new(env!("CARGO_BIN_EXE_vmtest-peer")));
+    let guest = Guest::builder("group").program(ivshmem()).program(checkout::built("vmtest-peer"));
     // The driver virtio-pci comes with whatever is shared.
     let guest = guest.share(folder.path(), "/share/any").options(options).boot().unwrap();
     guest.sh("ivshmem bind pci:0").unwrap();

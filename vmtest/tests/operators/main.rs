@@ -8,29 +8,29 @@ mod plugged;
 mod setup;
 mod topology;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
+
+use ivshmem_conformance::checkout;
 
 /// The command.
 fn ivshmem() -> PathBuf {
     static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
-    STRIPPED.get_or_init(|| stripped("ivshmem", "ivshmem-cli")).clone()
+    STRIPPED.get_or_init(|| stripped("ivshmem")).clone()
 }
 
 /// The server, in the same folder.
 fn ivshmem_server() -> PathBuf {
     static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
-    STRIPPED.get_or_init(|| stripped("ivshmem-server", "ivshmem-server")).clone()
+    STRIPPED.get_or_init(|| stripped("ivshmem-server")).clone()
 }
 
 /// A product, which cargo puts above the tests of the same profile; without what debuggers need, for a guest has to load it.
-fn stripped(name: &str, package: &str) -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let path = own.ancestors().nth(2).unwrap().join(name);
-    assert!(path.exists(), "no {}: run cargo build --package {package}", path.display());
-    let stripped = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let status = Command::new("strip").arg("-o").args([&stripped, &path]).status().unwrap();
-    assert!(status.success(), "strip {}", path.display());
+fn stripped(name: &str) -> PathBuf {
+    let path = checkout::built(name);
+    let stripped = checkout::scratch().join(name);
+    let status = Command::new("strip").arg("-o").arg(&stripped).arg(path).status().unwrap();
+    assert!(status.success(), "strip {path}");
     stripped
 }

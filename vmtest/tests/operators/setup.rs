@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ivshmem::PeerId;
+use ivshmem_conformance::checkout;
 use ivshmem_conformance::skip;
 use ivshmem_server::Server;
 use ivshmem_vmtest::{Ending, Guest, Output, Packages, Program, can_run};
@@ -204,7 +205,7 @@ impl Java {
     fn find() -> Result<Self, String> {
         let debian = Packages::find().and_then(|packages| packages.debian());
         debian.map_err(|e| e.to_string())?;
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let root = checkout::package().join("..").canonicalize().unwrap();
         let jars = std::fs::read_dir(root.join("java/ivshmem4j/target"));
         let mut jars = jars.into_iter().flatten().flatten().map(|entry| entry.path());
         let jar = jars.find(|path| path.to_string_lossy().ends_with("-SNAPSHOT.jar"));

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ivshmem::device::Device;
 use ivshmem::doorbell::PeerEvent;
+use ivshmem_conformance::checkout;
 use ivshmem_server::Server;
 use rustix::process::{Pid, Signal, getegid, kill_process};
 use tempfile::TempDir;
@@ -43,8 +44,7 @@ fn examples_of(verb: &str) -> Vec<String> {
 
 /// The commands in the blocks for a shell that contain the word `ivshmem`, without their comments.
 fn commands_of(document: &str) -> Vec<String> {
-    let text =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(document)).unwrap();
+    let text = fs::read_to_string(checkout::package().join("../..").join(document)).unwrap();
     let mut commands = Vec::new();
     let mut in_block = false;
     for line in text.lines() {
@@ -140,7 +140,7 @@ fn type_in(command: &str) -> bool {
 
 /// The folder of the program that is tested, and then those of the system.
 fn path() -> String {
-    let folder = Path::new(env!("CARGO_BIN_EXE_ivshmem")).parent().unwrap();
+    let folder = Path::new(checkout::built("ivshmem")).parent().unwrap();
     format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", folder.display())
 }
 

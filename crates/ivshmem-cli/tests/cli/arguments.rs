@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use ivshmem_conformance::checkout;
 use tempfile::TempDir;
 
 use crate::{bad, region, run};
@@ -77,7 +78,7 @@ fn no_error_ends_with_the_words_of_the_system() {
     }
     let few = format!("ulimit -n 4; exec \"$0\" info plain:{place}/file");
     let output =
-        std::process::Command::new("sh").args(["-c", &few, env!("CARGO_BIN_EXE_ivshmem")]).output().unwrap();
+        std::process::Command::new("sh").args(["-c", &few, checkout::built("ivshmem")]).output().unwrap();
     assert!(String::from_utf8(output.stderr).unwrap().contains("raise its limit (ulimit -n)"));
 }
 

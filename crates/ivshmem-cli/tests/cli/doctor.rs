@@ -12,6 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use ivshmem_conformance::checkout;
 use ivshmem_conformance::{program, skip};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
@@ -26,7 +27,7 @@ struct Visit {
 }
 
 fn visit(target: &str, options: &[&str]) -> Visit {
-    visit_by(Command::new(env!("CARGO_BIN_EXE_ivshmem")), target, options)
+    visit_by(Command::new(checkout::built("ivshmem")), target, options)
 }
 
 /// By a command that runs the program it is given as the first argument.
@@ -93,7 +94,7 @@ impl Place {
     }
 
     fn visit(self, target: &str, options: &[&str]) -> Visit {
-        visit_by(self.command(env!("CARGO_BIN_EXE_ivshmem")), target, options)
+        visit_by(self.command(checkout::built("ivshmem")), target, options)
     }
 
     /// What is typed first: the commands of the first part of a remedy that has any. Alternatives come after a semicolon.
@@ -102,7 +103,7 @@ impl Place {
     fn type_in(self, remedy: &str) -> Typed {
         let mut typed = Typed { servers: Vec::new(), is_well: false };
         for command in commands(remedy) {
-            let path = Path::new(env!("CARGO_BIN_EXE_ivshmem")).parent().unwrap();
+            let path = Path::new(checkout::built("ivshmem")).parent().unwrap();
             let mut shell = self.command("sh");
             shell.args(["-c", &command]).env("PATH", format!("{}:/usr/sbin:/usr/bin", path.display()));
             if let Some((_, words)) = command.split_once("ivshmem-server -F -S ") {
@@ -214,7 +215,7 @@ impl Nobody {
         // The program is where everybody may run it.
         let dir = TempDir::new().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        program::copy(env!("CARGO_BIN_EXE_ivshmem"), dir.path().join("ivshmem"));
+        program::copy(checkout::built("ivshmem"), dir.path().join("ivshmem"));
         Self(dir)
     }
 
@@ -252,7 +253,7 @@ const CURED_OTHERWISE: [(&str, &str); 4] = [
 fn every_finding_is_in_the_documentation_and_in_a_test_that_applies_its_remedy() {
     let text = |place: &str| {
         let mut text = String::new();
-        for entry in walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(place)) {
+        for entry in walk(&checkout::package().join(place)) {
             text += &fs::read_to_string(entry).unwrap();
         }
         text

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use ivshmem_conformance::checkout;
 use tempfile::TempDir;
 
 use crate::serve::Served;
@@ -284,7 +285,7 @@ impl World {
         let command = format!("{verb} {words} {streams}");
         let script = format!("timeout 60 \"$0\" {command}");
         let output = Command::new("bash")
-            .args(["-c", &script, env!("CARGO_BIN_EXE_ivshmem")])
+            .args(["-c", &script, checkout::built("ivshmem")])
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(Stdio::piped())

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use ivshmem_conformance::checkout;
+
 use crate::serve::Served;
 use crate::{bad, good, ivshmem, region, run};
 
@@ -92,8 +94,7 @@ fn an_honest_server_is_one_where_proc_is_not_mounted() {
     let server = Served::start(&["--vectors", "2"]);
     let mut listener = Listener::start(&server.target(), &[]);
     let id = listener.line().split_whitespace().nth(3).unwrap().to_owned();
-    let words =
-        format!("{0} info {1} && {0} ring {1} {id} 1", env!("CARGO_BIN_EXE_ivshmem"), server.target());
+    let words = format!("{0} info {1} && {0} ring {1} {id} 1", checkout::built("ivshmem"), server.target());
     let script = format!("umount -l /proc || exit 99; {words}");
     let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
     let why = String::from_utf8_lossy(&output.stderr);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::foreign::ForeignFd;
 use ivshmem_conformance::bare_server::send;
+use ivshmem_conformance::checkout;
 use ivshmem_conformance::linger::Lingering;
 use tempfile::TempDir;
 
@@ -115,8 +116,7 @@ fn on_a_terminal_the_range_is_painted_again_and_in_colour_only_if_wanted() {
     for (no_colour, in_colour) in [("", true), ("1", false)] {
         let (dir, target, _path) = region(4096);
         let typescript = dir.path().join("typescript");
-        let watch =
-            format!("{} watch {target} 0 32 --count 1 --interval 0.01", env!("CARGO_BIN_EXE_ivshmem"));
+        let watch = format!("{} watch {target} 0 32 --count 1 --interval 0.01", checkout::built("ivshmem"));
         let mut child = Command::new("script")
             .args(["-q", "-e", "-f", "-c", &watch, typescript.to_str().unwrap()])
             .env("NO_COLOR", no_colour)

@@ -21,10 +21,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use ivshmem_conformance::checkout;
 use tempfile::TempDir;
 
 fn ivshmem() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_ivshmem"))
+    Command::new(checkout::built("ivshmem"))
 }
 
 fn run(args: &[&str]) -> Output {

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use ivshmem_conformance::checkout;
 use tempfile::TempDir;
 
 use crate::{bad, good, ivshmem, region, run, run_with_input};
@@ -38,7 +39,7 @@ fn a_large_memory_is_read_through_a_small_heap() {
     // 32 MiB of data segment: a shared mapping does not count, a buffer of the memory's size would.
     let script = "ulimit -d 32768; exec \"$0\" read \"$1\" | wc -c";
     let output =
-        Command::new("bash").args(["-c", script, env!("CARGO_BIN_EXE_ivshmem"), &target]).output().unwrap();
+        Command::new("bash").args(["-c", script, checkout::built("ivshmem"), &target]).output().unwrap();
     good(&output);
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), (256 << 20).to_string());
 }
@@ -122,7 +123,7 @@ fn a_file_at_the_limit_of_the_process_is_a_failure_and_not_the_end() {
 /// Runs what a shell makes of the words, with files of at most 8 KiB.
 fn limited(words: &str, output: &Path) -> Output {
     let mut shell = Command::new("bash");
-    shell.arg("-c").arg(format!("ulimit -f 8; {words}")).env("IVSHMEM", env!("CARGO_BIN_EXE_ivshmem"));
+    shell.arg("-c").arg(format!("ulimit -f 8; {words}")).env("IVSHMEM", checkout::built("ivshmem"));
     shell.env("OUT", output).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -160,7 +161,7 @@ fn a_full_disk_is_a_failure_and_not_a_panic() {
 
 fn shell(script: &str, target: &str) -> Option<i32> {
     let mut child = Command::new("bash");
-    child.args(["-c", script, env!("CARGO_BIN_EXE_ivshmem"), target]);
+    child.args(["-c", script, checkout::built("ivshmem"), target]);
     child.status().unwrap().code()
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use ivshmem_conformance::checkout;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
@@ -157,7 +158,7 @@ fn a_socket_in_this_directory_is_told_with_its_whole_path() {
 /// A server that should not be there ends after a time.
 fn in_time(words: &[&str], directory: &Path) -> Output {
     let mut command = Command::new("timeout");
-    command.args(["20", env!("CARGO_BIN_EXE_ivshmem")]).args(words).current_dir(directory);
+    command.args(["20", checkout::built("ivshmem")]).args(words).current_dir(directory);
     command.output().unwrap()
 }
 
@@ -240,7 +241,7 @@ impl Drop for KilledOnDrop {
 #[test]
 fn the_limit_of_open_files_is_raised_to_the_hard_one() {
     let mut command = Command::new("prlimit");
-    command.args(["--nofile=100:200", env!("CARGO_BIN_EXE_ivshmem")]);
+    command.args(["--nofile=100:200", checkout::built("ivshmem")]);
     let server = Served::start_by(command, &[]);
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();

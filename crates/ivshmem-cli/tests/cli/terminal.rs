@@ -3,9 +3,9 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::{bad, good, ivshmem, region, run};
+use ivshmem_conformance::checkout;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ivshmem");
+use crate::{bad, good, ivshmem, region, run};
 
 /// Runs what a shell makes of the words on a terminal; its exit status, and all that the terminal got.
 fn on_terminal(words: &str, environment: &[(&str, &str)]) -> (Option<i32>, String) {
@@ -23,14 +23,15 @@ fn on_terminal(words: &str, environment: &[(&str, &str)]) -> (Option<i32>, Strin
 
 #[test]
 fn what_takes_long_shows_a_bar_to_those_who_look() {
+    let program = checkout::built("ivshmem");
     let (_dir, target, _path) = region(256 << 20);
     // Standard error is the terminal, standard output is not.
-    let (code, text) = on_terminal(&format!("{PROGRAM} read {target} >/dev/null"), &[]);
+    let (code, text) = on_terminal(&format!("{program} read {target} >/dev/null"), &[]);
     assert!(code == Some(0) && text.contains("of 256.00 MiB"), "{text:?}");
     // A pipe has a length that nobody knows.
-    let (code, text) = on_terminal(&format!("head -c 192M /dev/zero | {PROGRAM} write {target}"), &[]);
+    let (code, text) = on_terminal(&format!("head -c 192M /dev/zero | {program} write {target}"), &[]);
     assert!(code == Some(0) && text.contains("MiB, ") && text.contains("/s"), "{text:?}");
-    let (code, text) = on_terminal(&format!("head -c 1M /dev/zero | {PROGRAM} write {target}"), &[]);
+    let (code, text) = on_terminal(&format!("head -c 1M /dev/zero | {program} write {target}"), &[]);
     assert!(code == Some(0) && !text.contains("/s"), "{text:?}");
     // Nobody looks.
     good(&run(&["fill", &target, "0"]));
@@ -38,15 +39,16 @@ fn what_takes_long_shows_a_bar_to_those_who_look() {
 
 #[test]
 fn bytes_that_are_no_text_are_kept_from_a_terminal() {
+    let program = checkout::built("ivshmem");
     let (_dir, target, path) = region(4096);
-    let (code, text) = on_terminal(&format!("{PROGRAM} read {target}"), &[]);
+    let (code, text) = on_terminal(&format!("{program} read {target}"), &[]);
     assert!(code == Some(1) && text.contains("ivshmem dump") && !text.contains('\0'), "{text:?}");
-    let (code, text) = on_terminal(&format!("{PROGRAM} read {target} --binary"), &[]);
+    let (code, text) = on_terminal(&format!("{program} read {target} --binary"), &[]);
     assert!(code == Some(0) && text.contains('\0'), "{text:?}");
-    let (code, text) = on_terminal(&format!("{PROGRAM} read {target} | tr '\\0' x"), &[]);
+    let (code, text) = on_terminal(&format!("{program} read {target} | tr '\\0' x"), &[]);
     assert!(code == Some(0) && text.contains("xxxx"), "{text:?}");
     fs::write(&path, "Gr\u{fc}\u{df}e\n").unwrap();
-    let (code, text) = on_terminal(&format!("{PROGRAM} read {target}"), &[]);
+    let (code, text) = on_terminal(&format!("{program} read {target}"), &[]);
     assert!(code == Some(0) && text.contains("Gr\u{fc}\u{df}e"), "{text:?}");
     // Elsewhere they are what they are.
     fs::write(&path, [0xff, 0]).unwrap();
@@ -55,6 +57,7 @@ fn bytes_that_are_no_text_are_kept_from_a_terminal() {
 
 #[test]
 fn colours_are_where_they_are_wanted() {
+    let program = checkout::built("ivshmem");
     const RED: &str = "\x1b[31m";
     let wrong = ["info", "plain:/nonexistent/x"];
     let coloured = |arguments: &[&str]| {
@@ -68,7 +71,7 @@ fn colours_are_where_they_are_wanted() {
         assert!(coloured(&[&["--color", "always"], help].concat()), "{help:?}");
         assert!(!coloured(&[help, &["--color=never"]].concat()), "{help:?}");
     }
-    let words = format!("{PROGRAM} info plain:/nonexistent/x");
+    let words = format!("{program} info plain:/nonexistent/x");
     assert!(on_terminal(&words, &[]).1.contains(RED));
     assert!(!on_terminal(&words, &[("NO_COLOR", "1")]).1.contains('\x1b'));
     assert!(!on_terminal(&format!("{words} --color=never"), &[]).1.contains('\x1b'));
@@ -111,7 +114,7 @@ fn the_help_has_as_many_columns_as_the_terminal_and_breaks_no_list() {
 fn the_version_names_the_commit_where_that_is_known() {
     let text = String::from_utf8(run(&["-V"]).stdout).unwrap();
     let git = Command::new("git")
-        .args(["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "--short=12", "HEAD"])
+        .args(["-C", checkout::package().to_str().unwrap(), "rev-parse", "--short=12", "HEAD"])
         .output();
     match git {
         Ok(git) if git.status.success() => {

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use ivshmem_conformance::checkout;
 use tempfile::TempDir;
 
 /// As Debian's package libvirt-daemon-system makes it; that package is not needed, as it starts daemons.
@@ -108,7 +109,7 @@ impl Libvirt {
 
     /// What the doctor prints, in a system that has libvirt's user.
     pub(crate) fn doctor(&self, target: &str, options: &[&str]) -> (Option<i32>, String) {
-        let mut command = self.command(env!("CARGO_BIN_EXE_ivshmem"));
+        let mut command = self.command(checkout::built("ivshmem"));
         let output = command.args(["doctor", target]).args(options).output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     }

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use ivshmem_conformance::checkout;
 use ivshmem_conformance::skip;
 use ivshmem_server::Server;
 use tempfile::TempDir;
@@ -148,7 +149,7 @@ fn documented(libvirt: &Libvirt, elsewhere: &Path) {
     libvirt.shell("mount -t tmpfs -o mode=1777 none /dev/shm");
     libvirt.shell(&format!("ln -s '{}' /run/ivshmem.sock", socket.display()));
     for (page, kind) in [("linux-guest.md", "ivshmem-doorbell"), ("windows.md", "ivshmem-plain")] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+        let path = checkout::package().join("../../docs").join(page);
         let text = fs::read_to_string(path).unwrap();
         let block = text.split("```xml\n").nth(1).unwrap().split("```").next().unwrap();
         let inside = |element: &str| {

@@ -20,7 +20,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// How to start one in the foreground whose socket and log lie in `dir`.
     pub(crate) fn launch(dir: &Path, args: &[&str]) -> Launch {
-        Self::launch_program(&checkout::built("ivshmem-server"), dir, args)
+        Self::launch_program(Path::new(checkout::built("ivshmem-server")), dir, args)
     }
 
     /// As another user. The program is copied to `dir`: that user may have no way to the place where it was built.

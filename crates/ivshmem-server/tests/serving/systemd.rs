@@ -34,7 +34,7 @@ fn instance(dir: &Path) -> [PathBuf; 2] {
     UNITS.map(|unit| {
         let text = fs::read_to_string(packaging().join(unit)).unwrap();
         let program = checkout::built("ivshmem-server");
-        let text = text.replace("/usr/local/bin/ivshmem-server", program.to_str().unwrap());
+        let text = text.replace("/usr/local/bin/ivshmem-server", program);
         let path = dir.join(unit.replace('@', "@test"));
         fs::write(&path, text).unwrap();
         path

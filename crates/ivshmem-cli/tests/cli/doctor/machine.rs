@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use ivshmem_conformance::checkout;
 use ivshmem_conformance::skip;
 use ivshmem_server::Server;
 use tempfile::TempDir;
@@ -30,7 +31,7 @@ fn has_qemu(test: &str) -> bool {
 /// What the doctor prints for people.
 #[track_caller]
 fn printed(place: Place, target: &str) -> String {
-    let output = place.command(env!("CARGO_BIN_EXE_ivshmem")).args(["doctor", target]).output().unwrap();
+    let output = place.command(checkout::built("ivshmem")).args(["doctor", target]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.starts_with("nothing is wrong"), "{text}");
     text
@@ -200,7 +201,7 @@ fn qemu_takes_what_doctor_and_serve_print_for_a_server() {
         // The example is typed as well.
         let example = served.greeting.lines().find(|line| line.starts_with("programs:")).unwrap();
         let example = example.split_once("for example: ").unwrap().1;
-        let path = Path::new(env!("CARGO_BIN_EXE_ivshmem")).parent().unwrap();
+        let path = Path::new(checkout::built("ivshmem")).parent().unwrap();
         let output = Command::new("sh")
             .args(["-c", example])
             .env("PATH", format!("{}:/usr/bin", path.display()))
@@ -241,7 +242,7 @@ fn a_running_machine_takes_what_is_printed_for_later() {
 
 /// The lines of a page that are arguments of QEMU, with what they leave open removed.
 fn documented(page: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+    let path = checkout::package().join("../../docs").join(page);
     let text = fs::read_to_string(path).unwrap().replace("\\\n", "");
     let lines = text.lines().filter_map(|line| {
         let words = line.strip_prefix("qemu-system-x86_64 ").or_else(|| line.strip_prefix("args: "));

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use ivshmem_conformance::bare_server::{BareServer, Manner, send};
+use ivshmem_conformance::checkout;
 use ivshmem_server::Server;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
@@ -236,7 +237,7 @@ fn a_limit_of_descriptors_that_is_too_low_is_told_before_and_when_it_hurts() {
     let _peer = ivshmem::doorbell(&path).connect().unwrap();
     let limited = |limit: &str| {
         let mut command = Command::new("prlimit");
-        command.args([&format!("--nofile={limit}:"), env!("CARGO_BIN_EXE_ivshmem")]);
+        command.args([&format!("--nofile={limit}:"), checkout::built("ivshmem")]);
         command
     };
     // 128 vectors: they fit, and hardly anything else does; and they do not.
@@ -247,7 +248,7 @@ fn a_limit_of_descriptors_that_is_too_low_is_told_before_and_when_it_hurts() {
         // It is typed in the shell that runs the doctor.
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -Sn {limit}; {command}; exec \"$0\" \"$@\"")]);
-        shell.arg(env!("CARGO_BIN_EXE_ivshmem"));
+        shell.arg(checkout::built("ivshmem"));
         visit_by(shell, &target, &[]).is_well();
     }
 }
