@@ -7,6 +7,7 @@
 // UNSAFETY: the Java virtual machine calls functions by address; jni's macros check that they have the right form.
 #![expect(unsafe_code, reason = "two exported symbols, and registering the other native methods by address")]
 
+mod by_address;
 mod device;
 mod error;
 mod handles;
@@ -47,7 +48,7 @@ fn abi<'local>(_: &mut Env<'local>, _: JClass<'local>) -> Result<jint, BridgeErr
 }
 
 fn register<'local>(env: &mut Env<'local>, class: JClass<'local>) -> Result<(), BridgeError> {
-    for methods in memory::METHODS.iter().chain([
+    for methods in memory::METHODS.iter().chain(by_address::METHODS).chain([
         &device::METHODS,
         &pci::METHODS,
         &windows::METHODS,

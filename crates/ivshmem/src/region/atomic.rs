@@ -19,6 +19,39 @@ macro_rules! atomic_words {
 }
 atomic_words!(u8, u16, u32, u64, i8, i16, i32, i64);
 
+/// Adds at an address, for a binding whose own accesses go by address; gives the value before.
+///
+/// # Safety
+/// The address is valid for reads and writes of the word until this returns, and has the alignment that [`Memory`] demands.
+#[doc(hidden)]
+#[inline]
+pub unsafe fn fetch_add_at<T: AtomicWord>(at: *mut u8, value: T) -> T {
+    // SAFETY: as the caller promises.
+    T::from_raw(unsafe { T::Raw::fetch_add(at, value.into_raw(), SeqCst) })
+}
+
+/// Exchanges at an address; gives the value before.
+///
+/// # Safety
+/// As [`fetch_add_at`].
+#[doc(hidden)]
+#[inline]
+pub unsafe fn swap_at<T: AtomicWord>(at: *mut u8, value: T) -> T {
+    // SAFETY: as the caller promises.
+    T::from_raw(unsafe { T::Raw::swap(at, value.into_raw(), SeqCst) })
+}
+
+/// Compares and exchanges at an address; whether it has.
+///
+/// # Safety
+/// As [`fetch_add_at`].
+#[doc(hidden)]
+#[inline]
+pub unsafe fn compare_exchange_at<T: AtomicWord>(at: *mut u8, current: T, new: T) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { T::Raw::compare_exchange(at, current.into_raw(), new.into_raw(), (SeqCst, SeqCst)) }.is_ok()
+}
+
 /// # Atomic accesses
 ///
 /// They are the standard library's atomics of the same names, and they pair with the atomics of whatever program is

@@ -13,6 +13,8 @@ mod spin;
 mod word;
 
 pub use atomic::AtomicWord;
+#[doc(hidden)]
+pub use atomic::{compare_exchange_at, fetch_add_at, swap_at};
 pub use error::MemoryError;
 pub use memory::Memory;
 pub use spin::Spin;

@@ -47,8 +47,9 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * access is a full fence, which sends the plain writes before it on their way.
  *
  * <p>Ordered accesses are compiled by the JIT compiler. Those that cross a multiple of 8 are done by the native library
- * instead: that costs a call, and where one crosses a cache line it stops the bus of the whole machine for a moment.
- * Reading that way needs memory that can be written. So do the last bytes of a mapping whose size is no multiple of 8,
+ * instead, which costs a call; of an {@code int} or a {@code long} on 64 bits before Java 22 only those that cross a cache
+ * line (64 bytes) are. One that crosses a cache line stops the bus of the whole machine for a moment.
+ * Reading one that crosses a multiple of 8 needs memory that can be written. So do the last bytes of a mapping whose size is no multiple of 8,
  * for numbers that are not aligned and for atomic operations on {@code byte} and {@code short}.
  * In a machine that QEMU runs without hardware virtualisation (TCG), one that is not aligned is not a single step for
  * programs outside that machine if it crosses a multiple of 8: align what different machines change at the same time.

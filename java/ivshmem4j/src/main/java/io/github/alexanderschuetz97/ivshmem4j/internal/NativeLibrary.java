@@ -213,6 +213,27 @@ public final class NativeLibrary {
     /** Compares and exchanges at any alignment. */
     public static native boolean compareAndSet(long memory, long offset, long expect, long update);
 
+    // By address, which whoever calls has checked: inside memory that can be written and stays mapped meanwhile. For numbers that
+    // are not aligned, on processors that take any address.
+
+    /** Adds and gives the value before. */
+    public static native int getAndAddAt(long address, int delta);
+
+    /** Adds and gives the value before. */
+    public static native long getAndAddAt(long address, long delta);
+
+    /** Exchanges and gives the value before. */
+    public static native int getAndSetAt(long address, int value);
+
+    /** Exchanges and gives the value before. */
+    public static native long getAndSetAt(long address, long value);
+
+    /** Compares and exchanges. */
+    public static native boolean compareAndSetAt(long address, int expect, int update);
+
+    /** Compares and exchanges. */
+    public static native boolean compareAndSetAt(long address, long expect, long update);
+
     /** Compares and exchanges 16 bytes, 16-aligned: 16 expected ones, then 16 new ones. */
     public static native boolean compareAndSet16(long memory, long offset, byte[] data);
 

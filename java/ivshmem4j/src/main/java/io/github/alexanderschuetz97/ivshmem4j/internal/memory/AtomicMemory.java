@@ -10,14 +10,18 @@ import java.util.function.BooleanSupplier;
  *
  * <p>A number that lies inside an aligned word of 8 bytes is read with the word, and changed by comparing and
  * exchanging the word until nothing beside it has changed meanwhile. For everybody else that is one step: the processor
- * holds the cache line meanwhile, so the bytes beside the number are written back as they are. The native library does
- * the rest: numbers that cross such a word, and those in the last bytes of a mapping whose size is no multiple of 8.
+ * holds the cache line meanwhile, so the bytes beside the number are written back as they are. An int or a long that crosses such a
+ * word and no cache line is changed at its address, where the processor takes any. The native library does the rest: numbers
+ * that cross a cache line, and small ones in the last bytes of a mapping whose size is no multiple of 8.
  *
  * <p>The first byte of a word is its lowest one: the native library exists for such processors only.
  */
 abstract class AtomicMemory extends BulkMemory {
 
     private static final int WORD = 8;
+    private static final int CACHE_LINE = 64;
+    /** Whether the processor changes a number at any address in one step; slowly, and for the whole machine, across cache lines. */
+    private static final boolean TAKES_ANY_ADDRESS = System.getProperty("os.arch").matches("amd64|x86_64");
 
     private final Waiting waiting = new Waiting();
     private final Runnable relax = this::relax;
@@ -36,6 +40,27 @@ abstract class AtomicMemory extends BulkMemory {
     /** Compares and exchanges an aligned word at an offset of the mapping. */
     abstract boolean swapWord(long at, long expect, long update);
 
+    /** Whether the functions below can be used: closing leaves the address good while an access uses it. */
+    abstract boolean goesByAddress();
+
+    /** Adds at an offset, which need not be aligned. */
+    abstract int addAt(long off, int delta);
+
+    /** Adds at an offset, which need not be aligned. */
+    abstract long addAt(long off, long delta);
+
+    /** Exchanges at an offset, which need not be aligned. */
+    abstract int setAt(long off, int value);
+
+    /** Exchanges at an offset, which need not be aligned. */
+    abstract long setAt(long off, long value);
+
+    /** Compares and exchanges at an offset, which need not be aligned. */
+    abstract boolean swapAt(long off, int expect, int update);
+
+    /** Compares and exchanges at an offset, which need not be aligned. */
+    abstract boolean swapAt(long off, long expect, long update);
+
     /** Tells the processor that this thread waits for another one. */
     void relax() {}
 
@@ -49,6 +74,11 @@ abstract class AtomicMemory extends BulkMemory {
         final long at = start + off;
         final long word = at & -WORD;
         return at + len <= word + WORD && word + WORD <= mapping.size ? word : -1;
+    }
+
+    /** Whether a number that is not aligned is changed at its address. */
+    private boolean isInCacheLine(final long off, final int len) {
+        return TAKES_ANY_ADDRESS && (address + off & CACHE_LINE - 1) + len <= CACHE_LINE && goesByAddress();
     }
 
     /** How many bits of the word are before the number. */
@@ -227,9 +257,10 @@ abstract class AtomicMemory extends BulkMemory {
         writing(off, 4);
         try {
             final long word = wordOf(off, 4);
-            return word < 0
-                ? NativeLibrary.getAndAdd(mapping.handle, start + off, delta)
-                : (int) addInWord(word, shiftOf(off), 0xffff_ffffL, delta);
+            if (word >= 0) {
+                return (int) addInWord(word, shiftOf(off), 0xffff_ffffL, delta);
+            }
+            return isInCacheLine(off, 4) ? addAt(off, delta) : NativeLibrary.getAndAdd(mapping.handle, start + off, delta);
         } finally {
             done();
         }
@@ -239,9 +270,10 @@ abstract class AtomicMemory extends BulkMemory {
         writing(off, 4);
         try {
             final long word = wordOf(off, 4);
-            return word < 0
-                ? NativeLibrary.getAndSet(mapping.handle, start + off, value)
-                : (int) setInWord(word, shiftOf(off), 0xffff_ffffL, value);
+            if (word >= 0) {
+                return (int) setInWord(word, shiftOf(off), 0xffff_ffffL, value);
+            }
+            return isInCacheLine(off, 4) ? setAt(off, value) : NativeLibrary.getAndSet(mapping.handle, start + off, value);
         } finally {
             done();
         }
@@ -251,9 +283,11 @@ abstract class AtomicMemory extends BulkMemory {
         writing(off, 4);
         try {
             final long word = wordOf(off, 4);
-            return word < 0
-                ? NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update)
-                : compareAndSetInWord(word, shiftOf(off), 0xffff_ffffL, expect, update);
+            if (word >= 0) {
+                return compareAndSetInWord(word, shiftOf(off), 0xffff_ffffL, expect, update);
+            }
+            return isInCacheLine(off, 4)
+                ? swapAt(off, expect, update) : NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update);
         } finally {
             done();
         }
@@ -264,7 +298,7 @@ abstract class AtomicMemory extends BulkMemory {
     final long unalignedGetAndAdd(final long off, final long delta) {
         writing(off, 8);
         try {
-            return NativeLibrary.getAndAdd(mapping.handle, start + off, delta);
+            return isInCacheLine(off, 8) ? addAt(off, delta) : NativeLibrary.getAndAdd(mapping.handle, start + off, delta);
         } finally {
             done();
         }
@@ -273,7 +307,7 @@ abstract class AtomicMemory extends BulkMemory {
     final long unalignedGetAndSet(final long off, final long value) {
         writing(off, 8);
         try {
-            return NativeLibrary.getAndSet(mapping.handle, start + off, value);
+            return isInCacheLine(off, 8) ? setAt(off, value) : NativeLibrary.getAndSet(mapping.handle, start + off, value);
         } finally {
             done();
         }
@@ -282,7 +316,8 @@ abstract class AtomicMemory extends BulkMemory {
     final boolean unalignedCompareAndSet(final long off, final long expect, final long update) {
         writing(off, 8);
         try {
-            return NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update);
+            return isInCacheLine(off, 8)
+                ? swapAt(off, expect, update) : NativeLibrary.compareAndSet(mapping.handle, start + off, expect, update);
         } finally {
             done();
         }

@@ -226,6 +226,41 @@ class UnsafeMemory extends AtomicMemory {
     }
 
     @Override
+    boolean goesByAddress() {
+        return true;
+    }
+
+    @Override
+    int addAt(final long off, final int delta) {
+        return UNSAFE.getAndAddInt(null, address + off, delta);
+    }
+
+    @Override
+    long addAt(final long off, final long delta) {
+        return UNSAFE.getAndAddLong(null, address + off, delta);
+    }
+
+    @Override
+    int setAt(final long off, final int value) {
+        return UNSAFE.getAndSetInt(null, address + off, value);
+    }
+
+    @Override
+    long setAt(final long off, final long value) {
+        return UNSAFE.getAndSetLong(null, address + off, value);
+    }
+
+    @Override
+    boolean swapAt(final long off, final int expect, final int update) {
+        return UNSAFE.compareAndSwapInt(null, address + off, expect, update);
+    }
+
+    @Override
+    boolean swapAt(final long off, final long expect, final long update) {
+        return UNSAFE.compareAndSwapLong(null, address + off, expect, update);
+    }
+
+    @Override
     public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
         checkArray(buffer.length, bufferOff, len);
         copyIn(off, buffer, BYTES + bufferOff, len);

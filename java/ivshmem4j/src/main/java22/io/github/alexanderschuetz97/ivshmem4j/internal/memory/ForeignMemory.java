@@ -272,6 +272,54 @@ class ForeignMemory extends AtomicMemory {
         }
     }
 
+    /** Segments take aligned numbers only. On Windows closing takes the address away. */
+    @Override
+    boolean goesByAddress() {
+        return !WINDOWS;
+    }
+
+    @Override
+    int addAt(final long off, final int delta) {
+        final int before = NativeLibrary.getAndAddAt(address + off, delta);
+        Reference.reachabilityFence(this);
+        return before;
+    }
+
+    @Override
+    long addAt(final long off, final long delta) {
+        final long before = NativeLibrary.getAndAddAt(address + off, delta);
+        Reference.reachabilityFence(this);
+        return before;
+    }
+
+    @Override
+    int setAt(final long off, final int value) {
+        final int before = NativeLibrary.getAndSetAt(address + off, value);
+        Reference.reachabilityFence(this);
+        return before;
+    }
+
+    @Override
+    long setAt(final long off, final long value) {
+        final long before = NativeLibrary.getAndSetAt(address + off, value);
+        Reference.reachabilityFence(this);
+        return before;
+    }
+
+    @Override
+    boolean swapAt(final long off, final int expect, final int update) {
+        final boolean swapped = NativeLibrary.compareAndSetAt(address + off, expect, update);
+        Reference.reachabilityFence(this);
+        return swapped;
+    }
+
+    @Override
+    boolean swapAt(final long off, final long expect, final long update) {
+        final boolean swapped = NativeLibrary.compareAndSetAt(address + off, expect, update);
+        Reference.reachabilityFence(this);
+        return swapped;
+    }
+
     @Override
     public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
         checkArray(buffer.length, bufferOff, len);

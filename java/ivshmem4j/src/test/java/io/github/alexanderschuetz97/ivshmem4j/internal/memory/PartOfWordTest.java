@@ -2,6 +2,7 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
@@ -13,6 +14,7 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -39,7 +41,7 @@ class PartOfWordTest {
     @BeforeEach
     void open() {
         NativeLibrary.load();
-        device = NativeLibrary.open("plain:" + folder.resolve("memory") + "?size=64");
+        device = NativeLibrary.open("plain:" + folder.resolve("memory") + "?size=128");
         handle = NativeLibrary.deviceMemory(device);
         memory = Memories.of("test", handle, NativeLibrary.memoryAddress(handle), NativeLibrary.memorySize(handle), true,
             false, CacheMode.CACHED, () -> { });
@@ -96,6 +98,53 @@ class PartOfWordTest {
         }
     }
 
+    @Test
+    void numbersThatCrossAWordAreOneStepEach() throws Exception {
+        for (final long off : new long[] {17, 20, 55}) {
+            memory.zero();
+            inParallel(
+                () -> memory.getAndAdd(off, 1L),
+                () -> NativeLibrary.getAndAdd(handle, off, 3L << 32),
+                () -> {
+                    long before;
+                    do {
+                        before = memory.readLongVolatile(off);
+                    } while (!memory.compareAndSet(off, before, before + (5L << 16)));
+                    return null;
+                },
+                () -> increment(off - 1));
+            assertEquals(TIMES * (1 + (3L << 32) + (5L << 16)), memory.readLong(off), "at " + off);
+            assertEquals((byte) TIMES, memory.read(off - 1), "at " + off);
+            memory.zero();
+            final long part = off | 5;
+            inParallel(
+                () -> memory.getAndAdd(part, 1),
+                () -> NativeLibrary.getAndAdd(handle, part, 3),
+                () -> increment(part + 4));
+            assertEquals(4 * TIMES, memory.readInt(part), "at " + part);
+            assertEquals((byte) TIMES, memory.read(part + 4), "at " + part);
+        }
+    }
+
+    /** A token in a long that crosses a word: an exchange takes it whole. */
+    @Test
+    void aNumberThatCrossesAWordIsExchangedWhole() throws Exception {
+        memory.write(29, -1L);
+        final AtomicInteger taken = new AtomicInteger();
+        final Callable<?> takes = () -> {
+            final long got = memory.getAndSet(29, 0L);
+            if (got != 0) {
+                assertEquals(-1L, got);
+                taken.incrementAndGet();
+                memory.writeLongRelease(29, got);
+            }
+            return null;
+        };
+        inParallel(takes, takes);
+        assertTrue(taken.get() > 0);
+        assertEquals(-1L, memory.readLong(29));
+    }
+
     /** A token in a short: whoever takes it counts, and puts it back. */
     @Test
     void whatIsTakenByOneIsNotTakenByTheOther() throws Exception {
@@ -144,7 +193,7 @@ class PartOfWordTest {
     /** Java checks before it calls; the native library does not rely on that. */
     @Test
     void theNativeLibraryRefusesWrongCallsItself() {
-        for (final long off : new long[] {-1, 57, 64, Long.MAX_VALUE}) {
+        for (final long off : new long[] {-1, 121, 128, Long.MAX_VALUE}) {
             assertThrows(IllegalArgumentException.class, () -> NativeLibrary.getAndAdd(handle, off, 1L));
             assertThrows(IllegalArgumentException.class, () -> NativeLibrary.getAndSet(handle, off, 1L));
             assertThrows(IllegalArgumentException.class, () -> NativeLibrary.compareAndSet(handle, off, 0L, 1L));
@@ -153,7 +202,7 @@ class PartOfWordTest {
             assertThrows(IllegalStateException.class, () -> NativeLibrary.getAndAdd(forged, 0, (byte) 1));
             assertThrows(IllegalStateException.class, () -> NativeLibrary.compareAndSet(forged, 0, (short) 0, (short) 1));
         }
-        assertEquals(0, memory.readLong(0) | memory.readLong(56));
+        assertEquals(0, memory.readLong(0) | memory.readLong(120));
     }
 
     /** Plainly, as the only writer: the byte would fall back if a word were written over it. */
