@@ -27,10 +27,11 @@ ACTION=="add", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x11
 ACTION=="add|change|bind", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x1110", RUN+="/bin/sh -c 'cd /sys%p && for file in resource0 resource2 resource2_wc; do [ ! -e $$file ] || {{ chgrp {group} $$file && chmod 660 $$file; }}; done'"
 
 # And take interrupts, by an IOMMU group with an ivshmem device and nothing else but bridges (class 0604), which VFIO gives to nobody.
-ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", PROGRAM=="/bin/sh -c 'group=%k; found=1; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do read -r vendor <$$device/vendor && read -r id <$$device/device && read -r class <$$device/class || exit 1; case $$vendor:$$id:$$class in 0x1af4:0x1110:*) found=0;; *:0x0604*) ;; *) exit 1;; esac; done; exit $$found'", GROUP="{group}", MODE="0660"
+# What is found to have anything else, or cannot be looked at, it loses.
+ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", RUN+="/bin/sh -c 'node=/dev/vfio/%k; group=%k; given=0; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do vendor= id= class=; read -r vendor <$$device/vendor; read -r id <$$device/device; read -r class <$$device/class; case $$vendor:$$id:$$class in 0x1af4:0x1110:0x*) given=1;; 0x*:0x*:0x0604*) ;; *) given=0; break;; esac; done; if [ $$given = 1 ]; then chgrp {group} $$node && chmod 660 $$node; else find $$node -group {group} -exec chown root:root {{}} + -exec chmod 600 {{}} +; fi'"
 
-# What is plugged into such an IOMMU group later takes it away again.
-ACTION=="add", SUBSYSTEM=="pci", ATTR{{class}}!="0x0604*", RUN+="/bin/sh -c 'cd /sys%p && group=$$(readlink iommu_group) || exit 0; [ $$(cat vendor):$$(cat device) = 0x1af4:0x1110 ] || for node in /dev/vfio/$${{group##*/}} /dev/vfio/noiommu-$${{group##*/}}; do [ ! -e $$node ] || find $$node -group {group} -exec chown root:root {{}} + -exec chmod 600 {{}} +; done'"
+# What is plugged into an IOMMU group later has it looked at again.
+ACTION=="add", SUBSYSTEM=="pci", RUN+="/bin/sh -c 'cd /sys%p && group=$$(readlink iommu_group) || exit 0; for node in $${{group##*/}} noiommu-$${{group##*/}}; do [ ! -e /sys/class/vfio/$$node ] || udevadm trigger --action=change /sys/class/vfio/$$node; done'"
 "#
     )
 }
@@ -68,14 +69,18 @@ impl Made {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
-    /// Whether the rules would give the node called `name` away, where `devices` are its IOMMU group: their vendor, number
-    /// and class, as far as these can be read.
+    /// Whether the rules give the node called `name` away, where `devices` are its IOMMU group: their vendor, number and
+    /// class, as far as these can be read.
     fn is_given(name: &str, devices: Option<&[[&str; 3]]>) -> bool {
         let folder = tempfile::tempdir().unwrap();
+        let node = folder.path().join(name);
+        fs::write(&node, "").unwrap();
         for (number, values) in devices.into_iter().flatten().enumerate() {
-            let device = folder.path().join(format!("6/devices/{number}"));
+            let device = folder.path().join(format!("groups/6/devices/{number}"));
             fs::create_dir_all(&device).unwrap();
             for (file, value) in
                 ["vendor", "device", "class"].iter().zip(values).filter(|(_, v)| !v.is_empty())
@@ -84,11 +89,15 @@ mod tests {
             }
         }
         let rules = text("some-group", true);
-        let script = rules.split("PROGRAM==\"/bin/sh -c '").nth(1).unwrap().split("'\"").next().unwrap();
-        let script = script.replace("%k", name).replace("$$", "$");
-        let script = script.replace("/sys/kernel/iommu_groups", folder.path().to_str().unwrap());
+        let rule = rules.lines().find(|line| line.contains("SUBSYSTEM==\"vfio\"")).unwrap();
+        let script = rule.split("RUN+=\"/bin/sh -c '").nth(1).unwrap().split("'\"").next().unwrap();
+        let there = folder.path().display();
+        let script = script.replace("%k", name).replace("$$", "$").replace("chgrp some-group", ":");
+        let script = script.replace("/sys/kernel/iommu_groups", &format!("{there}/groups"));
+        let script = script.replace("/dev/vfio", &there.to_string());
         let mut sh = std::process::Command::new("/bin/sh");
-        sh.arg("-c").arg(script).stderr(std::process::Stdio::null()).status().unwrap().success()
+        sh.arg("-c").arg(script).stderr(std::process::Stdio::null()).status().unwrap();
+        fs::metadata(&node).unwrap().mode() & 0o777 == 0o660
     }
 
     #[test]
@@ -111,7 +120,7 @@ mod tests {
             }
             assert!(!is_given(name, None));
         }
-        assert!(!is_given("", Some(&[OURS])) && !is_given("7", Some(&[OURS])));
+        assert!(!is_given("7", Some(&[OURS])));
     }
 
     #[test]
