@@ -4,6 +4,7 @@ import java.io.File;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
+import java.net.MalformedURLException;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Path;
@@ -33,13 +34,7 @@ final class OlderRival implements Rival {
 
         static {
             try {
-                final String[] jars = System.getProperty(PROPERTY).split(File.pathSeparator);
-                final URL[] urls = new URL[jars.length];
-                for (int i = 0; i < jars.length; i++) {
-                    urls[i] = new File(jars[i]).toURI().toURL();
-                }
-                final Class<?> opener = new URLClassLoader(urls, ClassLoader.getPlatformClassLoader())
-                    .loadClass("io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem");
+                final Class<?> opener = opener();
                 final Object device = opener.getMethod("plain", String.class).invoke(null, file.toString());
                 // By the declared types, which are public; those of the objects are not.
                 final Class<?> deviceType = opener.getMethod("plain", String.class).getReturnType();
@@ -53,6 +48,14 @@ final class OlderRival implements Rival {
         private static final MethodHandle READ_INT = handle("readInt", int.class, long.class);
         private static final MethodHandle READ_LONG = handle("readLong", long.class, long.class);
         private static final MethodHandle WRITE_LONG = handle("write", void.class, long.class, long.class);
+        private static final MethodHandle CAS_INT =
+            handle("compareAndSet", boolean.class, long.class, int.class, int.class);
+        private static final MethodHandle CAS_LONG =
+            handle("compareAndSet", boolean.class, long.class, long.class, long.class);
+        private static final MethodHandle READ_BYTES =
+            handle("read", void.class, long.class, byte[].class, int.class, int.class);
+        private static final MethodHandle WRITE_BYTES =
+            handle("write", void.class, long.class, byte[].class, int.class, int.class);
         private static final MethodHandle ADD_INT = handle("getAndAdd", int.class, long.class, int.class);
         private static final MethodHandle ADD_LONG = handle("getAndAdd", long.class, long.class, long.class);
 
@@ -64,6 +67,17 @@ final class OlderRival implements Rival {
                 throw new ExceptionInInitializerError(e);
             }
         }
+    }
+
+    /** Its class {@code Ivshmem}. */
+    static Class<?> opener() throws MalformedURLException, ClassNotFoundException {
+        final String[] jars = System.getProperty(PROPERTY).split(File.pathSeparator);
+        final URL[] urls = new URL[jars.length];
+        for (int i = 0; i < jars.length; i++) {
+            urls[i] = new File(jars[i]).toURI().toURL();
+        }
+        return new URLClassLoader(urls, ClassLoader.getPlatformClassLoader())
+            .loadClass("io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem");
     }
 
     @Override
@@ -106,6 +120,48 @@ final class OlderRival implements Rival {
     public long getAndAdd(final long off, final long delta) {
         try {
             return (long) Handles.ADD_LONG.invokeExact(off, delta);
+        } catch (final Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** It takes any offset. */
+    @Override
+    public int getAndAddUnaligned(final long off, final int delta) {
+        return getAndAdd(off, delta);
+    }
+
+    @Override
+    public boolean compareAndSet(final long off, final int expect, final int update) {
+        try {
+            return (boolean) Handles.CAS_INT.invokeExact(off, expect, update);
+        } catch (final Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Override
+    public boolean compareAndSet(final long off, final long expect, final long update) {
+        try {
+            return (boolean) Handles.CAS_LONG.invokeExact(off, expect, update);
+        } catch (final Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Override
+    public void read(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        try {
+            Handles.READ_BYTES.invokeExact(off, buffer, bufferOff, len);
+        } catch (final Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Override
+    public void write(final long off, final byte[] buffer, final int bufferOff, final int len) {
+        try {
+            Handles.WRITE_BYTES.invokeExact(off, buffer, bufferOff, len);
         } catch (final Throwable e) {
             throw new IllegalStateException(e);
         }

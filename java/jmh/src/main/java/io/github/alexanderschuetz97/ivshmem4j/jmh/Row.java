@@ -35,16 +35,17 @@ final class Row {
         access("publishes", without(FILE, JNI, OLDER), true, false),
         access("addInt", without(FILE), true, false),
         access("addLong", without(FILE), true, false),
-        access("compareAndSetInt", without(FILE, JNI, OLDER), true, false),
-        access("compareAndSetLong", without(FILE, JNI, OLDER), true, false),
+        access("compareAndSetInt", without(FILE, JNI), true, false),
+        access("compareAndSetLong", without(FILE, JNI), true, false),
         partOfWord("addByte"),
         partOfWord("addShort"),
         partOfWord("addUnalignedInt"),
-        access("addUnalignedLong", List.of(JNI), false, false),
-        access("read64B", without(FILE, JNI, OLDER), true, false),
-        access("write64B", without(FILE, JNI, OLDER), true, false),
-        access("read4KiB", without(FILE, JNI, OLDER), true, false),
-        access("write4KiB", without(FILE, JNI, OLDER), true, false),
+        access("addUnalignedLong", only(JNI, OLDER), false, false),
+        access("read64B", without(FILE, JNI), true, false),
+        access("write64B", without(FILE, JNI), true, false),
+        access("read4KiB", without(FILE, JNI), true, false),
+        access("write4KiB", without(FILE, JNI), true, false),
+        new Row(InterruptBenchmark.class, "roundTrip", only(OLDER), Double.POSITIVE_INFINITY, 0),
         structure("atomicNumber"),
         structure("lockAndUnlock"),
         structure("ring64B"),
@@ -88,6 +89,11 @@ final class Row {
 
     private static Row structure(final String name) {
         return new Row(StructureBenchmark.class, name, List.of(JDK), Double.POSITIVE_INFINITY, 0);
+    }
+
+    /** Of the rivals that there are. */
+    private static List<String> only(final String... names) {
+        return RIVALS.stream().filter(List.of(names)::contains).collect(Collectors.toList());
     }
 
     private static List<String> without(final String... names) {
