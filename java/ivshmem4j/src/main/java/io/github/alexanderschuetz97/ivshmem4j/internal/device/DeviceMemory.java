@@ -161,10 +161,14 @@ public final class DeviceMemory implements IvshmemMemory {
         }
         final int vectors = NativeLibrary.devicePeerVectors(device.handle(), peer);
         if (vectors < 0) {
-            throw new IvshmemException(Code.UNKNOWN_PEER,
-                "no peer " + peer + " is connected; getPeers() lists those who are");
+            throw unknown(peer);
         }
         return vectors;
+    }
+
+    private static IvshmemException unknown(final int peer) {
+        return new IvshmemException(
+            Code.UNKNOWN_PEER, "no peer " + peer + " is connected; getPeers() lists those who are");
     }
 
     @Override
@@ -188,7 +192,12 @@ public final class DeviceMemory implements IvshmemMemory {
         if (isPlain) {
             throw notRung();
         }
-        NativeLibrary.deviceRing(device.handle(), peer, vector);
+        try {
+            NativeLibrary.deviceRing(device.handle(), peer, vector);
+        } catch (final IvshmemException e) {
+            // The native library names what programs in Rust and the command line have for that.
+            throw knowsPeers && e.getCode() == Code.UNKNOWN_PEER ? unknown(peer) : e;
+        }
     }
 
     @Override

@@ -122,8 +122,9 @@ class DoorbellTest {
                 () -> ringer.sendInterrupt(ringer.getOwnPeerID(), invalid)).getCode());
         }
         for (final int nobody : new int[] {-1, 4711, 65536, Integer.MIN_VALUE}) {
-            assertEquals(Code.UNKNOWN_PEER,
-                assertThrows(IvshmemException.class, () -> ringer.sendInterrupt(nobody, 0)).getCode());
+            final IvshmemException e = assertThrows(IvshmemException.class, () -> ringer.sendInterrupt(nobody, 0));
+            assertEquals(Code.UNKNOWN_PEER, e.getCode());
+            assertEquals("no peer " + nobody + " is connected; getPeers() lists those who are", e.getMessage());
         }
     }
 
