@@ -17,8 +17,10 @@ use crate::{
 #[cfg(windows)]
 const AFTER_HELP: &str = "\
 Targets:
-  windows:NUMBER        a device of the virtual machine this runs in, as `ivshmem list` counts them; also windows:PATH and windows:size=SIZE. Options: ?cache=cached, ?cache=wc and ?cache=uncached
-  auto                  the only such device
+  windows:NUMBER  a device of the virtual machine this runs in, by its place in `ivshmem list`;
+                  also windows:PATH and windows:size=SIZE. Options: ?cache=cached, ?cache=wc
+                  and ?cache=uncached
+  auto            the only such device
 
 Offsets, lengths and sizes are bytes: 4096, 0x1000 or 4K; K, M, G and T are powers of 1024.
 
