@@ -467,7 +467,7 @@ const JARS: [&str; 2] =
     ["ivshmem4j/target/ivshmem4j-2.0.0-SNAPSHOT.jar", "vmtest/target/ivshmem4j-vmtest-2.0.0-SNAPSHOT.jar"];
 
 fn folder_of_jars() -> PathBuf {
-    checkout::package().join("../java").canonicalize().unwrap()
+    checkout::root().join("java")
 }
 
 fn can_run_java(test: &str) -> bool {

@@ -214,5 +214,5 @@ fn script() -> Command {
 }
 
 fn root() -> PathBuf {
-    ivshmem_conformance::checkout::package().join("..").canonicalize().expect("the workspace")
+    ivshmem_conformance::checkout::root()
 }

@@ -70,7 +70,8 @@ impl Serve {
         let target = shell(&format!("doorbell:{}", socket.display()));
         let serving =
             format!("serving {size} bytes and {vectors} vectors for each client on {}", socket.display());
-        let region = Region { size, way: Way::Server { socket, vectors } };
+        // QEMU has no device without vectors; a server without any leaves that one silent.
+        let region = Region { size, way: Way::Server { socket, vectors: vectors.max(1) } };
         format!(
             "{serving}; Ctrl-C ends it\n{}libvirt:  ivshmem doctor {target} prints the elements\n\
              programs: {target}, for example: ivshmem info {target}\n",

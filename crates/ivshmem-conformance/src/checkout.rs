@@ -13,6 +13,17 @@ pub fn package() -> PathBuf {
     env::var_os("CARGO_MANIFEST_DIR").expect("cargo, which starts tests, says where their package is").into()
 }
 
+/// The root of the checkout: the folder above the package with the workspace's lock file.
+///
+/// # Panics
+/// As [`package`], and where there is none.
+#[must_use]
+pub fn root() -> PathBuf {
+    let package = package();
+    let root = package.ancestors().find(|folder| folder.join("Cargo.lock").exists());
+    root.expect("a package lies in the workspace").to_path_buf()
+}
+
 /// The path of a program that cargo built with this test.
 ///
 /// # Panics

@@ -205,7 +205,7 @@ impl Java {
     fn find() -> Result<Self, String> {
         let debian = Packages::find().and_then(|packages| packages.debian());
         debian.map_err(|e| e.to_string())?;
-        let root = checkout::package().join("..").canonicalize().unwrap();
+        let root = checkout::root();
         let jars = std::fs::read_dir(root.join("java/ivshmem4j/target"));
         let mut jars = jars.into_iter().flatten().flatten().map(|entry| entry.path());
         let jar = jars.find(|path| path.to_string_lossy().ends_with("-SNAPSHOT.jar"));

@@ -141,8 +141,11 @@ fn plain(rest: &str) -> Result<Plain<'_>, Failure> {
                 plain.size = Some(bytes(size).map_err(failed)?);
             }
             _ if option == "readonly" => plain.read_only = true,
+            // Nothing is mapped here.
+            _ if option == "prefault" => {}
             _ => {
-                let problem = format!("there is no option {option:?}; there are size=BYTES and readonly");
+                let problem =
+                    format!("there is no option {option:?}; there are size=BYTES, readonly and prefault");
                 return Err(OpenError::BadTarget { target: format!("plain:{rest}"), problem }.into());
             }
         }

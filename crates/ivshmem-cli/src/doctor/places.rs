@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::statfs;
+use rustix::process::geteuid;
 
 /// HUGETLBFS_MAGIC and TMPFS_MAGIC of linux/magic.h: 32 bits, in a field whose width and sign differ between machines.
 const HUGETLBFS: i128 = 0x9584_58f6;
@@ -31,8 +32,8 @@ const SYSTEM: [&str; 15] = [
     "/var/spool",
 ];
 
-/// File systems in memory that hold everything else than shared memory.
-const BUSY: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
+/// Where file systems in memory hold everything else than shared memory: sockets, secrets, what users have in work.
+const BUSY: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// Which file system a path is on, if that is one in memory.
 pub(super) enum InMemory {
@@ -62,7 +63,10 @@ pub(super) fn is_for_memory(path: &Path) -> bool {
     match InMemory::of(&place) {
         Some(InMemory::Huge(_)) => true,
         Some(InMemory::Tmpfs) => {
-            !is_in(&place, &SYSTEM) && !BUSY.iter().any(|busy| mount_point(&place) == Path::new(busy))
+            let mounted = mount_point(&place);
+            let is_the_system =
+                mounted == Path::new("/") || is_in(&place, &SYSTEM) || is_in(&mounted, &["/run"]);
+            !is_the_system && !BUSY.iter().any(|busy| mounted == Path::new(busy))
         }
         None => false,
     }
@@ -79,7 +83,13 @@ pub(super) fn is_memory(path: &Path, facts: &Metadata) -> bool {
 /// Whether others may be let into a directory: one that was made for memory or sockets, not the root of all of them.
 pub(super) fn may_be_opened(directory: &Path) -> bool {
     let Some(place) = real(directory) else { return false };
-    let is_below = |top: &str| place.starts_with(top) && place != Path::new(top);
+    // What others made there is closed on purpose, and so is what the system makes for its services.
+    let is_below = |top: &str| {
+        let is_own = fs::metadata(&place).is_ok_and(|facts| facts.uid() == geteuid().as_raw());
+        let first = place.strip_prefix(top).ok().and_then(|below| below.iter().next());
+        let is_private = first.is_some_and(|name| name.to_string_lossy().contains("-private-"));
+        is_own && first.is_some() && !is_private
+    };
     if is_for_memory(&place) {
         return place != Path::new("/dev/shm");
     }
@@ -134,8 +144,17 @@ mod tests {
     fn only_directories_of_memory_and_sockets_are_opened_to_others() {
         let dirs = [tempfile::tempdir_in("/dev/shm").unwrap(), tempfile::tempdir_in("/tmp").unwrap()];
         assert!(dirs.iter().all(|dir| may_be_opened(dir.path())));
-        for path in ["/", "/root", "/etc", "/dev/shm", "/tmp", "/run", "/home"] {
+        for path in ["/", "/root", "/etc", "/dev/shm", "/tmp", "/run", "/home", "/run/user/0"] {
             assert!(!may_be_opened(Path::new(path)), "{path}");
         }
+        let private = tempfile::Builder::new().prefix("systemd-private-").tempdir_in("/tmp").unwrap();
+        assert!(!may_be_opened(private.path()));
+    }
+
+    #[test]
+    fn what_lies_in_memory_below_run_is_not_there_to_be_shared() {
+        let Ok(file) = tempfile::NamedTempFile::new_in("/run") else { return };
+        fs::write(&file, "a secret").unwrap();
+        assert!(!is_for_memory(file.path()) && !is_memory(file.path(), &fs::metadata(&file).unwrap()));
     }
 }

@@ -44,7 +44,7 @@ fn examples_of(verb: &str) -> Vec<String> {
 
 /// The commands in the blocks for a shell that contain the word `ivshmem`, without their comments.
 fn commands_of(document: &str) -> Vec<String> {
-    let text = fs::read_to_string(checkout::package().join("../..").join(document)).unwrap();
+    let text = fs::read_to_string(checkout::root().join(document)).unwrap();
     let mut commands = Vec::new();
     let mut in_block = false;
     for line in text.lines() {

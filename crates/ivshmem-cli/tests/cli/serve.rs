@@ -255,7 +255,7 @@ fn what_cannot_be_served_is_refused_with_the_limit() {
     let socket = socket.to_str().unwrap();
     assert!(bad(&run(&["serve", socket, "--size", "0"]), 2).contains("4K to 1T"));
     bad(&run(&["serve", socket, "--size", "1Z"]), 2);
-    bad(&run(&["serve", socket, "--vectors", "0"]), 2);
+    bad(&run(&["serve", socket, "--vectors", "257"]), 2);
     bad(&run(&["serve", "/nonexistent/s.sock"]), 1);
     let long = format!("/tmp/{}", "x".repeat(120));
     assert!(bad(&run(&["serve", &long]), 1).contains("107"));

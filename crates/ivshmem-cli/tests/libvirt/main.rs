@@ -149,7 +149,7 @@ fn documented(libvirt: &Libvirt, elsewhere: &Path) {
     libvirt.shell("mount -t tmpfs -o mode=1777 none /dev/shm");
     libvirt.shell(&format!("ln -s '{}' /run/ivshmem.sock", socket.display()));
     for (page, kind) in [("linux-guest.md", "ivshmem-doorbell"), ("windows.md", "ivshmem-plain")] {
-        let path = checkout::package().join("../../docs").join(page);
+        let path = checkout::root().join("docs").join(page);
         let text = fs::read_to_string(path).unwrap();
         let block = text.split("```xml\n").nth(1).unwrap().split("```").next().unwrap();
         let inside = |element: &str| {

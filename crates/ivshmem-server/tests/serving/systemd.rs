@@ -14,7 +14,7 @@ use crate::daemon::{Daemon, program};
 const UNITS: [&str; 2] = ["ivshmem-server@.socket", "ivshmem-server@.service"];
 
 fn packaging() -> PathBuf {
-    checkout::package().join("../../packaging")
+    checkout::root().join("packaging")
 }
 
 /// Runs a command of systemd; `None` when this machine does not have it.

@@ -201,5 +201,5 @@ pub(crate) fn built(bits: Bits, name: &str) -> PathBuf {
 }
 
 fn root() -> PathBuf {
-    checkout::package().join("../..").canonicalize().unwrap()
+    checkout::root()
 }

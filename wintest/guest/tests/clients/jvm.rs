@@ -97,5 +97,5 @@ pub(crate) fn jre(version: &str, system: &str) -> Option<PathBuf> {
 }
 
 pub(crate) fn root() -> PathBuf {
-    checkout::package().join("../..").canonicalize().unwrap()
+    checkout::root()
 }

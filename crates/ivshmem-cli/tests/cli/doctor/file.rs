@@ -404,5 +404,5 @@ fn an_option_that_a_target_has_not_is_refused_as_everywhere() {
     let (_dir, target) = folder("x");
     let output = run(&["doctor", &format!("{target}?read-only")]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("size=BYTES and readonly"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("size=BYTES, readonly and prefault"));
 }

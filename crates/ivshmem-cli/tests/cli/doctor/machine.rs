@@ -242,7 +242,7 @@ fn a_running_machine_takes_what_is_printed_for_later() {
 
 /// The lines of a page that are arguments of QEMU, with what they leave open removed.
 fn documented(page: &str) -> Vec<String> {
-    let path = checkout::package().join("../../docs").join(page);
+    let path = checkout::root().join("docs").join(page);
     let text = fs::read_to_string(path).unwrap().replace("\\\n", "");
     let lines = text.lines().filter_map(|line| {
         let words = line.strip_prefix("qemu-system-x86_64 ").or_else(|| line.strip_prefix("args: "));
