@@ -64,7 +64,7 @@ class PlainOptionsTest {
         refused(Code.ALREADY_EXISTS, "memory", () -> open(SIZED.createNew()));
         Files.delete(file());
         refused(Code.INVALID_ARGUMENT, "size", () -> open(PlainOptions.defaults().createNew()));
-        refused(Code.INVALID_ARGUMENT, "read_only", () -> open(SIZED.createNew().readOnly()));
+        refused(Code.INVALID_ARGUMENT, "readOnly", () -> open(SIZED.createNew().readOnly()));
         assertFalse(Files.exists(file()));
     }
 
