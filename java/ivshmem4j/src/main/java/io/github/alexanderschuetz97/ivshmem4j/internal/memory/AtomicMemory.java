@@ -44,22 +44,34 @@ abstract class AtomicMemory extends BulkMemory {
     abstract boolean goesByAddress();
 
     /** Adds at an offset, which need not be aligned. */
-    abstract int addAt(long off, int delta);
+    int addAt(final long off, final int delta) {
+        return NativeLibrary.getAndAddAt(address + off, delta);
+    }
 
     /** Adds at an offset, which need not be aligned. */
-    abstract long addAt(long off, long delta);
+    long addAt(final long off, final long delta) {
+        return NativeLibrary.getAndAddAt(address + off, delta);
+    }
 
     /** Exchanges at an offset, which need not be aligned. */
-    abstract int setAt(long off, int value);
+    int setAt(final long off, final int value) {
+        return NativeLibrary.getAndSetAt(address + off, value);
+    }
 
     /** Exchanges at an offset, which need not be aligned. */
-    abstract long setAt(long off, long value);
+    long setAt(final long off, final long value) {
+        return NativeLibrary.getAndSetAt(address + off, value);
+    }
 
     /** Compares and exchanges at an offset, which need not be aligned. */
-    abstract boolean swapAt(long off, int expect, int update);
+    boolean swapAt(final long off, final int expect, final int update) {
+        return NativeLibrary.compareAndSetAt(address + off, expect, update);
+    }
 
     /** Compares and exchanges at an offset, which need not be aligned. */
-    abstract boolean swapAt(long off, long expect, long update);
+    boolean swapAt(final long off, final long expect, final long update) {
+        return NativeLibrary.compareAndSetAt(address + off, expect, update);
+    }
 
     /** Tells the processor that this thread waits for another one. */
     void relax() {}

@@ -8,8 +8,6 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
-import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.locks.LockSupport;
 
 /**
  * Memory access from Java 22 on.
@@ -36,11 +34,6 @@ class ForeignMemory extends AtomicMemory {
     private static final VarHandle ALIGNED_SHORT = ValueLayout.JAVA_SHORT.varHandle();
     private static final VarHandle ALIGNED_INT = ValueLayout.JAVA_INT.varHandle();
     private static final VarHandle ALIGNED_LONG = ValueLayout.JAVA_LONG.varHandle();
-
-    /** How long a loop may go on in a slice that was closed. */
-    private static final long LEAVE_NANOS = 100_000_000;
-    /** Whether a thread is about to have the others leave their loops. */
-    private static final AtomicBoolean LEAVING = new AtomicBoolean();
 
     /** What there is instead of the segment once it is closed. */
     private static final MemorySegment CLOSED = closed();
@@ -125,14 +118,14 @@ class ForeignMemory extends AtomicMemory {
             // A call of the operating system uses a view now, and may do so for ever. Zeroes take the place of the
             // pages, where the system can do that, and the addresses are given back when nobody can reach them.
             NativeLibrary.memoryClose(mapping.handle);
-            leaveLoops();
+            Loops.leave();
             return;
         }
         if (WINDOWS) {
             // The JVM is to have stopped every access by now. Java 25 was seen to let one through that its first compiler had
             // begun, a release of a byte, which then met no memory. So this waits once more until each thread has come to a
             // point where it can be stopped.
-            leaveLoops();
+            Loops.leave();
             free.run();
         } else {
             NativeLibrary.memoryClose(mapping.handle);
@@ -143,30 +136,8 @@ class ForeignMemory extends AtomicMemory {
     void shut() {
         segment = CLOSED;
         // Closing the whole memory does it at once.
-        if (parent != null && parent.isValid() && LEAVING.compareAndSet(false, true)) {
-            leaveLoopsSoon();
-        }
-    }
-
-    /** Has all threads leave compiled code that accesses segments, at the latest when this returns. */
-    private static void leaveLoops() {
-        Arena.ofShared().close();
-    }
-
-    /** The same for a slice, and others that are closed meanwhile: it stops each thread for a moment, and slices may be many. */
-    private static void leaveLoopsSoon() {
-        final Thread thread = new Thread(null, () -> {
-            LockSupport.parkNanos(LEAVE_NANOS);
-            LEAVING.set(false);
-            leaveLoops();
-        }, "ivshmem4j-closing", 0, false);
-        thread.setDaemon(true);
-        thread.setContextClassLoader(null);
-        try {
-            thread.start();
-        } catch (final OutOfMemoryError noThread) {
-            LEAVING.set(false);
-            leaveLoops();
+        if (parent != null && parent.isValid()) {
+            Loops.leaveSoon();
         }
     }
 
@@ -276,48 +247,6 @@ class ForeignMemory extends AtomicMemory {
     @Override
     boolean goesByAddress() {
         return !WINDOWS;
-    }
-
-    @Override
-    int addAt(final long off, final int delta) {
-        final int before = NativeLibrary.getAndAddAt(address + off, delta);
-        Reference.reachabilityFence(this);
-        return before;
-    }
-
-    @Override
-    long addAt(final long off, final long delta) {
-        final long before = NativeLibrary.getAndAddAt(address + off, delta);
-        Reference.reachabilityFence(this);
-        return before;
-    }
-
-    @Override
-    int setAt(final long off, final int value) {
-        final int before = NativeLibrary.getAndSetAt(address + off, value);
-        Reference.reachabilityFence(this);
-        return before;
-    }
-
-    @Override
-    long setAt(final long off, final long value) {
-        final long before = NativeLibrary.getAndSetAt(address + off, value);
-        Reference.reachabilityFence(this);
-        return before;
-    }
-
-    @Override
-    boolean swapAt(final long off, final int expect, final int update) {
-        final boolean swapped = NativeLibrary.compareAndSetAt(address + off, expect, update);
-        Reference.reachabilityFence(this);
-        return swapped;
-    }
-
-    @Override
-    boolean swapAt(final long off, final long expect, final long update) {
-        final boolean swapped = NativeLibrary.compareAndSetAt(address + off, expect, update);
-        Reference.reachabilityFence(this);
-        return swapped;
     }
 
     @Override
