@@ -323,6 +323,7 @@ public final class DeviceMemory implements IvshmemMemory {
 
     private static UnsupportedOperationException notRung() {
         return new UnsupportedOperationException(
-            "memory without a doorbell has no interrupts and no peers: connect to a server by Ivshmem.doorbell(path) for them");
+            "memory without a doorbell has no interrupts and no peers: look at the memory, or connect to a server by"
+                + " Ivshmem.doorbell(path) on the host");
     }
 }
