@@ -135,7 +135,7 @@ impl User {
     }
 }
 
-/// A list of users and groups beside the mode, as `setfacl` makes it.
+/// An access control list, which adds users and groups to those of the mode, as `setfacl` makes it.
 pub(super) struct AccessList(Vec<Entry>);
 
 struct Entry {

@@ -19,8 +19,8 @@ pub(super) fn text(group: &str, created: bool) -> String {
     format!(
         r#"{head}
 # A device with interrupts (those have a BAR 1) belongs to vfio-pci, which alone gives them to programs. It is switched on
-# before, because VFIO leaves it as it was found, and stays awake, because others use its memory meanwhile. A device that is plugged
-# in is told before the kernel has given it addresses and files.
+# before, because VFIO leaves it as it was found, and stays awake, because others use its memory meanwhile. The event of a
+# device that is plugged in comes before the kernel has given it addresses and files.
 ACTION=="add", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x1110", RUN+="/bin/sh -c 'cd /sys%p || exit; left=100; until [ -e resource2 ] || [ $$left = 0 ]; do left=$$((left-1)); sleep 0.1; done; [ -e resource1 ] || exit 0; modprobe -aq vfio-pci vfio_iommu_type1; echo 1 >enable; echo vfio-pci >driver_override; echo %k >/sys/bus/pci/drivers_probe; echo on >power/control'"
 
 # The group may map memory and registers.
