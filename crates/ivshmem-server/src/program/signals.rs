@@ -1,38 +1,50 @@
 use std::io;
 use std::sync::Arc;
 
-use nix::libc::{SIGPWR, SIGSTKFLT};
+use nix::libc::{SIGRTMAX, SIGRTMIN, c_int};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use signal_hook::consts::{
-    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
-};
+use signal_hook::consts::{SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 
-/// Signals that ask for the end, and all others that would end a process without its having a say: it would leave its socket
-/// behind.
-const ENDS: [i32; 11] =
-    [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGXCPU, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT];
-/// Those that other daemons take for a request, as to open their log anew. There is nothing to do, and no reason to end.
-const IGNORED: [i32; 2] = [SIGUSR1, SIGUSR2];
+/// Signals that ask for the end, and all others that would end a process at once, which would leave its socket behind. The
+/// real-time signals are among them, and have no names.
+const ENDS: [Signal; 11] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGXCPU,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGIO,
+    Signal::SIGPWR,
+    Signal::SIGSTKFLT,
+];
+/// Other daemons take these for a request, as to open their log anew. There is nothing to do, and no reason to end.
+const IGNORED: [c_int; 2] = [SIGUSR1, SIGUSR2];
 
 /// A descriptor that becomes readable with the first signal that ends a server, and stays so. SIGUSR1 and SIGUSR2 do nothing from
 /// then on.
 ///
-/// For a process with one thread: threads that are there already would still be ended by these signals.
+/// For a process with one thread: threads that exist already would still be ended by these signals.
 ///
 /// # Errors
 /// When the system has no room for the descriptor.
 pub fn stop_signals() -> io::Result<SignalFd> {
-    // Also where whoever started this process had it ignore some, as a shell does with the interrupt for what is in its background.
-    for signal in ENDS.into_iter().chain(IGNORED) {
+    let mut ends = SigSet::all();
+    for signal in Signal::iterator().filter(|signal| !ENDS.contains(signal)) {
+        ends.remove(signal);
+    }
+    // Threads that are started from now on inherit it. It comes before the handlers, which would take a signal that is not blocked,
+    // and the descriptor would not tell of it.
+    ends.thread_block()?;
+    // A signal that the parent had this process ignore is never pending, such as the interrupt of what a shell runs in the
+    // background. With a handler it is.
+    let named = ENDS.iter().map(|&signal| signal as c_int);
+    for signal in named.chain(SIGRTMIN()..=SIGRTMAX()).chain(IGNORED) {
         flag::register(signal, Arc::default())?;
     }
-    let mut ends = SigSet::empty();
-    for signal in ENDS {
-        ends.add(Signal::try_from(signal)?);
-    }
-    // Threads that are started from now on inherit it.
-    ends.thread_block()?;
     Ok(SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }

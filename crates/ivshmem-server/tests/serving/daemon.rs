@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use ivshmem_conformance::checkout;
-use ivshmem_conformance::program::copy;
+use ivshmem_conformance::program::{Killed, copy};
 use ivshmem_server::Server;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
@@ -219,14 +219,42 @@ fn signals_by_which_others_reload_do_nothing() {
 fn signals_that_ask_to_stop_end_it_with_success_and_leave_nothing() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let socket = dir.path().join("s");
-    for signal in ENDS {
+    // The first and the last real-time signal, as glibc counts them.
+    for number in ENDS.map(Signal::as_raw).into_iter().chain([34, 64]) {
         let directory = dir.path().to_str().unwrap();
-        let daemon = foreground(&["-m", directory, "-M", "object"], &socket);
+        let mut daemon = foreground(&["-m", directory, "-M", "object"], &socket);
         let mut client = Client::greeted(&socket, 1);
-        let (code, log) = daemon.stop(signal);
-        assert_eq!(code, Some(0), "{log}");
+        let kill = Command::new("kill").arg(format!("-{number}")).arg(daemon.child.id().to_string()).status();
+        assert!(kill.unwrap().success());
+        let status = daemon.child.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{number}, {status}: {}", daemon.log());
         assert!(client.raw().is_none());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
+
+/// A handler that could run would take the signal away from the descriptor that the server waits for.
+#[test]
+fn no_moment_of_a_start_takes_a_signal_that_asks_to_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let mask = |status: &str, name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        value.map_or(0, |value| u64::from_str_radix(value, 16).unwrap())
+    };
+    let term = 1 << (Signal::TERM.as_raw() - 1);
+    for start in 0..100 {
+        let mut command = program();
+        command.args(["-F", "-l", "4K", "-S"]).arg(dir.path().join(format!("s{start}"))).stdin(Stdio::null());
+        let mut server = Killed(command.stderr(Stdio::null()).spawn().unwrap());
+        let path = format!("/proc/{}/status", server.0.id());
+        loop {
+            let status = fs::read_to_string(&path).unwrap();
+            if mask(&status, "SigCgt:") & term != 0 {
+                assert_ne!(mask(&status, "SigBlk:") & term, 0, "{status}");
+                break;
+            }
+            assert!(server.0.try_wait().unwrap().is_none(), "has ended");
+        }
     }
 }
 
