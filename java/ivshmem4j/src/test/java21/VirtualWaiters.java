@@ -18,6 +18,8 @@ import jdk.jfr.consumer.RecordingFile;
 final class VirtualWaiters {
 
     private static final String PINNED = "jdk.VirtualThreadPinned";
+    /** A field of the event on Java 24 and newer. */
+    private static final String REASON = "pinnedReason";
 
     private VirtualWaiters() {}
 
@@ -102,7 +104,7 @@ final class VirtualWaiters {
             recording.dump(file);
             long pinned = 0;
             for (final RecordedEvent event : RecordingFile.readAllEvents(file)) {
-                if (event.getEventType().getName().equals(PINNED)) {
+                if (event.getEventType().getName().equals(PINNED) && !waitedForClass(event)) {
                     System.err.println(event);
                     pinned++;
                 }
@@ -111,6 +113,11 @@ final class VirtualWaiters {
         } finally {
             Files.delete(file);
         }
+    }
+
+    /** Two threads that need a class of the JDK for the first time: the JVM makes one of them wait, whatever the class does. */
+    private static boolean waitedForClass(final RecordedEvent event) {
+        return event.hasField(REASON) && String.valueOf(event.getString(REASON)).startsWith("Waited for initialization of");
     }
 
     private interface Action {

@@ -38,6 +38,9 @@ class VirtualThreadsTest {
             IvshmemMemory ringer = Ivshmem.doorbell(server.getPath());
             Jvm waiters = new Jvm(fromSource(server.getPath()))) {
             final int peer = Integer.parseInt(waiters.readLine());
+            while (!ringer.isOtherPeerConnected(peer) || ringer.getVectors(peer) < 2) {
+                Thread.yield();
+            }
             for (int round = 0; round < ROUNDS; round++) {
                 assertEquals("waiting", waiters.readLine());
                 ringer.sendInterrupt(peer, 0);
