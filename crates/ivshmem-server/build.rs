@@ -15,8 +15,9 @@ fn commit() -> Option<String> {
     if git(&root, &["rev-parse", "--show-toplevel"])? != root.to_str()? {
         return None;
     }
-    // Each commit and each checkout writes to one of these.
-    for name in ["HEAD", "logs/HEAD"] {
+    // Each commit and each checkout writes to one of these, also where no log of HEAD is kept.
+    let branch = git(&root, &["symbolic-ref", "--quiet", "HEAD"]);
+    for name in ["HEAD", "logs/HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
         let path = root.join(git(&root, &["rev-parse", "--git-path", name])?);
         if path.exists() {
             println!("cargo:rerun-if-changed={}", path.display());

@@ -1,11 +1,11 @@
 //! `serve`: a server in the foreground, what to type next, and a log on standard error.
 
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ivshmem_server::program::{Output, ServerOptions, Sink, socket_path, stop_signals};
-use ivshmem_server::{Listening, raise_descriptor_limit};
+use ivshmem_server::{Error, Listening, raise_descriptor_limit};
 use serde_json::json;
 
 use crate::Failure;
@@ -51,8 +51,11 @@ impl Serve {
         result
     }
 
-    fn serve(&self, greeting: &Sink, stop: &impl AsFd) -> Result<(), Failure> {
-        let listening = self.server.builder(&self.socket).listen()?;
+    fn serve(&self, greeting: &Sink, stop: &Arc<OwnedFd>) -> Result<(), Failure> {
+        let listening = match self.server.builder(&self.socket).stop_on(Arc::clone(stop)).listen() {
+            Err(Error::Stopped { .. }) => return Ok(()),
+            listening => listening?,
+        };
         // Clients may be waiting: a reader of this that is gone, or does not read, is no reason not to serve them.
         greeting.put(self.greeting(&listening).as_bytes());
         listening.run(stop)?;

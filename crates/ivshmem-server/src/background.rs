@@ -34,8 +34,8 @@ fn start_and_wait() -> io::Result<ExitCode> {
     if line.trim_end() == READY {
         return Ok(ExitCode::SUCCESS);
     }
-    // It has printed its error itself.
-    let code = child.wait()?.code().and_then(|code| u8::try_from(code).ok());
+    // It has printed its error itself, or was stopped before it listened.
+    let code = child.wait()?.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 

@@ -1,5 +1,6 @@
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use ivshmem::wire::server::{Engine, Limits};
@@ -34,6 +35,7 @@ pub struct Builder {
     admission: Admission,
     status: Option<PathBuf>,
     status_mode: u32,
+    stop: Option<Arc<OwnedFd>>,
 }
 
 /// The highest limits that make sense: more would be none.
@@ -75,6 +77,7 @@ impl Builder {
             admission: Admission::default(),
             status: None,
             status_mode: 0o600,
+            stop: None,
         }
     }
 
@@ -169,6 +172,14 @@ impl Builder {
         self
     }
 
+    /// Ends a start that is still taking space for the memory when this descriptor becomes readable: [`listen`](Self::listen) then
+    /// gives back what it has taken, and fails with [`Error::Stopped`]. Space is taken at some GiB a second, so without this a
+    /// start with hundreds of GiB lasts minutes. It is looked at every 64 MiB.
+    pub fn stop_on(mut self, stop: Arc<OwnedFd>) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
     /// Creates the memory and listens. Clients can connect from now on and are served as soon as
     /// [`Listening::run`] is called.
     ///
@@ -218,7 +229,8 @@ impl Builder {
                 "no vectors: clients share the memory, but none can be interrupted or told that another one is there"
             );
         }
-        let region = Region::open(&self.backing, size, self.prealloc, self.access)?;
+        let stop = self.stop.as_ref().map(|stop| stop.as_fd());
+        let region = Region::open(&self.backing, size, self.prealloc, self.access, stop)?;
         let growth = region.growth()?;
         let engine = Engine::new(Limits { vectors, clients: self.max_clients, in_flight });
         let limits = LimitsStatus {

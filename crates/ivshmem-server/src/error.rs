@@ -115,6 +115,14 @@ pub enum Error {
         /// Bytes that are free there.
         available: u64,
     },
+    /// [`Builder::stop_on`](crate::Builder::stop_on) ended the start. What had been taken was given back.
+    #[error("stopped after {taken} of the memory's {size} bytes")]
+    Stopped {
+        /// Bytes that had been taken.
+        taken: u64,
+        /// The size asked for, in bytes.
+        size: u64,
+    },
     /// This process cannot get the memory that the server itself needs.
     #[error(
         "the server itself needs {needed} bytes of memory, and this process cannot get them; raise its limit (ulimit -v, \
@@ -169,6 +177,7 @@ impl Error {
                 io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory => ErrorKind::NoSpace,
                 _ => ErrorKind::Io,
             },
+            Self::Stopped { .. } => ErrorKind::Closed,
             Self::Down => ErrorKind::ServerGone,
             Self::Panicked => ErrorKind::Io,
         }

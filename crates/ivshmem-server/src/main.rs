@@ -5,7 +5,7 @@ mod background;
 mod journal;
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use clap::{CommandFactory, FromArgMatches};
 use ivshmem::ErrorKind;
 use ivshmem::sys::linux::inherited;
 use ivshmem_server::program::{self, PidFile, Sink};
-use ivshmem_server::{Backing, Error, Listening, raise_descriptor_limit};
+use ivshmem_server::{Backing, Builder, Error, Listening, raise_descriptor_limit};
 use sd_notify::NotifyState;
 use signal_hook::consts::SIGXFSZ;
 use signal_hook::flag;
@@ -90,12 +90,18 @@ fn serve(args: &Args) -> Result<(), Error> {
     result
 }
 
-fn serve_and_log(args: &Args, log: &Sink, stop: &impl AsFd) -> Result<(), Error> {
+fn serve_and_log(args: &Args, log: &Sink, stop: &Arc<OwnedFd>) -> Result<(), Error> {
     if let Err(error) = raise_descriptor_limit() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
     let _pid_file = args.pid_file().map(PidFile::create).transpose()?;
-    let listening = listen(args)?;
+    let listening = match listen(args.builder().stop_on(Arc::clone(stop))) {
+        Err(stopped @ Error::Stopped { .. }) => {
+            tracing::info!("{stopped}");
+            return Ok(());
+        }
+        listening => listening?,
+    };
     tracing::info!(
         socket = %listening.path().display(),
         bytes = listening.size(),
@@ -121,11 +127,11 @@ fn serve_and_log(args: &Args, log: &Sink, stop: &impl AsFd) -> Result<(), Error>
 }
 
 /// On the socket that a service manager has opened for this process, or else on one of its own.
-fn listen(args: &Args) -> Result<Listening, Error> {
+fn listen(builder: Builder) -> Result<Listening, Error> {
     let mut sockets = inherited::sockets();
     match (sockets.pop(), sockets.len()) {
-        (None, _) => args.builder().listen(),
-        (Some(socket), 0) => args.builder().listen_on_inherited(socket),
+        (None, _) => builder.listen(),
+        (Some(socket), 0) => builder.listen_on_inherited(socket),
         (Some(_), others) => Err(Error::TooManySockets(others + 1)),
     }
 }

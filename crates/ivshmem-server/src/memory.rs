@@ -1,15 +1,16 @@
 //! The region that a server shares: where it comes from, and that it is nobody else's.
 
-use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use ivshmem::sys::linux::file::{self, size_limit};
 use ivshmem::sys::linux::lock::FileLock;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
     FallocateFlags, FileType, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, Stat, fallocate,
-    fcntl_add_seals, flock, fstat, fstatfs, fstatvfs, ftruncate, memfd_create, open,
+    fcntl_add_seals, flock, fstat, fstatfs, ftruncate, memfd_create, open,
 };
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
@@ -56,7 +57,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const TRIES: usize = 100;
 
 impl Region {
-    pub(crate) fn open(backing: &Backing, size: u64, prealloc: bool, access: Access) -> Result<Self, Error> {
+    /// Gives up with [`Error::Stopped`] when `stop` is readable while space is taken.
+    pub(crate) fn open(
+        backing: &Backing,
+        size: u64,
+        prealloc: bool,
+        access: Access,
+        stop: Option<BorrowedFd<'_>>,
+    ) -> Result<Self, Error> {
         let is_there = matches!(backing, Backing::Named(path) if fs::metadata(path).is_ok_and(|there| there.len() == size));
         match size_limit() {
             // The kernel would not only refuse: it ends the process.
@@ -64,13 +72,13 @@ impl Region {
             _ => {}
         }
         match backing {
-            Backing::Sealed => Self::sealed(size, prealloc),
-            Backing::Named(path) => Self::named(path, size, access),
-            Backing::Unnamed(dir) => Self::unnamed(dir, size),
+            Backing::Sealed => Self::sealed(size, prealloc, stop),
+            Backing::Named(path) => Self::named(path, size, access, stop),
+            Backing::Unnamed(dir) => Self::unnamed(dir, size, stop),
         }
     }
 
-    fn sealed(size: u64, prealloc: bool) -> Result<Self, Error> {
+    fn sealed(size: u64, prealloc: bool, stop: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
         let doing = || format!("creating {size} bytes of shared memory");
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let fd = memfd_create("ivshmem", flags | MemfdFlags::NOEXEC_SEAL)
@@ -82,22 +90,22 @@ impl Region {
             // The kernel would hand out all there is and then kill somebody, so ask before.
             let available = available_memory()?;
             if size > available {
-                return Err(Error::NoSpace { place: "the host's memory".to_owned(), size, available });
+                return Err(Error::NoSpace { place: HOST.to_owned(), size, available });
             }
-            fallocate(&fd, FallocateFlags::empty(), 0, size).map_err(Error::io(doing()))?;
+            take_space(&fd, HOST, size, FallocateFlags::empty(), stop)?;
         }
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(Error::io("sealing the shared memory"))?;
         Ok(Self { fd, lock: None, created: None, growing: None })
     }
 
-    fn named(path: &Path, size: u64, access: Access) -> Result<Self, Error> {
+    fn named(path: &Path, size: u64, access: Access, stop: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
         let place = Place::open(path)?;
         for _ in 0..TRIES {
             let found = find(&place)?;
             let region = match found {
-                Some(fd) => Self::found(&place, fd, size, access)?,
-                None => Self::created(&place, size, access)?,
+                Some(fd) => Self::found(&place, fd, size, access, stop)?,
+                None => Self::created(&place, size, access, stop)?,
             };
             if let Some(region) = region {
                 return Ok(region);
@@ -107,7 +115,13 @@ impl Region {
     }
 
     /// A file that is there already; `None` when it has lost its name meanwhile.
-    fn found(place: &Place, fd: OwnedFd, size: u64, access: Access) -> Result<Option<Self>, Error> {
+    fn found(
+        place: &Place,
+        fd: OwnedFd,
+        size: u64,
+        access: Access,
+        stop: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Self>, Error> {
         let path = place.path();
         let examine = || fstat(&fd).map_err(Error::io(format!("examining {}", path.display())));
         // Before its lock, which somebody who may open it can hold.
@@ -130,12 +144,17 @@ impl Region {
         // An empty file keeps its size until nothing can fail any more: it could not be made shorter again, as others may
         // have mapped it by then.
         let flags = if found == 0 { FallocateFlags::KEEP_SIZE } else { FallocateFlags::empty() };
-        take_space(&region.fd, path, size, flags)?;
+        take_space(&region.fd, &file_system(path), size, flags, stop)?;
         Ok(Some(region))
     }
 
     /// A new file, which has its mode, its owner and its space before it has its name; `None` when another one has the name.
-    fn created(place: &Place, size: u64, access: Access) -> Result<Option<Self>, Error> {
+    fn created(
+        place: &Place,
+        size: u64,
+        access: Access,
+        stop: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Self>, Error> {
         let path = place.path();
         let draft = place.draft()?.ok_or_else(|| Error::MemoryInUse(path.to_owned()))?;
         let creating = || format!("creating {}", path.display());
@@ -143,7 +162,7 @@ impl Region {
         let lock = lock(&fd, path)?;
         draft.set_access(access)?;
         check_pages(&fd, path, size)?;
-        take_space(&fd, path, size, FallocateFlags::empty())?;
+        take_space(&fd, &file_system(path), size, FallocateFlags::empty(), stop)?;
         match draft.publish() {
             Ok(published) => Ok(Some(Self { fd, lock: Some(lock), created: Some(published), growing: None })),
             Err(Unpublished::Taken(_)) => Ok(None),
@@ -151,12 +170,12 @@ impl Region {
         }
     }
 
-    fn unnamed(dir: &Path, size: u64) -> Result<Self, Error> {
+    fn unnamed(dir: &Path, size: u64, stop: Option<BorrowedFd<'_>>) -> Result<Self, Error> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let fd = open(dir, flags, Mode::RUSR | Mode::WUSR)
             .map_err(Error::io(format!("creating a file in {}", dir.display())))?;
         check_pages(&fd, dir, size)?;
-        take_space(&fd, dir, size, FallocateFlags::empty())?;
+        take_space(&fd, &file_system(dir), size, FallocateFlags::empty(), stop)?;
         Ok(Self { fd, lock: None, created: None, growing: None })
     }
 
@@ -293,19 +312,49 @@ fn check_pages(fd: &OwnedFd, path: &Path, size: u64) -> Result<(), Error> {
 
 /// Takes the space, so that a full file system is an error now and not a SIGBUS later. The file gets its size with it,
 /// unless the flags say otherwise.
-fn take_space(fd: &OwnedFd, path: &Path, size: u64, flags: FallocateFlags) -> Result<(), Error> {
-    let doing = || format!("taking {size} bytes for {}", path.display());
-    match fallocate(fd, flags, 0, size) {
-        Ok(()) => Ok(()),
-        Err(Errno::NOSPC | Errno::NOMEM) => {
-            let space = fstatvfs(fd).map_err(Error::io(doing()))?;
-            let available = space.f_bavail.saturating_mul(space.f_frsize);
-            Err(Error::NoSpace { place: format!("the file system of {}", path.display()), size, available })
-        }
-        Err(e) => Err(Error::io(doing())(e)),
+///
+/// In pieces, since a signal that is blocked does not interrupt the kernel, which needs minutes for hundreds of GiB.
+fn take_space(
+    fd: &OwnedFd,
+    place: &str,
+    size: u64,
+    flags: FallocateFlags,
+    stop: Option<BorrowedFd<'_>>,
+) -> Result<(), Error> {
+    let io = |e: io::Error| Error::io(format!("taking {size} bytes in {place}"))(e);
+    let no_space = |available| Error::NoSpace { place: place.to_owned(), size, available };
+    let stat = fstat(fd).map_err(|e| io(e.into()))?;
+    // All or nothing: the pieces taken before one that fails would stay in a file that was there already.
+    let missing = size.saturating_sub(u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512));
+    if let Some(available) = file::free_space(fd).map_err(io)?.filter(|free| missing > *free) {
+        return Err(no_space(available));
     }
+    for from in (0..size).step_by(PIECE) {
+        if stop.is_some_and(is_readable) {
+            return Err(Error::Stopped { taken: from, size });
+        }
+        match fallocate(fd, flags, from, (size - from).min(PIECE as u64)) {
+            Ok(()) => {}
+            Err(Errno::NOSPC | Errno::NOMEM) => {
+                return Err(no_space(file::free_space(fd).map_err(io)?.unwrap_or(from)));
+            }
+            Err(e) => return Err(io(e.into())),
+        }
+    }
+    Ok(())
 }
 
+fn file_system(path: &Path) -> String {
+    format!("the file system of {}", path.display())
+}
+
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+const HOST: &str = "the host's memory";
+/// Some hundredths of a second, and few system calls.
+const PIECE: usize = 64 << 20;
 /// HUGETLBFS_MAGIC of linux/magic.h: 32 bits, in a field whose width and sign differ between machines.
 const HUGETLBFS_MAGIC: i128 = 0x9584_58f6;
 

@@ -207,7 +207,8 @@ fn the_socket_for_clients_and_the_one_for_the_status_are_told_apart_at_once() {
     assert!(text.contains("socket for clients") && text.contains(&wanted), "{text}");
     let text = bad(&run(&["info", &format!("doorbell:{}", status.display())]), 1);
     assert!(text.contains("status socket of a server") && text.contains("`ivshmem status`"), "{text}");
-    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    // Waiting for what the wrong socket never sends would take 5 seconds each time.
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     drop(running);
 }
 

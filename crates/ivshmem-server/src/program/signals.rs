@@ -1,4 +1,5 @@
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use nix::libc::{SIGRTMAX, SIGRTMIN, c_int};
@@ -8,8 +9,9 @@ use signal_hook::consts::{SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 
 /// Signals that ask for the end, and all others that would end a process at once, which would leave its socket behind. The
-/// real-time signals are among them, and have no names.
-const ENDS: [Signal; 11] = [
+/// real-time signals are among them, and have no names; those of faults of the process itself are not, nor is SIGABRT, by which
+/// others ask for a dump.
+const ENDS: [Signal; 13] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGHUP,
@@ -21,6 +23,8 @@ const ENDS: [Signal; 11] = [
     Signal::SIGIO,
     Signal::SIGPWR,
     Signal::SIGSTKFLT,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
 ];
 /// Other daemons take these for a request, as to open their log anew. There is nothing to do, and no reason to end.
 const IGNORED: [c_int; 2] = [SIGUSR1, SIGUSR2];
@@ -32,7 +36,7 @@ const IGNORED: [c_int; 2] = [SIGUSR1, SIGUSR2];
 ///
 /// # Errors
 /// When the system has no room for the descriptor.
-pub fn stop_signals() -> io::Result<SignalFd> {
+pub fn stop_signals() -> io::Result<Arc<OwnedFd>> {
     let mut ends = SigSet::all();
     for signal in Signal::iterator().filter(|signal| !ENDS.contains(signal)) {
         ends.remove(signal);
@@ -46,5 +50,6 @@ pub fn stop_signals() -> io::Result<SignalFd> {
     for signal in named.chain(SIGRTMIN()..=SIGRTMAX()).chain(IGNORED) {
         flag::register(signal, Arc::default())?;
     }
-    Ok(SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+    let descriptor = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    Ok(Arc::new(descriptor.into()))
 }

@@ -1,13 +1,16 @@
 //! The shared memory: its size, its seals, and whose it is.
 
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use ivshmem::ErrorKind;
+use ivshmem::sys::linux::eventfd;
 use ivshmem_conformance::skip;
-use ivshmem_server::{Backing, Builder, Server};
+use ivshmem_server::{Backing, Builder, Error, Server};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
@@ -277,6 +280,25 @@ fn memory_that_does_not_fit_is_an_error_now_and_not_a_signal_later() {
         assert!(error.to_string().starts_with("1099511627776 bytes asked for, "), "{error}");
         assert!(!object.exists());
     }
+}
+
+#[test]
+fn a_start_that_is_to_stop_takes_no_more_space_and_leaves_nothing() {
+    let (dir, object) = new();
+    let stop = Arc::new(eventfd::create().unwrap());
+    eventfd::ring(stop.as_fd()).unwrap();
+    let backings = [Backing::Sealed, Backing::Named(object.clone()), Backing::Unnamed(dir.path().to_owned())];
+    for backing in backings {
+        let builder = builder(dir.path(), "s", backing).prealloc(true).stop_on(Arc::clone(&stop));
+        let error = builder.listen().unwrap_err();
+        assert!(matches!(error, Error::Stopped { taken: 0, size: 0x10_0000 }), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+    // One that was there keeps its length.
+    write(&object, b"", 0o600);
+    let builder = builder(dir.path(), "s", Backing::Named(object.clone())).stop_on(stop);
+    assert!(matches!(builder.listen().unwrap_err(), Error::Stopped { .. }));
+    assert_eq!(fs::metadata(&object).unwrap().len(), 0);
 }
 
 #[test]

@@ -187,8 +187,8 @@ fn readers_who_do_not_read_and_those_who_close_at_once_keep_no_honest_reader_wai
         over.store(true, std::sync::atomic::Ordering::Relaxed);
         println!("10 readings took {:?}", begin.elapsed());
         result.unwrap();
-        // One after the other, each reader who does not read would take a second.
-        assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+        // One after the other, each of the 8 readers who do not read would take a second at each of the 10 readings.
+        assert!(begin.elapsed() < std::time::Duration::from_secs(60), "{:?}", begin.elapsed());
     });
 }
 

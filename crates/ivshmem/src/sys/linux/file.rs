@@ -213,7 +213,7 @@ fn is_beyond(fd: &impl AsFd, len: u64) -> bool {
 }
 
 /// Bytes that the file system has for this user, if it says so.
-fn free_space(fd: &impl AsFd) -> io::Result<Option<u64>> {
+pub fn free_space(fd: &impl AsFd) -> io::Result<Option<u64>> {
     let system = fstatvfs(fd)?;
     let blocks = if geteuid().is_root() { system.f_bfree } else { system.f_bavail };
     Ok((system.f_blocks != 0).then(|| blocks.saturating_mul(system.f_frsize)))
