@@ -243,6 +243,11 @@ class ForeignMemory extends AtomicMemory {
         }
     }
 
+    @Override
+    void done() {
+        Reference.reachabilityFence(this);
+    }
+
     /** Segments take aligned numbers only. On Windows closing takes the address away. */
     @Override
     boolean goesByAddress() {
