@@ -75,7 +75,8 @@ fn size(text: &str) -> Result<u64, String> {
     if !size.is_power_of_two() {
         let next = units(size.next_power_of_two());
         return Err(format!(
-            "QEMU takes powers of two only: {next}, for one; for programs alone, `truncate -s {size} FILE` makes any size"
+            "QEMU takes powers of two only: {next}, for one; for programs alone, `ivshmem write 'plain:PATH?size={size}' \
+             </dev/null` makes any size"
         ));
     }
     Ok(size)

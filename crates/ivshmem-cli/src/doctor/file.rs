@@ -3,7 +3,7 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::places::{self, InMemory};
 use super::sharing::Sharers;
@@ -33,7 +33,7 @@ pub(super) fn examine(
     doctor: &Doctor,
     report: &mut Report,
 ) {
-    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let path = &end_of_links(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     // Who only reads asks about a program, not about a machine: QEMU always writes.
     let qemu = if read_only && doctor.qemu_user.is_none() {
         None
@@ -77,7 +77,7 @@ impl Question<'_> {
     fn not_seen(&self, error: &io::Error) -> Finding {
         let (path, parent) = (self.path.display(), self.path.parent().unwrap_or(Path::new("/")));
         match error.kind() {
-            // A link may lead nowhere, and a file may stand where a directory is named.
+            // A file may stand where a directory is named.
             ErrorKind::NotFound if parent.is_dir() => Finding::problem(
                 "file-missing",
                 format!("nobody has created {path}"),
@@ -310,15 +310,16 @@ impl Question<'_> {
         }
     }
 
+    /// By this program, whose file is open to nobody else at any time, whatever the umask of a shell is.
     fn creating_at(&self, path: &Path) -> String {
-        let word = shell(&path.display().to_string());
-        let create = format!("fallocate -l {} {word}", units(self.right_size_at(path)));
+        let target = shell(&format!("plain:{}", path.display()));
+        let create = format!("ivshmem create {target} {}", units(self.right_size_at(path)));
         if !self.sharers.are_several() {
             return format!("`{create}`");
         }
         let owner = self.sharers.owner_of_new();
         let who = if self.sharers.own.is_root() { "" } else { "as root: " };
-        format!("{who}`{create} && chown {owner} {word} && chmod 660 {word}`")
+        format!("{who}`{create} --mode 660 --owner {owner}`")
     }
 
     /// Where there is always room for another file, and everybody may go.
@@ -338,4 +339,17 @@ impl Question<'_> {
         let owner = self.sharers.owner_of_new().replace(':', " ");
         format!("f {} 0660 {owner} -", tmpfiles(&self.path.display().to_string()))
     }
+}
+
+/// Where a link leads to that is not there: only a file of that name makes the link lead somewhere. Every other path stays.
+fn end_of_links(path: PathBuf) -> PathBuf {
+    /// More than the kernel follows.
+    const MANY: usize = 40;
+    let is_missing = |path: &Path| fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+    let mut end = path;
+    for _ in 0..MANY {
+        let Some(target) = fs::read_link(&end).ok().filter(|_| is_missing(&end)) else { break };
+        end = end.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    end
 }

@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
 
+use ivshmem_conformance::checkout;
 use tempfile::TempDir;
 
 use crate::{bad, good, run};
@@ -76,4 +79,19 @@ fn what_cannot_be_memory_is_refused_before_anything_is_there() {
     }
     let text = bad(&run(&["create", "plain:/nonexistent/x", "4K"]), 1);
     assert!(text.contains("/nonexistent"), "{text}");
+}
+
+#[test]
+fn memory_of_a_size_that_no_machine_takes_is_made_by_what_is_advised_and_is_open_to_nobody_else() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("x");
+    let text = bad(&run(&["create", &format!("plain:{}", path.display()), "5000"]), 2);
+    let command = text.split('`').nth(1).unwrap().replace("PATH", &path.display().to_string());
+    let programs = Path::new(checkout::built("ivshmem")).parent().unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("umask 0; {command}")]).current_dir(dir.path());
+    shell.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
+    assert!(shell.status().unwrap().success(), "{command}");
+    let facts = fs::metadata(&path).unwrap();
+    assert_eq!((facts.len(), facts.mode() & 0o777), (5000, 0o600), "{command}");
 }

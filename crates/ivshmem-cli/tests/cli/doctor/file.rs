@@ -59,10 +59,18 @@ fn a_file_in_order_gets_arguments_that_fit_it() {
 fn a_missing_file_is_created_by_the_remedy() {
     // Also of a size that no machine takes, which is rounded up, and under names that a shell would read otherwise.
     for (name, size) in [("x", "4M"), ("x", "3M"), ("a b", "1"), ("a'b & c", "64K")] {
-        let (_dir, target) = folder(name);
+        let (dir, target) = folder(name);
         let remedy = cured("file-missing", HERE, || visit(&target, &["--size", size]));
-        assert!(remedy.starts_with("create it: `fallocate"), "{remedy}");
+        assert!(remedy.starts_with("create it: `ivshmem create "), "{remedy}");
+        let mode = fs::metadata(dir.path().join(name)).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600, "nobody else reads it, whatever the umask is");
     }
+    // One that a link names is made where the link leads to.
+    let (dir, target) = folder("link");
+    std::os::unix::fs::symlink("middle", dir.path().join("link")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("end"), dir.path().join("middle")).unwrap();
+    cured("file-missing", HERE, || visit(&target, &[]));
+    assert!(dir.path().join("end").is_file());
     // Looking has created nothing.
     let (dir, target) = folder("y");
     visit(&format!("{target}?size=4M"), &[]).remedy("file-missing");
@@ -75,7 +83,9 @@ fn a_missing_file_is_created_for_the_machine_as_well() {
         return;
     }
     let (dir, target) = folder("x");
-    cured("file-missing", HERE, || visit(&target, &["--qemu-user", "nobody"]));
+    let remedy = cured("file-missing", HERE, || visit(&target, &["--qemu-user", "nobody"]));
+    // A file that a shell makes has the mode of its umask until it is changed.
+    assert!(!remedy.contains("chmod") && !remedy.contains("chown"), "{remedy}");
     let facts = fs::metadata(dir.path().join("x")).unwrap();
     assert_eq!((facts.uid(), facts.mode() & 0o777), (0, 0o660), "no more than is needed");
 }
@@ -84,6 +94,9 @@ fn a_missing_file_is_created_for_the_machine_as_well() {
 fn a_missing_directory_is_made_by_the_remedy() {
     let (_dir, target) = folder("a/b c/x");
     cured("directory-missing", HERE, || visit(&target, &["--size", "4M"]));
+    let (dir, target) = folder("link");
+    std::os::unix::fs::symlink("none/x", dir.path().join("link")).unwrap();
+    cured("directory-missing", HERE, || visit(&target, &[]));
 }
 
 #[test]
@@ -113,7 +126,7 @@ fn a_name_that_is_too_long_is_replaced_by_the_remedy() {
     let test = "a_name_that_is_too_long_is_replaced_by_the_remedy";
     let target = format!("plain:/dev/shm/{}", "x".repeat(256));
     let remedy = visit(&target, &[]).remedy("path-too-long");
-    assert!(commands(&remedy)[0].contains(" /dev/shm/ivshmem"), "{remedy}");
+    assert!(commands(&remedy)[0].contains(" plain:/dev/shm/ivshmem "), "{remedy}");
     // What is typed makes a file of a name that somebody may use: not in this system's /dev/shm.
     in_mounts(test, "tmpfs", "size=16M", |mounted| {
         mounted.run("mount --bind $M /dev/shm");
