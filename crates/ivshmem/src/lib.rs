@@ -142,8 +142,9 @@ pub fn open(target: &str) -> Result<device::Device, device::OpenError> {
 }
 
 /// Opens what one string names, as [`open()`] does, to look at it: a file is neither created nor grown, no write is possible
-/// to it or to the memory of a server, and [`Memory::peek`](region::Memory::peek) reads without giving pages to holes. A
-/// guest's device, which has none, is opened as ever.
+/// to it or to the memory of a server, and [`Memory::peek`](region::Memory::peek) reads without giving pages to holes. So
+/// `prefault` among a target's options, which would fill them, has no effect. A guest's device, which has none, is opened
+/// as ever.
 ///
 /// # Errors
 /// As [`open()`].

@@ -34,16 +34,19 @@ fn looks(target: &str) -> Vec<Vec<String>> {
 fn looking_takes_no_space_for_holes() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let (path, target) = sparse(dir.path());
-    for words in looks(&target) {
-        let output = ivshmem().args(&words).stdin(Stdio::null()).output().unwrap();
-        good(&output);
-        assert_eq!(space(&path), 0, "{words:?}");
-    }
-    // Those that need interrupts fail, and take nothing either.
-    for verb in ["peers {}", "ring {} 0 0", "listen {}", "ping {}"] {
-        let words: Vec<String> = verb.replace("{}", &target).split(' ').map(str::to_owned).collect();
-        bad(&ivshmem().args(&words).output().unwrap(), 1);
-        assert_eq!(space(&path), 0, "{verb}");
+    // One string may name the memory for those who use it and for those who look.
+    for target in [target.clone(), format!("{target}?prefault"), format!("{target}?readonly&prefault")] {
+        for words in looks(&target) {
+            let output = ivshmem().args(&words).stdin(Stdio::null()).output().unwrap();
+            good(&output);
+            assert_eq!(space(&path), 0, "{words:?}");
+        }
+        // Those that need interrupts fail, and take nothing either.
+        for verb in ["peers {}", "ring {} 0 0", "listen {}", "ping {}"] {
+            let words: Vec<String> = verb.replace("{}", &target).split(' ').map(str::to_owned).collect();
+            bad(&ivshmem().args(&words).output().unwrap(), 1);
+            assert_eq!(space(&path), 0, "{words:?}");
+        }
     }
     let read = run(&["read", &target]);
     assert!(read.stdout.len() as u64 == SIZE && read.stdout.iter().all(|byte| *byte == 0));

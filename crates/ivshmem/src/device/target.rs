@@ -18,7 +18,7 @@ pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
 /// Opens what one string names for reading only; see [`open_read_only`](crate::open_read_only()).
 pub(crate) fn open_read_only(target: &str) -> Result<Device, OpenError> {
     match Target::read(target)? {
-        Target::Plain(plain) => plain.read_only().open(),
+        Target::Plain(plain) => plain.for_looking().open(),
         Target::Doorbell(doorbell) => doorbell.read_only().connect(),
         Target::Pci(device) => device.open(),
         Target::Windows(device) => device.open(),

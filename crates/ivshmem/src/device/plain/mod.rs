@@ -107,6 +107,12 @@ impl Plain {
         self
     }
 
+    /// Opens for reading only, and leaves holes as they are even if `prefault` was said.
+    pub(super) fn for_looking(mut self) -> Self {
+        self.prefault = false;
+        self.read_only()
+    }
+
     /// Opens and maps the file.
     ///
     /// What is created, and what a file grows by, gets its space now: a full file system is an error here and not a crash
