@@ -7,6 +7,7 @@ mod address_width;
 mod confinement;
 mod file;
 mod guest;
+mod listener;
 mod places;
 mod server;
 mod sharing;

@@ -1,21 +1,18 @@
 //! A server, by being its client for a moment.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ivshmem::ErrorKind;
 use ivshmem::device::{Device, OpenError};
 use ivshmem::doorbell::ConnectionError;
-use ivshmem::sys::linux::socket;
 use ivshmem::wire::{ProtocolError, Refusal};
-use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Resource, getrlimit};
 
+use super::listener::Listener;
 use super::sharing::Sharers;
 use super::users::{User, WRITE, described};
-use super::{Doctor, Finding, Report};
+use super::{Doctor, Finding, Report, listener};
 use crate::advice::quoting::shell;
 use crate::advice::{Region, Way, power_of_two};
 use crate::values::units;
@@ -68,11 +65,8 @@ impl Question<'_> {
                 ),
             ),
             OpenError::Denied { .. } => self.denied(),
-            OpenError::Overloaded { .. } => Finding::problem(
-                "server-silent",
-                format!("the server at {shown} accepts nobody: it hangs, or was stopped (Ctrl-Z)"),
-                "continue it: `pkill -CONT -x ivshmem-server`; or start it again when no machine needs it",
-            ),
+            OpenError::Overloaded { .. } => self
+                .silent(format!("the server at {shown} accepts nobody, and its queue of newcomers is full")),
             OpenError::Server { reason, .. } => self.greeted_badly(reason),
             OpenError::LongPath { .. } => Finding::problem(
                 "path-too-long",
@@ -203,10 +197,20 @@ impl Question<'_> {
     }
 
     fn silent(&self, cause: String) -> Finding {
-        let remedy = match listener(self.path) {
-            Some((pid, true)) => format!("process {pid} was stopped, as by Ctrl-Z: `kill -CONT {pid}`"),
-            Some((pid, false)) => format!(
+        let own = &self.sharers.own;
+        let remedy = match listener::find(self.path) {
+            Some(Listener { pid, uid, is_stopped: true }) => {
+                let who = if own.is_root() || own.uid == uid { "" } else { "as root, " };
+                format!("process {pid} was stopped, as by Ctrl-Z: {who}`kill -CONT {pid}`")
+            }
+            Some(Listener { pid, .. }) => format!(
                 "process {pid} listens there; it hangs, or is another kind of server: {}",
+                self.another_server()
+            ),
+            // It belongs to somebody else.
+            None if !own.is_root() => format!(
+                "as root, `ivshmem doctor {}` says which process listens there and what to do; else {}",
+                shell(&format!("doorbell:{}", self.path.display())),
                 self.another_server()
             ),
             None => self.another_server(),
@@ -310,15 +314,6 @@ fn in_run(path: &Path) -> PathBuf {
     let name = path.file_name().filter(|name| name.len() < 100).unwrap_or("ivshmem.sock".as_ref());
     let path = Path::new("/run").join(name);
     if path.exists() { path.with_file_name("ivshmem-2.sock") } else { path }
-}
-
-/// The process that listens at a socket, and whether it was stopped.
-fn listener(path: &Path) -> Option<(i32, bool)> {
-    let socket = socket::connect(path, Duration::from_secs(1)).ok()?;
-    let pid = socket_peercred(&socket).ok()?.pid.as_raw_nonzero().get();
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may have anything in it.
-    Some((pid, state.rsplit_once(") ")?.1.starts_with('T')))
 }
 
 /// Descriptors that a program needs beside those of vectors.

@@ -1,22 +1,24 @@
 //! Findings about servers.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use ivshmem_conformance::bare_server::{BareServer, Manner, send};
-use ivshmem_conformance::checkout;
-use ivshmem_server::Server;
+use ivshmem_conformance::{checkout, skip};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use super::mounts::in_mounts;
-use super::{Nobody, Place, commands, cured, cured_after, is_root, visit, visit_by};
+use super::{Nobody, Place, Server, commands, cured, cured_after, is_root, visit, visit_by};
 
 const HERE: Place = Place { mounts_of: None };
 
@@ -31,7 +33,7 @@ fn socket() -> (TempDir, PathBuf, String) {
 #[test]
 fn a_server_in_order_gets_arguments_that_fit_it() {
     let (_dir, path, target) = socket();
-    let _server = Server::builder(&path).size(1 << 20).vectors(3).start().unwrap();
+    let _server = ivshmem_server::Server::builder(&path).size(1 << 20).vectors(3).start().unwrap();
     let visited = visit(&target, &["--size", "1M", "--vectors", "3"]);
     visited.is_well();
     let words = visited.report["qemu"].to_string() + &visited.report["libvirt_once"].to_string();
@@ -107,9 +109,44 @@ fn a_server_that_keeps_silent_is_told_apart() {
 }
 
 #[test]
+fn a_stopped_server_whose_queue_is_full_goes_on_after_the_remedy() {
+    let test = "a_stopped_server_whose_queue_is_full_goes_on_after_the_remedy";
+    if !is_root(test) {
+        return;
+    }
+    let (_dir, path, target) = socket();
+    // In a network of its own the queue can be short.
+    let serve = "echo 4 >/proc/sys/net/core/somaxconn && exec \"$0\" serve \"$1\" --mode 666";
+    let mut command = Command::new("unshare");
+    command.args(["-n", "sh", "-c", serve, checkout::built("ivshmem")]).arg(&path).process_group(0);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let (pid, _server) = (child.id().to_string(), Server(child));
+    let mut line = String::new();
+    while !line.starts_with("programs:") {
+        line.clear();
+        if said.read_line(&mut line).unwrap() == 0 {
+            return skip(test, "networks cannot be had here");
+        }
+    }
+    rustix::process::kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::STOP).unwrap();
+    let connect = || ivshmem::sys::linux::socket::connect(&path, Duration::from_millis(100));
+    let _queue: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
+    // To whom it does not belong.
+    let remedy = Nobody::new().visit(&target, &[]).remedy("server-silent");
+    assert!(remedy.contains(&format!("as root, `ivshmem doctor {target}`")), "{remedy}");
+    let remedy = cured("server-silent", HERE, || {
+        let mut command = Command::new("nsenter");
+        command.args(["-n", "-t", &pid, checkout::built("ivshmem")]);
+        visit_by(command, &target, &[])
+    });
+    assert_eq!(commands(&remedy), [format!("kill -CONT {pid}")], "{remedy}");
+}
+
+#[test]
 fn a_server_that_refuses_serves_again_after_the_remedy() {
     let (_dir, path, target) = socket();
-    let _server = Server::builder(&path).max_clients(1).start().unwrap();
+    let _server = ivshmem_server::Server::builder(&path).max_clients(1).start().unwrap();
     let client = ivshmem::doorbell(&path).connect().unwrap();
     let visited = visit(&target, &[]);
     visited.remedy("server-refuses");
@@ -127,7 +164,7 @@ fn a_socket_without_permission_is_opened_by_the_remedy() {
         return;
     }
     let (dir, path, target) = socket();
-    let server = Server::builder(&path).start().unwrap();
+    let server = ivshmem_server::Server::builder(&path).start().unwrap();
     let nobody = Nobody::new();
     nobody.visit(&target, &[]).cause_has("mode 600, user root");
     let remedy = nobody.visit(&target, &[]).remedy("not-permitted");
@@ -135,7 +172,7 @@ fn a_socket_without_permission_is_opened_by_the_remedy() {
     assert!(!remedy.contains("chmod"), "{remedy}");
     cured_after("not-permitted", HERE, || nobody.visit(&target, &[]), || server.stop().unwrap());
 
-    let _server = Server::builder(&path).mode(0o666).start().unwrap();
+    let _server = ivshmem_server::Server::builder(&path).mode(0o666).start().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     nobody.visit(&target, &[]).cause_has("may not pass");
     cured("not-permitted", HERE, || nobody.visit(&target, &[]));
@@ -151,7 +188,7 @@ fn a_socket_is_judged_for_the_user_who_runs_machines() {
     for (socket_mode, directory_mode) in [(0o600, 0o755), (0o666, 0o700), (0o600, 0o700)] {
         let (dir, path, target) = socket();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(directory_mode)).unwrap();
-        let _server = Server::builder(&path).mode(socket_mode).start().unwrap();
+        let _server = ivshmem_server::Server::builder(&path).mode(socket_mode).start().unwrap();
         visit(&target, &["--qemu-user", "root"]).is_well();
         cured("qemu-not-permitted", HERE, || visit(&target, &options));
         let facts = fs::metadata(&path).unwrap();
@@ -159,11 +196,11 @@ fn a_socket_is_judged_for_the_user_who_runs_machines() {
     }
     // A supplementary group is enough.
     let (_dir, path, target) = socket();
-    let _server = Server::builder(&path).mode(0o660).owner(0, 65534).start().unwrap();
+    let _server = ivshmem_server::Server::builder(&path).mode(0o660).owner(0, 65534).start().unwrap();
     visit(&target, &options).is_well();
     // The permissions let it in, and the server does not.
     let (_dir, path, target) = socket();
-    let server = Server::builder(&path).mode(0o666).allow_uids([0]).start().unwrap();
+    let server = ivshmem_server::Server::builder(&path).mode(0o666).allow_uids([0]).start().unwrap();
     let end = || server.stop().unwrap();
     let remedy = cured_after("qemu-not-permitted", HERE, || visit(&target, &options), end);
     assert!(remedy.contains("--allow-uid root,nobody"), "{remedy}");
@@ -188,12 +225,12 @@ fn sizes_of_servers_are_compared_and_checked() {
     assert!(visit(&target, &[]).remedy("size-not-a-power-of-two").contains("-l 16K"));
     let end = || drop(server);
     cured_after("size-not-a-power-of-two", HERE, || visit(&target, &[]), end);
-    let server = Server::builder(&path).size(16 << 10).start().unwrap();
+    let server = ivshmem_server::Server::builder(&path).size(16 << 10).start().unwrap();
     let end = || server.stop().unwrap();
     let remedy = cured_after("size-differs", HERE, || visit(&target, &["--size", "32K"]), end);
     assert!(remedy.contains("-l 32K"), "{remedy}");
     // Who wants 3M has 4M from every server.
-    let _server = Server::builder(&path).size(3 << 20).start().unwrap();
+    let _server = ivshmem_server::Server::builder(&path).size(3 << 20).start().unwrap();
     visit(&target, &["--size", "3M"]).is_well();
 }
 
@@ -225,7 +262,7 @@ fn vectors_that_differ_are_told_with_who_has_how_many() {
     visited.cause_has("peer 1 has 2, a newcomer gets 1");
 
     let (_dir, path, target) = socket();
-    let server = Server::builder(&path).vectors(2).start().unwrap();
+    let server = ivshmem_server::Server::builder(&path).vectors(2).start().unwrap();
     visit(&target, &["--vectors", "2"]).is_well();
     let end = || server.stop().unwrap();
     cured_after("vectors-differ", HERE, || visit(&target, &["--vectors", "4"]), end);
@@ -234,7 +271,7 @@ fn vectors_that_differ_are_told_with_who_has_how_many() {
 #[test]
 fn a_limit_of_descriptors_that_is_too_low_is_told_before_and_when_it_hurts() {
     let (_dir, path, target) = socket();
-    let _server = Server::builder(&path).vectors(64).start().unwrap();
+    let _server = ivshmem_server::Server::builder(&path).vectors(64).start().unwrap();
     let _peer = ivshmem::doorbell(&path).connect().unwrap();
     let limited = |limit: &str| {
         let mut command = Command::new("prlimit");
