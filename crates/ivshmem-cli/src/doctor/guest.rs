@@ -46,7 +46,7 @@ fn several_devices(devices: &[PciDevice], wanted: bool) -> Finding {
     let cause =
         format!("there are {} ivshmem devices: {}", devices.len(), list.collect::<Vec<_>>().join(", "));
     let first = devices[0].address();
-    let remedy = format!("name one: pci:{first}, or by its size: pci:size=SIZE");
+    let remedy = format!("name one: `ivshmem doctor pci:{first}`, or by its size: pci:size=SIZE");
     if wanted {
         Finding::problem("several-devices", cause, remedy)
     } else {
@@ -81,7 +81,12 @@ fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
                 units(device.size()),
                 device.size()
             ),
-            "give all machines the same server or file, and take its size everywhere",
+            format!(
+                "take the size that it has everywhere: `ivshmem doctor pci:{} --size {}`; or give the machine the server or \
+                 file that all others have",
+                device.address(),
+                units(device.size())
+            ),
         ));
     }
     if let (Some(wanted), Some(vectors)) = (doctor.vectors, device.vectors())
@@ -90,7 +95,11 @@ fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
         findings.push(Finding::problem(
             "vectors-differ",
             format!("{} has {vectors} vectors, and {wanted} are wanted", device.address()),
-            "start the server with -n N and each machine with vectors=N of the same N",
+            format!(
+                "take as many as it has everywhere: `ivshmem doctor pci:{} --vectors {vectors}`; or start the server with -n \
+                 {wanted} and each machine with vectors={wanted}",
+                device.address()
+            ),
         ));
     }
     report.add(findings);
@@ -117,6 +126,9 @@ fn translated(device: &PciDevice, found: &pci::Finding) -> Finding {
     let (cause, remedy) = text.split_once(": ").unwrap_or((&text, "see docs/linux-guest.md"));
     let remedy = match found {
         pci::Finding::NotPermitted { path } => not_permitted(device, path),
+        pci::Finding::NotBound { address } | pci::Finding::OtherDriver { address, .. } => {
+            format!("as root: `ivshmem bind {address}`")
+        }
         _ => remedy.to_owned(),
     };
     let cause = format!("{}: {cause}", device.address());
@@ -134,8 +146,11 @@ fn not_permitted(device: &PciDevice, path: &Path) -> String {
     let group = device.iommu_group().filter(|_| path.starts_with("/dev/vfio")).unwrap_or_default();
     let strangers = strangers(group);
     if strangers.is_empty() {
-        let remedy = "run as root, or let root run ivshmem setup once and add this user to the group: usermod -aG ivshmem USER";
-        return remedy.to_owned();
+        let user = User::own().name;
+        return format!(
+            "run as root, or let root prepare the machine once and let this user in from the next login on: `ivshmem setup && \
+             usermod -aG ivshmem {user}`"
+        );
     }
     format!(
         "run as root, or give the ivshmem device a place on the root bus (QEMU: bus=pcie.0; libvirt, in the <shmem>: <address \
