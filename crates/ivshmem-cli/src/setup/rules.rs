@@ -13,7 +13,8 @@ const HEAD: &str = "# Made by `ivshmem setup`, and removed by `ivshmem setup --u
 /// The rules. `$$` is udev's way to write `$`, `%p` a device's path in sysfs, and `%k` its name. (`%n`, the number in that,
 /// is empty where the name has nothing else.)
 ///
-/// Each script that gives something away ends well only when all it looked at was there and right.
+/// Each script that gives something away ends well only when all it looked at was there and right, and takes it back with
+/// nothing but the programs that gave it. What another group has is left to that; where `stat` cannot say, nobody keeps it.
 pub(super) fn text(group: &str, created: bool) -> String {
     let head = head(group, created);
     format!(
@@ -27,8 +28,8 @@ ACTION=="add", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x11
 ACTION=="add|change|bind", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x1110", RUN+="/bin/sh -c 'cd /sys%p && for file in resource0 resource2 resource2_wc; do [ ! -e $$file ] || {{ chgrp {group} $$file && chmod 660 $$file; }}; done'"
 
 # And take interrupts, by an IOMMU group with an ivshmem device and nothing else but bridges (class 0604), which VFIO gives to nobody.
-# What is found to have anything else, or cannot be looked at, it loses.
-ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", RUN+="/bin/sh -c 'node=/dev/vfio/%k; group=%k; given=0; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do vendor= id= class=; read -r vendor <$$device/vendor; read -r id <$$device/device; read -r class <$$device/class; case $$vendor:$$id:$$class in 0x1af4:0x1110:0x*) given=1;; 0x*:0x*:0x0604*) ;; *) given=0; break;; esac; done; if [ $$given = 1 ]; then chgrp {group} $$node && chmod 660 $$node; else find $$node -group {group} -exec chown root:root {{}} + -exec chmod 600 {{}} +; fi'"
+# What is found to have anything else, before giving or after it, or cannot be looked at, it loses.
+ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", RUN+="/bin/sh -c 'node=/dev/vfio/%k; group=%k; is_ours() {{ ours=0; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do vendor= id= class=; read -r vendor <$$device/vendor; read -r id <$$device/device; read -r class <$$device/class; case $$vendor:$$id:$$class in 0x1af4:0x1110:0x*) ours=1;; 0x*:0x*:0x0604*) ;; *) ours=0; break;; esac; done; [ $$ours = 1 ]; }}; is_ours && chgrp {group} $$node && chmod 660 $$node && is_ours || case x$$(stat -c %%G $$node) in x{group}|x) chmod 600 $$node; chgrp root $$node;; esac'"
 
 # What is plugged into an IOMMU group later has it looked at again.
 ACTION=="add", SUBSYSTEM=="pci", RUN+="/bin/sh -c 'cd /sys%p && group=$$(readlink iommu_group) || exit 0; for node in $${{group##*/}} noiommu-$${{group##*/}}; do [ ! -e /sys/class/vfio/$$node ] || udevadm trigger --action=change /sys/class/vfio/$$node; done'"
@@ -69,18 +70,43 @@ impl Made {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+
+    use tempfile::TempDir;
 
     use super::*;
 
-    /// Whether the rules give the node called `name` away, where `devices` are its IOMMU group: their vendor, number and
-    /// class, as far as these can be read.
-    fn is_given(name: &str, devices: Option<&[[&str; 3]]>) -> bool {
-        let folder = tempfile::tempdir().unwrap();
-        let node = folder.path().join(name);
-        fs::write(&node, "").unwrap();
-        for (number, values) in devices.into_iter().flatten().enumerate() {
-            let device = folder.path().join(format!("groups/6/devices/{number}"));
+    const OURS: [&str; 3] = ["0x1af4", "0x1110", "0x050000"];
+    const STRANGER: [&str; 3] = ["0x1b36", "0x0011", "0xff0000"];
+
+    /// A node of VFIO and its IOMMU group, in a folder.
+    struct Vfio {
+        folder: TempDir,
+        node: PathBuf,
+        name: String,
+        /// Where the script's programs are.
+        path: String,
+    }
+
+    impl Vfio {
+        /// Without one of the programs that a shell finds otherwise.
+        fn new(name: &str, mode: u32, programs: &[&str]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let node = folder.path().join(name);
+            let file = fs::File::create(&node).unwrap();
+            file.set_permissions(fs::Permissions::from_mode(mode)).unwrap();
+            for program in programs {
+                symlink(format!("/usr/bin/{program}"), folder.path().join(program)).unwrap();
+            }
+            let path = folder.path().display().to_string();
+            Self { folder, node, name: name.to_owned(), path }
+        }
+
+        /// With its vendor, number and class, as far as these can be read.
+        fn add(&self, number: usize, values: &[&str; 3]) {
+            let device = self.folder.path().join(format!("groups/6/devices/{number}"));
             fs::create_dir_all(&device).unwrap();
             for (file, value) in
                 ["vendor", "device", "class"].iter().zip(values).filter(|(_, v)| !v.is_empty())
@@ -88,21 +114,75 @@ mod tests {
                 fs::write(device.join(file), format!("{value}\n")).unwrap();
             }
         }
-        let rules = text("some-group", true);
-        let rule = rules.lines().find(|line| line.contains("SUBSYSTEM==\"vfio\"")).unwrap();
-        let script = rule.split("RUN+=\"/bin/sh -c '").nth(1).unwrap().split("'\"").next().unwrap();
-        let there = folder.path().display();
-        let script = script.replace("%k", name).replace("$$", "$").replace("chgrp some-group", ":");
-        let script = script.replace("/sys/kernel/iommu_groups", &format!("{there}/groups"));
-        let script = script.replace("/dev/vfio", &there.to_string());
-        let mut sh = std::process::Command::new("/bin/sh");
-        sh.arg("-c").arg(script).stderr(std::process::Stdio::null()).status().unwrap();
-        fs::metadata(&node).unwrap().mode() & 0o777 == 0o660
+
+        /// The mode that the node has after the rule for `group`.
+        fn after_the_rule(&self, group: &str) -> u32 {
+            let rules = text(group, true);
+            let rule = rules.lines().find(|line| line.contains("SUBSYSTEM==\"vfio\"")).unwrap();
+            let script = rule.split("RUN+=\"/bin/sh -c '").nth(1).unwrap().split("'\"").next().unwrap();
+            let there = self.folder.path().display();
+            let script = script.replace("%k", &self.name).replace("$$", "$").replace("%%", "%");
+            let script = script.replace("/sys/kernel/iommu_groups", &format!("{there}/groups"));
+            let script = script.replace("/dev/vfio", &there.to_string());
+            let mut sh = Command::new("/bin/sh");
+            sh.arg("-c").arg(script).env("PATH", &self.path).stderr(Stdio::null()).status().unwrap();
+            fs::metadata(&self.node).unwrap().mode() & 0o777
+        }
+    }
+
+    /// The group of what this test makes.
+    fn own_group() -> String {
+        let output = Command::new("/usr/bin/id").arg("-gn").output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    const ALL: [&str; 3] = ["chgrp", "chmod", "stat"];
+
+    fn is_given(name: &str, devices: Option<&[[&str; 3]]>) -> bool {
+        let vfio = Vfio::new(name, 0o600, &ALL);
+        devices.into_iter().flatten().enumerate().for_each(|(number, values)| vfio.add(number, values));
+        vfio.after_the_rule(&own_group()) == 0o660
+    }
+
+    #[test]
+    fn what_is_ours_no_longer_is_taken_back_with_the_programs_that_gave_it() {
+        for programs in [&ALL[..], &ALL[..2]] {
+            let vfio = Vfio::new("6", 0o600, programs);
+            vfio.add(0, &OURS);
+            assert_eq!(vfio.after_the_rule(&own_group()), 0o660, "{programs:?}");
+            vfio.add(1, &STRANGER);
+            assert_eq!(vfio.after_the_rule(&own_group()), 0o600, "{programs:?}");
+        }
+        // Somebody else's stays.
+        let vfio = Vfio::new("6", 0o660, &ALL);
+        vfio.add(0, &OURS);
+        vfio.add(1, &STRANGER);
+        assert_eq!(vfio.after_the_rule("another-group"), 0o660);
+    }
+
+    #[test]
+    fn what_joins_while_a_group_is_given_has_it_taken_back() {
+        let vfio = Vfio::new("6", 0o600, &["chgrp", "stat"]);
+        vfio.add(0, &OURS);
+        vfio.add(1, &STRANGER);
+        let (devices, hidden) =
+            (vfio.folder.path().join("groups/6/devices"), vfio.folder.path().join("hidden"));
+        fs::rename(devices.join("1"), &hidden).unwrap();
+        // As if it came just before the mode changes.
+        let chmod = vfio.folder.path().join("chmod");
+        let script = format!(
+            "#!/bin/sh\n[ ! -e {hidden} ] || /usr/bin/mv {hidden} {devices}/1\nexec /usr/bin/chmod \"$@\"\n",
+            hidden = hidden.display(),
+            devices = devices.display()
+        );
+        fs::write(&chmod, script).unwrap();
+        fs::File::open(&chmod).unwrap().set_permissions(fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(vfio.after_the_rule(&own_group()), 0o600);
+        assert!(!hidden.exists());
     }
 
     #[test]
     fn only_a_group_that_is_seen_to_have_nothing_else_is_given_away() {
-        const OURS: [&str; 3] = ["0x1af4", "0x1110", "0x050000"];
         const BRIDGE: [&str; 3] = ["0x1b36", "0x000e", "0x060400"];
         for name in ["6", "noiommu-6"] {
             for devices in [&[OURS][..], &[OURS, OURS], &[BRIDGE, OURS], &[OURS, BRIDGE]] {
@@ -111,7 +191,7 @@ mod tests {
             for devices in [
                 &[][..],
                 &[BRIDGE],
-                &[OURS, ["0x1b36", "0x0011", "0xff0000"]],
+                &[OURS, STRANGER],
                 &[["0x1af4", "0x1005", "0x00ff00"], OURS],
                 &[OURS, ["", "0x1110", "0x050000"]],
                 &[OURS, ["0x1b36", "0x000e", ""]],
