@@ -42,11 +42,20 @@ impl Sharers {
             let users = self.users().iter().map(|user| format!("u:{}:{bits}", user.name)).collect::<Vec<_>>();
             return format!("setfacl -m {} {path}", users.join(","));
         }
-        let owner = match owner {
-            Some(owner) => format!("chown {owner} {path} && "),
-            None => String::new(),
+        // By its owner and its group, whose they are then, and nothing for those whom nobody asks about.
+        let owning = if owner.as_ref().is_some_and(|owner| !owner.starts_with(':')) {
+            self.own.uid
+        } else {
+            facts.uid()
         };
-        format!("{owner}chmod ug+{bits} {path}")
+        let is_owner = |user: &&User| user.uid == owning;
+        let who = match (self.users().iter().any(is_owner), self.users().iter().all(is_owner)) {
+            (_, true) => "u",
+            (true, false) => "ug",
+            (false, false) => "g",
+        };
+        let owner = owner.map_or(String::new(), |owner| format!("chown {owner} {path} && "));
+        format!("{owner}chmod {who}+{bits} {path}")
     }
 
     /// Those whom permissions concern.

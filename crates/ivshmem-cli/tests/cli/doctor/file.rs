@@ -199,6 +199,16 @@ fn a_user_without_permission_gets_it_by_the_remedy() {
     make(&dir.path().join("x"), 1 << 20, 0o600);
     nobody.visit(&target, &[]).cause_has("mode 600, user root");
     cured("not-permitted", HERE, || nobody.visit(&target, &[]));
+    // Its owner, who closed it even to themselves; then a machine of another user as well.
+    let path = dir.path().join("x");
+    let mode = || fs::metadata(&path).unwrap().mode() & 0o777;
+    std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    cured("not-permitted", HERE, || nobody.visit(&target, &[]));
+    assert_eq!(mode(), 0o600, "no more than is needed");
+    let both = || nobody.visit(&target, &["--qemu-user", "daemon"]);
+    cured("qemu-not-permitted", HERE, both);
+    assert_eq!(mode() & 0o007, 0, "others get nothing");
 
     // A directory that was made for it; what is behind it cannot be seen until then.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -232,7 +242,7 @@ fn who_only_reads_needs_no_more() {
     make(&dir.path().join("x"), 1 << 20, 0o600);
     let reading = format!("{target}?readonly");
     let remedy = cured("not-permitted", HERE, || nobody.visit(&reading, &[]));
-    assert!(remedy.contains("chmod ug+r "), "{remedy}");
+    assert!(remedy.contains("chmod g+r "), "{remedy}");
     nobody.visit(&target, &[]).remedy("not-permitted");
 }
 
@@ -294,7 +304,8 @@ fn a_file_that_the_machine_may_not_use_is_opened_to_it_by_the_remedy() {
     make(&dir.path().join("x"), 1 << 20, 0o600);
     visit(&target, &[]).is_well();
     let options = ["--qemu-user", "nobody"];
-    cured("qemu-not-permitted", HERE, || visit(&target, &options));
+    let remedy = cured("qemu-not-permitted", HERE, || visit(&target, &options));
+    assert!(remedy.contains("chmod g+rw "), "root has it anyway: {remedy}");
     // A directory, and both at once.
     for mode in [0o660, 0o600] {
         make(&dir.path().join("x"), 1 << 20, mode);
