@@ -213,7 +213,7 @@ pub enum OpenError {
         problem: String,
     },
     /// This kind of device does not exist on this system.
-    #[error("{what} is not supported on this system")]
+    #[error("{what} is not supported on this system; targets are {TARGETS}")]
     Unsupported {
         /// What was asked for.
         what: &'static str,
@@ -232,9 +232,9 @@ pub enum OpenError {
 
 /// What a string may name on this system.
 #[cfg(windows)]
-const TARGETS: &str = "windows:NUMBER and auto";
+pub(super) const TARGETS: &str = "windows:NUMBER and auto";
 #[cfg(not(windows))]
-const TARGETS: &str = "plain:PATH, plain:PATH?size=64M, doorbell:PATH, pci:ADDRESS and auto";
+pub(super) const TARGETS: &str = "plain:PATH, plain:PATH?size=64M, doorbell:PATH, pci:ADDRESS and auto";
 
 impl OpenError {
     /// What went wrong, with a remedy in the words of a face. `Display` has those of Rust. What the system said, if

@@ -35,6 +35,11 @@ pub(crate) enum Target {
 
 impl Target {
     pub(crate) fn read(target: &str) -> Result<Self, OpenError> {
+        // What is wrong with a target of another system does not matter on this one.
+        Self::parse(target).map_err(|error| foreign(target).unwrap_or(error))
+    }
+
+    fn parse(target: &str) -> Result<Self, OpenError> {
         let bad = |problem: String| OpenError::BadTarget { target: target.to_string(), problem };
         Ok(match target.split_once(':') {
             Some(("plain", rest)) => Self::Plain(read_plain(rest).map_err(bad)?),
@@ -110,6 +115,25 @@ fn read_windows(rest: &str) -> Result<Windows, String> {
     Ok(device)
 }
 
+/// Why a target of another system names nothing here; `None` for a target of this one.
+fn foreign(target: &str) -> Option<OpenError> {
+    const WINDOWS: &str = "a device of a Windows guest";
+    let others: &[(&str, &str)] = if cfg!(windows) {
+        &[
+            ("plain:", "memory in a file"),
+            ("doorbell:", "a connection to an ivshmem server"),
+            ("pci:", "a device of a Linux guest"),
+        ]
+    } else {
+        &[("windows:", WINDOWS), (WINDOWS_PATH, WINDOWS)]
+    };
+    let (_, what) = others.iter().find(|(beginning, _)| target.starts_with(beginning))?;
+    Some(OpenError::Unsupported { what })
+}
+
+/// How the path of a Windows device begins.
+const WINDOWS_PATH: &str = r"\\?\pci#";
+
 /// Bytes, decimal or hexadecimal, with a power of 1024 behind.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']);
@@ -139,9 +163,10 @@ fn advice(target: &str) -> String {
         return "it is empty".to_string();
     }
     if PciAddress::parse(target).is_some() {
-        return format!("it is the address of a PCI device; write pci:{target}");
+        let kind = if cfg!(windows) { "windows" } else { "pci" };
+        return format!("it is the address of a PCI device; write {kind}:{target}");
     }
-    if target.starts_with(r"\\?\pci#") {
+    if target.starts_with(WINDOWS_PATH) {
         return format!("it is the path of a Windows device; write windows:{target}");
     }
     let Ok(facts) = Path::new(target).metadata() else {
@@ -149,6 +174,9 @@ fn advice(target: &str) -> String {
     };
     if facts.is_dir() {
         return "it is a directory".to_string();
+    }
+    if facts.is_file() && cfg!(windows) {
+        return "it is a file, which is no memory on this system".to_string();
     }
     if facts.is_file() {
         return format!("it is a path; write plain:{target}");
@@ -171,6 +199,7 @@ fn is_socket(_: &std::fs::Metadata) -> bool {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use super::super::error::TARGETS;
     use super::*;
     use crate::ErrorKind;
 
@@ -220,8 +249,6 @@ mod tests {
             ("0000:00:05.0".into(), "write pci:0000:00:05.0".into()),
             ("00:05.0".into(), "write pci:00:05.0".into()),
             ("pci:0?cache=cached".into(), "cache=wc".into()),
-            (r"\\?\pci#1".into(), r"write windows:\\?\pci#1".into()),
-            ("windows:0?cache=fast".into(), "cache=cached".into()),
             ("plain:".into(), "the path is missing".into()),
             ("doorbell:".into(), "the path is missing".into()),
             ("plain:/x?size=1Z".into(), "no size".into()),
@@ -235,7 +262,19 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
             assert!(error.to_string().contains(&text), "{error} has no {text:?}");
         }
-        assert_eq!(open("windows:0").unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn a_target_of_another_system_is_told_what_there_is_on_this_one() {
+        for target in ["windows:0", "windows:", "windows:0?cache=fast", r"\\?\pci#1"] {
+            let error = open(target).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            let text = error.to_string();
+            let (what, targets) = text.split_once("not supported on this system; targets are ").expect(&text);
+            assert!(what.contains("a device of a Windows guest"), "{text}");
+            assert_eq!(targets, TARGETS);
+            assert!(!text.contains("windows:") && !text.contains("cache=cached"), "{text}");
+        }
     }
 
     #[test]
