@@ -19,6 +19,8 @@ pub mod doorbell;
 #[cfg(target_os = "linux")]
 pub mod fuse;
 #[cfg(target_os = "linux")]
+pub mod huge_pages;
+#[cfg(target_os = "linux")]
 pub mod linger;
 pub mod memory;
 pub mod peer;

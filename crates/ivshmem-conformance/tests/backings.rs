@@ -34,7 +34,8 @@ mod linux {
     use ivshmem_conformance::skip;
     use rustix::fs::{MemfdFlags, memfd_create};
 
-    use super::huge_pages::{HUGE_PAGE, HugePages};
+    use super::huge_pages::Hugetlbfs;
+    use ivshmem_conformance::huge_pages::HUGE_PAGE;
 
     #[test]
     fn a_memfd_conforms() {
@@ -61,7 +62,7 @@ mod linux {
 
     #[test]
     fn a_file_on_hugetlbfs_conforms() {
-        match HugePages::mount() {
+        match Hugetlbfs::mount() {
             Ok(pages) => run(&File { path: pages.path().join("memory"), size: HUGE_PAGE }),
             Err(reason) => skip("a_file_on_hugetlbfs_conforms", &reason),
         }
@@ -69,7 +70,7 @@ mod linux {
 
     #[test]
     fn hugetlbfs_takes_whole_pages_only_and_says_which() {
-        let pages = match HugePages::mount() {
+        let pages = match Hugetlbfs::mount() {
             Ok(pages) => pages,
             Err(reason) => return skip("hugetlbfs_takes_whole_pages_only_and_says_which", &reason),
         };
@@ -107,7 +108,7 @@ mod linux {
 
     #[test]
     fn looking_at_a_file_on_hugetlbfs_takes_no_huge_page() {
-        let pages = match HugePages::mount() {
+        let pages = match Hugetlbfs::mount() {
             Ok(pages) => pages,
             Err(reason) => return skip("looking_at_a_file_on_hugetlbfs_takes_no_huge_page", &reason),
         };

@@ -6,8 +6,9 @@ mod huge_pages;
 
 use std::fs;
 
-use huge_pages::{HUGE_PAGE, HugePages};
+use huge_pages::Hugetlbfs;
 use ivshmem::region::Memory;
+use ivshmem_conformance::huge_pages::HUGE_PAGE;
 use ivshmem_conformance::skip;
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -16,7 +17,7 @@ fn a_thousand_times_every_kind_of_memory_leaves_no_descriptor_mapping_or_thread(
     let name = "a_thousand_times_every_kind_of_memory_leaves_no_descriptor_mapping_or_thread";
     let directory = tempfile::tempdir().unwrap();
     let shm = tempfile::tempdir_in("/dev/shm").unwrap();
-    let huge = HugePages::mount().inspect_err(|reason| skip(name, reason)).ok();
+    let huge = Hugetlbfs::mount().inspect_err(|reason| skip(name, reason)).ok();
     let memfd = memfd_create("leaks", MemfdFlags::CLOEXEC).unwrap();
     let (file, gone) = (directory.path().join("file"), directory.path().join("no/file"));
     let in_shm = shm.path().join("memory");

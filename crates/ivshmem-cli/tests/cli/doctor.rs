@@ -2,7 +2,7 @@
 
 mod file;
 mod machine;
-mod mounts;
+pub(crate) mod mounts;
 mod server;
 
 use std::fs::{self, File};

@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use ivshmem_conformance::checkout;
 use tempfile::TempDir;
 
-use crate::{bad, good, ivshmem, run, run_with_input};
+use crate::doctor::mounts::in_mounts;
+use crate::{bad, fed, good, ivshmem, run, run_with_input};
 
 const SIZE: u64 = 32 << 20;
 
@@ -94,35 +96,28 @@ fn looking_creates_and_grows_nothing_and_names_the_verb_that_does() {
 
 #[test]
 fn on_a_full_tmpfs_holes_are_read_and_writing_to_them_is_an_error_and_not_the_end() {
-    let dir = TempDir::new().unwrap();
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(dir.path()).output();
-    let mount = mount.unwrap();
-    if !mount.status.success() {
-        let reason = String::from_utf8_lossy(&mount.stderr);
-        println!(
-            "SKIP on_a_full_tmpfs_holes_are_read_and_writing_to_them_is_an_error_and_not_the_end: {reason}"
-        );
-        return;
-    }
-    let result = std::panic::catch_unwind(|| full(dir.path()));
-    assert!(Command::new("umount").arg(dir.path()).status().unwrap().success());
-    result.unwrap();
-}
-
-fn full(dir: &Path) {
-    let (path, target) = sparse(dir);
-    fs::write(dir.join("rest"), vec![1; 2 << 20]).unwrap_err();
-    for words in looks(&target).into_iter().filter(|words| words[0] != "doctor") {
-        good(&ivshmem().args(&words).stdin(Stdio::null()).output().unwrap());
-    }
-    let text = bad(&run_with_input(&["write", &target, "4096"], b"here"), 1);
-    assert!(text.contains("no space for 4 bytes at offset 4096"), "{text}");
-    let text = bad(&run(&["fill", &target, "7"]), 1);
-    assert!(text.contains("no space for 1048576 bytes at offset 0"), "{text}");
-    let text = bad(&run(&["write", &format!("{target}?prefault")]), 1);
-    assert!(text.contains("no space for 33554432 bytes"), "{text}");
-    assert_eq!(space(&path), 0);
-    let new = dir.join("new");
-    let text = bad(&run(&["create", &format!("plain:{}", new.display()), "64K"]), 1);
-    assert!(text.contains("no space for 65536 bytes") && !new.exists(), "{text}");
+    let test = "on_a_full_tmpfs_holes_are_read_and_writing_to_them_is_an_error_and_not_the_end";
+    in_mounts(test, "tmpfs", "size=1m", |mounted| {
+        let dir = mounted.seen_from_outside();
+        let (path, _) = sparse(&dir);
+        let target = format!("plain:{}/sparse", mounted.point());
+        let run_with_input = |words: &[&str], input: &[u8]| {
+            fed(mounted.command(checkout::built("ivshmem")).args(words), input)
+        };
+        fs::write(dir.join("rest"), vec![1; 2 << 20]).unwrap_err();
+        for words in looks(&target).into_iter().filter(|words| words[0] != "doctor") {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            good(&run_with_input(&words, b""));
+        }
+        let text = bad(&run_with_input(&["write", &target, "4096"], b"here"), 1);
+        assert!(text.contains("no space for 4 bytes at offset 4096"), "{text}");
+        let text = bad(&run_with_input(&["fill", &target, "7"], b""), 1);
+        assert!(text.contains("no space for 1048576 bytes at offset 0"), "{text}");
+        let text = bad(&run_with_input(&["write", &format!("{target}?prefault")], b""), 1);
+        assert!(text.contains("no space for 33554432 bytes"), "{text}");
+        assert_eq!(space(&path), 0);
+        let text =
+            bad(&run_with_input(&["create", &format!("plain:{}/new", mounted.point()), "64K"], b""), 1);
+        assert!(text.contains("no space for 65536 bytes") && !dir.join("new").exists(), "{text}");
+    });
 }

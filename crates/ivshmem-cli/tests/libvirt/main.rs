@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use ivshmem_conformance::checkout;
+use ivshmem_conformance::huge_pages::HugePages;
 use ivshmem_conformance::skip;
 use ivshmem_server::Server;
 use tempfile::TempDir;
@@ -164,15 +165,10 @@ fn documented(libvirt: &Libvirt, elsewhere: &Path) {
 }
 
 fn huge_pages(libvirt: &Libvirt, elsewhere: &Path) {
-    let pages = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
-    // Other tests change the number, too.
-    let Ok(alone) = File::open(pages) else {
-        return skip("huge_pages_of_libvirt", "this kernel has no huge pages of 2 MiB");
+    let _pages = match HugePages::add(2) {
+        Ok(pages) => pages,
+        Err(why) => return skip("huge_pages_of_libvirt", &why),
     };
-    rustix::fs::flock(&alone, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    let before = fs::read_to_string(pages).unwrap();
-    let count: u64 = before.trim().parse().unwrap();
-    fs::write(pages, (count + 2).to_string()).unwrap();
     let point = elsewhere.join("huge");
     fs::create_dir(&point).unwrap();
     let point = point.display();
@@ -182,7 +178,6 @@ fn huge_pages(libvirt: &Libvirt, elsewhere: &Path) {
     let count = (status == Some(0))
         .then(|| Advice::read(&text).paste(libvirt, "q35", "libvirt-qemu").count("ivshmem-plain"));
     libvirt.shell(&format!("umount '{point}'"));
-    fs::write(pages, before.trim()).unwrap();
     assert_eq!(count, Some(1), "{text}");
 }
 

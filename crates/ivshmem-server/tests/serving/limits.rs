@@ -1,6 +1,7 @@
 //! Descriptors used up, and users without privileges.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,7 +9,7 @@ use std::process::{Command, Stdio};
 use ivshmem::wire::Refusal;
 use ivshmem_conformance::program::copy;
 use ivshmem_server::Server;
-use rustix::process::{Resource, Rlimit, Signal, geteuid, getrlimit, prlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, getrlimit, kill_process, prlimit, setrlimit};
 
 use crate::client::{Client, eventually};
 use crate::daemon::{Daemon, program};
@@ -258,10 +259,20 @@ fn without_the_memory_for_itself_a_server_does_not_start_and_leaves_nothing() {
     // From too little for the program itself to enough.
     for kib in (6_000..24_000).step_by(1000) {
         let mut command = Command::new("timeout");
-        command.args(["--signal=TERM", "0.5", "prlimit", &format!("--as={}", kib << 10)]);
-        let output = command.arg(program().get_program()).arg("-F").arg("-S").arg(&socket).output().unwrap();
-        words.push(String::from_utf8_lossy(&output.stderr).into_owned());
-        assert!(!socket.exists(), "{kib} KiB: {output:?}");
+        command.args(["--signal=KILL", "60", "prlimit", &format!("--as={}", kib << 10)]);
+        command.arg(program().get_program()).arg("-F").arg("-S").arg(&socket);
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        // One that lacks memory ends by itself, one that listens when it is to.
+        while lines.read_line(&mut said).unwrap() > 0 {
+            if said.lines().last().is_some_and(|line| line.contains("listening")) {
+                kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+            }
+        }
+        child.wait().unwrap();
+        assert!(!socket.exists(), "{kib} KiB: {said}");
+        words.push(said);
     }
     assert!(
         words.iter().any(|text| text.contains("needs 4194304 bytes of memory") && text.contains("ulimit -v")),

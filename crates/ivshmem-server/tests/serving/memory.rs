@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ivshmem::ErrorKind;
 use ivshmem::sys::linux::eventfd;
+use ivshmem_conformance::huge_pages::HugePages;
 use ivshmem_conformance::skip;
 use ivshmem_server::{Backing, Builder, Error, Server};
 use rustix::io::Errno;
@@ -312,9 +313,14 @@ fn memory_from_a_directory_leaves_no_name_there() {
 
 #[test]
 fn memory_on_hugetlbfs_is_checked_against_its_pages() {
+    let test = "memory_on_hugetlbfs_is_checked_against_its_pages";
+    let _pages = match HugePages::add(4) {
+        Ok(pages) => pages,
+        Err(why) => return skip(test, &why),
+    };
     let dir = tempfile::tempdir().unwrap();
     let Some(_mounted) = Mounted::at(dir.path()) else {
-        return eprintln!("skipped: cannot mount hugetlbfs here (not root, or no huge pages)");
+        return skip(test, "hugetlbfs cannot be mounted here");
     };
     for backing in [Backing::Named(dir.path().join("object")), Backing::Unnamed(dir.path().to_owned())] {
         let sockets = tempfile::tempdir().unwrap();
@@ -329,32 +335,19 @@ fn memory_on_hugetlbfs_is_checked_against_its_pages() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// A mounted hugetlbfs with some pages, undone on drop.
+/// A mounted hugetlbfs, undone on drop.
 struct Mounted<'a>(&'a Path);
-
-const PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 
 impl<'a> Mounted<'a> {
     fn at(path: &'a Path) -> Option<Self> {
         let mount =
             Command::new("mount").args(["-t", "hugetlbfs", "-o", "pagesize=2M", "none"]).arg(path).output();
-        if !mount.ok()?.status.success() {
-            return None;
-        }
-        let mounted = Self(path);
-        add_pages(4).then_some(mounted)
+        mount.ok()?.status.success().then_some(Self(path))
     }
 }
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         Command::new("umount").arg(self.0).status().unwrap();
-        add_pages(-4);
     }
-}
-
-fn add_pages(pages: i64) -> bool {
-    let Ok(text) = fs::read_to_string(PAGES) else { return false };
-    let now = text.trim().parse::<i64>().unwrap() + pages;
-    fs::write(PAGES, now.to_string()).is_ok()
 }

@@ -1,12 +1,13 @@
 //! The arguments that `doctor` and `serve` print: typed into a shell, exactly as they stand, real QEMU takes them.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use ivshmem_conformance::checkout;
+use ivshmem_conformance::huge_pages::HugePages;
 use ivshmem_conformance::skip;
 use ivshmem_server::Server;
 use tempfile::TempDir;
@@ -140,17 +141,14 @@ impl Drop for Removed {
 #[test]
 fn qemu_takes_what_is_printed_for_huge_pages() {
     let test = "qemu_takes_what_is_printed_for_huge_pages";
-    let pages = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
     if !has_qemu(test) {
         return;
     }
-    // Other tests change the number, too.
-    let Ok(alone) = File::open(pages) else { return skip(test, "this kernel has no huge pages of 2 MiB") };
-    rustix::fs::flock(&alone, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let _pages = match HugePages::add(2) {
+        Ok(pages) => pages,
+        Err(why) => return skip(test, &why),
+    };
     in_mounts(test, "hugetlbfs", "pagesize=2M", |mounted| {
-        let _restored = super::mounts::Restored::now(pages);
-        let count: u64 = fs::read_to_string(pages).unwrap().trim().parse().unwrap();
-        fs::write(pages, (count + 2).to_string()).unwrap();
         mounted.run("truncate -s 4M \"$M/a b\"");
         let place = mounted.place();
         let text = printed(place, &format!("plain:{}/a b", mounted.point()));

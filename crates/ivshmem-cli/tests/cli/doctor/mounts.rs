@@ -1,8 +1,9 @@
 //! Findings about file systems, each mounted where nobody else sees it.
 
-use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::Command;
 
+use ivshmem_conformance::huge_pages::HugePages;
 use ivshmem_conformance::skip;
 use tempfile::TempDir;
 
@@ -29,37 +30,19 @@ fn a_file_system_without_room_is_made_larger_by_the_remedy() {
 #[test]
 fn too_few_huge_pages_are_made_more_by_the_remedy() {
     let name = "too_few_huge_pages_are_made_more_by_the_remedy";
-    let pages = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
-    // Other tests change the number, too.
-    let Ok(alone) = File::open(pages) else { return skip(name, "this kernel has no huge pages of 2 MiB") };
-    rustix::fs::flock(&alone, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    // What the remedy adds goes with these, which are none.
+    let _pages = match HugePages::add(0) {
+        Ok(pages) => pages,
+        Err(why) => return skip(name, &why),
+    };
     in_mounts(name, "hugetlbfs", "pagesize=2M", |mounted| {
         mounted.run("truncate -s 64M $M/x");
-        let _restored = Restored::now(pages);
         mounted.visit(&[]).cause_has("32 more huge pages of 2M");
         cured("hugepages-short", mounted.place(), || mounted.visit(&[]));
         // What is created there has whole pages.
         mounted.run("rm $M/x");
         cured("file-missing", mounted.place(), || mounted.visit(&["--size", "64K"]));
     });
-}
-
-/// The number of huge pages, which is again what it was at the end.
-pub(super) struct Restored {
-    pages: &'static str,
-    before: String,
-}
-
-impl Restored {
-    pub(super) fn now(pages: &'static str) -> Self {
-        Self { pages, before: fs::read_to_string(pages).unwrap() }
-    }
-}
-
-impl Drop for Restored {
-    fn drop(&mut self) {
-        let _ = fs::write(self.pages, self.before.trim());
-    }
 }
 
 #[test]
@@ -76,12 +59,12 @@ fn notes_about_libvirts_confinement_go_by_the_remedy() {
         for name in ["x", "a b", "a,b", "it's [1]"] {
             let target = format!("plain:{}/{name}", mounted.point);
             let file = target.strip_prefix("plain:").unwrap().to_owned();
-            mounted.enter().args(["truncate", "-s", "4K", &file]).status().unwrap();
+            mounted.command("truncate").args(["-s", "4K", &file]).status().unwrap();
             cured("apparmor", mounted.place(), || mounted.place().visit(&target, &[]));
         }
         mounted.run("umount /etc/apparmor.d /sys/module && mount --bind $M/fs /sys/fs");
         mounted.run("mkdir /sys/fs/selinux && echo 1 >/sys/fs/selinux/enforce");
-        let file = format!("/proc/{}/root{}/x", mounted.pid, mounted.point);
+        let file = mounted.seen_from_outside().join("x");
         let label = b"system_u:object_r:tmpfs_t:s0\0";
         rustix::fs::setxattr(file, "security.selinux", label, rustix::fs::XattrFlags::empty()).unwrap();
         cured("selinux", mounted.place(), || mounted.visit(&[]));
@@ -89,12 +72,12 @@ fn notes_about_libvirts_confinement_go_by_the_remedy() {
 }
 
 /// A process with mounts of its own, in which a file system is mounted. Nothing of it is seen outside.
-pub(super) struct Mounted {
+pub(crate) struct Mounted {
     pid: u32,
     point: String,
 }
 
-pub(super) fn in_mounts(test: &str, kind: &str, options: &str, body: impl FnOnce(&Mounted)) {
+pub(crate) fn in_mounts(test: &str, kind: &str, options: &str, body: impl FnOnce(&Mounted)) {
     if !is_root(test) {
         return;
     }
@@ -125,20 +108,24 @@ pub(super) fn in_mounts(test: &str, kind: &str, options: &str, body: impl FnOnce
 }
 
 impl Mounted {
-    fn enter(&self) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["-m", "-t", &self.pid.to_string(), "--"]);
-        command
+    /// A program among these mounts.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        self.place().command(program)
     }
 
     #[track_caller]
     pub(super) fn run(&self, script: &str) {
-        let output = self.enter().args(["sh", "-c", script]).env("M", &self.point).output().unwrap();
+        let output = self.command("sh").args(["-c", script]).env("M", &self.point).output().unwrap();
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    pub(super) fn point(&self) -> &str {
+    pub(crate) fn point(&self) -> &str {
         &self.point
+    }
+
+    /// The mounted folder, for this process.
+    pub(crate) fn seen_from_outside(&self) -> PathBuf {
+        format!("/proc/{}/root{}", self.pid, self.point).into()
     }
 
     pub(super) fn place(&self) -> Place {
