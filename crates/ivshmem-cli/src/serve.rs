@@ -4,12 +4,12 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ivshmem::shell_word;
 use ivshmem_server::program::{Output, ServerOptions, Sink, socket_path, stop_signals};
 use ivshmem_server::{Error, Listening, raise_descriptor_limit};
 use serde_json::json;
 
 use crate::Failure;
-use crate::advice::quoting::shell;
 use crate::advice::{Region, Way};
 use crate::args::Format;
 use crate::output::Out;
@@ -70,7 +70,7 @@ impl Serve {
             let event = json!({ "event": "serving", "socket": socket.display().to_string(), "size": size, "vectors": vectors });
             return format!("{event}\n");
         }
-        let target = shell(&format!("doorbell:{}", socket.display()));
+        let target = shell_word(format_args!("doorbell:{}", socket.display()));
         let serving =
             format!("serving {size} bytes and {vectors} vectors for each client on {}", socket.display());
         // QEMU has no device without vectors; a server without any leaves that one silent.

@@ -56,7 +56,7 @@ pub fn remedy(error: &std::io::Error) -> &'static str {
     KNOWN.iter().find(|(known, _)| Some(*known) == number).map_or("", |(_, remedy)| remedy)
 }
 
-/// A word as a shell takes it.
+/// One word of a POSIX shell.
 pub fn shell_word(word: impl std::fmt::Display) -> String {
     let word = word.to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=,+@%".contains(c);
@@ -75,6 +75,10 @@ mod tests {
     fn a_word_is_quoted_for_a_shell_where_it_must_be() {
         for (word, quoted) in [
             ("plain:/dev/shm/x", "plain:/dev/shm/x"),
+            ("a,b=c:1", "a,b=c:1"),
+            ("$x`y`", "'$x`y`'"),
+            ("~", "'~'"),
+            ("ä", "'ä'"),
             ("a b", "'a b'"),
             ("a&b", "'a&b'"),
             ("a'b", r"'a'\''b'"),

@@ -6,10 +6,11 @@ pub(crate) mod quoting;
 
 use std::path::{Path, PathBuf};
 
+use ivshmem::shell_word;
 use serde_json::{Value, json};
 
 use crate::values::units;
-use quoting::{attribute, monitor, option, shell};
+use quoting::{attribute, monitor, option};
 
 /// A memory as far as it is known.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl Region {
                     another one\n"
                 .to_owned();
         }
-        let join = |words: Vec<String>| words.iter().map(|word| shell(word)).collect::<Vec<_>>().join(" ");
+        let join = |words: Vec<String>| words.iter().map(shell_word).collect::<Vec<_>>().join(" ");
         let own = join(self.own_words());
         if self.has_interrupts() {
             format!("QEMU:\n  {} \\\n  {own}\n", join(IOMMU.map(str::to_owned).to_vec()))

@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use ivshmem::shell_word;
+
 use super::Finding;
-use crate::advice::quoting::shell;
 use crate::values::units;
 
 /// The device's memory takes an address that is a multiple of its size, and RAM has the addresses from 0 on: so the size
@@ -28,7 +29,7 @@ pub(super) fn examine(target: &str, size: u64, phys_bits: u32) -> Option<Finding
             "make the region smaller, or give the machine more bits with KVM: -cpu host,host-phys-bits=on (in libvirt \
              <maxphysaddr mode='passthrough'/> inside <cpu>); then ask again, with its number: `ivshmem doctor {} \
              --phys-bits {needed}`",
-            shell(target)
+            shell_word(target)
         ),
     ))
 }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use ivshmem::shell_word;
+
 use super::Finding;
-use crate::advice::quoting::shell;
 
 /// Why a user was refused whom the mode of a file does not refuse.
 pub(super) fn refused(path: &Path) -> Finding {
@@ -54,7 +55,7 @@ fn apparmor(path: &Path, root: &Path) -> Option<Finding> {
             format!("AppArmor confines libvirt's machines here, and no local rule lets them have {path}"),
             format!(
                 "as root, and restart the machine: `echo {} >>/{APPARMOR_LOCAL}`",
-                shell(&format!("{} rw,", apparmor_rule(&path)))
+                shell_word(format_args!("{} rw,", apparmor_rule(&path)))
             ),
         )
     })
@@ -82,7 +83,7 @@ fn selinux(path: &Path, root: &Path) -> Option<Finding> {
     let label = String::from_utf8_lossy(&label[..length]);
     let label = label.trim_end_matches('\0');
     (!label.contains(":svirt_")).then(|| {
-        let word = shell(&path.display().to_string());
+        let word = shell_word(path.display());
         Finding::note(
             "selinux",
             format!(

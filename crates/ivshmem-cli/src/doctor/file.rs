@@ -5,11 +5,13 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use ivshmem::shell_word;
+
 use super::places::{self, InMemory};
 use super::sharing::Sharers;
 use super::users::{READ, User, WRITE, described};
 use super::{Doctor, Finding, Report, confinement, space};
-use crate::advice::quoting::{shell, tmpfiles};
+use crate::advice::quoting::tmpfiles;
 use crate::advice::{Region, Way, power_of_two};
 use crate::values::units;
 
@@ -43,7 +45,7 @@ pub(super) fn examine(
             None
         })
     };
-    let word = shell(&path.display().to_string());
+    let word = shell_word(path.display());
     let question = Question { path, word, wanted, sharers: Sharers { own: User::own(), qemu } };
     let known = match fs::metadata(path) {
         Ok(facts) if facts.is_file() => Some(facts),
@@ -136,11 +138,11 @@ impl Question<'_> {
         let kind = facts.file_type();
         let path = self.path.display();
         let (what, remedy) = if kind.is_socket() {
-            let target = shell(&format!("doorbell:{path}"));
+            let target = shell_word(format_args!("doorbell:{path}"));
             ("a socket", format!("a server's socket is another kind of target: `ivshmem doctor {target}`"))
         } else if kind.is_dir() {
             let inside = self.path.join("ivshmem");
-            let target = shell(&format!("plain:{}", inside.display()));
+            let target = shell_word(format_args!("plain:{}", inside.display()));
             let create = self.creating_at(&inside);
             ("a directory", format!("name a file in it: {create}, then `ivshmem doctor {target}`"))
         } else {
@@ -168,8 +170,8 @@ impl Question<'_> {
                 unless_memory(format!("as root: `chattr -i -a {word}`")),
             )),
             ErrorKind::ReadOnlyFilesystem => {
-                let point = shell(&places::mount_point(self.path).display().to_string());
-                let target = shell(&format!("plain:{path}?readonly"));
+                let point = shell_word(places::mount_point(self.path).display());
+                let target = shell_word(format_args!("plain:{path}?readonly"));
                 Some(Finding::problem(
                     "read-only",
                     format!("the file system of {path} can only be read"),
@@ -277,7 +279,7 @@ impl Question<'_> {
                 format!(
                     "when nobody uses it any more (fuser {word}): `truncate -c -s 0 {word} && truncate -c -s {right} \
                      {word}`; else use its size everywhere: `ivshmem doctor {}`",
-                    shell(&format!("plain:{path}"))
+                    shell_word(format_args!("plain:{path}"))
                 )
             } else {
                 format!("use another file, or its size everywhere: {}", self.elsewhere())
@@ -304,7 +306,7 @@ impl Question<'_> {
         let create = self.creating_at(self.path);
         let parent = self.path.parent().unwrap_or(Path::new("/")).display().to_string();
         if with_directory {
-            create.replacen('`', &format!("`mkdir -p {} && ", shell(&parent)), 1)
+            create.replacen('`', &format!("`mkdir -p {} && ", shell_word(&parent)), 1)
         } else {
             create
         }
@@ -312,7 +314,7 @@ impl Question<'_> {
 
     /// By this program, whose file is open to nobody else at any time, whatever the umask of a shell is.
     fn creating_at(&self, path: &Path) -> String {
-        let target = shell(&format!("plain:{}", path.display()));
+        let target = shell_word(format_args!("plain:{}", path.display()));
         let create = format!("ivshmem create {target} {}", units(self.right_size_at(path)));
         if !self.sharers.are_several() {
             return format!("`{create}`");
@@ -330,7 +332,7 @@ impl Question<'_> {
         if path.exists() || path == self.path {
             path = Path::new("/dev/shm").join(format!("{name}.ivshmem"));
         }
-        let target = shell(&format!("plain:{}", path.display()));
+        let target = shell_word(format_args!("plain:{}", path.display()));
         format!("{}, then `ivshmem doctor {target}`", self.creating_at(&path))
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ivshmem::ErrorKind;
 use ivshmem::device::{Device, OpenError};
 use ivshmem::doorbell::ConnectionError;
+use ivshmem::shell_word;
 use ivshmem::wire::{ProtocolError, Refusal};
 use rustix::process::{Resource, getrlimit};
 
@@ -13,7 +14,6 @@ use super::listener::Listener;
 use super::sharing::Sharers;
 use super::users::{User, WRITE, described};
 use super::{Doctor, Finding, Report, listener};
-use crate::advice::quoting::shell;
 use crate::advice::{Region, Way, power_of_two};
 use crate::values::units;
 
@@ -61,7 +61,7 @@ impl Question<'_> {
                 format!("{shown} is not a socket"),
                 format!(
                     "memory in a file is another kind of target: `ivshmem doctor {}`; else name the server's socket",
-                    shell(&format!("plain:{shown}"))
+                    shell_word(format_args!("plain:{shown}"))
                 ),
             ),
             OpenError::Denied { .. } => self.denied(),
@@ -86,7 +86,7 @@ impl Question<'_> {
         if parent.is_dir() || self.path.exists() {
             return format!("start a server before the machines: `{start}`");
         }
-        let parent = shell(&parent.display().to_string());
+        let parent = shell_word(parent.display());
         format!("make the directory and start a server before the machines: `mkdir -p {parent} && {start}`")
     }
 
@@ -210,7 +210,7 @@ impl Question<'_> {
             // It belongs to somebody else.
             None if !own.is_root() => format!(
                 "as root, `ivshmem doctor {}` says which process listens there and what to do; else {}",
-                shell(&format!("doorbell:{}", self.path.display())),
+                shell_word(format_args!("doorbell:{}", self.path.display())),
                 self.another_server()
             ),
             None => self.another_server(),
@@ -284,7 +284,7 @@ impl Question<'_> {
         if path == self.path || path.exists() || !path.parent().is_some_and(Path::is_dir) {
             path = in_run(self.path);
         }
-        let target = shell(&format!("doorbell:{}", path.display()));
+        let target = shell_word(format_args!("doorbell:{}", path.display()));
         format!(
             "name the socket of an ivshmem server (ivshmem-server -S PATH), or start one: `{}`, then `ivshmem doctor \
              {target}`",
@@ -303,7 +303,7 @@ impl Question<'_> {
     }
 
     fn starting_alone(&self, path: &Path) -> String {
-        let path = shell(&path.display().to_string());
+        let path = shell_word(path.display());
         let size = units(self.size.map_or(4 << 20, power_of_two));
         format!("ivshmem-server -F -S {path} -l {size} -n {}", self.vectors.unwrap_or(1))
     }

@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use ivshmem::shell_word;
+
 use super::places;
 use super::users::{AccessList, Obstacle, User, group_name};
-use crate::advice::quoting::shell;
 
 /// Who has to get at memory or at a socket.
 pub(super) struct Sharers {
@@ -30,7 +31,7 @@ impl Sharers {
     }
 
     fn step(&self, obstacle: &Obstacle, bits: &str) -> String {
-        let path = shell(&obstacle.path.display().to_string());
+        let path = shell_word(obstacle.path.display());
         let owner = self.owner(obstacle);
         // Those who have it keep it.
         let facts = &obstacle.facts;

@@ -4,11 +4,11 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use ivshmem::shell_word;
 use rustix::fs::statvfs;
 
 use super::Finding;
 use super::places::{InMemory, mount_point};
-use crate::advice::quoting::shell;
 use crate::values::units;
 
 /// Whether `size` bytes of a file fit into its file system, beside what the file has taken already. A file that is not there
@@ -61,7 +61,7 @@ fn full(path: &Path, place: &Path, missing: u64) -> Option<Finding> {
         let total = space.f_blocks.saturating_mul(space.f_frsize).saturating_add(missing - free);
         // A little more than needed, as files have their own costs.
         let total = total.div_ceil(1 << 20).saturating_add(1);
-        let point = shell(&mount_point(place).display().to_string());
+        let point = shell_word(mount_point(place).display());
         Finding::problem(
             "no-space",
             format!(

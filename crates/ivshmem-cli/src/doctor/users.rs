@@ -5,11 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use ivshmem::shell_word;
 use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::{Doctor, Finding};
-use crate::advice::quoting::shell;
 
 pub(super) const READ: u32 = 4;
 pub(super) const WRITE: u32 = 2;
@@ -66,7 +66,7 @@ impl User {
                 format!("there is no user {name}, as whom QEMU is said to run"),
                 format!(
                     "name another, or leave that to the doctor: `ivshmem doctor {}`",
-                    shell(doctor.target.as_deref().unwrap_or_default())
+                    shell_word(doctor.target.as_deref().unwrap_or_default())
                 ),
             )
         })

@@ -80,10 +80,12 @@ fn make(path: &Path, size: u64, mode: u32) {
 }
 
 /// Where commands are typed: here, or among the mounts of a process.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Place {
     mounts_of: Option<u32>,
 }
+
+const HERE: Place = Place { mounts_of: None };
 
 impl Place {
     fn command(self, program: &str) -> Command {

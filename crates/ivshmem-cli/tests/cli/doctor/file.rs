@@ -10,10 +10,8 @@ use ivshmem_server::Server;
 use tempfile::TempDir;
 
 use super::mounts::in_mounts;
-use super::{Nobody, Place, commands, cured, folder, is_root, make, visit};
+use super::{HERE, Nobody, commands, cured, folder, is_root, make, visit};
 use crate::run;
-
-const HERE: Place = Place { mounts_of: None };
 
 /// A name that is not in /dev/shm, where some remedies create a file. Removed at the end.
 struct Elsewhere(TempDir);

@@ -13,10 +13,8 @@ use ivshmem_server::Server;
 use tempfile::TempDir;
 
 use super::mounts::in_mounts;
-use super::{Place, folder, make};
+use super::{HERE, Place, folder, make};
 use crate::ivshmem;
-
-const HERE: Place = Place { mounts_of: None };
 
 /// Names that a shell, QEMU's options or XML would read otherwise.
 const NAMES: [&str; 6] = ["x", "a b", "a&b", "a'b", "a,b", "$x;`\"é"];

@@ -18,9 +18,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use super::mounts::in_mounts;
-use super::{Nobody, Place, Server, commands, cured, cured_after, is_root, visit, visit_by};
-
-const HERE: Place = Place { mounts_of: None };
+use super::{HERE, Nobody, Server, commands, cured, cured_after, is_root, visit, visit_by};
 
 fn socket() -> (TempDir, PathBuf, String) {
     let dir = TempDir::new().unwrap();
