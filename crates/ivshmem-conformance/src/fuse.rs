@@ -14,6 +14,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::geteuid;
+
+use crate::skip;
 
 /// The file system, served by another process until this is dropped: one process that serves it and uses it can stand still
 /// where nothing ends it.
@@ -26,11 +29,29 @@ pub struct Fuse {
 }
 
 impl Fuse {
-    /// Starts a program that calls [`serve`] for this directory, and waits until it has mounted.
+    /// For the only test of a program, which it runs once more to serve the file system on a new directory below `place`. `None`
+    /// in that program when it has served, and where the test cannot run.
     ///
-    /// # Errors
-    /// What the system says.
-    pub fn start(place: &Path, program: &mut Command) -> io::Result<Self> {
+    /// # Panics
+    /// When it cannot be mounted.
+    pub fn for_the_only_test(test: &str, place: &Path) -> Option<Self> {
+        if !geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+            skip(test, "it needs root and /dev/fuse, to mount");
+            return None;
+        }
+        if let Some(place) = std::env::var_os(SERVES) {
+            serve(Path::new(&place)).unwrap();
+            return None;
+        }
+        let mountpoint = place.join("mounted");
+        std::fs::create_dir(&mountpoint).unwrap();
+        let mut serving = Command::new(std::env::current_exe().unwrap());
+        serving.args(["--nocapture", "--quiet"]).env(SERVES, &mountpoint);
+        Some(Self::start(&mountpoint, &mut serving).unwrap())
+    }
+
+    /// Starts a program that calls [`serve`] for this directory, and waits until it has mounted.
+    fn start(place: &Path, program: &mut Command) -> io::Result<Self> {
         let mut server = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut output = BufReader::new(server.stdout.take().unwrap());
         let has_mounted = output.by_ref().lines().map_while(Result::ok).any(|line| line.ends_with(MOUNTED));
@@ -61,15 +82,14 @@ impl Drop for Fuse {
     }
 }
 
+/// Makes a test's program the one that serves the file system on the directory that it names.
+const SERVES: &str = "IVSHMEM_TEST_SERVES_FUSE";
 const MOUNTED: &str = "mounted";
 
 /// Mounts the file system on a directory and serves it until standard input ends; a line there makes it answer reads, with nothing,
 /// and closings.
 /// Needs root.
-///
-/// # Errors
-/// What the system says.
-pub fn serve(place: &Path) -> io::Result<()> {
+fn serve(place: &Path) -> io::Result<()> {
     let device = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
     // For the program that mounts, which hands its number to the kernel.
     fcntl_setfd(&device, FdFlags::empty())?;

@@ -14,15 +14,12 @@ use ivshmem::sys::linux::foreign;
 use ivshmem::{ErrorKind, PeerId};
 use ivshmem_conformance::bare_server::{BareServer, Manner};
 use ivshmem_conformance::census::{descriptors, eventually};
-use ivshmem_conformance::fuse::{self, Fuse};
+use ivshmem_conformance::fuse::Fuse;
 use ivshmem_conformance::program::Killed;
 use ivshmem_conformance::skip;
-use rustix::process::geteuid;
 
 /// Against hanging.
 const HANG: Duration = Duration::from_secs(20);
-/// Makes this program the one that serves the file system on the directory that it names.
-const SERVES: &str = "IVSHMEM_TEST_SERVES_FUSE";
 /// The server: arguments are a file that is never read to the end, and the path of its socket.
 const SERVER: &str = include_str!("held/server.py");
 
@@ -60,27 +57,12 @@ fn has_one_mutex_for_all_epolls() -> bool {
 
 #[test]
 fn eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors() {
-    if !geteuid().is_root() || !Path::new("/dev/fuse").exists() {
-        skip(
-            "eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors",
-            "it needs root and /dev/fuse, to mount",
-        );
-        return;
-    }
+    let test = "eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors";
     if has_one_mutex_for_all_epolls() {
-        let test = "eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors";
         return skip(test, "before Linux 6.4 this would stop every epoll of the system");
     }
-    if let Some(place) = std::env::var_os(SERVES) {
-        fuse::serve(Path::new(&place)).unwrap();
-        return;
-    }
     let place = tempfile::tempdir().unwrap();
-    let mountpoint = place.path().join("mounted");
-    std::fs::create_dir(&mountpoint).unwrap();
-    let mut serving = Command::new(std::env::current_exe().unwrap());
-    serving.args(["--nocapture", "--quiet"]).env(SERVES, &mountpoint);
-    let mut fuse = Fuse::start(&mountpoint, &mut serving).unwrap();
+    let Some(mut fuse) = Fuse::for_the_only_test(test, place.path()) else { return };
     let path = place.path().join("hostile");
     let mut hostile = Command::new("/usr/bin/python3");
     hostile.args(["-c", SERVER]).arg(fuse.file()).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());

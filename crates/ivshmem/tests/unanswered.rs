@@ -25,18 +25,14 @@ use ivshmem::sys::linux::socket;
 use ivshmem::{ErrorKind, PeerId};
 use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 use ivshmem_conformance::census::{descriptors, eventually, threads};
-use ivshmem_conformance::fuse::{self, Fuse};
+use ivshmem_conformance::fuse::Fuse;
 use ivshmem_conformance::program::Killed;
-use ivshmem_conformance::skip;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::pipe;
-use rustix::process::geteuid;
 
 /// Against hanging.
 const HANG: Duration = Duration::from_secs(20);
-/// Makes this program the one that serves the file system on the directory that it names.
-const SERVES: &str = "IVSHMEM_TEST_SERVES_FUSE";
 /// Make this program a server that sends a file, and name the file and the socket.
 const SENDS: &str = "IVSHMEM_TEST_SENDS";
 const LISTENS: &str = "IVSHMEM_TEST_LISTENS";
@@ -216,27 +212,13 @@ fn within_the_limit<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static)
 
 #[test]
 fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descriptors() {
-    if !geteuid().is_root() || !Path::new("/dev/fuse").exists() {
-        skip(
-            "files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descriptors",
-            "it needs root and /dev/fuse, to mount",
-        );
-        return;
-    }
-    if let Some(place) = std::env::var_os(SERVES) {
-        fuse::serve(Path::new(&place)).unwrap();
-        return;
-    }
     if let (Some(file), Some(path)) = (std::env::var_os(SENDS), std::env::var_os(LISTENS)) {
         send_to_all(Path::new(&file), Path::new(&path));
         return;
     }
     let place = tempfile::tempdir().unwrap();
-    let mountpoint = place.path().join("mounted");
-    std::fs::create_dir(&mountpoint).unwrap();
-    let mut serving = Command::new(std::env::current_exe().unwrap());
-    serving.args(["--nocapture", "--quiet"]).env(SERVES, &mountpoint);
-    let fuse = Fuse::start(&mountpoint, &mut serving).unwrap();
+    let test = "files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descriptors";
+    let Some(fuse) = Fuse::for_the_only_test(test, place.path()) else { return };
     let path = place.path().join("hostile");
     let _hostile = Killed(
         Command::new(std::env::current_exe().unwrap())

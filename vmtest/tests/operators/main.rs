@@ -3,6 +3,7 @@
 
 mod devices;
 mod doctor;
+mod monitor;
 mod ping;
 mod plugged;
 mod setup;

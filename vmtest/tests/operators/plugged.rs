@@ -1,14 +1,12 @@
 //! A device that is plugged into a running guest, as `ivshmem doctor` on the host says.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::Command;
 
 use ivshmem_server::Server;
 use ivshmem_vmtest::{Guest, Program, can_run};
 
 use super::ivshmem;
+use super::monitor::Monitor;
 
 /// The words that QEMU has to be started with, and the lines for its monitor.
 fn printed(target: &str) -> (String, Vec<String>) {
@@ -19,26 +17,6 @@ fn printed(target: &str) -> (String, Vec<String>) {
     let start = heading.split_once("start with ").unwrap().1.split_once(", and").unwrap().0;
     let lines = lines.take_while(|line| line.starts_with("  ")).map(|line| line.trim().to_owned());
     (start.to_owned(), lines.collect())
-}
-
-/// Types a line into the monitor, and waits until it is done.
-#[expect(clippy::disallowed_methods, reason = "QEMU's monitor sends no descriptors")]
-fn type_in(monitor: &Path, line: &str) {
-    let mut monitor = UnixStream::connect(monitor).unwrap();
-    // What comes after the command shows that it has ended.
-    writeln!(monitor, "{line}\ninfo version").unwrap();
-    let mut said = String::new();
-    let mut lines = BufReader::new(monitor);
-    loop {
-        let mut line = Vec::new();
-        assert_ne!(lines.read_until(b'\n', &mut line).unwrap(), 0, "{said}");
-        let line = String::from_utf8_lossy(&line);
-        if line.starts_with(|c: char| c.is_ascii_digit()) {
-            break;
-        }
-        said += &line;
-    }
-    assert!(!said.contains("Error"), "{said}");
 }
 
 #[test]
@@ -63,12 +41,13 @@ fn a_device_that_is_plugged_in_as_the_doctor_says_works_and_is_alone_in_its_grou
     let guest = Guest::builder("plugged")
         .program(ivshmem())
         .options(words.split(' '))
-        .options(["-monitor", &monitor_words])
+        .options(["-qmp", &monitor_words])
         .boot()
         .unwrap();
     assert_eq!(guest.sh("ivshmem list --json").unwrap(), "");
-    doorbell.iter().for_each(|line| type_in(&monitor, line));
-    plain.iter().for_each(|line| type_in(&monitor, &second(line)));
+    let mut monitor = Monitor::new(&monitor);
+    doorbell.iter().for_each(|line| monitor.type_in(line));
+    plain.iter().for_each(|line| monitor.type_in(&second(line)));
     guest.sh("while [ $(ivshmem list --json | wc -l) -lt 2 ]; do sleep 0.1; done").unwrap();
 
     // No other device shares the group, so each may have a receiver of its own.

@@ -1,8 +1,6 @@
 //! `ivshmem setup` in a machine as libvirt builds it: root ports, bridges to PCI with devices behind them, devices alone, and
 //! devices that are plugged in while systemd and udev run.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use ivshmem_conformance::skip;
@@ -10,6 +8,7 @@ use ivshmem_server::Server;
 use ivshmem_vmtest::{Ending, Guest, GuestBuilder, Packages, Program, can_run};
 
 use super::doctor::finds;
+use super::monitor::Monitor;
 use super::setup::{as_user, is_well};
 use super::{ivshmem, ivshmem_server};
 
@@ -230,48 +229,4 @@ fn as_libvirt(guest: GuestBuilder, socket: &Path) -> GuestBuilder {
     devices.push("pvpanic-pci,bus=bridge2,addr=0x2".to_owned());
     options.extend(devices.into_iter().flat_map(|device| ["-device".to_owned(), device]));
     guest.options(options)
-}
-
-/// QEMU's monitor, for programs.
-struct Monitor(BufReader<UnixStream>);
-
-impl Monitor {
-    #[expect(clippy::disallowed_methods, reason = "a test may wait for the other end of a socket")]
-    fn new(path: &Path) -> Self {
-        let mut monitor = Self(BufReader::new(UnixStream::connect(path).unwrap()));
-        monitor.line();
-        monitor.ask(r#"{"execute":"qmp_capabilities"}"#);
-        monitor
-    }
-
-    /// Plugs an ivshmem device into a place of a bus.
-    fn plug(&mut self, server: &Path, bus: &str, place: u8) {
-        let backend = format!(
-            r#"{{"type":"socket","data":{{"server":false,"addr":{{"type":"unix","data":{{"path":"{}"}}}}}}}}"#,
-            server.display()
-        );
-        self.ask(&format!(
-            r#"{{"execute":"chardev-add","arguments":{{"id":"for-{bus}","backend":{backend}}}}}"#
-        ));
-        self.ask(&format!(
-            r#"{{"execute":"device_add","arguments":{{"driver":"ivshmem-doorbell","id":"in-{bus}","chardev":"for-{bus}","vectors":2,"bus":"{bus}","addr":"{place}"}}}}"#
-        ));
-    }
-
-    fn ask(&mut self, command: &str) {
-        writeln!(self.0.get_mut(), "{command}").unwrap();
-        loop {
-            let line = self.line();
-            assert!(!line.contains("\"error\""), "{command}: {line}");
-            if line.contains("\"return\"") {
-                return;
-            }
-        }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        assert!(self.0.read_line(&mut line).unwrap() > 0, "QEMU has closed its monitor");
-        line
-    }
 }
