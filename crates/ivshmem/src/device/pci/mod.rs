@@ -79,6 +79,10 @@ impl Pci {
     /// Without interrupts the rest works: [`Device::interrupt_finding`] says why there are none. Rings from before this
     /// returns are lost, and whoever rang cannot know: look at the memory once before waiting.
     ///
+    /// No register tells how many vectors the server gives, so the device rings itself on each that its hardware has, and what
+    /// does not come back is waited for: 10 seconds when the server gives none, and from half a second to 10, by the time that
+    /// the first one took, when it gives fewer than the hardware has. [`memory_only`](Self::memory_only) waits for nothing.
+    ///
     /// # Errors
     /// [`OpenError`] when the selector names no device or several, or when the memory cannot be mapped.
     #[cfg(target_os = "linux")]
