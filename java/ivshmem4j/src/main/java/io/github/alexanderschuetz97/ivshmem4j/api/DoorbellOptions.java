@@ -106,9 +106,17 @@ public final class DoorbellOptions {
 
     /**
      * Comes back when the server has gone and one with the same memory listens at the same path again: the memory has a name
-     * then, as {@link IvshmemServer.Builder#memoryFile} gives it one. Then the id of this device and the peers are new;
-     * routines, waits and futures stay. {@link PeerConnectionListener#onReconnect} tells it, and
-     * {@link PeerConnectionListener#onMemoryReplaced} that a server with other memory is there, to which this device does not go.
+     * then, as {@link IvshmemServer.Builder#memoryFile} gives it one. Then the id of this device and the peers are new.
+     * {@link PeerConnectionListener#onReconnect} tells it, and {@link PeerConnectionListener#onMemoryReplaced} that a server with
+     * other memory is there, to which this device does not go.
+     *
+     * <p>The loss of the server ends no wait and no future, and removes no routine: the peers of before can ring this device
+     * until it has come back. From then on they are for the vectors of the new id. Where the new server gives fewer vectors,
+     * those who wait for one that is missing get an {@link IvshmemException} with the code
+     * {@link IvshmemException.Code#UNKNOWN_VECTOR}, futures are completed with it, and the exception handler gets it once for each
+     * vector with routines or futures; the routines stay, and are called again after coming back to a server that has the vector.
+     * Interrupts from the loss to the return may be lost: look at the memory. Without this option waits, futures and routines
+     * stay as well, until a peer of before rings or the device is closed.
      *
      * <p>The time between two tries grows from a millisecond to a tenth of a second.
      *

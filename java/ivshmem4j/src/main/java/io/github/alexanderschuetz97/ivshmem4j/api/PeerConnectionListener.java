@@ -24,8 +24,9 @@ public interface PeerConnectionListener {
     void onDisconnect(int peer);
 
     /**
-     * The server has gone. Memory and the peers known so far go on working, and nothing is heard of new ones. The exception
-     * handler that the device was opened with gets the reason.
+     * The server has gone. Memory and the peers known so far go on working, and nothing is heard of new ones; a listener that
+     * is registered at this moment may hear of those known so far afterwards. The exception handler that the device was opened
+     * with gets the reason.
      */
     default void onServerGone() {}
 

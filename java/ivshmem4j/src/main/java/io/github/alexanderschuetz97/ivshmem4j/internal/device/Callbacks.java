@@ -82,9 +82,7 @@ final class Callbacks {
 
     /** The vector cannot be read. */
     void fail(final Throwable thrown) {
-        if (!dispatch.isClosed()) {
-            dispatch.handler().accept(thrown);
-        }
+        dispatch.failed(thrown);
         endFutures(thrown);
     }
 

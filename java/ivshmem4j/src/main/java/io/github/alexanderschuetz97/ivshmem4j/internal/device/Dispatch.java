@@ -2,6 +2,7 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.InterruptServiceRoutine;
 import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicReferenceArray;
@@ -52,7 +53,11 @@ final class Dispatch {
         if (known != null) {
             return known;
         }
-        final Vector made = new Vector(device, vector, this);
+        final Vector made = new Vector(
+            vector,
+            nanos -> NativeLibrary.deviceWait(device, vector, nanos),
+            () -> NativeLibrary.deviceRing(device, NativeLibrary.deviceOwnId(device), vector),
+            this);
         final Vector kept = vectors.compareAndSet(vector, null, made) ? made : vectors.get(vector);
         if (closed) {
             kept.close();
@@ -132,9 +137,10 @@ final class Dispatch {
         return peers != null && peers.isServerGone();
     }
 
-    /** Vectors that could not be read, as the server was one without them for a while, are read again. */
+    /** The vectors of the new server are read, also those that could not be, as the one before did not have them. */
     void reconnected() {
-        for (int vector = 0; vector < MAX_VECTORS; vector++) {
+        final int count = NativeLibrary.deviceVectors(device);
+        for (int vector = 0; vector < count; vector++) {
             final Vector known = vectors.get(vector);
             if (known != null) {
                 known.reconnected();
@@ -144,6 +150,13 @@ final class Dispatch {
 
     Handler handler() {
         return handler;
+    }
+
+    /** Something of this device has failed: for the handler, unless that is because of closing. */
+    void failed(final Throwable thrown) {
+        if (!closed) {
+            handler.accept(thrown);
+        }
     }
 
     /** Runs something that must not be lost: when the executor refuses it, here. */

@@ -75,9 +75,7 @@ final class PeerLoop implements Runnable {
                 dispatch.handler().lost(e);
                 continue;
             } catch (final Throwable e) {
-                if (!dispatch.isClosed()) {
-                    dispatch.handler().accept(e);
-                }
+                dispatch.failed(e);
                 return;
             }
             if (news.length == 0) {
@@ -86,7 +84,11 @@ final class PeerLoop implements Runnable {
             if (news[0] >= 0) {
                 listeners.forEach(listener -> listener.tell(news[0], new News(news[1] != 0, news[2])));
             } else if (news[1] >= 0) {
-                dispatch.handler().run(() -> reconnected(news[1]));
+                try {
+                    reconnected(news[1]);
+                } catch (final Throwable e) {
+                    dispatch.failed(e);
+                }
             } else {
                 memoryReplaced();
             }
@@ -129,8 +131,10 @@ final class PeerLoop implements Runnable {
     private final class Registered {
 
         private final PeerConnectionListener listener;
-        /** What the server did, in its order; at most the last few. Guarded by {@code unheard}, as {@code told} is. */
+        /** What the server did, in its order; at most the last few. Guarded by {@code unheard}, as the others are. */
         private final Deque<Consumer<PeerConnectionListener>> server = new ArrayDeque<>();
+        /** How many of those are told before the peers, which belong to the server that came back last. */
+        private int serverFirst;
         private final Map<Integer, News> unheard = new LinkedHashMap<>();
         /** The vectors it was told last, by peer. */
         private final Map<Integer, Integer> told = new HashMap<>();
@@ -150,10 +154,7 @@ final class PeerLoop implements Runnable {
 
         void tell(final Consumer<PeerConnectionListener> news) {
             synchronized (unheard) {
-                if (server.size() == MAX_SERVER_NEWS) {
-                    server.removeFirst();
-                }
-                server.add(news);
+                add(news);
             }
             repeater.signal();
         }
@@ -163,8 +164,17 @@ final class PeerLoop implements Runnable {
             synchronized (unheard) {
                 unheard.clear();
                 told.keySet().forEach(peer -> unheard.put(peer, new News(true, -1)));
+                add(heard -> heard.onReconnect(id));
+                serverFirst = server.size();
             }
-            tell(heard -> heard.onReconnect(id));
+            repeater.signal();
+        }
+
+        private void add(final Consumer<PeerConnectionListener> news) {
+            if (server.size() == MAX_SERVER_NEWS) {
+                nextOfServer();
+            }
+            server.add(news);
         }
 
         private void hear() {
@@ -180,12 +190,9 @@ final class PeerLoop implements Runnable {
         /** The next thing to tell; null if there is none. */
         private Consumer<PeerConnectionListener> next() {
             synchronized (unheard) {
-                if (!server.isEmpty()) {
-                    final Consumer<PeerConnectionListener> first = server.remove();
-                    return heard -> dispatch.handler().run(() -> first.accept(heard));
-                }
-                if (unheard.isEmpty()) {
-                    return null;
+                if (serverFirst > 0 || unheard.isEmpty()) {
+                    final Consumer<PeerConnectionListener> first = nextOfServer();
+                    return first == null ? null : heard -> dispatch.handler().run(() -> first.accept(heard));
                 }
                 final int peer = unheard.keySet().iterator().next();
                 final News news = unheard.remove(peer);
@@ -204,6 +211,12 @@ final class PeerLoop implements Runnable {
                     }
                 };
             }
+        }
+
+        /** Takes the next thing that the server did; null if there is none. */
+        private Consumer<PeerConnectionListener> nextOfServer() {
+            serverFirst = Math.max(serverFirst - 1, 0);
+            return server.poll();
         }
     }
 }

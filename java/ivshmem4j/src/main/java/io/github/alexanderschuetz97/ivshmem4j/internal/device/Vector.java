@@ -10,6 +10,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
+import java.util.function.LongToIntFunction;
 
 /**
  * One vector: all who wait for its interrupts, and the one place that reads it.
@@ -29,8 +30,8 @@ final class Vector {
     /** How long a daemon thread that nobody needs any more is kept for the next one. */
     private static final long LINGER_SECONDS = 1;
 
-    private final long device;
     private final int number;
+    private final LongToIntFunction reader;
     private final ReentrantLock lock = new ReentrantLock();
     /** Platform threads park here; one is signalled when nobody reads any more. */
     private final Condition platform = lock.newCondition();
@@ -52,17 +53,23 @@ final class Vector {
     /** How often a daemon thread could not read, and why at last. */
     private int failures;
     private IvshmemException failure;
+    /** How often the device has come back to a server. */
+    private int reconnections;
     private Interruption interruption = new Interruption();
     private final Bell bell;
     private boolean closed;
 
-    Vector(final long device, final int number, final Dispatch dispatch) {
-        this.device = device;
+    /**
+     * A vector that nobody waits for yet.
+     *
+     * @param reader waits for an interrupt for so many nanoseconds, as {@link NativeLibrary#deviceWait} does
+     * @param ringing rings this vector
+     */
+    Vector(final int number, final LongToIntFunction reader, final Runnable ringing, final Dispatch dispatch) {
         this.number = number;
+        this.reader = reader;
         callbacks = new Callbacks(this, dispatch);
-        bell = new Bell(
-            () -> NativeLibrary.deviceRing(device, NativeLibrary.deviceOwnId(device), number),
-            ringing -> Dispatch.start("ivshmem4j-bell-" + number, ringing));
+        bell = new Bell(ringing, bell -> Dispatch.start("ivshmem4j-bell-" + number, bell));
         forVirtual = new Attendant("ivshmem4j-reader-" + number, () -> parked > 0, null);
         forCallbacks = new Attendant("ivshmem4j-vector-" + number, () -> !callbacks.isEmpty(), callbacks::tell);
     }
@@ -188,10 +195,11 @@ final class Vector {
         callbacks.close();
     }
 
-    /** There is a new server, so reading may work again. */
+    /** There is a new server with this vector, so reading works again. */
     void reconnected() {
         lock.lock();
         try {
+            reconnections++;
             if (!closed && !callbacks.isEmpty()) {
                 forCallbacks.need();
             }
@@ -279,7 +287,7 @@ final class Vector {
         lock.unlock();
         int result = NativeLibrary.TIMED_OUT;
         try {
-            result = NativeLibrary.deviceWait(device, number, nanos);
+            result = reader.applyAsInt(nanos);
         } finally {
             lock.lock();
             reading = false;
@@ -390,7 +398,19 @@ final class Vector {
                 } else if (reading) {
                     wake.awaitUninterruptibly();
                 } else {
-                    read(FOREVER);
+                    readUnlessReplaced();
+                }
+            }
+        }
+
+        /** Reads; that the server before did not have this vector is nothing to end for, once there is a new one. */
+        private void readUnlessReplaced() {
+            final int before = reconnections;
+            try {
+                read(FOREVER);
+            } catch (final IvshmemException e) {
+                if (reconnections == before) {
+                    throw e;
                 }
             }
         }

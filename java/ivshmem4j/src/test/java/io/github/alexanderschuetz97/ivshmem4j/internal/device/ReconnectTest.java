@@ -18,9 +18,14 @@ import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.Semaphore;
@@ -51,6 +56,7 @@ class ReconnectTest {
         @Override
         public void publish(final LogRecord record) {
             logged.add(record);
+            onRecord.run();
         }
 
         @Override
@@ -59,6 +65,8 @@ class ReconnectTest {
         @Override
         public void close() {}
     };
+    /** Runs in the thread that logs. */
+    private volatile Runnable onRecord = () -> { };
     private Path file;
 
     @BeforeEach
@@ -140,23 +148,121 @@ class ReconnectTest {
     @Test
     void routinesAreCalledAgainAfterAServerWithFewerVectors() throws Exception {
         final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
         final Semaphore called = new Semaphore(0);
         IvshmemServer server = start(2);
         try (IvshmemMemory device = Ivshmem.doorbell(
-            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> { })) {
+            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
             device.registerPeerConnectionListener(listener(heard));
             device.registerInterruptServiceRoutine(1, vector -> called.release());
             for (final int vectors : new int[] {1, 2}) {
                 server.close();
                 assertEquals("server gone", heard.take());
+                assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
                 server = start(vectors);
                 assertEquals("back as 0", heard.take());
                 assertEquals(vectors, device.getOwnVectors());
+                if (vectors == 1) {
+                    assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
+                }
             }
             device.sendInterrupt(0, 1);
             called.acquire();
         } finally {
             server.close();
+        }
+        assertEquals(0, thrown.size(), thrown::toString);
+    }
+
+    @Test
+    void waitsAndFuturesOfAVectorThatTheNewServerDoesNotHaveEndWithTheReason() throws Exception {
+        IvshmemServer server = start(2);
+        try (IvshmemMemory device = Ivshmem.doorbell(
+            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> { })) {
+            final CompletableFuture<Integer> future = device.nextInterrupt(1);
+            final FutureTask<Void> waits = new FutureTask<>(() -> {
+                device.waitInterrupt(1);
+                return null;
+            });
+            new Thread(waits).start();
+            server.close();
+            server = start(1);
+            for (final Future<?> ended : Arrays.asList(future, waits)) {
+                final ExecutionException e = assertThrows(ExecutionException.class, ended::get);
+                assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) e.getCause()).getCode());
+            }
+        } finally {
+            server.close();
+        }
+    }
+
+    @Test
+    void closingWhileTheServerComesBackIsNoFailure() throws Exception {
+        final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final BlockingQueue<Thread> closing = new LinkedBlockingQueue<>();
+        IvshmemServer server = start(1);
+        try (IvshmemMemory device = Ivshmem.doorbell(
+            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            device.registerPeerConnectionListener(listener(heard));
+            device.registerInterruptServiceRoutine(0, vector -> { });
+            onRecord = () -> {
+                device.close();
+                closing.add(Thread.currentThread());
+            };
+            server.close();
+            assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+            server = start(1);
+            closing.take().join();
+            assertTrue(device.isClosed());
+        } finally {
+            server.close();
+        }
+        assertEquals(0, thrown.size(), thrown::toString);
+    }
+
+    @Test
+    void aSlowListenerHearsOfPeersBeforeItHearsThatTheirServerWent() throws Exception {
+        final BlockingQueue<String> slow = new LinkedBlockingQueue<>();
+        final BlockingQueue<String> quick = new LinkedBlockingQueue<>();
+        final Semaphore mayGoOn = new Semaphore(0);
+        IvshmemServer server = start(1);
+        // Two threads, of which the slow listener holds one.
+        final ExecutorService executor = Executors.newFixedThreadPool(2);
+        try (IvshmemMemory first = Ivshmem.doorbell(server.getPath());
+            IvshmemMemory device = Ivshmem.doorbell(
+                server.getPath(), DoorbellOptions.defaults().reconnect(), executor, (thread, e) -> { })) {
+            device.registerPeerConnectionListener(listener(new LinkedBlockingQueue<String>() {
+                @Override
+                public boolean add(final String news) {
+                    final boolean added = slow.add(news);
+                    mayGoOn.acquireUninterruptibly();
+                    return added;
+                }
+            }));
+            assertEquals("0 has 1", slow.take());
+            device.registerPeerConnectionListener(listener(quick));
+            assertEquals("0 has 1", quick.take());
+            final IvshmemMemory second = Ivshmem.doorbell(server.getPath());
+            assertEquals("2 has 1", quick.take());
+            second.close();
+            assertEquals("2 left", quick.take());
+            try (IvshmemMemory third = Ivshmem.doorbell(server.getPath())) {
+                assertEquals(third.getOwnPeerID() + " has 1", quick.take());
+                server.close();
+                assertEquals("server gone", quick.take());
+                mayGoOn.release(1000);
+                final String id = String.valueOf(third.getOwnPeerID());
+                for (String news = slow.take(); !news.equals(id + " has 1"); news = slow.take()) {
+                    assertEquals("2 left", news);
+                }
+                assertEquals("server gone", slow.take());
+            }
+            server = start(1);
+            assertEquals("back as 0", slow.take());
+        } finally {
+            server.close();
+            executor.shutdown();
         }
     }
 
