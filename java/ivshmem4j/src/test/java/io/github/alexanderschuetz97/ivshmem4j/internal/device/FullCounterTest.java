@@ -3,16 +3,11 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.alexanderschuetz97.ivshmem4j.Script;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
-import java.io.BufferedReader;
-import java.io.File;
-import java.io.IOException;
-import java.io.InputStreamReader;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.Paths;
 import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -49,7 +44,7 @@ class FullCounterTest {
         final AtomicLong heard = new AtomicLong();
         try (IvshmemServer server = IvshmemServer.builder(folder.resolve("s").toString()).start();
             IvshmemMemory device = Ivshmem.doorbell(server.getPath(), 5000, givingUp)) {
-            final Process filler = filler(server.getPath());
+            final Process filler = Script.start("filling", "fill_counter.py", server.getPath());
             if (filler == null) {
                 System.out.println("SKIP threadsThatInterruptAndCallbacksThatComeAndGoAreNotHeldUp: there is no python3");
                 return;
@@ -128,20 +123,5 @@ class FullCounterTest {
             assertEquals(null, thrown);
             assertTrue(System.nanoTime() - last < HANG_MILLIS * 1_000_000, () -> what + " hangs");
         }
-    }
-
-    /** A client that has begun to fill the counter of vector 0 of the first client; null where there is no Python. */
-    private Process filler(final String server) throws IOException {
-        final Path script = Paths.get(new File(FullCounterTest.class.getResource("/fill_counter.py").getPath()).getPath());
-        assertTrue(Files.exists(script));
-        final Process process;
-        try {
-            process = new ProcessBuilder("python3", script.toString(), server)
-                .redirectError(ProcessBuilder.Redirect.INHERIT).start();
-        } catch (final IOException e) {
-            return null;
-        }
-        assertEquals("filling", new BufferedReader(new InputStreamReader(process.getInputStream())).readLine());
-        return process;
     }
 }

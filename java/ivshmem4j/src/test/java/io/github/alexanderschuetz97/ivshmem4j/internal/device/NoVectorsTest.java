@@ -5,14 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.alexanderschuetz97.ivshmem4j.Script;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException.Code;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
-import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.concurrent.BlockingQueue;
@@ -73,18 +72,11 @@ class NoVectorsTest {
 
     /** Listens already; null where there is no Python. */
     private static Process server(final String path) throws IOException, InterruptedException {
-        final String script = new File(NoVectorsTest.class.getResource("/no_vectors_server.py").getPath()).getPath();
-        final ProcessBuilder command = QEMUS == null ? new ProcessBuilder("python3", script, path)
-            : new ProcessBuilder(QEMUS, "-F", "-v", "-S", path, "-m", "/dev/shm", "-l", "64K", "-n", "0");
-        final Process process;
-        try {
-            process = command.redirectError(ProcessBuilder.Redirect.INHERIT).start();
-        } catch (final IOException e) {
-            return null;
-        }
         if (QEMUS == null) {
-            assertEquals("listening", new BufferedReader(new InputStreamReader(process.getInputStream())).readLine());
+            return Script.start("listening", "no_vectors_server.py", path);
         }
+        final Process process = new ProcessBuilder(QEMUS, "-F", "-v", "-S", path, "-m", "/dev/shm", "-l", "64K", "-n", "0")
+            .redirectError(ProcessBuilder.Redirect.INHERIT).start();
         while (!new File(path).exists()) {
             Thread.sleep(5);
         }
