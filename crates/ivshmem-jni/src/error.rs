@@ -65,6 +65,14 @@ impl BridgeError {
         let mut text = match self {
             Self::Open(error) => error.text(Face::Java),
             Self::Doorbell(error) => error.text(Face::Java),
+            // In Rust it is another method.
+            #[cfg(target_os = "linux")]
+            Self::Server(ivshmem_server::Error::Down) => {
+                "the server has gone down; close() tells why".to_string()
+            }
+            // Has its cause and the remedy in it.
+            #[cfg(target_os = "linux")]
+            Self::Server(error) => return error.to_string(),
             other => other.to_string(),
         };
         let mut cause = self.source();

@@ -265,7 +265,7 @@ fn distrust(stat: &Stat, access: Access, inherited: Option<u32>) -> Option<Strin
     if wider != 0 {
         let (mode, asked) = (stat.st_mode & 0o777, access.mode);
         return Some(format!(
-            "has mode {mode:03o}, wider than {asked:03o}; ask for mode {mode:03o}, or chmod it"
+            "has mode 0{mode:03o}, wider than 0{asked:03o}; ask for mode 0{mode:03o}, or chmod it"
         ));
     }
     let asked = access.gid.or(inherited).unwrap_or(getegid().as_raw());

@@ -121,7 +121,7 @@ fn an_object_that_is_less_safe_than_a_new_one_is_refused_with_the_remedy_and_not
     };
     for (mode, narrow, wide) in [(0o644, 0o600, 0o644), (0o660, 0o640, 0o660), (0o606, 0o660, 0o606)] {
         write(&object, &content, mode);
-        refused(narrow, &format!("mode {mode:o}"));
+        refused(narrow, &format!("mode 0{mode:03o}"));
         start(wide).unwrap();
     }
     // As QEMU's own server makes them: that the owner may execute memory does no harm.

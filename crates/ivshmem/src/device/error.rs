@@ -269,7 +269,8 @@ impl OpenError {
             }
             Self::NoServer { path, why } => {
                 let serve = format!("`ivshmem serve {}`", shell_word(path.display()));
-                let start = face.pick("ivshmem-server -S PATH", "ivshmem-server -S PATH", &serve);
+                let java = "IvshmemServer.builder(path).start(), or the program ivshmem-server";
+                let start = face.pick("ivshmem-server -S PATH", java, &serve);
                 format!("cannot connect to a server at {}: {why}; start one first ({start})", path.display())
             }
             Self::NotASocket { path } => {

@@ -180,9 +180,19 @@ public final class IvshmemServer implements AutoCloseable {
          *     the system has no room
          */
         public IvshmemServer start() {
+            // The native library has no negative numbers.
+            refuse(size < 0, "size " + size + ": a region has 4096 to 1099511627776 bytes");
+            refuse(vectors < 0, vectors + " vectors: a client has 0 to 256; one vector is one kind of interrupt");
+            refuse(maxClients < 0, "at most " + maxClients + " clients: the limit must be 1 to 65536");
             NativeLibrary.load();
             return new IvshmemServer(
                 this, NativeLibrary.serverStart(path, size, vectors, maxClients, mode, memory));
+        }
+
+        private static void refuse(final boolean isWrong, final String why) {
+            if (isWrong) {
+                throw new IvshmemException(IvshmemException.Code.INVALID_ARGUMENT, why);
+            }
         }
     }
 }

@@ -98,7 +98,7 @@ public final class DeviceMemory implements IvshmemMemory {
         final int id = ownId();
         if (id < 0) {
             throw new UnsupportedOperationException("this memory has no peer id: "
-                + (finding == null ? "connect to a server for one" : finding));
+                + (finding == null ? "connect to a server for one, by Ivshmem.doorbell(path) on the host" : finding));
         }
         return id;
     }
