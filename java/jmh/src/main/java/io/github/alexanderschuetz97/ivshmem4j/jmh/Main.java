@@ -80,7 +80,7 @@ public final class Main {
             return true;
         }
         final double ratio = turns.best(Turns.OURS) / turns.best(rival);
-        return rival.equals(Row.OWN) ? ratio <= row.atMost : 1 / ratio >= row.fasterThanCalls;
+        return rival.equals(Row.OWN) ? ratio <= row.atMost : 1 / ratio >= row.fasterThan(rival);
     }
 
     /** What comes behind the numbers: each goal, or what there is to compare with. */
@@ -94,7 +94,7 @@ public final class Main {
             return "";
         }
         return rival.equals(Row.OWN) ? cell("  %.3f of %s, goal <= %.2f %s", ratio, rival, row.atMost, word)
-            : cell("  %.1f times as fast as %s, goal >= %.0f %s", 1 / ratio, rival, row.fasterThanCalls, word);
+            : cell("  %.2f times as fast as %s, goal >= %.1f %s", 1 / ratio, rival, row.fasterThan(rival), word);
     }
 
     private static String cell(final String format, final Object... values) {
