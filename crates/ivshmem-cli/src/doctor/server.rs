@@ -25,8 +25,20 @@ struct Question<'a> {
     path: &'a Path,
     size: Option<u64>,
     vectors: Option<u16>,
+    /// Of the server that is there, once it is known.
+    running: Option<Running>,
     sharers: Sharers,
 }
+
+/// What a server that takes the place of another one has to keep.
+#[derive(Clone, Copy)]
+struct Running {
+    size: u64,
+    vectors: u16,
+}
+
+/// What is kept besides, and which no client can see.
+const OTHER_OPTIONS: &str = "and its other options, as they are now";
 
 pub(super) fn examine(path: &Path, doctor: &Doctor, report: &mut Report) {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -35,11 +47,12 @@ pub(super) fn examine(path: &Path, doctor: &Doctor, report: &mut Report) {
         None
     });
     let sharers = Sharers { own: User::own(), qemu };
-    let question = Question { path, size: doctor.size, vectors: doctor.vectors, sharers };
+    let mut question = Question { path, size: doctor.size, vectors: doctor.vectors, running: None, sharers };
     match ivshmem::doorbell(path).connect() {
         Err(error) => report.add([question.not_connected(&error)]),
         Ok(device) => {
             let size = device.memory().len();
+            question.running = Some(Running { size, vectors: most_vectors(&device) });
             report.add(question.size(size));
             report.add(question.vectors(&device));
             report.add(descriptors(&device));
@@ -120,12 +133,13 @@ impl Question<'_> {
         let remedy = match self.sharers.open_up(&directories, "") {
             Some(command) if command.is_empty() => {
                 format!(
-                    "end that server and start it as root for both: `{}`",
+                    "end that server and start it as root for both: `{}`, with -l, -n {OTHER_OPTIONS}",
                     self.starting_shared(self.path)
                 )
             }
             Some(command) => format!(
-                "as root: `{command}`; if the socket itself is closed as well, start its server with `{}`",
+                "as root: `{command}`; if the socket itself is closed as well, start its server so: `{}`, with -l, -n \
+                 {OTHER_OPTIONS}",
                 self.starting_shared(self.path)
             ),
             None => {
@@ -149,7 +163,9 @@ impl Question<'_> {
         );
         let start = self.starting_shared(self.path);
         let remedy = match self.sharers.open_up(&obstacles, "rw") {
-            Some(command) => format!("as root: `{command}`; to last, start the server so: `{start}`"),
+            Some(command) => {
+                format!("as root: `{command}`; to last, start the server so: `{start}`, {OTHER_OPTIONS}")
+            }
             None => format!("serve where a machine may go: `{}`", self.starting_shared(&in_run(self.path))),
         };
         Some(Finding::problem("qemu-not-permitted", cause, remedy))
@@ -163,7 +179,7 @@ impl Question<'_> {
                 reason: ConnectionError::Protocol(ProtocolError::Refused(Refusal::NotAdmitted)),
                 ..
             } => format!(
-                "end the server and start it so that it admits both: `{} --allow-uid {},{}`",
+                "end the server and start it so that it admits both: `{} --allow-uid {},{}`, {OTHER_OPTIONS}",
                 self.starting_shared(self.path),
                 self.sharers.own.name,
                 user.name
@@ -227,17 +243,20 @@ impl Question<'_> {
                     units(wanted)
                 ),
                 format!(
-                    "end it, when no machine needs it, and start it with the other size: `{}`; or use its size everywhere",
+                    "end it, when no machine needs it, and start it with the other size: `{}`, {OTHER_OPTIONS}; or use its \
+                     size everywhere",
                     self.starting(self.path)
                 ),
             ));
         }
         if !size.is_power_of_two() {
-            let right = Self { size: Some(self.size.unwrap_or(size)), ..self.again() };
             findings.push(Finding::problem(
                 "size-not-a-power-of-two",
                 format!("the server at {shown} has {size} bytes; QEMU ends at once with that"),
-                format!("end it and start one whose size is right: `{}`", right.starting(self.path)),
+                format!(
+                    "end it and start one whose size is right: `{}`, {OTHER_OPTIONS}",
+                    self.starting(self.path)
+                ),
             ));
         }
         findings
@@ -253,9 +272,6 @@ impl Question<'_> {
         let others = peers.iter().map(|peer| format!("peer {} has {}", peer.id, peer.vectors));
         let list: Vec<String> = others.chain([format!("a newcomer gets {}", device.vectors())]).collect();
         let wanted = self.vectors.map_or(String::new(), |wanted| format!(", and {wanted} are wanted"));
-        let most = all.iter().max().copied();
-        let right =
-            Self { vectors: self.vectors.or(most), size: Some(device.memory().len()), ..self.again() };
         Some(Finding::problem(
             "vectors-differ",
             format!(
@@ -264,15 +280,10 @@ impl Question<'_> {
             ),
             format!(
                 "end the server and its machines, start it with one number, and each machine with vectors= of the same: \
-                 `{}`",
-                right.starting(self.path)
+                 `{}`, {OTHER_OPTIONS}",
+                self.starting(self.path)
             ),
         ))
-    }
-
-    fn again(&self) -> Self {
-        let sharers = Sharers { own: self.sharers.own.clone(), qemu: self.sharers.qemu.clone() };
-        Self { path: self.path, size: self.size, vectors: self.vectors, sharers }
     }
 
     fn another_server(&self) -> String {
@@ -300,9 +311,16 @@ impl Question<'_> {
 
     fn starting_alone(&self, path: &Path) -> String {
         let path = shell(&path.display().to_string());
-        let size = units(self.size.map_or(4 << 20, power_of_two));
-        format!("ivshmem-server -F -S {path} -l {size} -n {}", self.vectors.unwrap_or(1))
+        let running = self.running.unwrap_or(Running { size: 4 << 20, vectors: 1 });
+        let size = units(power_of_two(self.size.unwrap_or(running.size)));
+        format!("ivshmem-server -F -S {path} -l {size} -n {}", self.vectors.unwrap_or(running.vectors))
     }
+}
+
+/// The most that anybody has here, so that nobody loses one.
+fn most_vectors(device: &Device) -> u16 {
+    let peers = device.peers().unwrap_or_default();
+    peers.iter().map(|peer| peer.vectors).fold(device.vectors(), u16::max).max(1)
 }
 
 /// The place for sockets that every user may go to.
@@ -370,6 +388,7 @@ mod tests {
             path: Path::new("/run/ivshmem.sock"),
             size: None,
             vectors: None,
+            running: None,
             sharers: Sharers { own: User::own(), qemu: None },
         };
         let finding = question.greeted_badly(&refused);

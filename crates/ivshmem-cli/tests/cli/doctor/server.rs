@@ -181,6 +181,37 @@ fn a_socket_is_judged_for_the_user_who_runs_machines() {
 }
 
 #[test]
+fn a_server_that_is_started_anew_keeps_its_size_and_its_vectors() {
+    let (_dir, path, target) = socket();
+    let server = || Server::builder(&path).size(64 << 20).vectors(4);
+    let running = server().start().unwrap();
+    // What is wanted is changed, and nothing else.
+    let remedy = visit(&target, &["--size", "1M"]).remedy("size-differs");
+    assert!(commands(&remedy)[0].contains(" -l 1M -n 4"), "{remedy}");
+    let remedy = visit(&target, &["--vectors", "2"]).remedy("vectors-differ");
+    assert!(commands(&remedy)[0].contains(" -l 64M -n 2"), "{remedy}");
+    assert!(remedy.contains("its other options"), "{remedy}");
+    running.stop().unwrap();
+    if !is_root("a_server_that_is_started_anew_keeps_its_size_and_its_vectors") {
+        return;
+    }
+    let visits = || visit(&target, &["--qemu-user", "nobody"]);
+    let running = server().mode(0o666).allow_uids([0]).start().unwrap();
+    cured_after("qemu-not-permitted", HERE, visits, || running.stop().unwrap());
+    let running = server().mode(0o666).allow_uids([0]).start().unwrap();
+    let remedy = visits().remedy("qemu-not-permitted");
+    assert!(commands(&remedy)[0].contains(" -l 64M -n 4 "), "{remedy}");
+    running.stop().unwrap();
+    // And where the socket is opened, which lasts until the server starts anew.
+    let _running = server().start().unwrap();
+    let remedy = visits().remedy("qemu-not-permitted");
+    assert!(remedy.contains(" -l 64M -n 4 "), "{remedy}");
+    // Who may not connect cannot know them.
+    let remedy = Nobody::new().visit(&target, &[]).remedy("not-permitted");
+    assert!(remedy.contains("with -l, -n and its other options"), "{remedy}");
+}
+
+#[test]
 fn sizes_of_servers_are_compared_and_checked() {
     let (_dir, path, target) = socket();
     let server = BareServer::start(&path, Manner { size: 12_288, ..Manner::default() }).unwrap();
