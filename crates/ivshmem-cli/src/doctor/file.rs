@@ -45,16 +45,18 @@ pub(super) fn examine(
     };
     let word = shell(&path.display().to_string());
     let question = Question { path, word, wanted, sharers: Sharers { own: User::own(), qemu } };
-    let known = match fs::metadata(path) {
-        Ok(facts) if facts.is_file() => Some(facts),
+    let (known, missing) = match fs::metadata(path) {
+        Ok(facts) if facts.is_file() => (Some(facts), None),
         Ok(facts) => return report.add([question.not_a_file(&facts)]),
-        Err(error) => {
-            report.add([question.not_seen(&error)]);
-            None
-        }
+        Err(error) => (None, Some(question.not_seen(&error))),
     };
     // What is something else gets no arguments, and no rules that would let machines have it.
     let is_memory = known.as_ref().map_or(path.file_name().is_some(), |facts| places::is_memory(path, facts));
+    if is_memory {
+        // First, as other remedies need the room.
+        report.add(space::examine(path, known.as_ref(), question.size_in_the_end(known.as_ref())));
+    }
+    report.add(missing);
     if let Some(facts) = &known {
         report.add(question.access(facts, read_only));
         report.add(question.size(facts, is_memory));
@@ -63,13 +65,9 @@ pub(super) fn examine(
     if !is_memory {
         return;
     }
-    let size = known.as_ref().map_or(wanted, |facts| Some(facts.len()));
-    if let Some(size) = size {
-        report.add(space::examine(path, known.as_ref(), size));
-    }
     report.add(confinement::of_machines(path, Path::new("/")));
     // An empty file has no size to tell anybody; the one that it should have does.
-    let size = size.filter(|size| *size > 0).or(wanted);
+    let size = known.map(|facts| facts.len()).filter(|size| *size > 0).or(wanted);
     report.region = size.map(|size| Region { size, way: Way::File { path: path.clone() } });
 }
 
@@ -230,9 +228,8 @@ impl Question<'_> {
 
     fn size(&self, facts: &Metadata, is_memory: bool) -> Vec<Finding> {
         let (path, word, size) = (self.path.display(), &self.word, facts.len());
-        let right = self.right_size();
         if size == 0 {
-            let resize = format!("truncate -c -s {} {word}", units(right));
+            let resize = format!("truncate -c -s {} {word}", units(self.right_size()));
             let remedy = if is_memory {
                 format!("a machine or program that says a size gives it that; or do it now: `{resize}`")
             } else {
@@ -240,13 +237,12 @@ impl Question<'_> {
             };
             return vec![Finding::note("file-empty", format!("{path} has no bytes yet"), remedy)];
         }
-        // Who wants 3M gets 4M from every machine and server.
-        if let Some(wanted) = self.wanted.filter(|wanted| *wanted != size && right != size) {
+        if let Some(wanted) = self.other_size(size) {
             return vec![self.stale(size, wanted)];
         }
         let mut findings = Vec::new();
-        if !size.is_power_of_two() || size < 4096 {
-            let right = units(self.wanted.map_or(power_of_two(size), |_| right));
+        if is_odd(size) {
+            let right = units(self.right_size_of(size));
             findings.push(Finding::problem(
                 "size-not-a-power-of-two",
                 format!(
@@ -285,7 +281,24 @@ impl Question<'_> {
         )
     }
 
-    /// What the file should have: a size that QEMU takes, in whole pages of its file system.
+    /// The size that is wanted, where the file has another one. Who wants 3M gets 4M from every machine and server.
+    fn other_size(&self, size: u64) -> Option<u64> {
+        self.wanted.filter(|wanted| *wanted != size && self.right_size() != size)
+    }
+
+    /// What the file will have when its remedy has been followed.
+    fn size_in_the_end(&self, known: Option<&Metadata>) -> u64 {
+        let Some(size) = known.map(Metadata::len).filter(|size| *size > 0) else { return self.right_size() };
+        let is_changed = self.other_size(size).is_some() || is_odd(size);
+        if is_changed && places::is_for_memory(self.path) { self.right_size_of(size) } else { size }
+    }
+
+    /// What a file of some size should have.
+    fn right_size_of(&self, size: u64) -> u64 {
+        self.wanted.map_or(power_of_two(size), |_| self.right_size())
+    }
+
+    /// What a new file should have: a size that QEMU takes, in whole pages of its file system.
     fn right_size(&self) -> u64 {
         self.right_size_at(self.path)
     }
@@ -338,4 +351,9 @@ impl Question<'_> {
         let owner = self.sharers.owner_of_new().replace(':', " ");
         format!("f {} 0660 {owner} -", tmpfiles(&self.path.display().to_string()))
     }
+}
+
+/// Whether QEMU refuses memory of this size.
+fn is_odd(size: u64) -> bool {
+    !size.is_power_of_two() || size < 4096
 }

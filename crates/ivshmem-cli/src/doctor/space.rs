@@ -12,9 +12,9 @@ use crate::advice::quoting::shell;
 use crate::values::units;
 
 /// Whether `size` bytes of a file fit into its file system, beside what the file has taken already. A file that is not there
-/// yet is seen by its directory.
+/// yet is seen by its directory, or the nearest one that exists.
 pub(super) fn examine(path: &Path, known: Option<&Metadata>, size: u64) -> Option<Finding> {
-    let place = if known.is_some() { path } else { path.parent()? };
+    let place = path.ancestors().find(|above| above.exists())?;
     // st_blocks counts 512 bytes each, on every file system.
     let missing = size.saturating_sub(known.map_or(0, |facts| facts.blocks() * 512));
     match InMemory::of(place)? {
