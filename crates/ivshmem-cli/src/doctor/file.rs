@@ -51,7 +51,10 @@ pub(super) fn examine(
         Err(error) => (None, Some(question.not_seen(&error))),
     };
     // What is something else gets no arguments, and no rules that would let machines have it.
-    let is_memory = known.as_ref().map_or(path.file_name().is_some(), |facts| places::is_memory(path, facts));
+    let is_memory = match &known {
+        Some(facts) => places::is_memory(path, facts),
+        None => path.file_name().is_some() && places::may_get_files(path),
+    };
     if is_memory {
         // First, as other remedies need the room.
         report.add(space::examine(path, known.as_ref(), question.size_in_the_end(known.as_ref())));
@@ -79,10 +82,12 @@ impl Question<'_> {
             ErrorKind::NotFound if parent.is_dir() => Finding::problem(
                 "file-missing",
                 format!("nobody has created {path}"),
-                format!(
-                    "create it: {}; or start the machine first, which creates it as its user",
-                    self.creating(false)
-                ),
+                self.unless_system(self.path, || {
+                    format!(
+                        "create it: {}; or start the machine first, which creates it as its user",
+                        self.creating(false)
+                    )
+                }),
             ),
             ErrorKind::NotFound
                 if self.path.ancestors().skip(1).all(|above| above.is_dir() || !above.exists()) =>
@@ -90,10 +95,12 @@ impl Question<'_> {
                 Finding::problem(
                     "directory-missing",
                     format!("{path} cannot be there: there is no directory {}", parent.display()),
-                    format!(
-                        "make it, and the file: {}; or mount what belongs there, or use /dev/shm",
-                        self.creating(true)
-                    ),
+                    self.unless_system(self.path, || {
+                        format!(
+                            "make it, and the file: {}; or mount what belongs there, or use /dev/shm",
+                            self.creating(true)
+                        )
+                    }),
                 )
             }
             ErrorKind::PermissionDenied => self.not_passed(),
@@ -139,8 +146,10 @@ impl Question<'_> {
         } else if kind.is_dir() {
             let inside = self.path.join("ivshmem");
             let target = shell(&format!("plain:{}", inside.display()));
-            let create = self.creating_at(&inside);
-            ("a directory", format!("name a file in it: {create}, then `ivshmem doctor {target}`"))
+            let remedy = || {
+                format!("name a file in it: {}, then `ivshmem doctor {target}`", self.creating_at(&inside))
+            };
+            ("a directory", self.unless_system(&inside, remedy))
         } else {
             ("a device or a pipe", format!("memory is a regular file: {}", self.elsewhere()))
         };
@@ -332,6 +341,14 @@ impl Question<'_> {
         let owner = self.sharers.owner_of_new();
         let who = if self.sharers.own.is_root() { "" } else { "as root: " };
         format!("{who}`{create} && chown {owner} {word} && chmod 660 {word}`")
+    }
+
+    /// A remedy that makes a file, where one may be made.
+    fn unless_system(&self, path: &Path, remedy: impl FnOnce() -> String) -> String {
+        if places::may_get_files(path) {
+            return remedy();
+        }
+        format!("the system's own files belong there and no memory: {}", self.elsewhere())
     }
 
     /// Where there is always room for another file, and everybody may go.

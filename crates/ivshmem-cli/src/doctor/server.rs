@@ -15,7 +15,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::sharing::Sharers;
 use super::users::{User, WRITE, described};
-use super::{Doctor, Finding, Report};
+use super::{Doctor, Finding, Report, places};
 use crate::advice::quoting::shell;
 use crate::advice::{Region, Way, power_of_two};
 use crate::values::units;
@@ -101,6 +101,9 @@ impl Question<'_> {
 
     fn no_server_remedy(&self) -> String {
         let parent = self.path.parent().unwrap_or(Path::new("/"));
+        if places::is_of_the_system(self.path) {
+            return format!("the system's own files belong there: {}", self.another_server());
+        }
         let start = self.starting(self.path);
         if parent.is_dir() || self.path.exists() {
             return format!("start a server before the machines: `{start}`");
@@ -288,7 +291,8 @@ impl Question<'_> {
 
     fn another_server(&self) -> String {
         let mut path = self.path.with_file_name("ivshmem.sock");
-        if path == self.path || path.exists() || !path.parent().is_some_and(Path::is_dir) {
+        let is_free = path != self.path && !path.exists() && path.parent().is_some_and(Path::is_dir);
+        if !is_free || places::is_of_the_system(&path) {
             path = in_run(self.path);
         }
         let target = shell(&format!("doorbell:{}", path.display()));

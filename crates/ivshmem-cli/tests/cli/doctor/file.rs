@@ -273,6 +273,26 @@ fn nothing_is_advised_that_would_open_or_cut_a_file_of_the_system() {
 }
 
 #[test]
+fn no_file_is_made_among_files_of_the_system() {
+    for (path, name) in [
+        ("/etc/nologin-x", "file-missing"),
+        ("/run/nologin-x", "file-missing"),
+        ("/etc/no-such-folder/x", "directory-missing"),
+        ("/usr/no-such-folder/x", "directory-missing"),
+        ("/etc/cron.d", "not-a-file"),
+        ("/usr/lib", "not-a-file"),
+    ] {
+        for options in [&[][..], &["--size", "4M"], &["--qemu-user", "nobody"]] {
+            let visited = visit(&format!("plain:{path}"), options);
+            let all = commands(&visited.remedy(name));
+            assert!(!all.iter().any(|command| command.contains(path)), "{path}: {all:?}");
+            assert!(all[0].contains("/dev/shm/"), "{path}: {all:?}");
+            assert!(!visited.report["qemu"].is_array(), "no machine makes it either");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_the_machine_may_not_use_is_opened_to_it_by_the_remedy() {
     if !is_root("a_file_that_the_machine_may_not_use_is_opened_to_it_by_the_remedy") {
         return;

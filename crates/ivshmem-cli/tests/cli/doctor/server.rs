@@ -52,6 +52,20 @@ fn a_missing_server_is_started_by_the_remedy() {
 }
 
 #[test]
+fn no_socket_is_made_among_files_of_the_system() {
+    let test = "no_socket_is_made_among_files_of_the_system";
+    in_mounts(test, "tmpfs", "size=8M", |mounted| {
+        mounted.run("mount --bind $M /run");
+        let place = mounted.place();
+        for path in ["/etc/cron.d/no.sock", "/usr/no/s.sock"] {
+            let remedy = cured("server-missing", place, || place.visit(&format!("doorbell:{path}"), &[]));
+            assert!(commands(&remedy)[0].contains(" -S /run/"), "{remedy}");
+            mounted.run("rm -f /run/*.sock");
+        }
+    });
+}
+
+#[test]
 fn a_missing_server_is_started_for_the_machine_as_well() {
     if !is_root("a_missing_server_is_started_for_the_machine_as_well") {
         return;
@@ -168,12 +182,11 @@ fn a_socket_is_judged_for_the_user_who_runs_machines() {
     assert!(remedy.contains("--allow-uid root,nobody"), "{remedy}");
     // A directory of something else is not opened: the server moves.
     in_mounts("a_socket_is_judged_for_the_user_who_runs_machines", "tmpfs", "size=8M", |mounted| {
-        mounted.run("mkdir -m 700 $M/private && mkdir $M/run && mount --bind $M/private /root");
-        mounted.run("mount --bind $M/run /run");
+        mounted.run("mkdir -p $M/run/private && chmod 700 $M/run/private && mount --bind $M/run /run");
         let place = mounted.place();
-        let start = place.visit("doorbell:/root/s.sock", &[]).remedy("server-missing");
+        let start = place.visit("doorbell:/run/private/s.sock", &[]).remedy("server-missing");
         let _server = place.type_in(&start);
-        let remedy = place.visit("doorbell:/root/s.sock", &options).remedy("qemu-not-permitted");
+        let remedy = place.visit("doorbell:/run/private/s.sock", &options).remedy("qemu-not-permitted");
         assert!(!remedy.contains("chmod"), "{remedy}");
         let _other = place.type_in(&remedy);
         place.visit("doorbell:/run/s.sock", &options).is_well();
