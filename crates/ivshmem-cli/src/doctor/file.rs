@@ -1,9 +1,11 @@
 //! A file that is shared memory.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+
+use ivshmem::sys::linux::file::{Access, open};
 
 use super::places::{self, InMemory};
 use super::sharing::Sharers;
@@ -161,7 +163,8 @@ impl Question<'_> {
         /// "Operation not permitted": what a file's mode denies is EACCES.
         const EPERM: i32 = 1;
         let (path, word) = (self.path.display(), &self.word);
-        let error = File::options().read(true).write(!read_only).open(self.path).err()?;
+        // Without waiting: what stands there may be a pipe by now.
+        let error = open(self.path, if read_only { Access::Read } else { Access::ReadWrite }).err()?;
         let (bits, doing) = if read_only { (READ, "read") } else { (READ | WRITE, "read and write") };
         let obstacles = self.sharers.own.obstacles(self.path, bits);
         let is_memory = places::is_memory(self.path, facts);
@@ -187,7 +190,7 @@ impl Question<'_> {
             }
             // The mode lets this user in, and yet.
             ErrorKind::PermissionDenied if obstacles.is_empty() => Some(confinement::refused(self.path)),
-            _ => {
+            ErrorKind::PermissionDenied => {
                 let cause =
                     format!("user {} may not {doing} {path} ({})", self.sharers.own.name, described(facts));
                 let remedy = match self.sharers.open_up(&obstacles, if read_only { "r" } else { "rw" }) {
@@ -203,6 +206,13 @@ impl Question<'_> {
                 };
                 Some(Finding::problem("not-permitted", cause, remedy))
             }
+            // It went, or became something else meanwhile: the next look tells.
+            _ if !fs::metadata(self.path).is_ok_and(|now| now.is_file()) => None,
+            _ => Some(Finding::problem(
+                "not-opened",
+                format!("the system does not let user {} {doing} {path}: {error}", self.sharers.own.name),
+                format!("use another file: {}", self.elsewhere()),
+            )),
         }
     }
 

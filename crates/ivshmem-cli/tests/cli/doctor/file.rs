@@ -1,17 +1,21 @@
 //! Findings about files.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use ivshmem_conformance::skip;
 use ivshmem_server::Server;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
 use super::mounts::in_mounts;
 use super::{Nobody, Place, commands, cured, folder, is_root, make, visit};
-use crate::run;
+use crate::{ivshmem, run};
 
 const HERE: Place = Place { mounts_of: None };
 
@@ -376,6 +380,52 @@ fn a_file_that_nobody_may_change_is_told_apart() {
         return skip(test, "/dev/shm has no attributes here");
     }
     cured("immutable", HERE, || visit(&target, &[]));
+}
+
+#[test]
+fn what_the_system_says_of_a_file_that_it_does_not_open_is_told() {
+    let test = "what_the_system_says_of_a_file_that_it_does_not_open_is_told";
+    in_mounts(test, "tmpfs", "size=16M", |mounted| {
+        mounted.run("mount --bind $M /dev/shm");
+        // A program that runs, of a size that memory may have.
+        mounted.run("cp /usr/bin/cat /dev/shm/program && truncate -s 1M /dev/shm/program");
+        let place = mounted.place();
+        let mut program = place.command("/dev/shm/program");
+        let mut program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut input = program.stdin.take().unwrap();
+        input.write_all(b"x").unwrap();
+        program.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        let target = "plain:/dev/shm/program";
+        let visited = place.visit(target, &[]);
+        cured("not-opened", place, || place.visit(target, &[]));
+        place.visit(&format!("{target}?readonly"), &[]).is_well();
+        drop(input);
+        program.wait().unwrap();
+        visited.cause_has("Text file busy");
+        place.visit(target, &[]).is_well();
+    });
+}
+
+#[test]
+fn a_file_that_becomes_a_pipe_while_it_is_looked_at_makes_nobody_wait() {
+    let (dir, target) = folder("x");
+    let (path, pipe) = (dir.path().join("x"), dir.path().join("pipe"));
+    make(&path, 1 << 20, 0o666);
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) {
+                renameat_with(CWD, &path, CWD, &pipe, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        for _ in 0..200 {
+            // Whoever waits for a writer of the pipe waits until this test is ended.
+            let mut doctor = ivshmem();
+            doctor.args(["doctor", &format!("{target}?readonly")]).output().unwrap();
+        }
+        over.store(true, Relaxed);
+    });
 }
 
 #[test]
