@@ -40,6 +40,9 @@ struct Running {
 /// What is kept besides, and which no client can see.
 const OTHER_OPTIONS: &str = "and its other options, as they are now";
 
+/// For a busy server in the middle of its greeting, whose vectors are counted here. Only the first client waits so long.
+const QUIET: Duration = Duration::from_secs(1);
+
 pub(super) fn examine(path: &Path, doctor: &Doctor, report: &mut Report) {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let qemu = User::of_qemu(doctor).unwrap_or_else(|finding| {
@@ -48,7 +51,7 @@ pub(super) fn examine(path: &Path, doctor: &Doctor, report: &mut Report) {
     });
     let sharers = Sharers { own: User::own(), qemu };
     let mut question = Question { path, size: doctor.size, vectors: doctor.vectors, running: None, sharers };
-    match ivshmem::doorbell(path).connect() {
+    match ivshmem::doorbell(path).quiet(QUIET).connect() {
         Err(error) => report.add([question.not_connected(&error)]),
         Ok(device) => {
             let size = device.memory().len();

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 use ivshmem_conformance::checkout;
@@ -272,6 +273,26 @@ fn vectors_that_differ_are_told_with_who_has_how_many() {
     visit(&target, &["--vectors", "2"]).is_well();
     let end = || server.stop().unwrap();
     cured_after("vectors-differ", HERE, || visit(&target, &["--vectors", "4"]), end);
+}
+
+#[test]
+fn a_server_that_pauses_between_vectors_has_them_all() {
+    let (_dir, path, target) = socket();
+    let listener = UnixListener::bind(&path).unwrap();
+    let memory: OwnedFd = memfd_create("memory", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&memory, 4096).unwrap();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let bell = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+        for (value, fd) in [(0, None), (0, None), (-1, Some(&memory)), (0, Some(&bell))] {
+            send(&stream, value, fd).unwrap();
+        }
+        // As QEMU's server does on a busy host.
+        std::thread::sleep(Duration::from_millis(100));
+        send(&stream, 0, Some(&bell)).unwrap();
+        let _ = std::io::Read::read(&mut &stream, &mut [0]);
+    });
+    visit(&target, &["--vectors", "2"]).is_well();
 }
 
 #[test]
