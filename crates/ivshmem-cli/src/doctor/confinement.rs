@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::Finding;
+use super::users::as_root;
 use crate::advice::quoting::shell;
 
 /// Why a user was refused whom the mode of a file does not refuse.
@@ -53,8 +54,11 @@ fn apparmor(path: &Path, root: &Path) -> Option<Finding> {
             "apparmor",
             format!("AppArmor confines libvirt's machines here, and no local rule lets them have {path}"),
             format!(
-                "as root, and restart the machine: `echo {} >>/{APPARMOR_LOCAL}`",
-                shell(&format!("{} rw,", apparmor_rule(&path)))
+                "{}, and restart the machine",
+                as_root(&format!(
+                    "echo {} >>/{APPARMOR_LOCAL}",
+                    shell(&format!("{} rw,", apparmor_rule(&path)))
+                ))
             ),
         )
     })
@@ -90,7 +94,8 @@ fn selinux(path: &Path, root: &Path) -> Option<Finding> {
                 path.display()
             ),
             format!(
-                "as root: `chcon -t svirt_image_t {word}`; to last: `semanage fcontext -a -t svirt_image_t {word}`"
+                "{}; to last: `semanage fcontext -a -t svirt_image_t {word}`",
+                as_root(&format!("chcon -t svirt_image_t {word}"))
             ),
         )
     })

@@ -9,7 +9,7 @@ use ivshmem::sys::linux::file::{Access, open};
 
 use super::places::{self, InMemory};
 use super::sharing::Sharers;
-use super::users::{READ, User, WRITE, described};
+use super::users::{READ, User, WRITE, as_root, described, typed};
 use super::{Doctor, Finding, Report, confinement, space};
 use crate::advice::quoting::{shell, tmpfiles};
 use crate::advice::{Region, Way, power_of_two};
@@ -133,7 +133,7 @@ impl Question<'_> {
             None => format!("user {} may not look at {}", self.sharers.own.name, self.path.display()),
         };
         let remedy = match self.sharers.open_up(&obstacles, "rw") {
-            Some(command) if !command.is_empty() => format!("as root: `{command}`"),
+            Some(command) if !command.is_empty() => as_root(&command),
             _ => format!("use a file where all who need it may go: {}", self.elsewhere()),
         };
         Finding::problem("not-permitted", cause, remedy)
@@ -175,7 +175,7 @@ impl Question<'_> {
             _ if error.raw_os_error() == Some(EPERM) => Some(Finding::problem(
                 "immutable",
                 format!("{path} has an attribute by which nobody may change it (lsattr)"),
-                unless_memory(format!("as root: `chattr -i -a {word}`")),
+                unless_memory(as_root(&format!("chattr -i -a {word}"))),
             )),
             ErrorKind::ReadOnlyFilesystem => {
                 let point = shell(&places::mount_point(self.path).display().to_string());
@@ -184,7 +184,8 @@ impl Question<'_> {
                     "read-only",
                     format!("the file system of {path} can only be read"),
                     unless_memory(format!(
-                        "as root: `mount -o remount,rw {point}`; or open it for reading: `ivshmem doctor {target}`"
+                        "{}; or open it for reading: `ivshmem doctor {target}`",
+                        as_root(&format!("mount -o remount,rw {point}"))
                     )),
                 ))
             }
@@ -195,8 +196,9 @@ impl Question<'_> {
                     format!("user {} may not {doing} {path} ({})", self.sharers.own.name, described(facts));
                 let remedy = match self.sharers.open_up(&obstacles, if read_only { "r" } else { "rw" }) {
                     Some(command) if !command.is_empty() => format!(
-                        "as root: `{command}`; in /dev/shm, where it is gone after a reboot, by a line in \
+                        "{}; in /dev/shm, where it is gone after a reboot, by a line in \
                          /etc/tmpfiles.d/ivshmem.conf: {}",
+                        as_root(&command),
                         self.tmpfiles()
                     ),
                     _ => format!(
@@ -238,7 +240,7 @@ impl Question<'_> {
         };
         let remedy = match self.sharers.open_up(&obstacles, "rw") {
             Some(command) => {
-                format!("as root: `{command}`; or let the machine create it, by starting it first")
+                format!("{}; or let the machine create it, by starting it first", as_root(&command))
             }
             None => format!("use a file where a machine may go: {}", self.elsewhere()),
         };
@@ -248,9 +250,9 @@ impl Question<'_> {
     fn size(&self, facts: &Metadata, is_memory: bool) -> Vec<Finding> {
         let (path, word, size) = (self.path.display(), &self.word, facts.len());
         if size == 0 {
-            let resize = format!("truncate -c -s {} {word}", units(self.right_size()));
+            let resize = self.resizing(&format!("truncate -c -s {} {word}", units(self.right_size())));
             let remedy = if is_memory {
-                format!("a machine or program that says a size gives it that; or do it now: `{resize}`")
+                format!("a machine or program that says a size gives it that; or do it now: {resize}")
             } else {
                 format!("use a file where memory belongs: {}", self.elsewhere())
             };
@@ -268,7 +270,8 @@ impl Question<'_> {
                     "{path} has {size} bytes; QEMU ends at once unless that is a power of two from 4096 on"
                 ),
                 if places::is_for_memory(self.path) {
-                    format!("with nobody using it: `truncate -c -s {right} {word}`")
+                    let resize = self.resizing(&format!("truncate -c -s {right} {word}"));
+                    format!("with nobody using it: {resize}")
                 } else {
                     format!("it does not look like memory: {}", self.elsewhere())
                 },
@@ -289,9 +292,10 @@ impl Question<'_> {
                 units(wanted)
             ),
             if places::is_for_memory(self.path) {
+                let resize = format!("truncate -c -s 0 {word} && truncate -c -s {right} {word}");
                 format!(
-                    "when nobody uses it any more (fuser {word}): `truncate -c -s 0 {word} && truncate -c -s {right} \
-                     {word}`; else use its size everywhere: `ivshmem doctor {}`",
+                    "when nobody uses it any more (fuser {word}): {}; else use its size everywhere: `ivshmem doctor {}`",
+                    self.resizing(&resize),
                     shell(&format!("plain:{path}"))
                 )
             } else {
@@ -345,12 +349,17 @@ impl Question<'_> {
     fn creating_at(&self, path: &Path) -> String {
         let word = shell(&path.display().to_string());
         let create = format!("fallocate -l {} {word}", units(self.right_size_at(path)));
-        if !self.sharers.are_several() {
-            return format!("`{create}`");
-        }
-        let owner = self.sharers.owner_of_new();
-        let who = if self.sharers.own.is_root() { "" } else { "as root: " };
-        format!("{who}`{create} && chown {owner} {word} && chmod 660 {word}`")
+        let command = match self.sharers.owner_and_mode(path) {
+            Some((owner, mode)) => format!("{create} && chown {owner} {word} && chmod {mode} {word}"),
+            None => create,
+        };
+        typed(&command, self.sharers.need_root(path))
+    }
+
+    /// A command that changes the length of the file.
+    fn resizing(&self, command: &str) -> String {
+        let own = &self.sharers.own;
+        typed(command, !own.is_root() && !own.obstacles(self.path, WRITE).is_empty())
     }
 
     /// A remedy that makes a file, where one may be made.

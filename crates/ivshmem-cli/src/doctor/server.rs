@@ -14,7 +14,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Resource, getrlimit};
 
 use super::sharing::Sharers;
-use super::users::{User, WRITE, described};
+use super::users::{User, WRITE, as_root, described, typed};
 use super::{Doctor, Finding, Report, places};
 use crate::advice::quoting::shell;
 use crate::advice::{Region, Way, power_of_two};
@@ -94,7 +94,7 @@ impl Question<'_> {
                 "path-too-long",
                 error.to_string(),
                 format!(
-                    "serve a shorter path: `{}`, then `ivshmem doctor doorbell:/run/ivshmem.sock`",
+                    "serve a shorter path: {}, then `ivshmem doctor doorbell:/run/ivshmem.sock`",
                     self.starting(Path::new("/run/ivshmem.sock"))
                 ),
             ),
@@ -109,10 +109,11 @@ impl Question<'_> {
         }
         let start = self.starting(self.path);
         if parent.is_dir() || self.path.exists() {
-            return format!("start a server before the machines: `{start}`");
+            return format!("start a server before the machines: {start}");
         }
         let parent = shell(&parent.display().to_string());
-        format!("make the directory and start a server before the machines: `mkdir -p {parent} && {start}`")
+        let start = start.replacen('`', &format!("`mkdir -p {parent} && "), 1);
+        format!("make the directory and start a server before the machines: {start}")
     }
 
     /// The server's user decides who may connect, so only a server's own options are a remedy: what listens there may be
@@ -139,17 +140,17 @@ impl Question<'_> {
         let remedy = match self.sharers.open_up(&directories, "") {
             Some(command) if command.is_empty() => {
                 format!(
-                    "end that server and start it as root for both: `{}`, with -l, -n {OTHER_OPTIONS}",
-                    self.starting_shared(self.path)
+                    "end that server and start it for both, {}, with -l, -n {OTHER_OPTIONS}",
+                    as_root(&self.shared(self.path))
                 )
             }
             Some(command) => format!(
-                "as root: `{command}`; if the socket itself is closed as well, start its server so: `{}`, with -l, -n \
-                 {OTHER_OPTIONS}",
-                self.starting_shared(self.path)
+                "{}; if the socket itself is closed as well, start its server so: {}, with -l, -n {OTHER_OPTIONS}",
+                as_root(&command),
+                as_root(&self.shared(self.path))
             ),
             None => {
-                format!("serve where all who need it may go: `{}`", self.starting_shared(&in_run(self.path)))
+                format!("serve where all who need it may go: {}", self.starting_shared(&in_run(self.path)))
             }
         };
         Finding::problem("not-permitted", cause, remedy)
@@ -170,9 +171,10 @@ impl Question<'_> {
         let start = self.starting_shared(self.path);
         let remedy = match self.sharers.open_up(&obstacles, "rw") {
             Some(command) => {
-                format!("as root: `{command}`; to last, start the server so: `{start}`, {OTHER_OPTIONS}")
+                let command = as_root(&command);
+                format!("{command}; to last, start the server so: {start}, {OTHER_OPTIONS}")
             }
-            None => format!("serve where a machine may go: `{}`", self.starting_shared(&in_run(self.path))),
+            None => format!("serve where a machine may go: {}", self.starting_shared(&in_run(self.path))),
         };
         Some(Finding::problem("qemu-not-permitted", cause, remedy))
     }
@@ -185,13 +187,19 @@ impl Question<'_> {
                 reason: ConnectionError::Protocol(ProtocolError::Refused(Refusal::NotAdmitted)),
                 ..
             } => format!(
-                "end the server and start it so that it admits both: `{} --allow-uid {},{}`, {OTHER_OPTIONS}",
-                self.starting_shared(self.path),
-                self.sharers.own.name,
-                user.name
+                "end the server and start it so that it admits both: {}, {OTHER_OPTIONS}",
+                self.typed(
+                    self.path,
+                    &format!(
+                        "{} --allow-uid {},{}",
+                        self.shared(self.path),
+                        self.sharers.own.name,
+                        user.name
+                    )
+                )
             ),
             OpenError::Denied { .. } => {
-                format!("serve where a machine may go: `{}`", self.starting_shared(&in_run(self.path)))
+                format!("serve where a machine may go: {}", self.starting_shared(&in_run(self.path)))
             }
             // What is wrong for everybody has been found already, or comes and goes.
             _ => return None,
@@ -249,7 +257,7 @@ impl Question<'_> {
                     units(wanted)
                 ),
                 format!(
-                    "end it, when no machine needs it, and start it with the other size: `{}`, {OTHER_OPTIONS}; or use its \
+                    "end it, when no machine needs it, and start it with the other size: {}, {OTHER_OPTIONS}; or use its \
                      size everywhere",
                     self.starting(self.path)
                 ),
@@ -260,7 +268,7 @@ impl Question<'_> {
                 "size-not-a-power-of-two",
                 format!("the server at {shown} has {size} bytes; QEMU ends at once with that"),
                 format!(
-                    "end it and start one whose size is right: `{}`, {OTHER_OPTIONS}",
+                    "end it and start one whose size is right: {}, {OTHER_OPTIONS}",
                     self.starting(self.path)
                 ),
             ));
@@ -286,7 +294,7 @@ impl Question<'_> {
             ),
             format!(
                 "end the server and its machines, start it with one number, and each machine with vectors= of the same: \
-                 `{}`, {OTHER_OPTIONS}",
+                 {}, {OTHER_OPTIONS}",
                 self.starting(self.path)
             ),
         ))
@@ -300,7 +308,7 @@ impl Question<'_> {
         }
         let target = shell(&format!("doorbell:{}", path.display()));
         format!(
-            "name the socket of an ivshmem server (ivshmem-server -S PATH), or start one: `{}`, then `ivshmem doctor \
+            "name the socket of an ivshmem server (ivshmem-server -S PATH), or start one: {}, then `ivshmem doctor \
              {target}`",
             self.starting(&path)
         )
@@ -308,15 +316,28 @@ impl Question<'_> {
 
     /// The command that starts a server, which machines of another user may use, too.
     fn starting(&self, path: &Path) -> String {
-        if self.sharers.are_several() { self.starting_shared(path) } else { self.starting_alone(path) }
+        let alone = self.alone(path);
+        let command = match self.sharers.owner_and_mode(path) {
+            Some((owner, mode)) => format!("{alone} --mode {mode} --owner {owner}"),
+            None => alone,
+        };
+        self.typed(path, &command)
     }
 
     fn starting_shared(&self, path: &Path) -> String {
-        let owner = self.sharers.owner_of_new();
-        format!("{} --mode 660 --owner {owner}", self.starting_alone(path))
+        self.typed(path, &self.shared(path))
     }
 
-    fn starting_alone(&self, path: &Path) -> String {
+    fn typed(&self, path: &Path, command: &str) -> String {
+        typed(command, self.sharers.need_root(path))
+    }
+
+    fn shared(&self, path: &Path) -> String {
+        let owner = self.sharers.owner_of_new();
+        format!("{} --mode 660 --owner {owner}", self.alone(path))
+    }
+
+    fn alone(&self, path: &Path) -> String {
         let path = shell(&path.display().to_string());
         let running = self.running.unwrap_or(Running { size: 4 << 20, vectors: 1 });
         let size = units(power_of_two(self.size.unwrap_or(running.size)));

@@ -8,6 +8,7 @@ use rustix::fs::statvfs;
 
 use super::Finding;
 use super::places::{InMemory, mount_point};
+use super::users::as_root;
 use crate::advice::quoting::shell;
 use crate::values::units;
 
@@ -43,9 +44,11 @@ fn huge(path: &Path, page: u64, missing: u64) -> Option<Finding> {
             ),
             within_the_host(missing, || {
                 format!(
-                    "as root: `echo {more} >/sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages`; at boot: \
-                     hugepagesz={} hugepages={more} on the kernel's command line",
-                    page >> 10,
+                    "{}; at boot: hugepagesz={} hugepages={more} on the kernel's command line",
+                    as_root(&format!(
+                        "echo {more} >/sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages",
+                        page >> 10
+                    )),
                     units(page)
                 )
             }),
@@ -71,8 +74,8 @@ fn full(path: &Path, place: &Path, missing: u64) -> Option<Finding> {
             ),
             within_the_host(missing, || {
                 format!(
-                    "free some space there, or make the file system larger, as root: `mount -o remount,size={total}M \
-                     {point}`"
+                    "free some space there, or make the file system larger, {}",
+                    as_root(&format!("mount -o remount,size={total}M {point}"))
                 )
             }),
         )

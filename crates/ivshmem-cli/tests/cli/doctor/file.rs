@@ -209,6 +209,34 @@ fn a_user_without_permission_gets_it_by_the_remedy() {
 }
 
 #[test]
+fn who_may_not_make_or_resize_a_file_hears_that_root_may() {
+    if !is_root("who_may_not_make_or_resize_a_file_hears_that_root_may") {
+        return;
+    }
+    let (dir, target) = folder("x");
+    let nobody = Nobody::new();
+    let remedy = cured("file-missing", HERE, || nobody.visit(&target, &[]));
+    assert!(remedy.starts_with("create it: as root: `"), "{remedy}");
+    let facts = fs::metadata(dir.path().join("x")).unwrap();
+    assert_eq!((facts.uid(), facts.mode() & 0o777), (65534, 0o600), "no more than is needed");
+    let below = format!("{target}.d/x");
+    let remedy = cured("directory-missing", HERE, || nobody.visit(&below, &[]));
+    assert!(remedy.contains(": as root: `"), "{remedy}");
+    make(&dir.path().join("x"), 5000, 0o644);
+    std::os::unix::fs::chown(dir.path().join("x"), Some(0), Some(0)).unwrap();
+    let reading = format!("{target}?readonly");
+    let remedy = cured("size-not-a-power-of-two", HERE, || nobody.visit(&reading, &[]));
+    assert!(remedy.contains(": as root: `truncate"), "{remedy}");
+    // Who may, does.
+    std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+    let remedy = nobody.visit(&format!("{}/y", target.trim_end_matches("/x")), &[]).remedy("file-missing");
+    assert!(!remedy.contains("as root"), "{remedy}");
+    make(&dir.path().join("x"), 5000, 0o666);
+    let remedy = nobody.visit(&target, &[]).remedy("size-not-a-power-of-two");
+    assert!(!remedy.contains("as root"), "{remedy}");
+}
+
+#[test]
 fn who_only_reads_needs_no_more() {
     if !is_root("who_only_reads_needs_no_more") {
         return;

@@ -53,6 +53,28 @@ fn a_missing_server_is_started_by_the_remedy() {
 }
 
 #[test]
+fn who_may_not_start_a_server_hears_that_root_may() {
+    if !is_root("who_may_not_start_a_server_hears_that_root_may") {
+        return;
+    }
+    let (dir, _, target) = socket();
+    let nobody = Nobody::new();
+    // The directory is root's, also above one that is missing; then the machine's group is not the user's.
+    for (target, options) in [(&target, &[][..]), (&format!("{target}.d/s"), &[])] {
+        let remedy = cured("server-missing", HERE, || nobody.visit(target, options));
+        assert!(remedy.contains(": as root: `"), "{remedy}");
+    }
+    std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+    let remedy = cured("server-missing", HERE, || nobody.visit(&target, &["--qemu-user", "daemon"]));
+    assert!(remedy.contains(": as root: `"), "{remedy}");
+    for user in ["root", "nobody"] {
+        let remedy = nobody.visit(&target, &["--qemu-user", user]).remedy("server-missing");
+        assert!(!remedy.contains("as root"), "{remedy}");
+        assert!(!remedy.contains("--owner"), "{remedy}");
+    }
+}
+
+#[test]
 fn no_socket_is_made_among_files_of_the_system() {
     let test = "no_socket_is_made_among_files_of_the_system";
     in_mounts(test, "tmpfs", "size=8M", |mounted| {
