@@ -198,10 +198,11 @@ impl AccessList {
     }
 }
 
-/// A command as a remedy has it: who has to type it.
+/// A command as a remedy has it: who has to type it, and where its program is, if not in every system.
 pub(super) fn typed(command: &str, by_root: bool) -> String {
     let who = if by_root { "as root: " } else { "" };
-    format!("{who}`{command}`")
+    let package = if command.contains("setfacl ") { " (setfacl is in Debian's package acl)" } else { "" };
+    format!("{who}`{command}`{package}")
 }
 
 /// A command that root alone may type.

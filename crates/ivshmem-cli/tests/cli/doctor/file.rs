@@ -388,7 +388,8 @@ fn lists_of_users_beside_the_mode_are_looked_at() {
             visited.names.truncate(1);
             visited
         };
-        cured("not-permitted", HERE, visits);
+        let remedy = cured("not-permitted", HERE, visits);
+        assert!(remedy.contains("setfacl is in Debian's package acl"), "{remedy}");
         nobody.visit(&target, &["--qemu-user", "daemon"]).is_well();
         let facts = fs::metadata(&path).unwrap();
         assert_eq!((facts.uid(), facts.gid()), (owner, group));
