@@ -71,6 +71,11 @@ pub(crate) enum Failure {
     )]
     OwnId { peer: PeerId },
     #[error(
+        "peer {peer} is this machine itself, so ringing it interrupts only programs in it; those in others have other ids, \
+         which `ivshmem info TARGET` shows there (`ivshmem ring --self` rings this one all the same)"
+    )]
+    OwnMachine { peer: PeerId },
+    #[error(
         "{} is a server's socket for clients: `ivshmem info doorbell:{}` looks at it as one of them; a status comes from \
          the socket of its option --status, if it has one", .socket.display(), shell_word(.socket.display())
     )]
