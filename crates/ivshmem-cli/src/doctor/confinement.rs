@@ -40,7 +40,7 @@ fn apparmor(path: &Path, root: &Path) -> Option<Finding> {
         return None;
     }
     let path = path.display().to_string();
-    // libvirt lets a machine have what its description names: <shmem> is not among that.
+    // Besides, libvirt lets a machine have what its description names, as far as its version looks for that.
     let local = fs::read_to_string(root.join(APPARMOR_LOCAL)).unwrap_or_default();
     let rule = apparmor_rule(&path);
     let is_allowed = local.lines().any(|line| {
@@ -52,7 +52,10 @@ fn apparmor(path: &Path, root: &Path) -> Option<Finding> {
     (!is_allowed).then(|| {
         Finding::note(
             "apparmor",
-            format!("AppArmor confines libvirt's machines here, and no local rule lets them have {path}"),
+            format!(
+                "AppArmor confines libvirt's machines here, and no local rule lets them have {path}: a machine may have it only \
+                 if libvirt gives it by itself, as 9.0 does for a <shmem>, and no version for what stands in <qemu:commandline>"
+            ),
             format!(
                 "{}, and restart the machine",
                 as_root(&format!(

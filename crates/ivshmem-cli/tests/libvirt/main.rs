@@ -147,7 +147,21 @@ fn what_is_printed_is_taken_by_machines_of_libvirt() {
     several(&libvirt, elsewhere.path());
     plugged_in(&libvirt, elsewhere.path());
     judged_as_the_user_of_machines(&libvirt);
+    given_by_libvirts_profile(&libvirt);
     documented(&libvirt, elsewhere.path());
+}
+
+/// As the doctor says of AppArmor: the file of a `<shmem>` is in the rules that libvirt makes for a machine, and another is not.
+fn given_by_libvirts_profile(libvirt: &Libvirt) {
+    let shm = [Shm::new("profile", 1 << 20, 0o666), Shm::new("profile.small", 4096, 0o666)];
+    for (shm, is_given) in shm.iter().zip([true, false]) {
+        let advice = Advice::of(libvirt, &shm.target(), &[]);
+        let description =
+            Description { devices: &advice.devices, domain: &advice.domain, ..Description::of("q35") };
+        let rules = libvirt.apparmor_rules(&description);
+        assert!(rules.contains("monitor.sock"), "{rules}");
+        assert_eq!(rules.contains(&format!("\"{}\" rw,", shm.0.display())), is_given, "{rules}");
+    }
 }
 
 /// The elements of the documentation, whose sockets and files lie where this system has its own.

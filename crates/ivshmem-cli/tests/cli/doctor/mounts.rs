@@ -135,7 +135,9 @@ fn notes_about_libvirts_confinement_go_by_the_remedy() {
             let target = format!("plain:{}/{name}", mounted.point);
             let file = target.strip_prefix("plain:").unwrap().to_owned();
             mounted.enter().args(["truncate", "-s", "4K", &file]).status().unwrap();
-            cured("apparmor", mounted.place(), || mounted.place().visit(&target, &[]));
+            let visits = || mounted.place().visit(&target, &[]);
+            visits().cause_has("only if libvirt gives it by itself, as 9.0 does for a <shmem>");
+            cured("apparmor", mounted.place(), visits);
         }
         mounted.run("umount /etc/apparmor.d /sys/module && mount --bind $M/fs /sys/fs");
         mounted.run("mkdir /sys/fs/selinux && echo 1 >/sys/fs/selinux/enforce");
