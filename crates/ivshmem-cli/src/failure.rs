@@ -82,6 +82,8 @@ pub(crate) enum Failure {
     ClientSocket { socket: PathBuf },
     #[error("no status from {}, where the socket of `ivshmem-server --status SOCKET` is wanted", .socket.display())]
     NoStatus { socket: PathBuf, source: io::Error },
+    #[error("{} is no socket, where that of `ivshmem-server --status SOCKET` is wanted; name it", .path.display())]
+    NoSocket { path: PathBuf },
     #[error("what {} sends is no status ({why}); name the socket of `ivshmem-server --status SOCKET`", .socket.display())]
     BadStatus { socket: PathBuf, why: String },
     #[error("{text:?} has no size: {why}")]

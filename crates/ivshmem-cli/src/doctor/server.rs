@@ -1,6 +1,7 @@
 //! A server, by being its client for a moment.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -98,7 +99,10 @@ impl Question<'_> {
                     self.starting(Path::new("/run/ivshmem.sock"))
                 ),
             ),
-            _ => Finding::problem("not-a-server", error.to_string(), self.another_server()),
+            _ => {
+                let why = error.source().map_or(String::new(), |why| format!(": {why}"));
+                Finding::problem("not-a-server", format!("{error}{why}"), self.another_server())
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use ivshmem_conformance::checkout;
 use ivshmem_server::Server;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -111,6 +112,19 @@ fn what_is_no_server_is_told_apart() {
     });
     let remedy = cured("not-a-server", HERE, || visit(&target, &[]));
     assert!(commands(&remedy)[0].contains("ivshmem.sock"), "{remedy}");
+    // A socket of another type, of which the reason is told.
+    let (_dir, path, target) = socket();
+    let _packets = packets(&path);
+    visit(&target, &[]).cause_has("Protocol wrong type for socket");
+    cured("not-a-server", HERE, || visit(&target, &[]));
+}
+
+/// A socket that keeps the ends of messages.
+fn packets(path: &Path) -> OwnedFd {
+    let packets = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    rustix::net::bind(&packets, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    rustix::net::listen(&packets, 1).unwrap();
+    packets
 }
 
 #[test]
