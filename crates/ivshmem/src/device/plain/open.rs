@@ -150,8 +150,13 @@ impl Request<'_> {
     fn find_or_create(&self, path: &Path) -> Result<Option<(OwnedFd, Option<Name>)>, OpenError> {
         let access = if self.options.read_only { Access::Read } else { Access::ReadWrite };
         if !self.options.create_new {
-            match file::open(path, access) {
+            let open = if self.options.no_link { file::open_no_link } else { file::open };
+            match open(path, access) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) if self.options.no_link && Errno::from_io_error(&e) == Some(Errno::LOOP) => {
+                    let target = std::fs::read_link(path).map_err(|_| self.failed("open", e))?;
+                    return Err(OpenError::Link { path: self.path.clone(), target });
+                }
                 result => return Ok(Some((result.map_err(|e| self.failed("open", e))?, None))),
             }
             if let Ok(target) = std::fs::read_link(path) {
