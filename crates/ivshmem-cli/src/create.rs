@@ -28,7 +28,7 @@ pub(crate) struct Create {
     /// Owner and group of the file, by name or number; those of this process without it
     #[arg(long, value_name = "USER[:GROUP]", value_parser = owner)]
     owner: Option<Owner>,
-    /// Accept a file that exists: a shorter one grows, and mode and owner stay
+    /// Accept a file that exists, but no link: a shorter one grows, and mode and owner stay
     #[arg(long)]
     grow: bool,
     #[command(flatten)]
@@ -41,9 +41,7 @@ impl Create {
         if let Some(owner) = self.owner {
             plain = plain.owner(owner.uid, owner.gid);
         }
-        if !self.grow {
-            plain = plain.create_new();
-        }
+        plain = if self.grow { plain.no_link() } else { plain.create_new() };
         let size = plain.open()?.memory().len();
         if size != self.size {
             return Err(Failure::Longer { path: self.target.clone(), size, wanted: self.size });

@@ -71,12 +71,19 @@ pub(crate) enum Failure {
     )]
     OwnId { peer: PeerId },
     #[error(
+        "peer {peer} is this machine itself, so ringing it interrupts only programs in it; those in others have other ids, \
+         which `ivshmem info TARGET` shows there (`ivshmem ring --self` rings this one all the same)"
+    )]
+    OwnMachine { peer: PeerId },
+    #[error(
         "{} is a server's socket for clients: `ivshmem info doorbell:{}` looks at it as one of them; a status comes from \
          the socket of its option --status, if it has one", .socket.display(), shell_word(.socket.display())
     )]
     ClientSocket { socket: PathBuf },
     #[error("no status from {}, where the socket of `ivshmem-server --status SOCKET` is wanted", .socket.display())]
     NoStatus { socket: PathBuf, source: io::Error },
+    #[error("{} is no socket, where that of `ivshmem-server --status SOCKET` is wanted; name it", .path.display())]
+    NoSocket { path: PathBuf },
     #[error("what {} sends is no status ({why}); name the socket of `ivshmem-server --status SOCKET`", .socket.display())]
     BadStatus { socket: PathBuf, why: String },
     #[error("{text:?} has no size: {why}")]

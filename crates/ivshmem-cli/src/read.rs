@@ -27,14 +27,25 @@ impl Read {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
         let device = self.target.look()?;
         let length = self.range.length_in(device.memory().len())?;
+        let pieces = || Pieces::new(device.memory(), self.range.offset, length);
+        let only_text = out.is_terminal() && !self.format.json && !self.binary;
+        if only_text {
+            // Before the first byte is shown.
+            let (mut all, mut text) = (pieces()?, Text::default());
+            while let Some((_, bytes)) = all.next()? {
+                text.goes_on(bytes)?;
+            }
+        }
         let bar = progress::bar(length, out.is_terminal());
-        let mut pieces = Pieces::new(device.memory(), self.range.offset, length)?;
+        let (mut pieces, mut text) = (pieces()?, Text::default());
         while let Some((offset, bytes)) = pieces.next()? {
             if self.format.json {
                 hexdump::json(offset, bytes, out)?;
-            } else if out.is_terminal() && !self.binary && !is_text(bytes) {
-                return Err(Failure::Binary);
             } else {
+                if only_text {
+                    // Others write meanwhile.
+                    text.goes_on(bytes)?;
+                }
                 out.bytes(bytes)?;
             }
             bar.inc(bytes.len() as u64);
@@ -43,20 +54,50 @@ impl Read {
     }
 }
 
-/// Whether a terminal shows these bytes and does nothing else. A character that is cut at the end is one.
-fn is_text(bytes: &[u8]) -> bool {
-    let is_cut = |error: &str::Utf8Error| error.error_len().is_none();
-    let text = match str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) if is_cut(&error) => str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
-        Err(_) => return false,
-    };
-    text.chars().all(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r'))
+/// Text in pieces, which a terminal shows, doing nothing else.
+#[derive(Default)]
+struct Text {
+    /// The first bytes of a character that the last piece had not whole.
+    cut: Vec<u8>,
+}
+
+impl Text {
+    /// Takes the next piece. A character that is cut at its end is text; what follows in the piece after it completes it.
+    fn goes_on(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        let mut rest = piece;
+        while let Some((first, others)) = rest.split_first().filter(|_| !self.cut.is_empty()) {
+            self.cut.push(*first);
+            rest = others;
+            let cut = std::mem::take(&mut self.cut);
+            self.take(&cut)?;
+        }
+        self.take(rest)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let whole = match str::from_utf8(bytes) {
+            Ok(_) => bytes.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => return Err(Failure::Binary),
+        };
+        let (whole, cut) = bytes.split_at(whole);
+        self.cut.extend_from_slice(cut);
+        let disturbs = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+        if str::from_utf8(whole).is_ok_and(|text| !text.contains(disturbs)) {
+            Ok(())
+        } else {
+            Err(Failure::Binary)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_text(bytes: &[u8]) -> bool {
+        Text::default().goes_on(bytes).is_ok()
+    }
 
     #[test]
     fn text_is_what_disturbs_no_terminal() {
@@ -66,6 +107,23 @@ mod tests {
         }
         for bytes in [&b"\0"[..], b"\x1b[2J", b"\x07", b"\xff", b"a\xc3b", b"\x7f", "\u{9b}".as_bytes()] {
             assert!(!is_text(bytes), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_character_may_begin_in_one_piece_and_end_in_another() {
+        let in_pieces = |bytes: &[u8], length| {
+            let mut text = Text::default();
+            bytes.chunks(length).all(|piece| text.goes_on(piece).is_ok())
+        };
+        for length in 1..8 {
+            let good = "a\u{fc}b\u{20ac}\u{1f600}\u{1f600}c\u{df}";
+            assert!(in_pieces(good.as_bytes(), length), "{length}");
+            for bad in
+                [&b"a\xc3b"[..], b"\xc3\xc3\xbc", b"\xf0\x9f\x98a", b"\xbc", "ab\u{9b}".as_bytes(), b"\xc3\0"]
+            {
+                assert!(!in_pieces(bad, length), "{bad:?} {length}");
+            }
         }
     }
 }

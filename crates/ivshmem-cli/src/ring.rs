@@ -43,7 +43,14 @@ impl Ring {
     }
 }
 
-/// On the host the command is a client itself, with an id that somebody else had before.
+/// On the host the command is a client itself, with an id that somebody else had before. In a guest all programs have the id of
+/// the machine's device.
 pub(crate) fn not_own(device: &Device, peer: PeerId) -> Result<(), Failure> {
-    if device.own_id() == Some(peer) { Err(Failure::OwnId { peer }) } else { Ok(()) }
+    if device.own_id() != Some(peer) {
+        Ok(())
+    } else if device.knows_peers() {
+        Err(Failure::OwnId { peer })
+    } else {
+        Err(Failure::OwnMachine { peer })
+    }
 }

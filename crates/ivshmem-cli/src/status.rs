@@ -1,9 +1,10 @@
 //! `status`: what a server tells about itself, over its control socket.
 
-use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use ivshmem::sys::linux::socket::{self, Received, Receiver};
 use ivshmem::wire::Refusal;
@@ -34,7 +35,13 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        let no_status = |source| Failure::NoStatus { socket: self.socket.clone(), source };
+        let no_status = |source: io::Error| {
+            let is_socket = || fs::metadata(&self.socket).is_ok_and(|facts| facts.file_type().is_socket());
+            if source.kind() == io::ErrorKind::ConnectionRefused && !is_socket() {
+                return Failure::NoSocket { path: self.socket.clone() };
+            }
+            Failure::NoStatus { socket: self.socket.clone(), source }
+        };
         let Some(answer) = self.ask().map_err(no_status)? else {
             return Err(Failure::ClientSocket { socket: self.socket.clone() });
         };

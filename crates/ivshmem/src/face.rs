@@ -49,6 +49,7 @@ pub fn remedy(error: &std::io::Error) -> &'static str {
         (30, "; the file system is read only, so name a path in another one"),
         (36, "; name a shorter path"),
         (40, "; its links lead in a circle"),
+        (91, "; it is a socket of another type than a server's, so name the one of an ivshmem server"),
         (111, "; nobody listens there, so start the server first"),
     ];
     // Windows has other numbers.

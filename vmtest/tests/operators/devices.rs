@@ -120,6 +120,16 @@ fn interrupts_have_one_owner_and_the_rest_works_beside() {
         assert!(refused.err.contains("cannot be rung: process "), "{verb}: {}", refused.err);
     }
 
+    // All programs of the machine have its id, and only the one that listens is rung.
+    let refused = guest.output(Program::shell("ivshmem ring auto 0 1")).unwrap();
+    assert!(
+        refused.err.contains("peer 0 is this machine itself") && refused.err.contains("--self"),
+        "{}",
+        refused.err
+    );
+    guest.sh("ivshmem ring auto 0 1 --self").unwrap();
+    listening.expect_line("interrupt on vector 1").unwrap();
+
     // Whoever cannot be rung still shares the memory and rings.
     let host = ivshmem::doorbell(server.path()).vectors(2).connect().unwrap();
     guest

@@ -1,6 +1,7 @@
 //! What to type next: the arguments of QEMU and the elements of libvirt that give a machine one memory.
 //!
-//! Two memories in one machine do not meet: ids and slots come from the path.
+//! Two memories in one machine do not meet: ids come from the path, and slots from QEMU. Only libvirt's `<shmem>` needs one by
+//! number, which is said where it stands.
 
 pub(crate) mod quoting;
 
@@ -113,21 +114,23 @@ impl Region {
         self.path().to_str().filter(|path| !path.contains(char::is_control))
     }
 
-    /// What QEMU calls it: letters, digits and three marks are allowed.
+    /// What QEMU calls it: letters, digits and three marks are allowed. Each path has another: `-` stands for `/`, and what it
+    /// has in place of other characters is told apart by a hash.
     fn id(&self) -> String {
         let name = self.name().unwrap_or_default();
-        let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' || c == '_' { c } else { '-' };
-        format!("ivshmem{}", name.chars().map(allowed).collect::<String>())
+        let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
+        let kept: String = name.chars().map(|c| if is_kept(c) { c } else { '-' }).collect();
+        if name.chars().all(|c| is_kept(c) || c == '/') {
+            format!("ivshmem{kept}")
+        } else {
+            // The path is absolute, without empty parts: nothing else gives two marks.
+            format!("ivshmem{kept}--{:08x}", hash(name))
+        }
     }
 
     /// A slot of the root bus. libvirt fills that from the lower end and has its own devices above 0x1a.
     fn slot(&self) -> u32 {
-        let name = self.name().unwrap_or_default();
-        // FNV-1a
-        let hash = name
-            .bytes()
-            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        0x10 + hash % 10
+        0x10 + hash(self.name().unwrap_or_default()) % 10
     }
 
     /// What the memory or the server is for QEMU.
@@ -150,6 +153,18 @@ impl Region {
         }
     }
 
+    /// QEMU places devices in this form after all others and among libvirt's, which are in this form too: none takes the slot
+    /// of another.
+    fn device_in_json(&self) -> Value {
+        let id = self.id();
+        match self.way {
+            Way::File { .. } => json!({ "driver": "ivshmem-plain", "memdev": id }),
+            Way::Server { vectors, .. } => {
+                json!({ "driver": "ivshmem-doorbell", "chardev": id, "vectors": vectors })
+            }
+        }
+    }
+
     fn own_words(&self) -> Vec<String> {
         let source = if self.has_interrupts() { "-chardev" } else { "-object" };
         vec![source.to_owned(), self.source(), "-device".to_owned(), self.device()]
@@ -166,25 +181,21 @@ impl Region {
     }
 
     fn libvirt(&self) -> String {
-        let slot = self.slot();
         if !self.is_shmem() {
             let why = if self.shmem_name().is_some() {
                 "libvirt takes no <shmem> below 1 MiB"
             } else {
                 "a <shmem> can only be a file in /dev/shm itself"
             };
-            // QEMU makes these devices before libvirt's own: without an address they would take the slots of those.
             let mut words = self.own_words();
             if let Some(device) = words.last_mut() {
-                *device += &format!(",addr=0x{slot:x}");
+                *device = self.device_in_json().to_string();
             }
             let line = |word: &String| format!("  <qemu:arg value='{}'/>\n", attribute(word));
             let words: String = words.iter().map(line).collect();
-            return format!(
-                "<!-- {why}; {} -->\n<qemu:commandline>\n{words}</qemu:commandline>\n",
-                "addr is a slot of the root bus that nothing else has"
-            );
+            return format!("<!-- {why} -->\n<qemu:commandline>\n{words}</qemu:commandline>\n");
         }
+        let slot = self.slot();
         let name = attribute(&self.shmem_name().unwrap_or_default());
         let body = match &self.way {
             Way::File { .. } => format!(
@@ -198,7 +209,8 @@ impl Region {
         };
         format!(
             "<shmem name='{name}'>\n{body}  \
-             <!-- A slot of the root bus that nothing else has: so it has an IOMMU group of its own. -->\n  \
+             <!-- A slot of the root bus that nothing else has: so it has an IOMMU group of its own. Where two memories have\n       \
+             the same slot, give one of them another, from 0x10 to 0x19. -->\n  \
              <address type='pci' domain='0x0000' bus='0x00' slot='0x{slot:02x}' function='0x0'/>\n</shmem>\n"
         )
     }
@@ -230,6 +242,11 @@ impl Region {
     fn power_of_two(&self) -> u64 {
         power_of_two(self.size)
     }
+}
+
+/// FNV-1a
+fn hash(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// The size that memory has in QEMU when at least so many bytes are wanted.
@@ -272,9 +289,13 @@ mod tests {
     }
 
     #[test]
-    fn two_memories_have_different_ids() {
-        let (one, other) = (file("/dev/shm/x", 4096), file("/mnt/huge/x", 4096));
-        assert_ne!(one.id(), other.id());
-        assert!((0x10..0x1a).contains(&one.slot()));
+    fn two_memories_have_different_ids_whatever_their_paths() {
+        let paths =
+            ["/x", "/a b", "/a-b", "/a/b", "/a.b", "/a_b", "/a,b", "/a--b", "/ab", "/a b--", "/\u{e9}", "/-"];
+        let ids: std::collections::BTreeSet<String> =
+            paths.iter().map(|path| file(path, 4096).id()).collect();
+        assert_eq!(ids.len(), paths.len(), "{ids:?}");
+        assert_eq!(file("/dev/shm/x", 4096).id(), "ivshmem-dev-shm-x");
+        assert!((0x10..0x1a).contains(&file("/dev/shm/x", 4096).slot()));
     }
 }

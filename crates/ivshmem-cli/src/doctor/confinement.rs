@@ -6,6 +6,7 @@ use std::path::Path;
 use ivshmem::shell_word;
 
 use super::Finding;
+use super::users::as_root;
 
 /// Why a user was refused whom the mode of a file does not refuse.
 pub(super) fn refused(path: &Path) -> Finding {
@@ -40,7 +41,7 @@ fn apparmor(path: &Path, root: &Path) -> Option<Finding> {
         return None;
     }
     let path = path.display().to_string();
-    // libvirt lets a machine have what its description names: <shmem> is not among that.
+    // Besides, libvirt lets a machine have what its description names, as far as its version looks for that.
     let local = fs::read_to_string(root.join(APPARMOR_LOCAL)).unwrap_or_default();
     let rule = apparmor_rule(&path);
     let is_allowed = local.lines().any(|line| {
@@ -52,10 +53,16 @@ fn apparmor(path: &Path, root: &Path) -> Option<Finding> {
     (!is_allowed).then(|| {
         Finding::note(
             "apparmor",
-            format!("AppArmor confines libvirt's machines here, and no local rule lets them have {path}"),
             format!(
-                "as root, and restart the machine: `echo {} >>/{APPARMOR_LOCAL}`",
-                shell_word(format_args!("{} rw,", apparmor_rule(&path)))
+                "AppArmor confines libvirt's machines here, and no local rule lets them have {path}: a machine may have it only \
+                 if libvirt gives it by itself, as 9.0 does for a <shmem>, and no version for what stands in <qemu:commandline>"
+            ),
+            format!(
+                "{}, and restart the machine",
+                as_root(&format!(
+                    "echo {} >>/{APPARMOR_LOCAL}",
+                    shell_word(format_args!("{} rw,", apparmor_rule(&path)))
+                ))
             ),
         )
     })
@@ -91,7 +98,8 @@ fn selinux(path: &Path, root: &Path) -> Option<Finding> {
                 path.display()
             ),
             format!(
-                "as root: `chcon -t svirt_image_t {word}`; to last: `semanage fcontext -a -t svirt_image_t {word}`"
+                "{}; to last: `semanage fcontext -a -t svirt_image_t {word}`",
+                as_root(&format!("chcon -t svirt_image_t {word}"))
             ),
         )
     })

@@ -1,15 +1,16 @@
 //! A file that is shared memory.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use ivshmem::shell_word;
+use ivshmem::sys::linux::file::{Access, open};
 
 use super::places::{self, InMemory};
 use super::sharing::Sharers;
-use super::users::{READ, User, WRITE, described};
+use super::users::{READ, User, WRITE, as_root, described, typed};
 use super::{Doctor, Finding, Report, confinement, space};
 use crate::advice::quoting::tmpfiles;
 use crate::advice::{Region, Way, power_of_two};
@@ -47,16 +48,21 @@ pub(super) fn examine(
     };
     let word = shell_word(path.display());
     let question = Question { path, word, wanted, sharers: Sharers { own: User::own(), qemu } };
-    let known = match fs::metadata(path) {
-        Ok(facts) if facts.is_file() => Some(facts),
+    let (known, missing) = match fs::metadata(path) {
+        Ok(facts) if facts.is_file() => (Some(facts), None),
         Ok(facts) => return report.add([question.not_a_file(&facts)]),
-        Err(error) => {
-            report.add([question.not_seen(&error)]);
-            None
-        }
+        Err(error) => (None, Some(question.not_seen(&error))),
     };
     // What is something else gets no arguments, and no rules that would let machines have it.
-    let is_memory = known.as_ref().map_or(path.file_name().is_some(), |facts| places::is_memory(path, facts));
+    let is_memory = match &known {
+        Some(facts) => places::is_memory(path, facts),
+        None => path.file_name().is_some() && places::may_get_files(path),
+    };
+    if is_memory {
+        // First, as other remedies need the room.
+        report.add(space::examine(path, known.as_ref(), question.size_in_the_end(known.as_ref())));
+    }
+    report.add(missing);
     if let Some(facts) = &known {
         report.add(question.access(facts, read_only));
         report.add(question.size(facts, is_memory));
@@ -65,13 +71,9 @@ pub(super) fn examine(
     if !is_memory {
         return;
     }
-    let size = known.as_ref().map_or(wanted, |facts| Some(facts.len()));
-    if let Some(size) = size {
-        report.add(space::examine(path, known.as_ref(), size));
-    }
     report.add(confinement::of_machines(path, Path::new("/")));
     // An empty file has no size to tell anybody; the one that it should have does.
-    let size = size.filter(|size| *size > 0).or(wanted);
+    let size = known.map(|facts| facts.len()).filter(|size| *size > 0).or(wanted);
     report.region = size.map(|size| Region { size, way: Way::File { path: path.clone() } });
 }
 
@@ -83,10 +85,12 @@ impl Question<'_> {
             ErrorKind::NotFound if parent.is_dir() => Finding::problem(
                 "file-missing",
                 format!("nobody has created {path}"),
-                format!(
-                    "create it: {}; or start the machine first, which creates it as its user",
-                    self.creating(false)
-                ),
+                self.unless_system(self.path, || {
+                    format!(
+                        "create it: {}; or start the machine first, which creates it as its user",
+                        self.creating(false)
+                    )
+                }),
             ),
             ErrorKind::NotFound
                 if self.path.ancestors().skip(1).all(|above| above.is_dir() || !above.exists()) =>
@@ -94,10 +98,12 @@ impl Question<'_> {
                 Finding::problem(
                     "directory-missing",
                     format!("{path} cannot be there: there is no directory {}", parent.display()),
-                    format!(
-                        "make it, and the file: {}; or mount what belongs there, or use /dev/shm",
-                        self.creating(true)
-                    ),
+                    self.unless_system(self.path, || {
+                        format!(
+                            "make it, and the file: {}; or mount what belongs there, or use /dev/shm",
+                            self.creating(true)
+                        )
+                    }),
                 )
             }
             ErrorKind::PermissionDenied => self.not_passed(),
@@ -128,7 +134,7 @@ impl Question<'_> {
             None => format!("user {} may not look at {}", self.sharers.own.name, self.path.display()),
         };
         let remedy = match self.sharers.open_up(&obstacles, "rw") {
-            Some(command) if !command.is_empty() => format!("as root: `{command}`"),
+            Some(command) if !command.is_empty() => as_root(&command),
             _ => format!("use a file where all who need it may go: {}", self.elsewhere()),
         };
         Finding::problem("not-permitted", cause, remedy)
@@ -143,8 +149,10 @@ impl Question<'_> {
         } else if kind.is_dir() {
             let inside = self.path.join("ivshmem");
             let target = shell_word(format_args!("plain:{}", inside.display()));
-            let create = self.creating_at(&inside);
-            ("a directory", format!("name a file in it: {create}, then `ivshmem doctor {target}`"))
+            let remedy = || {
+                format!("name a file in it: {}, then `ivshmem doctor {target}`", self.creating_at(&inside))
+            };
+            ("a directory", self.unless_system(&inside, remedy))
         } else {
             ("a device or a pipe", format!("memory is a regular file: {}", self.elsewhere()))
         };
@@ -156,7 +164,8 @@ impl Question<'_> {
         /// "Operation not permitted": what a file's mode denies is EACCES.
         const EPERM: i32 = 1;
         let (path, word) = (self.path.display(), &self.word);
-        let error = File::options().read(true).write(!read_only).open(self.path).err()?;
+        // Without waiting: what stands there may be a pipe by now.
+        let error = open(self.path, if read_only { Access::Read } else { Access::ReadWrite }).err()?;
         let (bits, doing) = if read_only { (READ, "read") } else { (READ | WRITE, "read and write") };
         let obstacles = self.sharers.own.obstacles(self.path, bits);
         let is_memory = places::is_memory(self.path, facts);
@@ -167,7 +176,7 @@ impl Question<'_> {
             _ if error.raw_os_error() == Some(EPERM) => Some(Finding::problem(
                 "immutable",
                 format!("{path} has an attribute by which nobody may change it (lsattr)"),
-                unless_memory(format!("as root: `chattr -i -a {word}`")),
+                unless_memory(as_root(&format!("chattr -i -a {word}"))),
             )),
             ErrorKind::ReadOnlyFilesystem => {
                 let point = shell_word(places::mount_point(self.path).display());
@@ -176,19 +185,21 @@ impl Question<'_> {
                     "read-only",
                     format!("the file system of {path} can only be read"),
                     unless_memory(format!(
-                        "as root: `mount -o remount,rw {point}`; or open it for reading: `ivshmem doctor {target}`"
+                        "{}; or open it for reading: `ivshmem doctor {target}`",
+                        as_root(&format!("mount -o remount,rw {point}"))
                     )),
                 ))
             }
             // The mode lets this user in, and yet.
             ErrorKind::PermissionDenied if obstacles.is_empty() => Some(confinement::refused(self.path)),
-            _ => {
+            ErrorKind::PermissionDenied => {
                 let cause =
                     format!("user {} may not {doing} {path} ({})", self.sharers.own.name, described(facts));
                 let remedy = match self.sharers.open_up(&obstacles, if read_only { "r" } else { "rw" }) {
                     Some(command) if !command.is_empty() => format!(
-                        "as root: `{command}`; in /dev/shm, where it is gone after a reboot, by a line in \
+                        "{}; in /dev/shm, where it is gone after a reboot, by a line in \
                          /etc/tmpfiles.d/ivshmem.conf: {}",
+                        as_root(&command),
                         self.tmpfiles()
                     ),
                     _ => format!(
@@ -198,6 +209,13 @@ impl Question<'_> {
                 };
                 Some(Finding::problem("not-permitted", cause, remedy))
             }
+            // It went, or became something else meanwhile: the next look tells.
+            _ if !fs::metadata(self.path).is_ok_and(|now| now.is_file()) => None,
+            _ => Some(Finding::problem(
+                "not-opened",
+                format!("the system does not let user {} {doing} {path}: {error}", self.sharers.own.name),
+                format!("use another file: {}", self.elsewhere()),
+            )),
         }
     }
 
@@ -223,7 +241,7 @@ impl Question<'_> {
         };
         let remedy = match self.sharers.open_up(&obstacles, "rw") {
             Some(command) => {
-                format!("as root: `{command}`; or let the machine create it, by starting it first")
+                format!("{}; or let the machine create it, by starting it first", as_root(&command))
             }
             None => format!("use a file where a machine may go: {}", self.elsewhere()),
         };
@@ -232,30 +250,29 @@ impl Question<'_> {
 
     fn size(&self, facts: &Metadata, is_memory: bool) -> Vec<Finding> {
         let (path, word, size) = (self.path.display(), &self.word, facts.len());
-        let right = self.right_size();
         if size == 0 {
-            let resize = format!("truncate -c -s {} {word}", units(right));
+            let resize = self.resizing(&format!("truncate -c -s {} {word}", units(self.right_size())));
             let remedy = if is_memory {
-                format!("a machine or program that says a size gives it that; or do it now: `{resize}`")
+                format!("a machine or program that says a size gives it that; or do it now: {resize}")
             } else {
                 format!("use a file where memory belongs: {}", self.elsewhere())
             };
             return vec![Finding::note("file-empty", format!("{path} has no bytes yet"), remedy)];
         }
-        // Who wants 3M gets 4M from every machine and server.
-        if let Some(wanted) = self.wanted.filter(|wanted| *wanted != size && right != size) {
+        if let Some(wanted) = self.other_size(size) {
             return vec![self.stale(size, wanted)];
         }
         let mut findings = Vec::new();
-        if !size.is_power_of_two() || size < 4096 {
-            let right = units(self.wanted.map_or(power_of_two(size), |_| right));
+        if is_odd(size) {
+            let right = units(self.right_size_of(size));
             findings.push(Finding::problem(
                 "size-not-a-power-of-two",
                 format!(
                     "{path} has {size} bytes; QEMU ends at once unless that is a power of two from 4096 on"
                 ),
                 if places::is_for_memory(self.path) {
-                    format!("with nobody using it: `truncate -c -s {right} {word}`")
+                    let resize = self.resizing(&format!("truncate -c -s {right} {word}"));
+                    format!("with nobody using it: {resize}")
                 } else {
                     format!("it does not look like memory: {}", self.elsewhere())
                 },
@@ -276,9 +293,10 @@ impl Question<'_> {
                 units(wanted)
             ),
             if places::is_for_memory(self.path) {
+                let resize = format!("truncate -c -s 0 {word} && truncate -c -s {right} {word}");
                 format!(
-                    "when nobody uses it any more (fuser {word}): `truncate -c -s 0 {word} && truncate -c -s {right} \
-                     {word}`; else use its size everywhere: `ivshmem doctor {}`",
+                    "when nobody uses it any more (fuser {word}): {}; else use its size everywhere: `ivshmem doctor {}`",
+                    self.resizing(&resize),
                     shell_word(format_args!("plain:{path}"))
                 )
             } else {
@@ -287,7 +305,24 @@ impl Question<'_> {
         )
     }
 
-    /// What the file should have: a size that QEMU takes, in whole pages of its file system.
+    /// The size that is wanted, where the file has another one. Who wants 3M gets 4M from every machine and server.
+    fn other_size(&self, size: u64) -> Option<u64> {
+        self.wanted.filter(|wanted| *wanted != size && self.right_size() != size)
+    }
+
+    /// What the file will have when its remedy has been followed.
+    fn size_in_the_end(&self, known: Option<&Metadata>) -> u64 {
+        let Some(size) = known.map(Metadata::len).filter(|size| *size > 0) else { return self.right_size() };
+        let is_changed = self.other_size(size).is_some() || is_odd(size);
+        if is_changed && places::is_for_memory(self.path) { self.right_size_of(size) } else { size }
+    }
+
+    /// What a file of some size should have.
+    fn right_size_of(&self, size: u64) -> u64 {
+        self.wanted.map_or(power_of_two(size), |_| self.right_size())
+    }
+
+    /// What a new file should have: a size that QEMU takes, in whole pages of its file system.
     fn right_size(&self) -> u64 {
         self.right_size_at(self.path)
     }
@@ -316,12 +351,25 @@ impl Question<'_> {
     fn creating_at(&self, path: &Path) -> String {
         let target = shell_word(format_args!("plain:{}", path.display()));
         let create = format!("ivshmem create {target} {}", units(self.right_size_at(path)));
-        if !self.sharers.are_several() {
-            return format!("`{create}`");
+        let command = match self.sharers.owner_and_mode(path) {
+            Some((owner, mode)) => format!("{create} --mode {mode} --owner {owner}"),
+            None => create,
+        };
+        typed(&command, self.sharers.need_root(path))
+    }
+
+    /// A command that changes the length of the file.
+    fn resizing(&self, command: &str) -> String {
+        let own = &self.sharers.own;
+        typed(command, !own.is_root() && !own.obstacles(self.path, WRITE).is_empty())
+    }
+
+    /// A remedy that makes a file, where one may be made.
+    fn unless_system(&self, path: &Path, remedy: impl FnOnce() -> String) -> String {
+        if places::may_get_files(path) {
+            return remedy();
         }
-        let owner = self.sharers.owner_of_new();
-        let who = if self.sharers.own.is_root() { "" } else { "as root: " };
-        format!("{who}`{create} --mode 660 --owner {owner}`")
+        format!("the system's own files belong there and no memory: {}", self.elsewhere())
     }
 
     /// Where there is always room for another file, and everybody may go.
@@ -354,4 +402,9 @@ fn end_of_links(path: PathBuf) -> PathBuf {
         end = end.parent().unwrap_or(Path::new("/")).join(target);
     }
     end
+}
+
+/// Whether QEMU refuses memory of this size.
+fn is_odd(size: u64) -> bool {
+    !size.is_power_of_two() || size < 4096
 }

@@ -77,7 +77,21 @@ pub(super) fn is_memory(path: &Path, facts: &Metadata) -> bool {
     let is_program = facts.mode() & 0o111 != 0;
     let looks_like_it =
         facts.len() >= 4096 && facts.len().is_power_of_two() && facts.nlink() == 1 && !is_program;
-    is_for_memory(path) || (looks_like_it && real(path).is_some_and(|path| !is_in(&path, &SYSTEM)))
+    is_for_memory(path) || (looks_like_it && !is_of_the_system(path))
+}
+
+/// Whether a path leads into a folder of the system, where a file may do something by its name alone. Of what is not there, the
+/// nearest directory above it decides.
+pub(super) fn is_of_the_system(path: &Path) -> bool {
+    !is_for_memory(path) && real(path).is_some_and(|place| is_in(&place, &SYSTEM))
+}
+
+/// Whether a remedy may make a file here: /run is for sockets, and what else is there has a meaning for the system.
+pub(super) fn may_get_files(path: &Path) -> bool {
+    let is_in_run = |place: PathBuf| {
+        is_in(&place, &["/run"]) && !is_in(&place, &["/run/user", "/run/ivshmem"]) && !is_for_memory(&place)
+    };
+    !is_of_the_system(path) && !real(path).is_some_and(is_in_run)
 }
 
 /// Whether others may be let into a directory: one that was made for memory or sockets, not the root of all of them.
@@ -138,6 +152,17 @@ mod tests {
             fs::File::create(&file).unwrap().set_len(size).unwrap();
             assert_eq!(is_memory(&file, &fs::metadata(&file).unwrap()), is, "{size}");
         }
+    }
+
+    #[test]
+    fn new_files_are_for_no_folder_of_the_system() {
+        for path in ["/etc/nologin-x", "/etc/cron.d/x", "/usr/x/y", "/run/nologin-x", "/dev/x", "/proc/x"] {
+            assert!(!may_get_files(Path::new(path)), "{path}");
+        }
+        for path in ["/dev/shm/x", "/tmp/x/y", "/var/tmp/x", "/home/x/y"] {
+            assert!(may_get_files(Path::new(path)), "{path}");
+        }
+        assert!(!is_of_the_system(Path::new("/run/x.sock")), "sockets belong there");
     }
 
     #[test]

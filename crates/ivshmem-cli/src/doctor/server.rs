@@ -1,7 +1,9 @@
 //! A server, by being its client for a moment.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ivshmem::ErrorKind;
 use ivshmem::device::{Device, OpenError};
@@ -12,8 +14,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::listener::Listener;
 use super::sharing::Sharers;
-use super::users::{User, WRITE, described};
-use super::{Doctor, Finding, Report, listener};
+use super::users::{User, WRITE, as_root, described, typed};
+use super::{Doctor, Finding, Report, listener, places};
 use crate::advice::{Region, Way, power_of_two};
 use crate::values::units;
 
@@ -22,8 +24,23 @@ struct Question<'a> {
     path: &'a Path,
     size: Option<u64>,
     vectors: Option<u16>,
+    /// Of the server that is there, once it is known.
+    running: Option<Running>,
     sharers: Sharers,
 }
+
+/// What a server that takes the place of another one has to keep.
+#[derive(Clone, Copy)]
+struct Running {
+    size: u64,
+    vectors: u16,
+}
+
+/// What is kept besides, and which no client can see.
+const OTHER_OPTIONS: &str = "and its other options, as they are now";
+
+/// For a busy server in the middle of its greeting, whose vectors are counted here. Only the first client waits so long.
+const QUIET: Duration = Duration::from_secs(1);
 
 pub(super) fn examine(path: &Path, doctor: &Doctor, report: &mut Report) {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -32,11 +49,12 @@ pub(super) fn examine(path: &Path, doctor: &Doctor, report: &mut Report) {
         None
     });
     let sharers = Sharers { own: User::own(), qemu };
-    let question = Question { path, size: doctor.size, vectors: doctor.vectors, sharers };
-    match ivshmem::doorbell(path).connect() {
+    let mut question = Question { path, size: doctor.size, vectors: doctor.vectors, running: None, sharers };
+    match ivshmem::doorbell(path).quiet(QUIET).connect() {
         Err(error) => report.add([question.not_connected(&error)]),
         Ok(device) => {
             let size = device.memory().len();
+            question.running = Some(Running { size, vectors: most_vectors(&device) });
             report.add(question.size(size));
             report.add(question.vectors(&device));
             report.add(descriptors(&device));
@@ -72,22 +90,29 @@ impl Question<'_> {
                 "path-too-long",
                 error.to_string(),
                 format!(
-                    "serve a shorter path: `{}`, then `ivshmem doctor doorbell:/run/ivshmem.sock`",
+                    "serve a shorter path: {}, then `ivshmem doctor doorbell:/run/ivshmem.sock`",
                     self.starting(Path::new("/run/ivshmem.sock"))
                 ),
             ),
-            _ => Finding::problem("not-a-server", error.to_string(), self.another_server()),
+            _ => {
+                let why = error.source().map_or(String::new(), |why| format!(": {why}"));
+                Finding::problem("not-a-server", format!("{error}{why}"), self.another_server())
+            }
         }
     }
 
     fn no_server_remedy(&self) -> String {
         let parent = self.path.parent().unwrap_or(Path::new("/"));
+        if places::is_of_the_system(self.path) {
+            return format!("the system's own files belong there: {}", self.another_server());
+        }
         let start = self.starting(self.path);
         if parent.is_dir() || self.path.exists() {
-            return format!("start a server before the machines: `{start}`");
+            return format!("start a server before the machines: {start}");
         }
         let parent = shell_word(parent.display());
-        format!("make the directory and start a server before the machines: `mkdir -p {parent} && {start}`")
+        let start = start.replacen('`', &format!("`mkdir -p {parent} && "), 1);
+        format!("make the directory and start a server before the machines: {start}")
     }
 
     /// The server's user decides who may connect, so only a server's own options are a remedy: what listens there may be
@@ -114,16 +139,17 @@ impl Question<'_> {
         let remedy = match self.sharers.open_up(&directories, "") {
             Some(command) if command.is_empty() => {
                 format!(
-                    "end that server and start it as root for both: `{}`",
-                    self.starting_shared(self.path)
+                    "end that server and start it for both, {}, with -l, -n {OTHER_OPTIONS}",
+                    as_root(&self.shared(self.path))
                 )
             }
             Some(command) => format!(
-                "as root: `{command}`; if the socket itself is closed as well, start its server with `{}`",
-                self.starting_shared(self.path)
+                "{}; if the socket itself is closed as well, start its server so: {}, with -l, -n {OTHER_OPTIONS}",
+                as_root(&command),
+                as_root(&self.shared(self.path))
             ),
             None => {
-                format!("serve where all who need it may go: `{}`", self.starting_shared(&in_run(self.path)))
+                format!("serve where all who need it may go: {}", self.starting_shared(&in_run(self.path)))
             }
         };
         Finding::problem("not-permitted", cause, remedy)
@@ -143,8 +169,11 @@ impl Question<'_> {
         );
         let start = self.starting_shared(self.path);
         let remedy = match self.sharers.open_up(&obstacles, "rw") {
-            Some(command) => format!("as root: `{command}`; to last, start the server so: `{start}`"),
-            None => format!("serve where a machine may go: `{}`", self.starting_shared(&in_run(self.path))),
+            Some(command) => {
+                let command = as_root(&command);
+                format!("{command}; to last, start the server so: {start}, {OTHER_OPTIONS}")
+            }
+            None => format!("serve where a machine may go: {}", self.starting_shared(&in_run(self.path))),
         };
         Some(Finding::problem("qemu-not-permitted", cause, remedy))
     }
@@ -157,13 +186,19 @@ impl Question<'_> {
                 reason: ConnectionError::Protocol(ProtocolError::Refused(Refusal::NotAdmitted)),
                 ..
             } => format!(
-                "end the server and start it so that it admits both: `{} --allow-uid {},{}`",
-                self.starting_shared(self.path),
-                self.sharers.own.name,
-                user.name
+                "end the server and start it so that it admits both: {}, {OTHER_OPTIONS}",
+                self.typed(
+                    self.path,
+                    &format!(
+                        "{} --allow-uid {},{}",
+                        self.shared(self.path),
+                        self.sharers.own.name,
+                        user.name
+                    )
+                )
             ),
             OpenError::Denied { .. } => {
-                format!("serve where a machine may go: `{}`", self.starting_shared(&in_run(self.path)))
+                format!("serve where a machine may go: {}", self.starting_shared(&in_run(self.path)))
             }
             // What is wrong for everybody has been found already, or comes and goes.
             _ => return None,
@@ -231,17 +266,20 @@ impl Question<'_> {
                     units(wanted)
                 ),
                 format!(
-                    "end it, when no machine needs it, and start it with the other size: `{}`; or use its size everywhere",
+                    "end it, when no machine needs it, and start it with the other size: {}, {OTHER_OPTIONS}; or use its \
+                     size everywhere",
                     self.starting(self.path)
                 ),
             ));
         }
         if !size.is_power_of_two() {
-            let right = Self { size: Some(self.size.unwrap_or(size)), ..self.again() };
             findings.push(Finding::problem(
                 "size-not-a-power-of-two",
                 format!("the server at {shown} has {size} bytes; QEMU ends at once with that"),
-                format!("end it and start one whose size is right: `{}`", right.starting(self.path)),
+                format!(
+                    "end it and start one whose size is right: {}, {OTHER_OPTIONS}",
+                    self.starting(self.path)
+                ),
             ));
         }
         findings
@@ -257,9 +295,6 @@ impl Question<'_> {
         let others = peers.iter().map(|peer| format!("peer {} has {}", peer.id, peer.vectors));
         let list: Vec<String> = others.chain([format!("a newcomer gets {}", device.vectors())]).collect();
         let wanted = self.vectors.map_or(String::new(), |wanted| format!(", and {wanted} are wanted"));
-        let most = all.iter().max().copied();
-        let right =
-            Self { vectors: self.vectors.or(most), size: Some(device.memory().len()), ..self.again() };
         Some(Finding::problem(
             "vectors-differ",
             format!(
@@ -268,25 +303,21 @@ impl Question<'_> {
             ),
             format!(
                 "end the server and its machines, start it with one number, and each machine with vectors= of the same: \
-                 `{}`",
-                right.starting(self.path)
+                 {}, {OTHER_OPTIONS}",
+                self.starting(self.path)
             ),
         ))
     }
 
-    fn again(&self) -> Self {
-        let sharers = Sharers { own: self.sharers.own.clone(), qemu: self.sharers.qemu.clone() };
-        Self { path: self.path, size: self.size, vectors: self.vectors, sharers }
-    }
-
     fn another_server(&self) -> String {
         let mut path = self.path.with_file_name("ivshmem.sock");
-        if path == self.path || path.exists() || !path.parent().is_some_and(Path::is_dir) {
+        let is_free = path != self.path && !path.exists() && path.parent().is_some_and(Path::is_dir);
+        if !is_free || places::is_of_the_system(&path) {
             path = in_run(self.path);
         }
         let target = shell_word(format_args!("doorbell:{}", path.display()));
         format!(
-            "name the socket of an ivshmem server (ivshmem-server -S PATH), or start one: `{}`, then `ivshmem doctor \
+            "name the socket of an ivshmem server (ivshmem-server -S PATH), or start one: {}, then `ivshmem doctor \
              {target}`",
             self.starting(&path)
         )
@@ -294,19 +325,39 @@ impl Question<'_> {
 
     /// The command that starts a server, which machines of another user may use, too.
     fn starting(&self, path: &Path) -> String {
-        if self.sharers.are_several() { self.starting_shared(path) } else { self.starting_alone(path) }
+        let alone = self.alone(path);
+        let command = match self.sharers.owner_and_mode(path) {
+            Some((owner, mode)) => format!("{alone} --mode {mode} --owner {owner}"),
+            None => alone,
+        };
+        self.typed(path, &command)
     }
 
     fn starting_shared(&self, path: &Path) -> String {
-        let owner = self.sharers.owner_of_new();
-        format!("{} --mode 660 --owner {owner}", self.starting_alone(path))
+        self.typed(path, &self.shared(path))
     }
 
-    fn starting_alone(&self, path: &Path) -> String {
-        let path = shell_word(path.display());
-        let size = units(self.size.map_or(4 << 20, power_of_two));
-        format!("ivshmem-server -F -S {path} -l {size} -n {}", self.vectors.unwrap_or(1))
+    fn typed(&self, path: &Path, command: &str) -> String {
+        typed(command, self.sharers.need_root(path))
     }
+
+    fn shared(&self, path: &Path) -> String {
+        let owner = self.sharers.owner_of_new();
+        format!("{} --mode 660 --owner {owner}", self.alone(path))
+    }
+
+    fn alone(&self, path: &Path) -> String {
+        let path = shell_word(path.display());
+        let running = self.running.unwrap_or(Running { size: 4 << 20, vectors: 1 });
+        let size = units(power_of_two(self.size.unwrap_or(running.size)));
+        format!("ivshmem-server -F -S {path} -l {size} -n {}", self.vectors.unwrap_or(running.vectors))
+    }
+}
+
+/// The most that anybody has here, so that nobody loses one.
+fn most_vectors(device: &Device) -> u16 {
+    let peers = device.peers().unwrap_or_default();
+    peers.iter().map(|peer| peer.vectors).fold(device.vectors(), u16::max).max(1)
 }
 
 /// The place for sockets that every user may go to.
@@ -365,6 +416,7 @@ mod tests {
             path: Path::new("/run/ivshmem.sock"),
             size: None,
             vectors: None,
+            running: None,
             sharers: Sharers { own: User::own(), qemu: None },
         };
         let finding = question.greeted_badly(&refused);

@@ -1,6 +1,7 @@
 //! Commands after which this program's user and the one who runs QEMU can both use a thing.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use ivshmem::shell_word;
 
@@ -83,12 +84,30 @@ impl Sharers {
 
     /// Whose a file is that all sharers may use by its owner and its group: "USER:GROUP".
     pub(super) fn owner_of_new(&self) -> String {
-        let group = self.qemu.as_ref().unwrap_or(&self.own).groups[0];
-        format!("{}:{}", self.own.name, group_name(group))
+        format!("{}:{}", self.own.name, group_name(self.group_of_new()))
+    }
+
+    fn group_of_new(&self) -> u32 {
+        self.qemu.as_ref().unwrap_or(&self.own).groups[0]
+    }
+
+    /// Whether only root may make a new thing at a path for all sharers.
+    pub(super) fn need_root(&self, path: &Path) -> bool {
+        let may_give = !self.are_several() || self.own.groups.contains(&self.group_of_new());
+        !(self.own.is_root() || may_give && self.own.may_make(path))
+    }
+
+    /// The owner and the mode that a new thing at a path must get, where it would have others by itself.
+    pub(super) fn owner_and_mode(&self, path: &Path) -> Option<(String, &'static str)> {
+        if self.are_several() {
+            Some((self.owner_of_new(), "660"))
+        } else {
+            self.need_root(path).then(|| (self.owner_of_new(), "600"))
+        }
     }
 
     /// Whether a file that this user creates needs another owner or mode than it has by itself.
-    pub(super) fn are_several(&self) -> bool {
+    fn are_several(&self) -> bool {
         self.qemu.as_ref().is_some_and(|qemu| !qemu.is_root() && qemu.uid != self.own.uid)
     }
 }

@@ -9,12 +9,13 @@ use rustix::fs::statvfs;
 
 use super::Finding;
 use super::places::{InMemory, mount_point};
+use super::users::as_root;
 use crate::values::units;
 
 /// Whether `size` bytes of a file fit into its file system, beside what the file has taken already. A file that is not there
-/// yet is seen by its directory.
+/// yet is seen by its directory, or the nearest one that exists.
 pub(super) fn examine(path: &Path, known: Option<&Metadata>, size: u64) -> Option<Finding> {
-    let place = if known.is_some() { path } else { path.parent()? };
+    let place = path.ancestors().find(|above| above.exists())?;
     // st_blocks counts 512 bytes each, on every file system.
     let missing = size.saturating_sub(known.map_or(0, |facts| facts.blocks() * 512));
     match InMemory::of(place)? {
@@ -43,9 +44,11 @@ fn huge(path: &Path, page: u64, missing: u64) -> Option<Finding> {
             ),
             within_the_host(missing, || {
                 format!(
-                    "as root: `echo {more} >/sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages`; at boot: \
-                     hugepagesz={} hugepages={more} on the kernel's command line",
-                    page >> 10,
+                    "{}; at boot: hugepagesz={} hugepages={more} on the kernel's command line",
+                    as_root(&format!(
+                        "echo {more} >/sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages",
+                        page >> 10
+                    )),
                     units(page)
                 )
             }),
@@ -71,8 +74,8 @@ fn full(path: &Path, place: &Path, missing: u64) -> Option<Finding> {
             ),
             within_the_host(missing, || {
                 format!(
-                    "free some space there, or make the file system larger, as root: `mount -o remount,size={total}M \
-                     {point}`"
+                    "free some space there, or make the file system larger, {}",
+                    as_root(&format!("mount -o remount,size={total}M {point}"))
                 )
             }),
         )

@@ -93,6 +93,12 @@ impl User {
         thread::scope(|scope| scope.spawn(acting).join().ok().flatten())
     }
 
+    /// Whether this user may make something of a new name, and the directories on the way to it.
+    pub(super) fn may_make(&self, path: &Path) -> bool {
+        let directory = path.ancestors().skip(1).find(|above| above.exists());
+        directory.is_none_or(|directory| self.obstacles(directory, WRITE | SEARCH).is_empty())
+    }
+
     /// Whether the permissions let this user do all of `bits`.
     fn may(&self, path: &Path, facts: &Metadata, bits: u32) -> bool {
         if self.is_root() {
@@ -190,6 +196,18 @@ impl AccessList {
         }
         !is_member && first(OTHERS).unwrap_or(0) & bits == bits
     }
+}
+
+/// A command as a remedy has it: who has to type it, and where its program is, if not in every system.
+pub(super) fn typed(command: &str, by_root: bool) -> String {
+    let who = if by_root { "as root: " } else { "" };
+    let package = if command.contains("setfacl ") { " (setfacl is in Debian's package acl)" } else { "" };
+    format!("{who}`{command}`{package}")
+}
+
+/// A command that root alone may type.
+pub(super) fn as_root(command: &str) -> String {
+    typed(command, true)
 }
 
 /// The name that a number has in /etc/passwd or /etc/group, or the number.

@@ -53,6 +53,25 @@ fn what_is_there_stays_unless_it_may_grow() {
 }
 
 #[test]
+fn no_file_grows_that_only_a_link_leads_to() {
+    let dir = TempDir::new().unwrap();
+    let (link, other) = (dir.path().join("link"), dir.path().join("other"));
+    fs::write(&other, b"other").unwrap();
+    for target in [&other, &dir.path().join("nothing")] {
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        let text = bad(&run(&["create", &format!("plain:{}", link.display()), "4K", "--grow"]), 1);
+        assert!(text.contains(&format!("link to {}", target.display())), "{text}");
+        assert!(text.contains("name its target, or remove the link"), "{text}");
+        fs::remove_file(&link).unwrap();
+    }
+    assert_eq!(fs::read(&other).unwrap(), b"other");
+    // What is named itself grows, also in a folder that a link leads to.
+    std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+    good(&run(&["create", &format!("plain:{}/other", link.display()), "4K", "--grow"]));
+    assert_eq!(fs::metadata(&other).unwrap().len(), 4096);
+}
+
+#[test]
 fn what_cannot_be_memory_is_refused_before_anything_is_there() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("x");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ivshmem_conformance::checkout;
 use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -259,4 +260,35 @@ fn what_cannot_be_served_is_refused_with_the_limit() {
     bad(&run(&["serve", "/nonexistent/s.sock"]), 1);
     let long = format!("/tmp/{}", "x".repeat(120));
     assert!(bad(&run(&["serve", &long]), 1).contains("107"));
+}
+
+#[test]
+fn what_is_no_server_is_told_with_a_remedy() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("packets.sock");
+    let packets = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    rustix::net::bind(&packets, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    rustix::net::listen(&packets, 1).unwrap();
+    let socket = path.to_str().unwrap();
+    for words in [["info", &format!("doorbell:{socket}")], ["status", socket]] {
+        let text = bad(&run(&words), 1);
+        assert!(text.contains("of another type than a server's, so name the one of"), "{text}");
+    }
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    for path in [&file, dir.path()] {
+        let text = bad(&run(&["status", path.to_str().unwrap()]), 1);
+        assert!(text.contains("is no socket") && text.contains("--status SOCKET"), "{text}");
+        assert!(!text.contains("start the server"), "{text}");
+    }
+}
+
+#[test]
+fn memory_that_does_not_fit_into_the_limits_of_a_client_is_told_with_a_remedy() {
+    let server = Served::start(&["--size", "1G"]);
+    let mut limited = Command::new("prlimit");
+    limited.args(["--as=300000000", checkout::built("ivshmem"), "info", &server.target()]);
+    let text = bad(&limited.output().unwrap(), 1);
+    assert!(text.contains("has 1073741824 bytes and cannot be mapped"), "{text}");
+    assert!(text.ends_with("raise the limit (ulimit -v)\n"), "{text}");
 }

@@ -50,6 +50,19 @@ fn bytes_that_are_no_text_are_kept_from_a_terminal() {
     fs::write(&path, "Gr\u{fc}\u{df}e\n").unwrap();
     let (code, text) = on_terminal(&format!("{program} read {target}"), &[]);
     assert!(code == Some(0) && text.contains("Gr\u{fc}\u{df}e"), "{text:?}");
+    // A character across the end of a piece of 1 MiB, and what is no text only behind it.
+    let mut long = "a".repeat((1 << 20) - 1) + "\u{fc}" + &"b".repeat(1 << 19);
+    fs::write(&path, &long).unwrap();
+    let (code, text) = on_terminal(&format!("{program} read {target}"), &[]);
+    assert!(code == Some(0) && text.contains("a\u{fc}b"), "{code:?} {} bytes", text.len());
+    long.push('\x1b');
+    fs::write(&path, &long).unwrap();
+    let (code, text) = on_terminal(&format!("{program} read {target}"), &[]);
+    assert!(
+        code == Some(1) && text.contains("ivshmem dump") && !text.contains("aaa"),
+        "{} bytes",
+        text.len()
+    );
     // Elsewhere they are what they are.
     fs::write(&path, [0xff, 0]).unwrap();
     assert_eq!(run(&["read", &target]).stdout, [0xff, 0]);

@@ -119,6 +119,20 @@ impl Libvirt {
         self.create_from(&description.name(), &description.text())
     }
 
+    /// What the profile of such a machine lets it have.
+    #[track_caller]
+    pub(crate) fn apparmor_rules(&self, description: &Description) -> String {
+        let id = "11111111-2222-3333-4444-555555555555";
+        let text = description.text().replacen("<memory", &format!("<uuid>{id}</uuid><memory"), 1);
+        let file = self.dir.path().join("rules.xml");
+        fs::write(&file, text).unwrap();
+        let mut helper = self.command("/usr/lib/libvirt/virt-aa-helper");
+        helper.args(["-d", "-r", "-u", &format!("libvirt-{id}")]).stdin(fs::File::open(file).unwrap());
+        let output = helper.output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    }
+
     pub(crate) fn create_from(&self, name: &str, text: &str) -> Result<Machine<'_>, String> {
         let file = self.dir.path().join(format!("{name}.xml"));
         fs::write(&file, text).unwrap();

@@ -80,6 +80,16 @@ impl Advice {
     /// The machine that has it all.
     #[track_caller]
     fn paste<'a>(&self, libvirt: &'a Libvirt, machine: &str, user: &str) -> Machine<'a> {
+        self.try_to_paste(libvirt, machine, user)
+            .unwrap_or_else(|why| panic!("{machine} as {user}: {} {}: {why}", self.devices, self.domain))
+    }
+
+    fn try_to_paste<'a>(
+        &self,
+        libvirt: &'a Libvirt,
+        machine: &str,
+        user: &str,
+    ) -> Result<Machine<'a>, String> {
         let once = if machine == "q35" { self } else { &Self::default() };
         let devices = format!("{}\n{}", self.devices, once.once_devices);
         let features = &once.once_features;
@@ -90,9 +100,7 @@ impl Advice {
             domain: &self.domain,
             ..Description::of(machine)
         };
-        libvirt
-            .create(&description)
-            .unwrap_or_else(|why| panic!("{machine} as {user}: {devices} {}: {why}", self.domain))
+        libvirt.create(&description)
     }
 
     fn slot(&self) -> &str {
@@ -140,7 +148,21 @@ fn what_is_printed_is_taken_by_machines_of_libvirt() {
     several(&libvirt, elsewhere.path());
     plugged_in(&libvirt, elsewhere.path());
     judged_as_the_user_of_machines(&libvirt);
+    given_by_libvirts_profile(&libvirt);
     documented(&libvirt, elsewhere.path());
+}
+
+/// As the doctor says of AppArmor: the file of a `<shmem>` is in the rules that libvirt makes for a machine, and another is not.
+fn given_by_libvirts_profile(libvirt: &Libvirt) {
+    let shm = [Shm::new("profile", 1 << 20, 0o666), Shm::new("profile.small", 4096, 0o666)];
+    for (shm, is_given) in shm.iter().zip([true, false]) {
+        let advice = Advice::of(libvirt, &shm.target(), &[]);
+        let description =
+            Description { devices: &advice.devices, domain: &advice.domain, ..Description::of("q35") };
+        let rules = libvirt.apparmor_rules(&description);
+        assert!(rules.contains("monitor.sock"), "{rules}");
+        assert_eq!(rules.contains(&format!("\"{}\" rw,", shm.0.display())), is_given, "{rules}");
+    }
 }
 
 /// The elements of the documentation, whose sockets and files lie where this system has its own.
@@ -181,38 +203,45 @@ fn huge_pages(libvirt: &Libvirt, elsewhere: &Path) {
     assert_eq!(count, Some(1), "{text}");
 }
 
-/// Each has a slot of the root bus, and so an IOMMU group, of its own.
+/// Each `<shmem>` has a slot of the root bus, and so an IOMMU group, of its own, and what is QEMU's alone gets one from QEMU.
 fn several(libvirt: &Libvirt, elsewhere: &Path) {
     let socket = elsewhere.join("several.sock");
     let _server = Server::builder(&socket).vectors(2).mode(0o666).start().unwrap();
     let server = Advice::of(libvirt, &format!("doorbell:{}", socket.display()), &[]);
-    // Slots come from the path: these have different ones.
-    let files = (0..100).map(|number| Shm::new(&format!("several{number}"), 1 << 20, 0o666));
+    // There are ten slots. This file has the same one.
+    let files = (0..1000).map(|number| Shm::new(&format!("several{number}"), 1 << 20, 0o666));
     let mut files = files.map(|shm| (Advice::of(libvirt, &shm.target(), &[]), shm));
-    let (file, _shm) = files.find(|(file, _)| file.slot() != server.slot()).unwrap();
-    let small = Shm::new("several.small", 4096, 0o666);
-    let small = Advice::of(libvirt, &small.target(), &[]);
-    let slots = [server.slot(), file.slot()].map(str::to_owned);
-    let devices = server.devices + &file.devices;
-    // The third is QEMU's only, and libvirt does not know its slot.
-    let domain = if slots.iter().any(|slot| small.domain.contains(&format!("addr={slot}'"))) {
-        String::new()
-    } else {
-        small.domain
+    let (file, _shm) = files.find(|(file, _)| file.slot() == server.slot()).unwrap();
+    let small = ["a-b", "a b"].map(|name| Shm::new(&format!("several.{name}"), 4096, 0o666));
+    let small = small.each_ref().map(|shm| Advice::of(libvirt, &shm.target(), &[]).domain);
+    let arguments = small.map(|domain| inside(&domain, "qemu:commandline").to_owned()).concat();
+    let domain = format!("<qemu:commandline>{arguments}</qemu:commandline>");
+    let both = |file: &str| Advice {
+        devices: server.devices.clone() + file,
+        domain: domain.clone(),
+        once_devices: server.once_devices.clone(),
+        once_features: server.once_features.clone(),
     };
-    let count = usize::from(!domain.is_empty());
-    let all = Advice { devices, domain, ..server_once(&server.once_devices, &server.once_features) };
-    let machine = all.paste(libvirt, "q35", "libvirt-qemu");
-    assert_eq!((machine.count("ivshmem-doorbell"), machine.count("ivshmem-plain")), (1, 1 + count));
+    let colliding = both(&file.devices);
+    let why = colliding.try_to_paste(libvirt, "q35", "libvirt-qemu").err().expect("two devices in one slot");
+    assert!(why.contains("PCI Address"), "{why}");
+    // As stands above the slot.
+    assert!(file.devices.contains("give one of them another, from 0x10 to 0x19"), "{}", file.devices);
+    let slot = (0x10..=0x19).map(|slot| format!("{slot:#x}")).find(|slot| slot != server.slot()).unwrap();
+    let moved = file.devices.replace(&format!("slot='{}'", file.slot()), &format!("slot='{slot}'"));
+    let machine = both(&moved).paste(libvirt, "q35", "libvirt-qemu");
+    assert_eq!((machine.count("ivshmem-doorbell"), machine.count("ivshmem-plain")), (1, 3));
     let description = machine.description();
-    for slot in slots {
+    for slot in [server.slot(), &slot] {
         let address = format!("bus='0x00' slot='{slot}'");
         assert!(description.contains(&address), "{address}: {description}");
     }
 }
 
-fn server_once(devices: &str, features: &str) -> Advice {
-    Advice { once_devices: devices.to_owned(), once_features: features.to_owned(), ..Advice::default() }
+/// What stands in an element.
+fn inside<'a>(text: &'a str, element: &str) -> &'a str {
+    let (_, rest) = text.split_once(&format!("<{element}>")).unwrap();
+    rest.split_once(&format!("</{element}>")).unwrap().0
 }
 
 /// As the doctor's last lines say.

@@ -34,6 +34,17 @@ pub enum OpenError {
         /// Where it leads to.
         target: PathBuf,
     },
+    /// The path is a symbolic link, and links were not to be followed.
+    #[error(
+        "{} is a link to {}, which anybody may have put there, and which is not followed; name its target, or remove the link",
+        .path.display(), .target.display()
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads to.
+        target: PathBuf,
+    },
     /// The file was to be new and exists.
     #[error("{}", self.text(Face::Rust))]
     Exists {
@@ -311,6 +322,7 @@ impl OpenError {
             Self::Exists { .. } => ErrorKind::AlreadyExists,
             Self::Denied { .. } => ErrorKind::PermissionDenied,
             Self::NotMappable { .. }
+            | Self::Link { .. }
             | Self::NotASocket { .. }
             | Self::LongPath { .. }
             | Self::BadVectors { .. }

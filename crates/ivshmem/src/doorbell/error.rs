@@ -236,7 +236,7 @@ pub enum ConnectionError {
         timeout_ms: u128,
     },
     /// The operating system refused.
-    #[error("cannot {doing}: {reason}")]
+    #[error("cannot {doing}: {reason}{}", crate::remedy(.reason))]
     Io {
         /// What was to be done.
         doing: &'static str,
@@ -272,5 +272,19 @@ fn kind_of(error: &io::Error) -> ErrorKind {
         Some(EMFILE | ENFILE) if cfg!(target_os = "linux") => ErrorKind::NoSpace,
         _ if error.kind() == io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
         _ => ErrorKind::Io,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_said_of_a_connection_has_its_remedy() {
+        let error = ConnectionError::io("make an eventfd")(io::Error::from_raw_os_error(24));
+        assert!(error.to_string().ends_with("raise its limit (ulimit -n)"), "{error}");
+        // Without a number of the system nothing is known.
+        let error = ConnectionError::io("receive from the server")(io::Error::other("withheld"));
+        assert_eq!(error.to_string(), "cannot receive from the server: withheld");
     }
 }

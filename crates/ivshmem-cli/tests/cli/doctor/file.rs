@@ -1,17 +1,21 @@
 //! Findings about files.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use ivshmem_conformance::skip;
 use ivshmem_server::Server;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
 use super::mounts::in_mounts;
 use super::{HERE, Nobody, commands, cured, folder, is_root, make, visit};
-use crate::run;
+use crate::{ivshmem, run};
 
 /// A name that is not in /dev/shm, where some remedies create a file. Removed at the end.
 struct Elsewhere(TempDir);
@@ -226,6 +230,34 @@ fn a_user_without_permission_gets_it_by_the_remedy() {
 }
 
 #[test]
+fn who_may_not_make_or_resize_a_file_hears_that_root_may() {
+    if !is_root("who_may_not_make_or_resize_a_file_hears_that_root_may") {
+        return;
+    }
+    let (dir, target) = folder("x");
+    let nobody = Nobody::new();
+    let remedy = cured("file-missing", HERE, || nobody.visit(&target, &[]));
+    assert!(remedy.starts_with("create it: as root: `"), "{remedy}");
+    let facts = fs::metadata(dir.path().join("x")).unwrap();
+    assert_eq!((facts.uid(), facts.mode() & 0o777), (65534, 0o600), "no more than is needed");
+    let below = format!("{target}.d/x");
+    let remedy = cured("directory-missing", HERE, || nobody.visit(&below, &[]));
+    assert!(remedy.contains(": as root: `"), "{remedy}");
+    make(&dir.path().join("x"), 5000, 0o644);
+    std::os::unix::fs::chown(dir.path().join("x"), Some(0), Some(0)).unwrap();
+    let reading = format!("{target}?readonly");
+    let remedy = cured("size-not-a-power-of-two", HERE, || nobody.visit(&reading, &[]));
+    assert!(remedy.contains(": as root: `truncate"), "{remedy}");
+    // Who may, does.
+    std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+    let remedy = nobody.visit(&format!("{}/y", target.trim_end_matches("/x")), &[]).remedy("file-missing");
+    assert!(!remedy.contains("as root"), "{remedy}");
+    make(&dir.path().join("x"), 5000, 0o666);
+    let remedy = nobody.visit(&target, &[]).remedy("size-not-a-power-of-two");
+    assert!(!remedy.contains("as root"), "{remedy}");
+}
+
+#[test]
 fn who_only_reads_needs_no_more() {
     if !is_root("who_only_reads_needs_no_more") {
         return;
@@ -294,6 +326,26 @@ fn nothing_is_advised_that_would_open_or_cut_a_file_of_the_system() {
 }
 
 #[test]
+fn no_file_is_made_among_files_of_the_system() {
+    for (path, name) in [
+        ("/etc/nologin-x", "file-missing"),
+        ("/run/nologin-x", "file-missing"),
+        ("/etc/no-such-folder/x", "directory-missing"),
+        ("/usr/no-such-folder/x", "directory-missing"),
+        ("/etc/cron.d", "not-a-file"),
+        ("/usr/lib", "not-a-file"),
+    ] {
+        for options in [&[][..], &["--size", "4M"], &["--qemu-user", "nobody"]] {
+            let visited = visit(&format!("plain:{path}"), options);
+            let all = commands(&visited.remedy(name));
+            assert!(!all.iter().any(|command| command.contains(path)), "{path}: {all:?}");
+            assert!(all[0].contains("/dev/shm/"), "{path}: {all:?}");
+            assert!(!visited.report["qemu"].is_array(), "no machine makes it either");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_the_machine_may_not_use_is_opened_to_it_by_the_remedy() {
     if !is_root("a_file_that_the_machine_may_not_use_is_opened_to_it_by_the_remedy") {
         return;
@@ -358,7 +410,8 @@ fn lists_of_users_beside_the_mode_are_looked_at() {
             visited.names.truncate(1);
             visited
         };
-        cured("not-permitted", HERE, visits);
+        let remedy = cured("not-permitted", HERE, visits);
+        assert!(remedy.contains("setfacl is in Debian's package acl"), "{remedy}");
         nobody.visit(&target, &["--qemu-user", "daemon"]).is_well();
         let facts = fs::metadata(&path).unwrap();
         assert_eq!((facts.uid(), facts.gid()), (owner, group));
@@ -378,6 +431,52 @@ fn a_file_that_nobody_may_change_is_told_apart() {
         return skip(test, "/dev/shm has no attributes here");
     }
     cured("immutable", HERE, || visit(&target, &[]));
+}
+
+#[test]
+fn what_the_system_says_of_a_file_that_it_does_not_open_is_told() {
+    let test = "what_the_system_says_of_a_file_that_it_does_not_open_is_told";
+    in_mounts(test, "tmpfs", "size=16M", |mounted| {
+        mounted.run("mount --bind $M /dev/shm");
+        // A program that runs, of a size that memory may have.
+        mounted.run("cp /usr/bin/cat /dev/shm/program && truncate -s 1M /dev/shm/program");
+        let place = mounted.place();
+        let mut program = place.command("/dev/shm/program");
+        let mut program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut input = program.stdin.take().unwrap();
+        input.write_all(b"x").unwrap();
+        program.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        let target = "plain:/dev/shm/program";
+        let visited = place.visit(target, &[]);
+        cured("not-opened", place, || place.visit(target, &[]));
+        place.visit(&format!("{target}?readonly"), &[]).is_well();
+        drop(input);
+        program.wait().unwrap();
+        visited.cause_has("Text file busy");
+        place.visit(target, &[]).is_well();
+    });
+}
+
+#[test]
+fn a_file_that_becomes_a_pipe_while_it_is_looked_at_makes_nobody_wait() {
+    let (dir, target) = folder("x");
+    let (path, pipe) = (dir.path().join("x"), dir.path().join("pipe"));
+    make(&path, 1 << 20, 0o666);
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) {
+                renameat_with(CWD, &path, CWD, &pipe, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        for _ in 0..200 {
+            // Whoever waits for a writer of the pipe waits until this test is ended.
+            let mut doctor = ivshmem();
+            doctor.args(["doctor", &format!("{target}?readonly")]).output().unwrap();
+        }
+        over.store(true, Relaxed);
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 use ivshmem_conformance::{checkout, skip};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
@@ -52,6 +53,42 @@ fn a_missing_server_is_started_by_the_remedy() {
 }
 
 #[test]
+fn who_may_not_start_a_server_hears_that_root_may() {
+    if !is_root("who_may_not_start_a_server_hears_that_root_may") {
+        return;
+    }
+    let (dir, _, target) = socket();
+    let nobody = Nobody::new();
+    // The directory is root's, also above one that is missing; then the machine's group is not the user's.
+    for (target, options) in [(&target, &[][..]), (&format!("{target}.d/s"), &[])] {
+        let remedy = cured("server-missing", HERE, || nobody.visit(target, options));
+        assert!(remedy.contains(": as root: `"), "{remedy}");
+    }
+    std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+    let remedy = cured("server-missing", HERE, || nobody.visit(&target, &["--qemu-user", "daemon"]));
+    assert!(remedy.contains(": as root: `"), "{remedy}");
+    for user in ["root", "nobody"] {
+        let remedy = nobody.visit(&target, &["--qemu-user", user]).remedy("server-missing");
+        assert!(!remedy.contains("as root"), "{remedy}");
+        assert!(!remedy.contains("--owner"), "{remedy}");
+    }
+}
+
+#[test]
+fn no_socket_is_made_among_files_of_the_system() {
+    let test = "no_socket_is_made_among_files_of_the_system";
+    in_mounts(test, "tmpfs", "size=8M", |mounted| {
+        mounted.run("mount --bind $M /run");
+        let place = mounted.place();
+        for path in ["/etc/cron.d/no.sock", "/usr/no/s.sock"] {
+            let remedy = cured("server-missing", place, || place.visit(&format!("doorbell:{path}"), &[]));
+            assert!(commands(&remedy)[0].contains(" -S /run/"), "{remedy}");
+            mounted.run("rm -f /run/*.sock");
+        }
+    });
+}
+
+#[test]
 fn a_missing_server_is_started_for_the_machine_as_well() {
     if !is_root("a_missing_server_is_started_for_the_machine_as_well") {
         return;
@@ -74,6 +111,19 @@ fn what_is_no_server_is_told_apart() {
     });
     let remedy = cured("not-a-server", HERE, || visit(&target, &[]));
     assert!(commands(&remedy)[0].contains("ivshmem.sock"), "{remedy}");
+    // A socket of another type, of which the reason is told.
+    let (_dir, path, target) = socket();
+    let _packets = packets(&path);
+    visit(&target, &[]).cause_has("Protocol wrong type for socket");
+    cured("not-a-server", HERE, || visit(&target, &[]));
+}
+
+/// A socket that keeps the ends of messages.
+fn packets(path: &Path) -> OwnedFd {
+    let packets = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    rustix::net::bind(&packets, &SocketAddrUnix::new(path).unwrap()).unwrap();
+    rustix::net::listen(&packets, 1).unwrap();
+    packets
 }
 
 #[test]
@@ -204,16 +254,46 @@ fn a_socket_is_judged_for_the_user_who_runs_machines() {
     assert!(remedy.contains("--allow-uid root,nobody"), "{remedy}");
     // A directory of something else is not opened: the server moves.
     in_mounts("a_socket_is_judged_for_the_user_who_runs_machines", "tmpfs", "size=8M", |mounted| {
-        mounted.run("mkdir -m 700 $M/private && mkdir $M/run && mount --bind $M/private /root");
-        mounted.run("mount --bind $M/run /run");
+        mounted.run("mkdir -p $M/run/private && chmod 700 $M/run/private && mount --bind $M/run /run");
         let place = mounted.place();
-        let start = place.visit("doorbell:/root/s.sock", &[]).remedy("server-missing");
+        let start = place.visit("doorbell:/run/private/s.sock", &[]).remedy("server-missing");
         let _server = place.type_in(&start);
-        let remedy = place.visit("doorbell:/root/s.sock", &options).remedy("qemu-not-permitted");
+        let remedy = place.visit("doorbell:/run/private/s.sock", &options).remedy("qemu-not-permitted");
         assert!(!remedy.contains("chmod"), "{remedy}");
         let _other = place.type_in(&remedy);
         place.visit("doorbell:/run/s.sock", &options).is_well();
     });
+}
+
+#[test]
+fn a_server_that_is_started_anew_keeps_its_size_and_its_vectors() {
+    let (_dir, path, target) = socket();
+    let server = || ivshmem_server::Server::builder(&path).size(64 << 20).vectors(4);
+    let running = server().start().unwrap();
+    // What is wanted is changed, and nothing else.
+    let remedy = visit(&target, &["--size", "1M"]).remedy("size-differs");
+    assert!(commands(&remedy)[0].contains(" -l 1M -n 4"), "{remedy}");
+    let remedy = visit(&target, &["--vectors", "2"]).remedy("vectors-differ");
+    assert!(commands(&remedy)[0].contains(" -l 64M -n 2"), "{remedy}");
+    assert!(remedy.contains("its other options"), "{remedy}");
+    running.stop().unwrap();
+    if !is_root("a_server_that_is_started_anew_keeps_its_size_and_its_vectors") {
+        return;
+    }
+    let visits = || visit(&target, &["--qemu-user", "nobody"]);
+    let running = server().mode(0o666).allow_uids([0]).start().unwrap();
+    cured_after("qemu-not-permitted", HERE, visits, || running.stop().unwrap());
+    let running = server().mode(0o666).allow_uids([0]).start().unwrap();
+    let remedy = visits().remedy("qemu-not-permitted");
+    assert!(commands(&remedy)[0].contains(" -l 64M -n 4 "), "{remedy}");
+    running.stop().unwrap();
+    // And where the socket is opened, which lasts until the server starts anew.
+    let _running = server().start().unwrap();
+    let remedy = visits().remedy("qemu-not-permitted");
+    assert!(remedy.contains(" -l 64M -n 4 "), "{remedy}");
+    // Who may not connect cannot know them.
+    let remedy = Nobody::new().visit(&target, &[]).remedy("not-permitted");
+    assert!(remedy.contains("with -l, -n and its other options"), "{remedy}");
 }
 
 #[test]
@@ -264,6 +344,26 @@ fn vectors_that_differ_are_told_with_who_has_how_many() {
     visit(&target, &["--vectors", "2"]).is_well();
     let end = || server.stop().unwrap();
     cured_after("vectors-differ", HERE, || visit(&target, &["--vectors", "4"]), end);
+}
+
+#[test]
+fn a_server_that_pauses_between_vectors_has_them_all() {
+    let (_dir, path, target) = socket();
+    let listener = UnixListener::bind(&path).unwrap();
+    let memory: OwnedFd = memfd_create("memory", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&memory, 4096).unwrap();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let bell = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+        for (value, fd) in [(0, None), (0, None), (-1, Some(&memory)), (0, Some(&bell))] {
+            send(&stream, value, fd).unwrap();
+        }
+        // As QEMU's server does on a busy host.
+        std::thread::sleep(Duration::from_millis(100));
+        send(&stream, 0, Some(&bell)).unwrap();
+        let _ = std::io::Read::read(&mut &stream, &mut [0]);
+    });
+    visit(&target, &["--vectors", "2"]).is_well();
 }
 
 #[test]

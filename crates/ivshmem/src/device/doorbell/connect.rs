@@ -96,7 +96,8 @@ const MAP_PATIENCE: Duration = Duration::from_millis(100);
 /// Nothing about the memory is believed.
 fn map(path: &Path, fd: &ForeignFd, read_only: bool) -> Result<(Mapping, (u64, u64)), OpenError> {
     let bad = |problem: String| OpenError::BadMemory { path: path.to_path_buf(), problem };
-    let facts = file::facts(fd).map_err(|e| bad(format!("cannot be looked at ({e})")))?;
+    let failed = |what: String, e: io::Error| bad(format!("{what} ({e}){}", crate::remedy(&e)));
+    let facts = file::facts(fd).map_err(|e| failed("cannot be looked at".to_owned(), e))?;
     if let Some(oddity) = facts.oddity {
         return Err(bad(format!("is {oddity}, not memory")));
     }
@@ -106,7 +107,7 @@ fn map(path: &Path, fd: &ForeignFd, read_only: bool) -> Result<(Mapping, (u64, u
         return Err(bad("has 0 bytes".to_string()));
     }
     let mapping = Mapping::without_reserve(fd, 0, len, read_only)
-        .map_err(|e| bad(format!("has {len} bytes and cannot be mapped ({e})")))?;
+        .map_err(|e| failed(format!("has {len} bytes and cannot be mapped"), e))?;
     Ok((mapping, facts.identity))
 }
 

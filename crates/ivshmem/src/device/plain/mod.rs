@@ -16,6 +16,7 @@ pub struct Plain {
     size: Option<u64>,
     window: Option<(u64, u64)>,
     create_new: bool,
+    no_link: bool,
     mode: Option<u32>,
     owner: (Option<u32>, Option<u32>),
     prefault: bool,
@@ -47,6 +48,7 @@ impl Plain {
             size: None,
             window: None,
             create_new: false,
+            no_link: false,
             mode: None,
             owner: (None, None),
             prefault: false,
@@ -72,6 +74,13 @@ impl Plain {
     /// The file must not exist yet.
     pub fn create_new(mut self) -> Self {
         self.create_new = true;
+        self
+    }
+
+    /// The path must not be a link: that is an error, and it is not followed. In a directory where others make files as well, such
+    /// as /dev/shm, anybody may have put one there, and another file would grow. Links to directories on the way are followed.
+    pub fn no_link(mut self) -> Self {
+        self.no_link = true;
         self
     }
 

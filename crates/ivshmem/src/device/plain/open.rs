@@ -125,7 +125,12 @@ impl Request<'_> {
         }
         let mapping = self.map(fd, facts, size, part)?;
         if size > facts.len {
-            file::lengthen(fd, size).map_err(|e| self.no_room(size, e))?;
+            let grown = match facts.system {
+                // Mapping has reserved these pages. Only those that are taken count as the file's for everybody else.
+                System::Hugetlbfs => file::fill_holes(fd, facts.len, size - facts.len),
+                _ => file::lengthen(fd, size),
+            };
+            grown.map_err(|e| self.no_room(size, e))?;
         }
         Ok(Mapped { facts, part, mapping })
     }
@@ -150,8 +155,13 @@ impl Request<'_> {
     fn find_or_create(&self, path: &Path) -> Result<Option<(OwnedFd, Option<Name>)>, OpenError> {
         let access = if self.options.read_only { Access::Read } else { Access::ReadWrite };
         if !self.options.create_new {
-            match file::open(path, access) {
+            let open = if self.options.no_link { file::open_no_link } else { file::open };
+            match open(path, access) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) if self.options.no_link && Errno::from_io_error(&e) == Some(Errno::LOOP) => {
+                    let target = std::fs::read_link(path).map_err(|_| self.failed("open", e))?;
+                    return Err(OpenError::Link { path: self.path.clone(), target });
+                }
                 result => return Ok(Some((result.map_err(|e| self.failed("open", e))?, None))),
             }
             if let Ok(target) = std::fs::read_link(path) {

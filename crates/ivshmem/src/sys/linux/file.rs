@@ -53,11 +53,21 @@ pub enum Access {
 
 /// Opens an existing file without waiting for anybody, whatever stands at the path.
 pub fn open(path: &Path, access: Access) -> io::Result<OwnedFd> {
-    let how = match access {
-        Access::Read => OFlags::RDONLY,
-        Access::ReadWrite => OFlags::RDWR,
-    };
-    Ok(rustix::fs::open(path, how | ALWAYS, Mode::empty())?)
+    Ok(rustix::fs::open(path, access.flags() | ALWAYS, Mode::empty())?)
+}
+
+/// The same for a path that must not be a link: that is an error, ELOOP.
+pub fn open_no_link(path: &Path, access: Access) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, access.flags() | OFlags::NOFOLLOW | ALWAYS, Mode::empty())?)
+}
+
+impl Access {
+    fn flags(self) -> OFlags {
+        match self {
+            Self::Read => OFlags::RDONLY,
+            Self::ReadWrite => OFlags::RDWR,
+        }
+    }
 }
 
 const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
