@@ -107,6 +107,25 @@ mod linux {
     }
 
     #[test]
+    fn a_new_file_on_hugetlbfs_has_all_its_pages_or_is_not_there() {
+        let pages = match Hugetlbfs::mount() {
+            Ok(pages) => pages,
+            Err(reason) => return skip("a_new_file_on_hugetlbfs_has_all_its_pages_or_is_not_there", &reason),
+        };
+        let free = || rustix::fs::statvfs(pages.path()).unwrap().f_bfree;
+        let (path, all) = (pages.path().join("new"), free());
+        let window = |size| ivshmem::plain(&path).size(size).window(0, HUGE_PAGE).open();
+        let error = window((all + 1) * HUGE_PAGE).unwrap_err();
+        assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
+        assert_eq!((path.exists(), free()), (false, all));
+        let device = window(all * HUGE_PAGE).unwrap();
+        // Taken, and not only reserved, also where it is not mapped.
+        let blocks = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&path).unwrap());
+        assert_eq!((blocks * 512, free()), (all * HUGE_PAGE, 0));
+        drop(device);
+    }
+
+    #[test]
     fn looking_at_a_file_on_hugetlbfs_takes_no_huge_page() {
         let pages = match Hugetlbfs::mount() {
             Ok(pages) => pages,

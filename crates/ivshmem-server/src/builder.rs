@@ -173,7 +173,7 @@ impl Builder {
     }
 
     /// Ends a start that is still taking space for the memory when this descriptor becomes readable: [`listen`](Self::listen) then
-    /// gives back what it has taken, and fails with [`Error::Stopped`]. Space is taken at some GiB a second, so without this a
+    /// fails with [`Error::Stopped`]. Space is taken at some GiB a second, so without this a
     /// start with hundreds of GiB lasts minutes. It is looked at every 64 MiB.
     pub fn stop_on(mut self, stop: Arc<OwnedFd>) -> Self {
         self.stop = Some(stop);

@@ -115,7 +115,8 @@ pub enum Error {
         /// Bytes that are free there.
         available: u64,
     },
-    /// [`Builder::stop_on`](crate::Builder::stop_on) ended the start. What had been taken was given back.
+    /// [`Builder::stop_on`](crate::Builder::stop_on) ended the start. New and empty memory has given back what it had taken;
+    /// holes of memory that was there are filled so far.
     #[error("stopped after {taken} of the memory's {size} bytes")]
     Stopped {
         /// Bytes that had been taken.

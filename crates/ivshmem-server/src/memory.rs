@@ -229,7 +229,7 @@ impl Drop for Region {
             && let Ok(_lock) = FileLock::take(&own.0, Duration::ZERO)
             && fstat(&self.fd).is_ok_and(|stat| stat.st_size == 0)
         {
-            let _ = fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, *size);
+            file::punch_hole(&self.fd, 0, *size);
         }
     }
 }
@@ -300,14 +300,19 @@ fn lock(fd: &OwnedFd, path: &Path) -> Result<Lock, Error> {
 
 /// Refuses a size that the file system's pages cannot make up.
 fn check_pages(fd: &OwnedFd, path: &Path, size: u64) -> Result<(), Error> {
-    let filesystem = fstatfs(fd).map_err(Error::io(format!("examining {}", path.display())))?;
-    if i128::from(filesystem.f_type) & 0xffff_ffff == HUGETLBFS_MAGIC {
-        let page = u64::try_from(filesystem.f_bsize).unwrap_or(0);
-        if page == 0 || !size.is_multiple_of(page) {
-            return Err(Error::HugePage { path: path.to_owned(), page, size });
+    match huge_page(fd).map_err(Error::io(format!("examining {}", path.display())))? {
+        Some(page) if page == 0 || !size.is_multiple_of(page) => {
+            Err(Error::HugePage { path: path.to_owned(), page, size })
         }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Bytes of a page of hugetlbfs; `None` on other file systems.
+fn huge_page(fd: &OwnedFd) -> io::Result<Option<u64>> {
+    let system = fstatfs(fd)?;
+    let is_huge = i128::from(system.f_type) & 0xffff_ffff == HUGETLBFS_MAGIC;
+    Ok(is_huge.then(|| u64::try_from(system.f_bsize).unwrap_or(0)))
 }
 
 /// Takes the space, so that a full file system is an error now and not a SIGBUS later. The file gets its size with it,
@@ -326,15 +331,21 @@ fn take_space(
     let stat = fstat(fd).map_err(|e| io(e.into()))?;
     // All or nothing: the pieces taken before one that fails would stay in a file that was there already.
     let missing = size.saturating_sub(u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512));
-    if let Some(available) = file::free_space(fd).map_err(io)?.filter(|free| missing > *free) {
+    // hugetlbfs counts what is reserved for this very file as used.
+    let free = if huge_page(fd).map_err(io)?.is_some() { None } else { file::free_space(fd).map_err(io)? };
+    if let Some(available) = free.filter(|free| missing > *free) {
         return Err(no_space(available));
     }
-    for from in (0..size).step_by(PIECE) {
+    let mut from = 0;
+    while from < size {
         if stop.is_some_and(is_readable) {
             return Err(Error::Stopped { taken: from, size });
         }
-        match fallocate(fd, flags, from, (size - from).min(PIECE as u64)) {
-            Ok(()) => {}
+        let piece = (size - from).min(PIECE);
+        match fallocate(fd, flags, from, piece) {
+            Ok(()) => from += piece,
+            // By a signal that asks for nothing, or by being stopped and continued.
+            Err(Errno::INTR) => {}
             Err(Errno::NOSPC | Errno::NOMEM) => {
                 return Err(no_space(file::free_space(fd).map_err(io)?.unwrap_or(from)));
             }
@@ -354,7 +365,7 @@ fn is_readable(fd: BorrowedFd<'_>) -> bool {
 
 const HOST: &str = "the host's memory";
 /// Some hundredths of a second, and few system calls.
-const PIECE: usize = 64 << 20;
+const PIECE: u64 = 64 << 20;
 /// HUGETLBFS_MAGIC of linux/magic.h: 32 bits, in a field whose width and sign differ between machines.
 const HUGETLBFS_MAGIC: i128 = 0x9584_58f6;
 

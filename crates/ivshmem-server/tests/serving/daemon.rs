@@ -5,13 +5,14 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Instant;
 
 use ivshmem_conformance::checkout;
 use ivshmem_conformance::program::{Killed, copy};
 use ivshmem_server::Server;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use crate::client::{Client, eventually};
+use crate::client::{Client, HANG, eventually};
 
 pub(crate) fn program() -> Command {
     let mut command = Command::new(checkout::built("ivshmem-server"));
@@ -245,32 +246,53 @@ fn no_moment_of_a_start_takes_a_signal_that_asks_to_stop() {
         command.args(["-F", "-l", "4K", "-S"]).arg(dir.path().join(format!("s{start}")));
         let server = Killed(command.stderr(Stdio::null()).spawn().unwrap());
         // Without a pause: between the two is less than a tenth of a millisecond.
+        let begin = Instant::now();
         while {
             let [caught, blocked] = masks(server.0.id(), ["SigCgt:", "SigBlk:"]);
             assert_eq!(caught & !blocked & term, 0);
             caught & term == 0
-        } {}
+        } {
+            assert!(begin.elapsed() < HANG, "its handlers are not there after {HANG:?}");
+        }
     }
 }
 
+/// The signal is there before the program: blocked and pending signals outlast exec.
 #[test]
-fn a_start_that_takes_much_memory_ends_by_a_signal_before_it_listens() {
+fn a_signal_ends_a_start_that_takes_space_before_it_listens() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-    let mut command = program();
-    command.args(["-F", "-v", "-l", "2G", "-M", "object", "-m"]).arg(dir.path());
-    command.arg("-S").arg(dir.path().join("s"));
-    let mut server = Daemon { child: command.stderr(Stdio::piped()).spawn().unwrap() };
-    eventually("it waits for signals", || {
-        let [blocked] = masks(server.child.id(), ["SigBlk:"]);
-        blocked & 1 << (Signal::TERM.as_raw() - 1) != 0
-    });
-    kill_process(server.pid(), Signal::TERM).unwrap();
-    let code = server.child.wait().unwrap().code();
-    let log = server.log();
-    assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains(" of the memory's 2147483648 bytes"), "{log}");
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", PENDING]).arg(program().get_program());
+    command.args(["-F", "-v", "-l", "4K", "-M", "object", "-m"]).arg(dir.path());
+    let output = command.arg("-S").arg(dir.path().join("s")).stdin(Stdio::null()).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(log.contains("stopped after 0 of the memory's 4096 bytes"), "{log}");
     assert!(!log.contains("listening"), "{log}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+const PENDING: &str = "import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.kill(os.getpid(), signal.SIGTERM)
+os.execv(sys.argv[1], sys.argv[1:])";
+
+#[test]
+fn signals_that_ask_for_nothing_interrupt_no_start() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let (socket, usr1) = (dir.path().join("s"), 1 << (Signal::USR1.as_raw() - 1));
+    let mut command = program();
+    command.args(["-F", "-l", "512M", "-M", "object", "-m"]).arg(dir.path()).arg("-S").arg(&socket);
+    let mut daemon = Daemon { child: command.stderr(Stdio::piped()).spawn().unwrap() };
+    eventually("its handlers are there", || masks(daemon.child.id(), ["SigCgt:"])[0] & usr1 != 0);
+    eventually("it listens", || {
+        kill_process(daemon.pid(), Signal::USR1).unwrap();
+        if let Some(status) = daemon.child.try_wait().unwrap() {
+            panic!("ended with {status}: {}", daemon.log());
+        }
+        socket.exists()
+    });
+    assert_eq!(Client::greeted(&socket, 1).size(), 512 << 20);
 }
 
 /// Sets of signals in a process's status, a bit each, from 1 on.

@@ -126,8 +126,10 @@ impl Request<'_> {
         let mapping = self.map(fd, facts, size, part)?;
         if size > facts.len {
             let grown = match facts.system {
-                // Mapping has reserved these pages. Only those that are taken count as the file's for everybody else.
-                System::Hugetlbfs => file::fill_holes(fd, facts.len, size - facts.len),
+                // These pages are reserved. Only those that are taken count as the file's for everybody else.
+                System::Hugetlbfs => file::fill_holes(fd, facts.len, size - facts.len)
+                    // A limit of the process's group may be below what the system has.
+                    .inspect_err(|_| file::punch_hole(fd, facts.len, size - facts.len)),
                 _ => file::lengthen(fd, size),
             };
             grown.map_err(|e| self.no_room(size, e))?;
@@ -243,8 +245,9 @@ impl Request<'_> {
     fn make_room(&self, fd: &OwnedFd, facts: Facts, size: u64) -> Result<(), OpenError> {
         self.check_limit(size)?;
         if facts.system == System::Hugetlbfs {
-            // Mapping takes the pages there, all or none, and gives the length.
-            return Ok(());
+            // Mapping reserves the pages for the file, all or none, which outlasts the mapping; and gives the length.
+            let more = usize::try_from(size - facts.len).unwrap_or(usize::MAX);
+            return Mapping::new(fd, facts.len, more, false).map(drop).map_err(|e| self.no_room(size, e));
         }
         match file::take_space(fd, facts.len, size) {
             // Then what is new will be written.
@@ -389,8 +392,11 @@ fn is_removed(path: &Path, fd: &OwnedFd) -> bool {
 
 /// Removes a file that was created in vain. A failure here could only hide the one that is being reported.
 fn remove_empty(name: &Name, fd: &OwnedFd) {
-    if let Ok(Facts { len: 0, identity, .. }) = file::facts(fd) {
-        let _ = name.remove(identity);
+    // Mapping has given a file on hugetlbfs its length; what others have written there since has a page.
+    if let Ok(facts) = file::facts(fd)
+        && (facts.len == 0 || facts.system == System::Hugetlbfs && facts.allocated == 0)
+    {
+        let _ = name.remove(facts.identity);
     }
 }
 

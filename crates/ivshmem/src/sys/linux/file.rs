@@ -196,6 +196,11 @@ pub fn fill_holes(fd: &impl AsFd, from: u64, len: u64) -> io::Result<()> {
     allocate(fd, FallocateFlags::empty(), from, len)
 }
 
+/// Gives back the space of a range, which reads as zeroes then; as far as that is possible.
+pub fn punch_hole(fd: &impl AsFd, from: u64, len: u64) {
+    let _ = allocate(fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, len);
+}
+
 fn allocate(fd: &impl AsFd, flags: FallocateFlags, from: u64, len: u64) -> io::Result<()> {
     loop {
         match fallocate(fd, flags, from, len) {
