@@ -336,10 +336,10 @@ fn memory_on_hugetlbfs_is_checked_against_its_pages() {
 }
 
 /// A mounted hugetlbfs, undone on drop.
-struct Mounted<'a>(&'a Path);
+pub(crate) struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
-    fn at(path: &'a Path) -> Option<Self> {
+    pub(crate) fn at(path: &'a Path) -> Option<Self> {
         let mount =
             Command::new("mount").args(["-t", "hugetlbfs", "-o", "pagesize=2M", "none"]).arg(path).output();
         mount.ok()?.status.success().then_some(Self(path))
