@@ -15,9 +15,12 @@ fn commit() -> Option<String> {
     if git(&root, &["rev-parse", "--show-toplevel"])? != root.to_str()? {
         return None;
     }
-    // Each commit and each checkout writes to one of these, also where no log of HEAD is kept.
+    // Each commit and each checkout writes to one of these, also where no log of HEAD is kept and all branches are packed: then
+    // the branch's own file is new, which its folder shows.
     let branch = git(&root, &["symbolic-ref", "--quiet", "HEAD"]);
-    for name in ["HEAD", "logs/HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
+    let branch = branch.as_deref().unwrap_or("HEAD");
+    let folder = Path::new(branch).parent().and_then(Path::to_str).filter(|folder| !folder.is_empty());
+    for name in ["HEAD", "logs/HEAD", branch].into_iter().chain(folder) {
         let path = root.join(git(&root, &["rev-parse", "--git-path", name])?);
         if path.exists() {
             println!("cargo:rerun-if-changed={}", path.display());

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ivshmem::shell_word;
@@ -36,7 +36,8 @@ pub(super) fn examine(
     doctor: &Doctor,
     report: &mut Report,
 ) {
-    let path = &end_of_links(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let own = User::own();
+    let path = &end_of_links(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), &own);
     // Who only reads asks about a program, not about a machine: QEMU always writes.
     let qemu = if read_only && doctor.qemu_user.is_none() {
         None
@@ -47,7 +48,7 @@ pub(super) fn examine(
         })
     };
     let word = shell_word(path.display());
-    let question = Question { path, word, wanted, sharers: Sharers { own: User::own(), qemu } };
+    let question = Question { path, word, wanted, sharers: Sharers { own, qemu } };
     let (known, missing) = match fs::metadata(path) {
         Ok(facts) if facts.is_file() => (Some(facts), None),
         Ok(facts) => return report.add([question.not_a_file(&facts)]),
@@ -80,6 +81,13 @@ pub(super) fn examine(
 impl Question<'_> {
     fn not_seen(&self, error: &io::Error) -> Finding {
         let (path, parent) = (self.path.display(), self.path.parent().unwrap_or(Path::new("/")));
+        if let Some(link) = self.path.ancestors().find(|above| is_broken_link(above)) {
+            return Finding::problem(
+                "not-a-file",
+                format!("{path} leads nowhere: {} is a link to what is not there", link.display()),
+                format!("remove the link, or name another file: {}", self.elsewhere()),
+            );
+        }
         match error.kind() {
             // A file may stand where a directory is named.
             ErrorKind::NotFound if parent.is_dir() => Finding::problem(
@@ -377,7 +385,7 @@ impl Question<'_> {
         let name = self.path.file_name().filter(|name| name.len() < 200);
         let name = name.map_or("ivshmem".to_owned(), |name| name.display().to_string());
         let mut path = Path::new("/dev/shm").join(&name);
-        if path.exists() || path == self.path {
+        if path.exists() || path.is_symlink() || path == self.path {
             path = Path::new("/dev/shm").join(format!("{name}.ivshmem"));
         }
         let target = shell_word(format_args!("plain:{}", path.display()));
@@ -391,17 +399,33 @@ impl Question<'_> {
     }
 }
 
-/// Where a link leads to that is not there: only a file of that name makes the link lead somewhere. Every other path stays.
-fn end_of_links(path: PathBuf) -> PathBuf {
+/// Where a link leads to that is not there: only a file of that name makes the link lead somewhere. Every other path stays, and
+/// so does a link that another user may have put where everybody can.
+fn end_of_links(path: PathBuf, own: &User) -> PathBuf {
     /// More than the kernel follows.
     const MANY: usize = 40;
-    let is_missing = |path: &Path| fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
     let mut end = path;
     for _ in 0..MANY {
-        let Some(target) = fs::read_link(&end).ok().filter(|_| is_missing(&end)) else { break };
+        if !is_broken_link(&end) || is_planted(&end, own) {
+            break;
+        }
+        let Ok(target) = fs::read_link(&end) else { break };
         end = end.parent().unwrap_or(Path::new("/")).join(target);
     }
     end
+}
+
+fn is_broken_link(path: &Path) -> bool {
+    path.is_symlink() && fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound)
+}
+
+/// Whether a link belongs to another user who is not root, in a directory that others may write to.
+fn is_planted(link: &Path, own: &User) -> bool {
+    const OTHERS_WRITE: u32 = 0o022;
+    let is_open =
+        |directory: &Path| fs::metadata(directory).map_or(true, |facts| facts.mode() & OTHERS_WRITE != 0);
+    let owner = fs::symlink_metadata(link).map_or(u32::MAX, |facts| facts.uid());
+    ![0, own.uid].contains(&owner) && link.parent().is_none_or(is_open)
 }
 
 /// Whether QEMU refuses memory of this size.

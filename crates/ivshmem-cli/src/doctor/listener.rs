@@ -149,7 +149,11 @@ mod tests {
         fs::rename(&first, &name).unwrap();
         assert!(holders(&name).unwrap().contains(&std::process::id()));
         drop(listener);
-        assert_eq!(holders(&name).unwrap(), [0; 0]);
+        // A child of another test has it as well, from its fork to its exec.
+        let begin = std::time::Instant::now();
+        while !holders(&name).unwrap().is_empty() {
+            assert!(begin.elapsed().as_secs() < 30, "{:?}", holders(&name));
+        }
         assert!(holders(&first).is_err());
     }
 

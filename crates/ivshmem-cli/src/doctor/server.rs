@@ -137,16 +137,17 @@ impl Question<'_> {
         let directories =
             obstacles.into_iter().filter(|obstacle| obstacle.facts.is_dir()).collect::<Vec<_>>();
         let remedy = match self.sharers.open_up(&directories, "") {
+            // Its size and its vectors cannot be seen.
             Some(command) if command.is_empty() => {
                 format!(
                     "end that server and start it for both, {}, with -l, -n {OTHER_OPTIONS}",
-                    as_root(&self.shared(self.path))
+                    as_root(&self.shared_with("", self.path))
                 )
             }
             Some(command) => format!(
                 "{}; if the socket itself is closed as well, start its server so: {}, with -l, -n {OTHER_OPTIONS}",
                 as_root(&command),
-                as_root(&self.shared(self.path))
+                as_root(&self.shared_with("", self.path))
             ),
             None => {
                 format!("serve where all who need it may go: {}", self.starting_shared(&in_run(self.path)))
@@ -342,16 +343,27 @@ impl Question<'_> {
     }
 
     fn shared(&self, path: &Path) -> String {
+        self.shared_with(&self.size_and_vectors(), path)
+    }
+
+    fn shared_with(&self, options: &str, path: &Path) -> String {
         let owner = self.sharers.owner_of_new();
-        format!("{} --mode 660 --owner {owner}", self.alone(path))
+        format!("{}{options} --mode 660 --owner {owner}", server_at(path))
     }
 
     fn alone(&self, path: &Path) -> String {
-        let path = shell_word(path.display());
+        server_at(path) + &self.size_and_vectors()
+    }
+
+    fn size_and_vectors(&self) -> String {
         let running = self.running.unwrap_or(Running { size: 4 << 20, vectors: 1 });
         let size = units(power_of_two(self.size.unwrap_or(running.size)));
-        format!("ivshmem-server -F -S {path} -l {size} -n {}", self.vectors.unwrap_or(running.vectors))
+        format!(" -l {size} -n {}", self.vectors.unwrap_or(running.vectors))
     }
+}
+
+fn server_at(path: &Path) -> String {
+    format!("ivshmem-server -F -S {}", shell_word(path.display()))
 }
 
 /// The most that anybody has here, so that nobody loses one.

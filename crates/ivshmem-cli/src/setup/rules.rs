@@ -29,7 +29,7 @@ ACTION=="add|change|bind", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{dev
 
 # And take interrupts, by an IOMMU group with an ivshmem device and nothing else but bridges (class 0604), which VFIO gives to nobody.
 # What is found to have anything else, before giving or after it, or cannot be looked at, it loses.
-ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", RUN+="/bin/sh -c 'node=/dev/vfio/%k; group=%k; is_ours() {{ ours=0; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do vendor= id= class=; read -r vendor <$$device/vendor; read -r id <$$device/device; read -r class <$$device/class; case $$vendor:$$id:$$class in 0x1af4:0x1110:0x*) ours=1;; 0x*:0x*:0x0604*) ;; *) ours=0; break;; esac; done; [ $$ours = 1 ]; }}; is_ours && chgrp {group} $$node && chmod 660 $$node && is_ours || case x$$(stat -c %%G $$node) in x{group}|x) chmod 600 $$node; chgrp root $$node;; esac'"
+ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", RUN+="/bin/sh -c 'node=/dev/vfio/%k; group=%k; is_ours() {{ ours=0; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do vendor= id= class=; read -r vendor <$$device/vendor; read -r id <$$device/device; read -r class <$$device/class; case $$vendor:$$id:$$class in 0x1af4:0x1110:0x*) ours=1;; 0x*:0x*:0x0604*) ;; *) ours=0; break;; esac; done; [ $$ours = 1 ]; }}; gave=; is_ours && chgrp {group} $$node && gave=1 && chmod 660 $$node && is_ours || case $$gave:$$(stat -c %%G $$node) in 1:*|:{group}|:UNKNOWN|:) chmod 600 $$node; chgrp root $$node;; esac'"
 
 # What is plugged into an IOMMU group later has it looked at again.
 ACTION=="add", SUBSYSTEM=="pci", RUN+="/bin/sh -c 'cd /sys%p && group=$$(readlink iommu_group) || exit 0; for node in $${{group##*/}} noiommu-$${{group##*/}}; do [ ! -e /sys/class/vfio/$$node ] || udevadm trigger --action=change /sys/class/vfio/$$node; done'"
@@ -175,8 +175,12 @@ mod tests {
             hidden = hidden.display(),
             devices = devices.display()
         );
-        fs::write(&chmod, script).unwrap();
-        fs::File::open(&chmod).unwrap().set_permissions(fs::Permissions::from_mode(0o755)).unwrap();
+        // By another process: a child of another test could keep a file of this one open for writing.
+        let written = Command::new("/bin/sh")
+            .args(["-c", "printf %s \"$1\" >\"$2\" && /usr/bin/chmod 755 \"$2\"", "sh", &script])
+            .arg(&chmod)
+            .status();
+        assert!(written.unwrap().success());
         assert_eq!(vfio.after_the_rule(&own_group()), 0o600);
         assert!(!hidden.exists());
     }

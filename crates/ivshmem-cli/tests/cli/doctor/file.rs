@@ -102,6 +102,27 @@ fn a_missing_directory_is_made_by_the_remedy() {
 }
 
 #[test]
+fn a_link_that_another_user_may_have_put_there_is_not_followed() {
+    if !is_root("a_link_that_another_user_may_have_put_there_is_not_followed") {
+        return;
+    }
+    let (dir, target) = folder("link");
+    let (link, end) = (dir.path().join("link"), dir.path().join("end"));
+    std::os::unix::fs::symlink(&end, &link).unwrap();
+    // One of this user's own is followed, and one that only this user can have put there.
+    for (owner, mode, is_followed) in
+        [(0, 0o1777, true), (65_534, 0o755, true), (65_534, 0o1777, false), (65_534, 0o775, false)]
+    {
+        std::os::unix::fs::lchown(&link, Some(owner), None).unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let remedy = visit(&target, &[]).remedy(if is_followed { "file-missing" } else { "not-a-file" });
+        assert_eq!(remedy.contains(end.to_str().unwrap()), is_followed, "{owner} {mode:o}: {remedy}");
+        // And nothing can be made below it.
+        visit(&format!("{target}/x"), &[]).remedy("not-a-file");
+    }
+}
+
+#[test]
 fn what_is_no_file_is_told_apart() {
     for (path, word) in [("/dev/null", "a device"), ("/tmp", "a directory")] {
         let visit = visit(&format!("plain:{path}"), &[]);
@@ -464,19 +485,24 @@ fn a_file_that_becomes_a_pipe_while_it_is_looked_at_makes_nobody_wait() {
     make(&path, 1 << 20, 0o666);
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let codes: Vec<_> = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Relaxed) {
                 renameat_with(CWD, &path, CWD, &pipe, RenameFlags::EXCHANGE).unwrap();
             }
         });
-        for _ in 0..200 {
-            // Whoever waits for a writer of the pipe waits until this test is ended.
-            let mut doctor = ivshmem();
-            doctor.args(["doctor", &format!("{target}?readonly")]).output().unwrap();
-        }
+        let looks = (0..200).map(|_| {
+            // A doctor that waited for a writer of the pipe would be ended by this.
+            let mut doctor = Command::new("timeout");
+            doctor.arg("30").arg(ivshmem().get_program()).args(["doctor", &format!("{target}?readonly")]);
+            doctor.output().map(|output| output.status.code())
+        });
+        let codes = looks.collect();
         over.store(true, Relaxed);
+        codes
     });
+    // A file is well, and a pipe is a problem.
+    assert!(codes.iter().all(|code| matches!(code, Ok(Some(0 | 4)))), "{codes:?}");
 }
 
 #[test]
