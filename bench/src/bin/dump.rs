@@ -1,4 +1,4 @@
-//! `ivshmem dump` beside the barest loop that makes the same text of the same bytes: how fast memory is shown to people.
+//! `ivshmem dump` compared with a bare loop that formats the same bytes as the same text.
 //!
 //! `cargo build --release -p ivshmem-cli && cargo run --release -p ivshmem-bench --bin dump`
 //!

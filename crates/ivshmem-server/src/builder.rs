@@ -173,8 +173,8 @@ impl Builder {
     }
 
     /// Ends a start that is still taking space for the memory when this descriptor becomes readable: [`listen`](Self::listen) then
-    /// fails with [`Error::Stopped`]. Space is taken at some GiB a second, so without this a
-    /// start with hundreds of GiB lasts minutes. It is looked at every 64 MiB.
+    /// fails with [`Error::Stopped`]. Space is taken at a few GiB per second, so a start with hundreds of GiB lasts minutes. The
+    /// descriptor is polled after every 64 MiB.
     pub fn stop_on(mut self, stop: Arc<OwnedFd>) -> Self {
         self.stop = Some(stop);
         self

@@ -115,8 +115,8 @@ pub enum Error {
         /// Bytes that are free there.
         available: u64,
     },
-    /// [`Builder::stop_on`](crate::Builder::stop_on) ended the start. New and empty memory has given back what it had taken;
-    /// holes of memory that was there are filled so far.
+    /// [`Builder::stop_on`](crate::Builder::stop_on) ended the start. The space taken for a new or an empty file was
+    /// given back; in a file that existed with its full size, the holes filled so far stay filled.
     #[error("stopped after {taken} of the memory's {size} bytes")]
     Stopped {
         /// Bytes that had been taken.

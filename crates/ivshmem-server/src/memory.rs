@@ -344,7 +344,7 @@ fn take_space(
         let piece = (size - from).min(PIECE);
         match fallocate(fd, flags, from, piece) {
             Ok(()) => from += piece,
-            // By a signal that asks for nothing, or by being stopped and continued.
+            // An ignored signal, or SIGSTOP and SIGCONT, can interrupt the call.
             Err(Errno::INTR) => {}
             Err(Errno::NOSPC | Errno::NOMEM) => {
                 return Err(no_space(file::free_space(fd).map_err(io)?.unwrap_or(from)));

@@ -114,8 +114,8 @@ impl Region {
         self.path().to_str().filter(|path| !path.contains(char::is_control))
     }
 
-    /// What QEMU calls it: letters, digits and three marks are allowed. Each path has another: `-` stands for `/`, and what it
-    /// has in place of other characters is told apart by a hash.
+    /// The id of the memory in QEMU, which allows letters, digits, `-`, `.` and `_`. It is unique for each path: `-` replaces `/`
+    /// and every other character that is not allowed, and a path with such other characters also gets a hash.
     fn id(&self) -> String {
         let name = self.name().unwrap_or_default();
         let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';

@@ -399,8 +399,8 @@ impl Question<'_> {
     }
 }
 
-/// Where a link leads to that is not there: only a file of that name makes the link lead somewhere. Every other path stays, and
-/// so does a link that another user may have put where everybody can.
+/// The target of a chain of broken links, where a new file would make the links work. Every other path is returned as it is, and
+/// so is a link that another user may have planted.
 fn end_of_links(path: PathBuf, own: &User) -> PathBuf {
     /// More than the kernel follows.
     const MANY: usize = 40;

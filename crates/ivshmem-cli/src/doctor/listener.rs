@@ -149,7 +149,7 @@ mod tests {
         fs::rename(&first, &name).unwrap();
         assert!(holders(&name).unwrap().contains(&std::process::id()));
         drop(listener);
-        // A child of another test has it as well, from its fork to its exec.
+        // A child process of another test inherits the socket and holds it between its fork and its exec.
         let begin = std::time::Instant::now();
         while !holders(&name).unwrap().is_empty() {
             assert!(begin.elapsed().as_secs() < 30, "{:?}", holders(&name));

@@ -28,7 +28,7 @@ ACTION=="add", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x11
 ACTION=="add|change|bind", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{device}}=="0x1110", RUN+="/bin/sh -c 'cd /sys%p && for file in resource0 resource2 resource2_wc; do [ ! -e $$file ] || {{ chgrp {group} $$file && chmod 660 $$file; }}; done'"
 
 # And take interrupts, by an IOMMU group with an ivshmem device and nothing else but bridges (class 0604), which VFIO gives to nobody.
-# What is found to have anything else, before giving or after it, or cannot be looked at, it loses.
+# The group loses an IOMMU group that has any other device, before the change of rights or after it, or that cannot be examined.
 ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", RUN+="/bin/sh -c 'node=/dev/vfio/%k; group=%k; is_ours() {{ ours=0; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do vendor= id= class=; read -r vendor <$$device/vendor; read -r id <$$device/device; read -r class <$$device/class; case $$vendor:$$id:$$class in 0x1af4:0x1110:0x*) ours=1;; 0x*:0x*:0x0604*) ;; *) ours=0; break;; esac; done; [ $$ours = 1 ]; }}; gave=; is_ours && chgrp {group} $$node && gave=1 && chmod 660 $$node && is_ours || case $$gave:$$(stat -c %%G $$node) in 1:*|:{group}|:UNKNOWN|:) chmod 600 $$node; chgrp root $$node;; esac'"
 
 # What is plugged into an IOMMU group later has it looked at again.

@@ -249,7 +249,7 @@ const CURED_OTHERWISE: [(&str, &str); 6] = [
     ("server-refuses", "what the reason asks for"),
     ("descriptors-short", "a limit of the shell that runs the doctor: that test types it there"),
     ("no-such-user", "another name; that test types the command"),
-    ("no-device", "a device, which a machine gets from whoever starts it"),
+    ("no-device", "a device, which the operator adds when starting the machine"),
     ("cgroup-denied", "the list of a control group, whose words differ: that test changes the list"),
 ];
 

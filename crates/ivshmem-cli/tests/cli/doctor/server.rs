@@ -111,7 +111,7 @@ fn what_is_no_server_is_told_apart() {
     });
     let remedy = cured("not-a-server", HERE, || visit(&target, &[]));
     assert!(commands(&remedy)[0].contains("ivshmem.sock"), "{remedy}");
-    // A socket of another type, of which the reason is told.
+    // The cause names the reason for a socket of another type.
     let (_dir, path, target) = socket();
     let _packets = packets(&path);
     visit(&target, &[]).cause_has("Protocol wrong type for socket");

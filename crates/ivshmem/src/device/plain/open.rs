@@ -126,9 +126,9 @@ impl Request<'_> {
         let mapping = self.map(fd, facts, size, part)?;
         if size > facts.len {
             let grown = match facts.system {
-                // These pages are reserved. Only those that are taken count as the file's for everybody else.
+                // make_room has reserved these pages. Only allocated pages are part of the file's block count.
                 System::Hugetlbfs => file::fill_holes(fd, facts.len, size - facts.len)
-                    // A limit of the process's group may be below what the system has.
+                    // The limit of a cgroup may be lower than the number of free pages.
                     .inspect_err(|_| file::punch_hole(fd, facts.len, size - facts.len)),
                 _ => file::lengthen(fd, size),
             };
@@ -245,7 +245,7 @@ impl Request<'_> {
     fn make_room(&self, fd: &OwnedFd, facts: Facts, size: u64) -> Result<(), OpenError> {
         self.check_limit(size)?;
         if facts.system == System::Hugetlbfs {
-            // Mapping reserves the pages for the file, all or none, which outlasts the mapping; and gives the length.
+            // A mapping reserves either all pages or none, and sets the file's length. The reservation outlasts the mapping.
             let more = usize::try_from(size - facts.len).unwrap_or(usize::MAX);
             return Mapping::new(fd, facts.len, more, false).map(drop).map_err(|e| self.no_room(size, e));
         }

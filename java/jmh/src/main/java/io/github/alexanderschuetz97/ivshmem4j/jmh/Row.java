@@ -101,7 +101,7 @@ final class Row {
         return RIVALS.stream().filter(rival -> !List.of(names).contains(rival)).collect(Collectors.toList());
     }
 
-    /** Whoever reaches memory by calls must take at least so many times what ours takes; 1.2, if less is asked, as long. */
+    /** The least ratio of the time of a rival that uses native calls to the time of this library; at least 1 for Ivshmem4j 1.2. */
     double fasterThan(final String rival) {
         return rival.equals(OLDER) ? Math.max(fasterThanCalls, 1) : fasterThanCalls;
     }
