@@ -81,7 +81,7 @@ pub(super) fn examine(
 impl Question<'_> {
     fn not_seen(&self, error: &io::Error) -> Finding {
         let (path, parent) = (self.path.display(), self.path.parent().unwrap_or(Path::new("/")));
-        if let Some(link) = self.path.ancestors().find(|above| is_broken_link(above)) {
+        if let Some(link) = self.path.ancestors().find(|above| is_broken_link(above, &self.sharers.own)) {
             return Finding::problem(
                 "not-a-file",
                 format!("{path} leads nowhere: {} is a link to what is not there", link.display()),
@@ -406,7 +406,7 @@ fn end_of_links(path: PathBuf, own: &User) -> PathBuf {
     const MANY: usize = 40;
     let mut end = path;
     for _ in 0..MANY {
-        if !is_broken_link(&end) || is_planted(&end, own) {
+        if !is_broken_link(&end, own) || is_planted(&end, own) {
             break;
         }
         let Ok(target) = fs::read_link(&end) else { break };
@@ -415,17 +415,26 @@ fn end_of_links(path: PathBuf, own: &User) -> PathBuf {
     end
 }
 
-fn is_broken_link(path: &Path) -> bool {
-    path.is_symlink() && fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound)
+/// Whether a link leads nowhere. The kernel may forbid to follow a planted one (fs.protected_symlinks).
+fn is_broken_link(path: &Path, own: &User) -> bool {
+    path.is_symlink()
+        && fs::metadata(path).is_err_and(|e| match e.kind() {
+            ErrorKind::NotFound => true,
+            ErrorKind::PermissionDenied => is_planted(path, own),
+            _ => false,
+        })
 }
 
-/// Whether a link belongs to another user who is not root, in a directory that others may write to.
+/// Whether a link belongs to another user who is not root, in a directory that other users may write to.
 fn is_planted(link: &Path, own: &User) -> bool {
     const OTHERS_WRITE: u32 = 0o022;
-    let is_open =
-        |directory: &Path| fs::metadata(directory).map_or(true, |facts| facts.mode() & OTHERS_WRITE != 0);
+    let is_trusted = |uid: u32| [0, own.uid].contains(&uid);
+    let is_open = |directory: &Path| {
+        fs::metadata(directory)
+            .map_or(true, |facts| facts.mode() & OTHERS_WRITE != 0 || !is_trusted(facts.uid()))
+    };
     let owner = fs::symlink_metadata(link).map_or(u32::MAX, |facts| facts.uid());
-    ![0, own.uid].contains(&owner) && link.parent().is_none_or(is_open)
+    !is_trusted(owner) && link.parent().is_none_or(is_open)
 }
 
 /// Whether QEMU refuses memory of this size.

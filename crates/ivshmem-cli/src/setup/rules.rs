@@ -104,6 +104,21 @@ mod tests {
             Self { folder, node, name: name.to_owned(), path }
         }
 
+        /// A program in place of the system's. Another process writes it: a child of another test could keep a file of this one open for
+        /// writing, which could not be executed then.
+        fn script(&self, name: &str, lines: &str) {
+            let written = Command::new("/bin/sh")
+                .args([
+                    "-c",
+                    "printf '#!/bin/sh\\n%s\\n' \"$1\" >\"$2\" && /usr/bin/chmod 755 \"$2\"",
+                    "sh",
+                    lines,
+                ])
+                .arg(self.folder.path().join(name))
+                .status();
+            assert!(written.unwrap().success());
+        }
+
         /// With its vendor, number and class, as far as these can be read.
         fn add(&self, number: usize, values: &[&str; 3]) {
             let device = self.folder.path().join(format!("groups/6/devices/{number}"));
@@ -162,27 +177,33 @@ mod tests {
 
     #[test]
     fn what_joins_while_a_group_is_given_has_it_taken_back() {
-        let vfio = Vfio::new("6", 0o600, &["chgrp", "stat"]);
+        let vfio = Vfio::new("6", 0o600, &["chgrp"]);
         vfio.add(0, &OURS);
         vfio.add(1, &STRANGER);
         let (devices, hidden) =
             (vfio.folder.path().join("groups/6/devices"), vfio.folder.path().join("hidden"));
         fs::rename(devices.join("1"), &hidden).unwrap();
         // As if it came just before the mode changes.
-        let chmod = vfio.folder.path().join("chmod");
-        let script = format!(
-            "#!/bin/sh\n[ ! -e {hidden} ] || /usr/bin/mv {hidden} {devices}/1\nexec /usr/bin/chmod \"$@\"\n",
-            hidden = hidden.display(),
-            devices = devices.display()
+        vfio.script(
+            "chmod",
+            &format!(
+                "[ ! -e {hidden} ] || /usr/bin/mv {hidden} {devices}/1\nexec /usr/bin/chmod \"$@\"",
+                hidden = hidden.display(),
+                devices = devices.display()
+            ),
         );
-        // By another process: a child of another test could keep a file of this one open for writing.
-        let written = Command::new("/bin/sh")
-            .args(["-c", "printf %s \"$1\" >\"$2\" && /usr/bin/chmod 755 \"$2\"", "sh", &script])
-            .arg(&chmod)
-            .status();
-        assert!(written.unwrap().success());
+        // Also where the id of the group has another name.
+        vfio.script("stat", "echo another-name");
         assert_eq!(vfio.after_the_rule(&own_group()), 0o600);
         assert!(!hidden.exists());
+    }
+
+    #[test]
+    fn what_a_group_had_that_is_removed_is_taken_back() {
+        let vfio = Vfio::new("6", 0o660, &["chgrp", "chmod"]);
+        vfio.add(0, &STRANGER);
+        vfio.script("stat", "echo UNKNOWN");
+        assert_eq!(vfio.after_the_rule("removed"), 0o600);
     }
 
     #[test]

@@ -110,10 +110,15 @@ fn a_link_that_another_user_may_have_put_there_is_not_followed() {
     let (link, end) = (dir.path().join("link"), dir.path().join("end"));
     std::os::unix::fs::symlink(&end, &link).unwrap();
     // One of this user's own is followed, and one that only this user can have put there.
-    for (owner, mode, is_followed) in
-        [(0, 0o1777, true), (65_534, 0o755, true), (65_534, 0o1777, false), (65_534, 0o775, false)]
-    {
+    for (owner, of_directory, mode, is_followed) in [
+        (0, 0, 0o1777, true),
+        (65_534, 0, 0o755, true),
+        (65_534, 0, 0o1777, false),
+        (65_534, 0, 0o775, false),
+        (65_534, 65_534, 0o755, false),
+    ] {
         std::os::unix::fs::lchown(&link, Some(owner), None).unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(of_directory), None).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
         let remedy = visit(&target, &[]).remedy(if is_followed { "file-missing" } else { "not-a-file" });
         assert_eq!(remedy.contains(end.to_str().unwrap()), is_followed, "{owner} {mode:o}: {remedy}");
