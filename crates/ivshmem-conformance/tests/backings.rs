@@ -118,6 +118,12 @@ mod linux {
         let error = window((all + 1) * HUGE_PAGE).unwrap_err();
         assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
         assert_eq!((path.exists(), free()), (false, all));
+        // A file of holes keeps its length, too, where what is mapped of it has no pages.
+        std::fs::File::create(&path).unwrap().set_len(HUGE_PAGE).unwrap();
+        let error = ivshmem::plain(&path).size((all + 1) * HUGE_PAGE).open().unwrap_err();
+        assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
+        assert_eq!((std::fs::metadata(&path).unwrap().len(), free()), (HUGE_PAGE, all));
+        std::fs::remove_file(&path).unwrap();
         let device = window(all * HUGE_PAGE).unwrap();
         // Taken, and not only reserved, also where it is not mapped.
         let blocks = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&path).unwrap());

@@ -121,15 +121,13 @@ impl Request<'_> {
         let size = self.size(facts)?;
         let part = self.part(facts, size)?;
         if size > facts.len {
-            self.make_room(fd, facts, size)?;
+            self.make_room(fd, facts, size, part)?;
         }
         let mapping = self.map(fd, facts, size, part)?;
         if size > facts.len {
             let grown = match facts.system {
                 // make_room has reserved these pages. Only allocated pages are part of the file's block count.
-                System::Hugetlbfs => file::fill_holes(fd, facts.len, size - facts.len)
-                    // The limit of a cgroup may be lower than the number of free pages.
-                    .inspect_err(|_| file::punch_hole(fd, facts.len, size - facts.len)),
+                System::Hugetlbfs => file::fill_holes(fd, facts.len, size - facts.len),
                 _ => file::lengthen(fd, size),
             };
             grown.map_err(|e| self.no_room(size, e))?;
@@ -242,12 +240,15 @@ impl Request<'_> {
     }
 
     /// Takes space for what the file will have more. Holes that it has stay: somebody else made them.
-    fn make_room(&self, fd: &OwnedFd, facts: Facts, size: u64) -> Result<(), OpenError> {
+    fn make_room(&self, fd: &OwnedFd, facts: Facts, size: u64, part: Part) -> Result<(), OpenError> {
         self.check_limit(size)?;
         if facts.system == System::Hugetlbfs {
-            // A mapping reserves either all pages or none, and sets the file's length. The reservation outlasts the mapping.
-            let more = usize::try_from(size - facts.len).unwrap_or(usize::MAX);
-            return Mapping::new(fd, facts.len, more, false).map(drop).map_err(|e| self.no_room(size, e));
+            // A mapping reserves either all pages or none, and sets the file's length. The reservation outlasts the mapping. The
+            // holes of a part that is mapped with the new pages need pages, too.
+            let start = part.offset - part.before;
+            let from = if start + part.mapped as u64 > facts.len { start.min(facts.len) } else { facts.len };
+            let len = usize::try_from(size - from).unwrap_or(usize::MAX);
+            return Mapping::new(fd, from, len, false).map(drop).map_err(|e| self.no_room(size, e));
         }
         match file::take_space(fd, facts.len, size) {
             // Then what is new will be written.
@@ -392,11 +393,8 @@ fn is_removed(path: &Path, fd: &OwnedFd) -> bool {
 
 /// Removes a file that was created in vain. A failure here could only hide the one that is being reported.
 fn remove_empty(name: &Name, fd: &OwnedFd) {
-    // Mapping has given a file on hugetlbfs its length; what others have written there since has a page.
-    if let Ok(facts) = file::facts(fd)
-        && (facts.len == 0 || facts.system == System::Hugetlbfs && facts.allocated == 0)
-    {
-        let _ = name.remove(facts.identity);
+    if let Ok(Facts { len: 0, identity, .. }) = file::facts(fd) {
+        let _ = name.remove(identity);
     }
 }
 
