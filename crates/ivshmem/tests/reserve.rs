@@ -163,6 +163,7 @@ fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
     let device = ivshmem::doorbell(&path).vectors(1).connect().unwrap();
     begin.send(()).unwrap();
     let enough = Instant::now();
+    // Without a pause: a program that lists the peers all the time does not hold up the thread that hears the server.
     while device.peers().unwrap().len() < usize::try_from(LIMIT).unwrap() {
         assert!(enough.elapsed() < HANG, "{} peers", device.peers().unwrap().len());
     }

@@ -28,8 +28,10 @@ pub(crate) struct Session {
 /// The way to everyone else.
 #[derive(Debug)]
 enum Others {
-    /// Whoever the server told of, with an eventfd for each vector.
-    Known(RwLock<Peers>),
+    /// The peers that the server announced, with an eventfd for each vector. A list of them is made from a snapshot: the
+    /// standard lock may pass over a writer for as long as readers keep it nearly all the time, and the writer is the thread
+    /// that hears the server.
+    Known(RwLock<Arc<Peers>>),
     /// A register that takes any id and vector and tells nothing.
     Register(Register),
 }
@@ -93,7 +95,7 @@ impl Session {
     /// # Errors
     /// When nobody told this device who there is.
     pub(crate) fn peers(&self) -> Result<Vec<Peer>, DoorbellError> {
-        let peers = self.known()?.read().unwrap_or_else(PoisonError::into_inner);
+        let peers = Arc::clone(&self.known()?.read().unwrap_or_else(PoisonError::into_inner));
         let mut list: Vec<_> = peers.iter().map(|(id, fds)| Peer { id: *id, vectors: count(fds) }).collect();
         list.sort_by_key(|peer| peer.id);
         Ok(list)
@@ -109,7 +111,7 @@ impl Session {
         matches!(self.others, Others::Known(_))
     }
 
-    fn known(&self) -> Result<&RwLock<Peers>, DoorbellError> {
+    fn known(&self) -> Result<&RwLock<Arc<Peers>>, DoorbellError> {
         match &self.others {
             Others::Known(peers) => Ok(peers),
             Others::Register(_) => Err(DoorbellError::PeersUnknown),
@@ -130,7 +132,7 @@ impl Session {
                 let fd = eventfd_of(fd)?;
                 let Others::Known(peers) = &self.others else { return Ok(None) };
                 let mut peers = peers.write().unwrap_or_else(PoisonError::into_inner);
-                let fds = peers.entry(peer).or_default();
+                let fds = Arc::make_mut(&mut peers).entry(peer).or_default();
                 fds.push(Arc::new(fd));
                 let changed = Peer { id: peer, vectors: count(fds) };
                 Some(if vector == 0 {
@@ -141,7 +143,9 @@ impl Session {
             }
             ClientEvent::PeerGone(peer) => {
                 let Others::Known(peers) = &self.others else { return Ok(None) };
-                let left = peers.write().unwrap_or_else(PoisonError::into_inner).remove(&peer);
+                let mut peers = peers.write().unwrap_or_else(PoisonError::into_inner);
+                let left = Arc::make_mut(&mut peers).remove(&peer);
+                drop(peers);
                 drop(left);
                 Some(PeerEvent::Disconnected(peer))
             }
@@ -178,7 +182,7 @@ impl Register {
 }
 
 /// The descriptor of a peer's vector.
-fn peer_vector(peers: &RwLock<Peers>, peer: PeerId, vector: u16) -> Result<Arc<ForeignFd>, DoorbellError> {
+fn peer_vector(peers: &RwLock<Arc<Peers>>, peer: PeerId, vector: u16) -> Result<Arc<ForeignFd>, DoorbellError> {
     let peers = peers.read().unwrap_or_else(PoisonError::into_inner);
     let fds = peers.get(&peer).ok_or(DoorbellError::UnknownPeer { peer })?;
     fds.get(usize::from(vector)).cloned().ok_or_else(|| {
