@@ -79,7 +79,8 @@ class ErrorTextTest {
         refused(Code.INVALID_ARGUMENT, folder.toString(), () -> Ivshmem.plain(folder.toString(), SIZE));
         refused(Code.INVALID_ARGUMENT, "/dev/null", () -> Ivshmem.plain("/dev/null", SIZE));
         refused(Code.PERMISSION_DENIED, "/sys/ivshmem4j", () -> Ivshmem.plain("/sys/ivshmem4j", SIZE));
-        refused(Code.NO_SPACE, String.valueOf(1L << 46), () -> Ivshmem.plain("/dev/shm/ivshmem4j-none", 1L << 46));
+        final PlainOptions vast = PLAIN.size(1L << 46).window(0, SIZE);
+        refused(Code.NO_SPACE, String.valueOf(1L << 46), () -> Ivshmem.plain("/dev/shm/ivshmem4j-none", vast));
 
         Ivshmem.plain(path("memory"), SIZE).close();
         final String memory = path("memory");

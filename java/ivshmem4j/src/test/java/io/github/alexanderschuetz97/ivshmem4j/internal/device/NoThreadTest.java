@@ -63,7 +63,8 @@ class NoThreadTest {
         options.addAll(Arrays.asList("-Xlog:disable", "-XX:-PrintWarnings"));
         command.addAll(Jvm.command(
             options, System.getProperty("java.class.path"), Child.class, what, folder.toString()));
-        try (Jvm jvm = new Jvm(new ProcessBuilder(command).redirectErrorStream(true))) {
+        // On standard error the library warns of a home directory that this user cannot write.
+        try (Jvm jvm = new Jvm(new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT))) {
             final String pid = jvm.readLine();
             limit(pid, "1:");
             Files.createFile(folder.resolve("limited"));
