@@ -182,7 +182,11 @@ impl Register {
 }
 
 /// The descriptor of a peer's vector.
-fn peer_vector(peers: &RwLock<Arc<Peers>>, peer: PeerId, vector: u16) -> Result<Arc<ForeignFd>, DoorbellError> {
+fn peer_vector(
+    peers: &RwLock<Arc<Peers>>,
+    peer: PeerId,
+    vector: u16,
+) -> Result<Arc<ForeignFd>, DoorbellError> {
     let peers = peers.read().unwrap_or_else(PoisonError::into_inner);
     let fds = peers.get(&peer).ok_or(DoorbellError::UnknownPeer { peer })?;
     fds.get(usize::from(vector)).cloned().ok_or_else(|| {
