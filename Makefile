@@ -42,9 +42,9 @@ dist: ## the products in dist/: jar, Maven repository, programs and native libra
 	@scripts/install dist
 	@scripts/dist
 
-lint: ## the checks without the tests: format, clippy, rustdoc, dependencies, rooms
+lint: ## the checks without the tests: format, clippy, rustdoc, dependencies, rooms, documents
 	@scripts/install build
-	@scripts/test fmt clippy rustdoc deny rooms
+	@scripts/test fmt clippy rustdoc deny rooms docs
 
 doc: ## the library's reference in target/doc
 	cargo doc --locked --workspace --no-deps

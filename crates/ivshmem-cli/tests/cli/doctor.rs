@@ -263,7 +263,8 @@ fn every_finding_is_in_the_documentation_and_in_a_test_that_applies_its_remedy()
         text
     };
     let tests = text("tests/cli") + &text("../../vmtest/tests");
-    let documentation = text("../../docs");
+    let documentation = text("../../docs/cli.md") + &text("../../docs/linux-guest.md");
+    let troubleshooting = text("../../docs/troubleshooting.md");
     let mut count = 0;
     // A finding of a server is cured where servers are tested, although some have the same names as those of files.
     let (file, mounts) = ("tests/cli/doctor/file.rs", "tests/cli/doctor/mounts.rs");
@@ -282,6 +283,7 @@ fn every_finding_is_in_the_documentation_and_in_a_test_that_applies_its_remedy()
         for name in names(&text(&format!("src/doctor/{source}"))) {
             count += 1;
             assert!(documentation.contains(&format!("`{name}`")), "docs do not explain {name}");
+            assert!(has_row(&troubleshooting, &name), "docs/troubleshooting.md has no row for {name}");
             assert!(
                 tests.contains(&format!("\"{name}\"")) || tests.contains(&format!("\\\"{name}\\\"")),
                 "no test provokes {name}"
@@ -294,6 +296,25 @@ fn every_finding_is_in_the_documentation_and_in_a_test_that_applies_its_remedy()
     }
     assert_eq!(count, names(&text("src/doctor")).len(), "a source of findings is not looked at");
     assert!(count > 30, "{count}");
+}
+
+/// What Windows programs find, they find only in a guest. Their names are compared here.
+#[test]
+fn every_finding_of_windows_is_in_the_documentation() {
+    let read = |place: &str| fs::read_to_string(checkout::package().join(place)).unwrap();
+    let names = names(&read("src/windows/doctor.rs"));
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        for page in ["windows", "troubleshooting"] {
+            let text = read(&format!("../../docs/{page}.md"));
+            assert!(has_row(&text, &name), "docs/{page}.md has no row for {name}");
+        }
+    }
+}
+
+/// Whether a row of a table has the name.
+fn has_row(page: &str, name: &str) -> bool {
+    page.lines().any(|line| line.starts_with("| ") && line.contains(&format!("`{name}`")))
 }
 
 /// What the findings that a source makes are called.

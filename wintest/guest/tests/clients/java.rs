@@ -150,7 +150,7 @@ fn the_samples_of_the_documents_run_on_windows() {
     // Wine hides what begins with a dot from JVMs, as temporary folders do.
     let classes = &root().join("target/wintest/samples");
     fs::create_dir_all(classes).unwrap();
-    for (document, class) in [("docs/windows.md", "WindowsGuest"), ("README.md", "Talk")] {
+    for (document, class) in [("docs/windows.md", "WindowsGuest"), ("docs/java.md", "Talk")] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         let sample = text
             .split("```java\n")

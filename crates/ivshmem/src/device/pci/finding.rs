@@ -211,12 +211,16 @@ mod tests {
     #[test]
     fn every_finding_has_one_line_and_a_row_in_the_documentation() {
         let documentation = include_str!("../../../../../docs/linux-guest.md");
+        let troubleshooting = include_str!("../../../../../docs/troubleshooting.md");
         for finding in all() {
             let row = documentation.lines().any(|line| {
                 line.starts_with("| `")
                     && line.split('|').nth(1).unwrap_or("").contains(&format!("`{}`", finding.name()))
             });
             assert!(row, "docs/linux-guest.md has no row for {}", finding.name());
+            let name = format!("`{}`", finding.name());
+            let row = troubleshooting.lines().any(|line| line.starts_with("| ") && line.contains(&name));
+            assert!(row, "docs/troubleshooting.md has no row for {name}");
             assert!(!finding.to_string().contains('\n'), "{finding}");
         }
     }
