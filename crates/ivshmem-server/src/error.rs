@@ -112,11 +112,12 @@ pub enum Error {
         place: String,
         /// The size asked for, in bytes.
         size: u64,
-        /// Bytes that are free there.
+        /// Bytes that the memory could have there: what its file has already, and what is free.
         available: u64,
     },
     /// [`Builder::stop_on`](crate::Builder::stop_on) ended the start. The space taken for a new or an empty file was
-    /// given back; in a file that existed with its full size, the holes filled so far stay filled.
+    /// given back; in a file that existed with its full size, the holes filled so far stay filled, and on hugetlbfs
+    /// pages stay reserved for the others.
     #[error("stopped after {taken} of the memory's {size} bytes")]
     Stopped {
         /// Bytes that had been taken.

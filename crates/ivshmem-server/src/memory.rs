@@ -7,6 +7,7 @@ use std::{fs, io};
 
 use ivshmem::sys::linux::file::{self, size_limit};
 use ivshmem::sys::linux::lock::FileLock;
+use ivshmem::sys::linux::mapping::Mapping;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{
     FallocateFlags, FileType, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, Stat, fallocate,
@@ -327,14 +328,20 @@ fn take_space(
     stop: Option<BorrowedFd<'_>>,
 ) -> Result<(), Error> {
     let io = |e: io::Error| Error::io(format!("taking {size} bytes in {place}"))(e);
-    let no_space = |available| Error::NoSpace { place: place.to_owned(), size, available };
-    let stat = fstat(fd).map_err(|e| io(e.into()))?;
+    let page = huge_page(fd).map_err(io)?;
+    let no_space = |taken| match available(fd, page) {
+        Ok(available) => {
+            Error::NoSpace { place: place.to_owned(), size, available: available.unwrap_or(taken) }
+        }
+        Err(e) => io(e),
+    };
     // All or nothing: the pieces taken before one that fails would stay in a file that was there already.
-    let missing = size.saturating_sub(u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512));
-    // hugetlbfs counts what is reserved for this very file as used.
-    let free = if huge_page(fd).map_err(io)?.is_some() { None } else { file::free_space(fd).map_err(io)? };
-    if let Some(available) = free.filter(|free| missing > *free) {
-        return Err(no_space(available));
+    let fits = match page {
+        Some(_) => reserve(fd, size).map_err(io)?,
+        None => available(fd, page).map_err(io)?.is_none_or(|available| size <= available),
+    };
+    if !fits {
+        return Err(no_space(0));
     }
     let mut from = 0;
     while from < size {
@@ -346,13 +353,49 @@ fn take_space(
             Ok(()) => from += piece,
             // An ignored signal, or SIGSTOP and SIGCONT, can interrupt the call.
             Err(Errno::INTR) => {}
-            Err(Errno::NOSPC | Errno::NOMEM) => {
-                return Err(no_space(file::free_space(fd).map_err(io)?.unwrap_or(from)));
-            }
+            Err(Errno::NOSPC | Errno::NOMEM) => return Err(no_space(from)),
             Err(e) => return Err(io(e.into())),
         }
     }
     Ok(())
+}
+
+/// Bytes that the file can have: what it has, be it from this start, and what is free; `None` where the system does not say.
+fn available(fd: &OwnedFd, huge_page: Option<u64>) -> io::Result<Option<u64>> {
+    let has = u64::try_from(fstat(fd)?.st_blocks).unwrap_or(0).saturating_mul(512);
+    let free = file::free_space(fd)?;
+    let free = match huge_page {
+        // Without a limit of its own a mount can have all of the pool.
+        Some(page) => free.into_iter().chain(free_huge_pages(page)).min(),
+        None => free,
+    };
+    Ok(free.map(|free| has.saturating_add(free)))
+}
+
+/// Bytes of the system's huge pages of this size that nobody has or has reserved.
+fn free_huge_pages(page: u64) -> Option<u64> {
+    let count = |name| {
+        let path = format!("/sys/kernel/mm/hugepages/hugepages-{}kB/{name}", page >> 10);
+        fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()
+    };
+    Some(count("free_hugepages")?.saturating_sub(count("resv_hugepages")?).saturating_mul(page))
+}
+
+/// Whether there are huge pages for all holes of a file that was there with this size; they are reserved for the file then, and
+/// otherwise none is. (Free pages do not tell: those reserved for this very file before are not among them.)
+///
+/// A mapping does it. Where the process has no addresses for one, nothing is reserved. Nor is it for a file without its size: what
+/// is reserved behind a file's end could not be given back, what is taken there can.
+fn reserve(fd: &OwnedFd, size: u64) -> io::Result<bool> {
+    let has_its_size = u64::try_from(fstat(fd)?.st_size) == Ok(size);
+    let Some(len) = usize::try_from(size).ok().filter(|_| has_its_size) else { return Ok(true) };
+    if Mapping::without_reserve(fd, 0, len, true).is_err() {
+        return Ok(true);
+    }
+    match Mapping::new(fd, 0, len, true) {
+        Err(e) if e.kind() == io::ErrorKind::OutOfMemory => Ok(false),
+        mapped => mapped.map(|_| true),
+    }
 }
 
 fn file_system(path: &Path) -> String {

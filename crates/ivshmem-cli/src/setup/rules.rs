@@ -14,7 +14,8 @@ const HEAD: &str = "# Made by `ivshmem setup`, and removed by `ivshmem setup --u
 /// is empty where the name has nothing else.)
 ///
 /// Each script that gives something away ends well only when all it looked at was there and right, and takes it back with
-/// nothing but the programs that gave it. What another group has is left to that; where `stat` cannot say, nobody keeps it.
+/// nothing but the programs that gave it. What another group has is left to that, which its number tells, as one number may have
+/// several names; where `stat` or `getent` cannot say, nobody keeps it.
 pub(super) fn text(group: &str, created: bool) -> String {
     let head = head(group, created);
     format!(
@@ -29,7 +30,7 @@ ACTION=="add|change|bind", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{dev
 
 # And take interrupts, by an IOMMU group with an ivshmem device and nothing else but bridges (class 0604), which VFIO gives to nobody.
 # The group loses an IOMMU group that has any other device, before the change of rights or after it, or that cannot be examined.
-ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", RUN+="/bin/sh -c 'node=/dev/vfio/%k; group=%k; is_ours() {{ ours=0; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do vendor= id= class=; read -r vendor <$$device/vendor; read -r id <$$device/device; read -r class <$$device/class; case $$vendor:$$id:$$class in 0x1af4:0x1110:0x*) ours=1;; 0x*:0x*:0x0604*) ;; *) ours=0; break;; esac; done; [ $$ours = 1 ]; }}; gave=; is_ours && chgrp {group} $$node && gave=1 && chmod 660 $$node && is_ours || case $$gave:$$(stat -c %%G $$node) in 1:*|:{group}|:UNKNOWN|:) chmod 600 $$node; chgrp root $$node;; esac'"
+ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", RUN+="/bin/sh -c 'node=/dev/vfio/%k; group=%k; is_ours() {{ ours=0; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do vendor= id= class=; read -r vendor <$$device/vendor; read -r id <$$device/device; read -r class <$$device/class; case $$vendor:$$id:$$class in 0x1af4:0x1110:0x*) ours=1;; 0x*:0x*:0x0604*) ;; *) ours=0; break;; esac; done; [ $$ours = 1 ]; }}; gave=; is_ours && chgrp {group} $$node && gave=1 && chmod 660 $$node && is_ours || {{ ours=$$(getent group {group}); ours=$${{ours#*:*:}}; ours=$${{ours%%%%:*}}; case $$gave:$$(stat -c %%g:%%G $$node):$$ours in 1:*|:$$ours:*|:*:UNKNOWN:*|::*|*:) chmod 600 $$node; chgrp root $$node;; esac; }}'"
 
 # What is plugged into an IOMMU group later has it looked at again.
 ACTION=="add", SUBSYSTEM=="pci", RUN+="/bin/sh -c 'cd /sys%p && group=$$(readlink iommu_group) || exit 0; for node in $${{group##*/}} noiommu-$${{group##*/}}; do [ ! -e /sys/class/vfio/$$node ] || udevadm trigger --action=change /sys/class/vfio/$$node; done'"
@@ -151,7 +152,7 @@ mod tests {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    const ALL: [&str; 3] = ["chgrp", "chmod", "stat"];
+    const ALL: [&str; 4] = ["chgrp", "chmod", "stat", "getent"];
 
     fn is_given(name: &str, devices: Option<&[[&str; 3]]>) -> bool {
         let vfio = Vfio::new(name, 0o600, &ALL);
@@ -161,18 +162,36 @@ mod tests {
 
     #[test]
     fn what_is_ours_no_longer_is_taken_back_with_the_programs_that_gave_it() {
-        for programs in [&ALL[..], &ALL[..2]] {
+        for programs in [&ALL[..], &ALL[..3], &ALL[..2]] {
             let vfio = Vfio::new("6", 0o600, programs);
             vfio.add(0, &OURS);
             assert_eq!(vfio.after_the_rule(&own_group()), 0o660, "{programs:?}");
             vfio.add(1, &STRANGER);
             assert_eq!(vfio.after_the_rule(&own_group()), 0o600, "{programs:?}");
         }
-        // Somebody else's stays.
-        let vfio = Vfio::new("6", 0o660, &ALL);
-        vfio.add(0, &OURS);
-        vfio.add(1, &STRANGER);
-        assert_eq!(vfio.after_the_rule("another-group"), 0o660);
+    }
+
+    #[test]
+    fn what_another_group_has_stays_and_what_this_one_has_by_any_name_is_taken_back() {
+        let gid = rustix::process::getegid().as_raw();
+        let groups = |gid| format!("another-name:x:{gid}:\nivshmem:x:{gid}:somebody\nivshmem-2:x:1:\n");
+        for (groups, mode) in [
+            (groups(gid), 0o600),
+            (groups(gid + 1), 0o660),
+            // One number is the beginning of the other.
+            (groups(gid * 10 + 10), 0o660),
+            // Nobody knows.
+            (String::new(), 0o600),
+        ] {
+            let vfio = Vfio::new("6", 0o660, &ALL[..2]);
+            let file = vfio.folder.path().join("group");
+            fs::write(&file, &groups).unwrap();
+            vfio.script("getent", &format!("/usr/bin/grep \"^$2:\" {}", file.display()));
+            vfio.script("stat", "/usr/bin/stat \"$@\" | /usr/bin/sed s/:.*/:another-name/");
+            vfio.add(0, &OURS);
+            vfio.add(1, &STRANGER);
+            assert_eq!(vfio.after_the_rule("ivshmem"), mode, "{groups}");
+        }
     }
 
     #[test]
@@ -192,8 +211,9 @@ mod tests {
                 devices = devices.display()
             ),
         );
-        // Also where the id of the group has another name.
-        vfio.script("stat", "echo another-name");
+        // Also where it is another group meanwhile.
+        vfio.script("stat", "echo 4711:another-name");
+        vfio.script("getent", "echo name:x:4712:");
         assert_eq!(vfio.after_the_rule(&own_group()), 0o600);
         assert!(!hidden.exists());
     }
@@ -202,7 +222,8 @@ mod tests {
     fn what_a_group_had_that_is_removed_is_taken_back() {
         let vfio = Vfio::new("6", 0o660, &["chgrp", "chmod"]);
         vfio.add(0, &STRANGER);
-        vfio.script("stat", "echo UNKNOWN");
+        vfio.script("stat", "echo 4711:UNKNOWN");
+        vfio.script("getent", "echo removed:x:4712:");
         assert_eq!(vfio.after_the_rule("removed"), 0o600);
     }
 

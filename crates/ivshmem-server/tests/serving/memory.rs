@@ -335,13 +335,69 @@ fn memory_on_hugetlbfs_is_checked_against_its_pages() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
+#[test]
+fn a_start_that_finds_too_few_huge_pages_leaves_an_existing_object_its_holes_and_its_data() {
+    let test = "a_start_that_finds_too_few_huge_pages_leaves_an_existing_object_its_holes_and_its_data";
+    let _pages = match HugePages::add(4) {
+        Ok(pages) => pages,
+        Err(why) => return skip(test, &why),
+    };
+    // By the limit of the mount, and by what the system has.
+    for (options, size) in [("size=6M", 8 << 20), ("mode=700", 1 << 40)] {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(_mounted) = Mounted::with(dir.path(), options) else {
+            return skip(test, "hugetlbfs cannot be mounted here");
+        };
+        let (sockets, object) = (tempfile::tempdir().unwrap(), dir.path().join("object"));
+        write(&object, b"", 0o600);
+        File::options().write(true).open(&object).unwrap().set_len(size).unwrap();
+        let data = || ivshmem::plain(&object).window(2 << 20, 2 << 20).open().unwrap();
+        data().memory().write(0, b"data").unwrap();
+        let free = || match options {
+            "size=6M" => rustix::fs::statvfs(dir.path()).unwrap().f_bfree,
+            _ => free_huge_pages(),
+        };
+        let before = free();
+        let backing = Backing::Named(object.clone());
+        let error = builder(sockets.path(), "s", backing.clone()).size(size).start().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+        // With the one that the object has.
+        let available = format!(" asked for, {} available in ", (before + 1) * (2 << 20));
+        assert!(error.to_string().contains(&available), "{error}");
+        let has = fs::metadata(&object).unwrap();
+        assert_eq!((has.len(), has.blocks() * 512, free()), (size, 2 << 20, before));
+        let mut bytes = [0; 4];
+        data().memory().read(0, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"data");
+        // The remedy works, and the holes get the pages that were reserved for them.
+        File::options().write(true).open(&object).unwrap().set_len(4 << 20).unwrap();
+        let server = builder(sockets.path(), "s", backing).size(4 << 20).start().unwrap();
+        assert_eq!((fs::metadata(&object).unwrap().blocks() * 512, free()), (4 << 20, before - 1));
+        server.stop().unwrap();
+    }
+}
+
+/// Those of 2 MiB that nobody has or has reserved.
+fn free_huge_pages() -> u64 {
+    let [free, reserved] = ["free", "resv"].map(|name| {
+        let path = format!("/sys/kernel/mm/hugepages/hugepages-2048kB/{name}_hugepages");
+        fs::read_to_string(path).unwrap().trim().parse::<u64>().unwrap()
+    });
+    free - reserved
+}
+
 /// A mounted hugetlbfs, undone on drop.
 pub(crate) struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
     pub(crate) fn at(path: &'a Path) -> Option<Self> {
+        Self::with(path, "mode=755")
+    }
+
+    fn with(path: &'a Path, options: &str) -> Option<Self> {
+        let options = format!("pagesize=2M,{options}");
         let mount =
-            Command::new("mount").args(["-t", "hugetlbfs", "-o", "pagesize=2M", "none"]).arg(path).output();
+            Command::new("mount").args(["-t", "hugetlbfs", "-o", &options, "none"]).arg(path).output();
         mount.ok()?.status.success().then_some(Self(path))
     }
 }

@@ -66,6 +66,9 @@ impl Plain {
 
     /// Maps only `len` bytes from `offset` on: for files larger than the address space, or to keep the rest away.
     /// Any offset will do.
+    ///
+    /// On hugetlbfs, what a file grows by has to fit into the address space all the same: one mapping reserves its pages, all
+    /// or none. A file that has its length already does not grow.
     pub fn window(mut self, offset: u64, len: u64) -> Self {
         self.window = Some((offset, len));
         self

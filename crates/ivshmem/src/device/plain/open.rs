@@ -244,10 +244,18 @@ impl Request<'_> {
         self.check_limit(size)?;
         if facts.system == System::Hugetlbfs {
             // A mapping reserves either all pages or none, and sets the file's length. The reservation outlasts the mapping. The
-            // holes of a part that is mapped with the new pages need pages, too.
+            // holes of a part that is mapped with the new pages need pages, too. In pieces it would be some, and what is reserved
+            // can be given back by making the file shorter only.
             let start = part.offset - part.before;
             let from = if start + part.mapped as u64 > facts.len { start.min(facts.len) } else { facts.len };
-            let len = usize::try_from(size - from).unwrap_or(usize::MAX);
+            let len = size - from;
+            let Some(len) = usize::try_from(len).ok().filter(|len| has_addresses(fd, from, *len)) else {
+                let problem = format!(
+                    "cannot be reserved: the {len} bytes that get huge pages do not fit into the address space that is left; \
+                     raise its limit (ulimit -v, LimitAS= of a service), or give the file its length before (fallocate -l {size})"
+                );
+                return Err(self.bad_size(size, problem));
+            };
             return Mapping::new(fd, from, len, false).map(drop).map_err(|e| self.no_room(size, e));
         }
         match file::take_space(fd, facts.len, size) {
@@ -288,8 +296,9 @@ impl Request<'_> {
         let options = self.options;
         let takes = size > facts.len || options.prefault;
         let map = if takes { Mapping::new } else { Mapping::without_reserve };
-        let mapping = match map(fd, part.offset - part.before, part.mapped, options.read_only) {
-            Err(e) if e.kind() == io::ErrorKind::OutOfMemory && facts.system == System::Ordinary => {
+        let start = part.offset - part.before;
+        let mapping = match map(fd, start, part.mapped, options.read_only) {
+            Err(e) if e.kind() == io::ErrorKind::OutOfMemory && !has_addresses(fd, start, part.mapped) => {
                 let problem = "does not fit into the address space that is left; map a window".into();
                 return Err(self.bad_size(part.len, problem));
             }
@@ -381,6 +390,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a file may lose its name while it is opened.
 const MAX_REPLACEMENTS: u32 = 100;
+
+/// Whether a part of the file fits into the address space: where it does, huge pages are what a mapping lacks.
+fn has_addresses(fd: &impl AsFd, offset: u64, len: usize) -> bool {
+    !Mapping::without_reserve(fd, offset, len, true).is_err_and(|e| e.kind() == io::ErrorKind::OutOfMemory)
+}
 
 /// Whether the file has lost its name.
 fn is_removed(path: &Path, fd: &OwnedFd) -> bool {

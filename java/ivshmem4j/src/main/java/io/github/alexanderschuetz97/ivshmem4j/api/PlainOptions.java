@@ -74,7 +74,8 @@ public final class PlainOptions {
 
     /**
      * Maps a part of the file only. Any offset will do. Opening a part that is not inside of the file is an
-     * {@link IllegalArgumentException}.
+     * {@link IllegalArgumentException}. On hugetlbfs, what a file grows by has to fit into the address space all the same: one
+     * mapping reserves its pages, all or none. A file that has its length already does not grow.
      *
      * @param offset where the part begins, in bytes from 0
      * @param length bytes of the part, 1 or more

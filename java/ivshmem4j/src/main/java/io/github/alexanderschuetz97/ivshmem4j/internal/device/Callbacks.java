@@ -1,6 +1,8 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.InterruptServiceRoutine;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -71,7 +73,7 @@ final class Callbacks {
     /** Ends what waits, in a thread of its own, as that runs code of the program; in this one if the system gives none. */
     void close() {
         if (!futures.isEmpty()) {
-            final Runnable ending = () -> endFutures(Dispatch.closed());
+            final Runnable ending = () -> end(takeFutures(), Dispatch.closed());
             try {
                 Dispatch.start("ivshmem4j-closing", ending);
             } catch (final OutOfMemoryError noThread) {
@@ -80,16 +82,26 @@ final class Callbacks {
         }
     }
 
-    /** The vector cannot be read. */
-    void fail(final Throwable thrown) {
-        dispatch.failed(thrown);
-        endFutures(thrown);
+    /** The futures so far, which nobody else ends any more. */
+    List<CompletableFuture<Integer>> takeFutures() {
+        final List<CompletableFuture<Integer>> taken = new ArrayList<>(futures);
+        taken.removeIf(future -> !futures.remove(future));
+        return taken;
     }
 
-    private void endFutures(final Throwable why) {
-        for (final CompletableFuture<Integer> future : futures) {
-            if (futures.remove(future)) {
-                dispatch.execute(() -> future.completeExceptionally(why));
+    /** The vector could not be read, and these futures waited for it. */
+    void fail(final Throwable thrown, final List<CompletableFuture<Integer>> waiting) {
+        try {
+            dispatch.failed(thrown);
+        } finally {
+            end(waiting, thrown);
+        }
+    }
+
+    private void end(final List<CompletableFuture<Integer>> waiting, final Throwable why) {
+        try (Steps steps = new Steps(dispatch::failed)) {
+            for (final CompletableFuture<Integer> future : waiting) {
+                steps.take(() -> dispatch.execute(() -> future.completeExceptionally(why)));
             }
         }
     }

@@ -138,12 +138,12 @@ final class Dispatch {
     }
 
     /** The vectors of the new server are read, also those that could not be, as the one before did not have them. */
-    void reconnected() {
+    void reconnected(final Steps steps) {
         final int count = NativeLibrary.deviceVectors(device);
         for (int vector = 0; vector < count; vector++) {
             final Vector known = vectors.get(vector);
             if (known != null) {
-                known.reconnected();
+                steps.take(known::reconnected);
             }
         }
     }

@@ -70,9 +70,7 @@ final class PeerLoop implements Runnable {
                     return;
                 }
                 // The native library reports it once. The peers may still be there.
-                serverGone = true;
-                listeners.forEach(listener -> listener.tell(PeerConnectionListener::onServerGone));
-                dispatch.handler().lost(e);
+                gone(e);
                 continue;
             } catch (final Throwable e) {
                 dispatch.failed(e);
@@ -82,33 +80,52 @@ final class PeerLoop implements Runnable {
                 return;
             }
             if (news[0] >= 0) {
-                listeners.forEach(listener -> listener.tell(news[0], new News(news[1] != 0, news[2])));
+                changed(news[0], new News(news[1] != 0, news[2]));
             } else if (news[1] >= 0) {
-                try {
-                    reconnected(news[1]);
-                } catch (final Throwable e) {
-                    dispatch.failed(e);
-                }
+                reconnected(news[1]);
             } else {
                 memoryReplaced();
             }
         }
     }
 
+    private void gone(final IvshmemException why) {
+        serverGone = true;
+        try (Steps steps = new Steps(dispatch::failed)) {
+            tell(steps, listener -> listener.tell(PeerConnectionListener::onServerGone));
+            steps.take(() -> dispatch.handler().lost(why));
+        }
+    }
+
+    private void changed(final int peer, final News news) {
+        try (Steps steps = new Steps(dispatch::failed)) {
+            tell(steps, listener -> listener.tell(peer, news));
+        }
+    }
+
     private void reconnected(final int id) {
         serverGone = false;
-        listeners.forEach(listener -> listener.reconnected(id));
-        dispatch.handler().inform("the server is back; this device has the id " + id + " now");
-        dispatch.reconnected();
-        if (!listeners.isEmpty()) {
-            NativeLibrary.devicePeersAgain(device);
+        try (Steps steps = new Steps(dispatch::failed)) {
+            tell(steps, listener -> listener.reconnected(id));
+            steps.take(() -> dispatch.handler().inform("the server is back; this device has the id " + id + " now"));
+            steps.take(() -> dispatch.reconnected(steps));
+            if (!listeners.isEmpty()) {
+                steps.take(() -> NativeLibrary.devicePeersAgain(device));
+            }
         }
     }
 
     private void memoryReplaced() {
-        listeners.forEach(listener -> listener.tell(PeerConnectionListener::onMemoryReplaced));
-        dispatch.handler().lost(new IvshmemException(IvshmemException.Code.SERVER_GONE, "a server with other memory is there"
-            + " now, so this device does not go back to it: its memory stays usable; close it and open it again for the other"));
+        try (Steps steps = new Steps(dispatch::failed)) {
+            tell(steps, listener -> listener.tell(PeerConnectionListener::onMemoryReplaced));
+            steps.take(() -> dispatch.handler().lost(new IvshmemException(IvshmemException.Code.SERVER_GONE, "a server with"
+                + " other memory is there now, so this device does not go back to it: its memory stays usable; close it and"
+                + " open it again for the other")));
+        }
+    }
+
+    private void tell(final Steps steps, final Consumer<Registered> news) {
+        listeners.forEach(listener -> steps.take(() -> news.accept(listener)));
     }
 
     /** What a listener has to hear about one peer. */

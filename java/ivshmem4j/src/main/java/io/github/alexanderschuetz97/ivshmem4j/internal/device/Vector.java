@@ -5,6 +5,8 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import java.nio.channels.AsynchronousCloseException;
 import java.nio.channels.spi.AbstractInterruptibleChannel;
+import java.util.Collections;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
@@ -336,7 +338,7 @@ final class Vector {
 
         private final String name;
         private final BooleanSupplier needed;
-        /** What to do after each interrupt, without the lock; or null. */
+        /** What to do after each interrupt, without the lock; or null for one that tells nobody, of a failure neither. */
         private final Runnable tell;
         private final Condition wake = lock.newCondition();
         private boolean running;
@@ -367,6 +369,7 @@ final class Vector {
         @Override
         public void run() {
             Throwable thrown = null;
+            List<CompletableFuture<Integer>> waiting = Collections.emptyList();
             lock.lock();
             try {
                 serve();
@@ -376,13 +379,17 @@ final class Vector {
                 failure = e instanceof IvshmemException
                     ? (IvshmemException) e : new IvshmemException("vector " + number + " cannot be read", e);
                 wakeAll();
+                if (tell != null) {
+                    // Under the lock: those that come later may wait for a vector of the next server.
+                    waiting = callbacks.takeFutures();
+                }
             } finally {
                 running = false;
                 passOn();
                 lock.unlock();
             }
-            if (thrown != null) {
-                callbacks.fail(thrown);
+            if (thrown != null && tell != null) {
+                callbacks.fail(thrown, waiting);
             }
         }
 

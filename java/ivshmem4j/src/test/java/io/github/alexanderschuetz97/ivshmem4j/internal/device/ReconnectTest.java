@@ -175,6 +175,43 @@ class ReconnectTest {
     }
 
     @Test
+    void aVectorThatCannotComeBackKeepsNoOtherFromIt() throws Exception {
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final Semaphore called = new Semaphore(0);
+        final OutOfMemoryError noThread = new OutOfMemoryError("unable to create native thread");
+        IvshmemServer server = start(3);
+        try (IvshmemMemory device = Ivshmem.doorbell(
+            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            device.registerInterruptServiceRoutine(1, vector -> { });
+            device.registerInterruptServiceRoutine(2, vector -> called.release());
+            server.close();
+            assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+            server = start(1);
+            for (int vector = 1; vector < 3; vector++) {
+                assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
+            }
+            // Each of these vectors needs a new thread, and the first does not get it.
+            final InheritableThreadLocal<Boolean> refusal = new InheritableThreadLocal<Boolean>() {
+                @Override
+                protected Boolean childValue(final Boolean inherited) {
+                    remove();
+                    throw noThread;
+                }
+            };
+            onRecord = () -> refusal.set(true);
+            server.close();
+            assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+            server = start(3);
+            assertEquals(noThread, thrown.take());
+            device.sendInterrupt(0, 2);
+            called.acquire();
+        } finally {
+            server.close();
+        }
+        assertEquals(0, thrown.size(), thrown::toString);
+    }
+
+    @Test
     void waitsAndFuturesOfAVectorThatTheNewServerDoesNotHaveEndWithTheReason() throws Exception {
         IvshmemServer server = start(2);
         try (IvshmemMemory device = Ivshmem.doorbell(

@@ -1,15 +1,21 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException.Code;
 import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.Semaphore;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledForJreRange;
+import org.junit.jupiter.api.condition.JRE;
 
 /** A vector whose reader is the test, so that what happens at the same time happens in the order of the test. */
 @Timeout(60)
@@ -22,8 +28,13 @@ class VectorTest {
     private final BlockingQueue<Object> results = new LinkedBlockingQueue<>();
     private final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
     private final Semaphore called = new Semaphore(0);
+    /** Runs in the thread that has failed. */
+    private volatile Runnable onFailure = () -> { };
     private final Vector vector = new Vector(3, this::read, () -> { },
-        new Dispatch(0, false, null, new Handler((thread, e) -> thrown.add(e), "test")));
+        new Dispatch(0, false, null, new Handler((thread, e) -> {
+            onFailure.run();
+            thrown.add(e);
+        }, "test")));
 
     @Test
     void aReaderThatFailsLateIsNotEndedByAServerThatIsGoneAgain() throws Exception {
@@ -46,6 +57,47 @@ class VectorTest {
         results.add(NativeLibrary.RUNG);
         called.acquire();
         end();
+    }
+
+    @Test
+    void aReaderThatFailsLateEndsNoFutureOfTheNextServer() throws Exception {
+        final BlockingQueue<CompletableFuture<Integer>> next = new LinkedBlockingQueue<>();
+        onFailure = () -> {
+            vector.reconnected();
+            next.add(future());
+        };
+        final CompletableFuture<Integer> before = future();
+        results.add(MISSING);
+        assertEquals(MISSING, assertThrows(ExecutionException.class, before::get).getCause());
+        results.add(NativeLibrary.RUNG);
+        assertEquals(3, next.take().get());
+        end();
+    }
+
+    @Test
+    @EnabledForJreRange(min = JRE.JAVA_21)
+    void oneMissingVectorIsOneFailureForTheHandlerThoughVirtualThreadsWaitForItToo() throws Exception {
+        final FutureTask<Boolean> waits = new FutureTask<>(() -> vector.await(-1));
+        Thread.class.getMethod("startVirtualThread", Runnable.class).invoke(null, waits);
+        begun.acquire();
+        vector.add(number -> called.release());
+        results.add(MISSING);
+        results.add(MISSING);
+        assertEquals(MISSING, assertThrows(ExecutionException.class, waits::get).getCause());
+        assertEquals(MISSING, thrown.take());
+        for (final Thread thread : Thread.getAllStackTraces().keySet()) {
+            if (thread.getName().matches("ivshmem4j-(reader|vector)-3")) {
+                thread.join();
+            }
+        }
+        assertEquals(0, thrown.size(), thrown::toString);
+        end();
+    }
+
+    private CompletableFuture<Integer> future() {
+        final CompletableFuture<Integer> future = new CompletableFuture<>();
+        vector.add(future);
+        return future;
     }
 
     private void end() {
