@@ -453,13 +453,18 @@ enum Place {
 /// Arguments of a JVM that runs `Peer`.
 fn words(place: Place) -> Vec<String> {
     let (folder, home) = match place {
-        Place::Guest => (PathBuf::from("/share/java"), "/tmp"),
-        Place::Host => (folder_of_jars(), "target"),
+        Place::Guest => (PathBuf::from("/share/java"), PathBuf::from("/tmp")),
+        Place::Host => (folder_of_jars(), checkout::root().join("target")),
     };
     let jars: Vec<_> = JARS.iter().map(|jar| folder.join(jar).display().to_string()).collect();
     // What a short life in a slow processor needs.
     let mut words = ["-XX:TieredStopAtLevel=1", "-Xshare:auto"].map(str::to_owned).to_vec();
-    words.extend([format!("-Duser.home={home}"), "-cp".to_owned(), jars.join(":"), PEER.to_owned()]);
+    words.extend([
+        format!("-Duser.home={}", home.display()),
+        "-cp".to_owned(),
+        jars.join(":"),
+        PEER.to_owned(),
+    ]);
     words
 }
 

@@ -9,10 +9,9 @@ use crate::bench::{Bench, file};
 use crate::jvm::{VERSIONS, can_run_java, jar, java_folder, linux_jvm, root, windows_jvm, windows_path};
 
 const PACKAGE: &str = "io.github.alexanderschuetz97.ivshmem4j";
-const CLASSES: [&str; 9] = [
+const CLASSES: [&str; 8] = [
     "memory.ValuesTest",
     "memory.RejectionTest",
-    "memory.StructuresTest",
     "memory.WaitingTest",
     "memory.ClosingTest",
     "internal.memory.CacheModeTest",
@@ -30,9 +29,6 @@ const ON_LINUX_ONLY: [&str; 5] = [
     "CacheModeTest.memoryOfAFileIsCachedAndSaysSoAfterClosingToo",
 ];
 const ON_WINDOWS_ONLY: &str = "OnWindows.";
-/// What uses SecureRandom, for locks: that of Java 25 begins with a function of Windows that Wine 8 does not have, and
-/// the JVM ends. The other versions run it.
-const NOT_ON_25_IN_WINE: &str = "StructuresTest.";
 
 /// How often each test has passed: one with parameters several times.
 type Passed = BTreeMap<String, u32>;
@@ -48,7 +44,7 @@ fn the_tests_of_the_java_library_pass_on_windows_as_on_linux() {
         let mut java = linux_jvm();
         java.args(option);
         let reports = folder.path().join(format!("linux{}", option.unwrap_or("")));
-        let mut linux = passed(java, ":", &reports, |path| path.display().to_string(), None);
+        let mut linux = passed(java, ":", &reports, |path| path.display().to_string());
         let all = linux.len();
         linux.retain(|name, _| !ON_LINUX_ONLY.contains(&name.as_str()));
         assert_eq!(all, linux.len() + ON_LINUX_ONLY.len(), "each of them has run on Linux");
@@ -61,16 +57,12 @@ fn the_tests_of_the_java_library_pass_on_windows_as_on_linux() {
     for version in VERSIONS {
         let mut java = windows_jvm(&bench, version);
         java.args(["-Divshmem4j.test.region=windows:0", "-Dstdout.encoding=UTF-8"]);
-        let left_out = (version == "25").then_some(NOT_ON_25_IN_WINE);
-        let mut windows = passed(java, ";", &folder.path().join(version), windows_path, left_out);
+        let mut windows = passed(java, ";", &folder.path().join(version), windows_path);
         let before = windows.len();
         windows.retain(|name, _| !name.starts_with(ON_WINDOWS_ONLY));
         assert!(before > windows.len(), "none of the tests of Windows' devices has run");
         println!("{} tests of Windows' devices passed on Java {version}", before - windows.len());
-        let mut linux = linux[usize::from(version != "25")].clone();
-        if version == "25" {
-            linux.retain(|name, _| !name.starts_with(NOT_ON_25_IN_WINE));
-        }
+        let linux = &linux[usize::from(version != "25")];
         for class in CLASSES.map(|class| class.rsplit('.').next().unwrap()) {
             if ON_WINDOWS_ONLY.starts_with(class) {
                 continue;
@@ -81,30 +73,22 @@ fn the_tests_of_the_java_library_pass_on_windows_as_on_linux() {
             };
             println!(
                 "{class}: {} passed on Linux, {} on Java {version} of Windows",
-                count(&linux),
+                count(linux),
                 count(&windows)
             );
         }
-        assert_eq!(windows, linux, "Java {version}");
+        assert_eq!(&windows, linux, "Java {version}");
     }
 }
 
 /// Runs the tests to a good end, and looks into the report.
-fn passed(
-    mut java: Command,
-    separator: &str,
-    reports: &Path,
-    name: impl Fn(&Path) -> String,
-    left_out: Option<&str>,
-) -> Passed {
+fn passed(mut java: Command, separator: &str, reports: &Path, name: impl Fn(&Path) -> String) -> Passed {
     fs::create_dir(reports).unwrap();
     let classes = java_folder().join("ivshmem4j/target/test-classes");
     let class_path = [console(), jar(), classes].map(|path| name(&path)).join(separator);
     java.args(["-cp", &class_path, "org.junit.platform.console.ConsoleLauncher", "execute"]);
     java.args(["--disable-banner", "--details=none", "--reports-dir", &name(reports)]);
-    let left_out = left_out.map_or("", |begin| begin.trim_end_matches('.'));
-    let classes = CLASSES.into_iter().filter(|class| left_out.is_empty() || !class.ends_with(left_out));
-    java.args(classes.map(|class| format!("--select-class={PACKAGE}.{class}")));
+    java.args(CLASSES.map(|class| format!("--select-class={PACKAGE}.{class}")));
     let report = reports.join("TEST-junit-jupiter.xml");
     for _ in 0..3 {
         let output = java.output().unwrap();

@@ -1,7 +1,5 @@
 package io.github.alexanderschuetz97.ivshmem4j.examples;
 
-import io.github.alexanderschuetz97.ivshmem4j.api.AtomicSharedMemoryInt;
-import io.github.alexanderschuetz97.ivshmem4j.api.AtomicSharedMemoryLong;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
@@ -16,6 +14,9 @@ import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
  */
 public final class Count {
 
+    /** How many programs have started, and the sum; in different cache lines. */
+    private static final int PROGRAMS = 0;
+    private static final int COUNTED = 64;
     private static final int SIZE = 4096;
 
     private Count() {}
@@ -29,13 +30,11 @@ public final class Count {
         final long rounds = Long.parseLong(arguments[1]);
         try (IvshmemMemory device = Ivshmem.plain(arguments[0], SIZE)) {
             final NativeMemory memory = device.getMemory();
-            final AtomicSharedMemoryInt programs = new AtomicSharedMemoryInt(memory, 0);
-            final AtomicSharedMemoryLong counted = new AtomicSharedMemoryLong(memory, 64);
-            final int number = programs.incrementAndGet();
+            final int number = memory.getAndAdd(PROGRAMS, 1) + 1;
             for (long round = 0; round < rounds; round++) {
-                counted.incrementAndGet();
+                memory.getAndAdd(COUNTED, 1L);
             }
-            System.out.println("program " + number + " has done its part, " + counted.get() + " counted so far");
+            System.out.println("program " + number + " has done its part, " + memory.readLongVolatile(COUNTED) + " counted so far");
         }
     }
 }

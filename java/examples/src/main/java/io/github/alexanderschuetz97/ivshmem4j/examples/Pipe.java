@@ -2,13 +2,12 @@ package io.github.alexanderschuetz97.ivshmem4j.examples;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
-import io.github.alexanderschuetz97.ivshmem4j.api.RingBuffer;
+import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import java.io.IOException;
-import java.io.InputStream;
-import java.io.OutputStream;
+import java.util.concurrent.TimeUnit;
 
 /**
- * A stream of bytes from one program to another one, through a ring in shared memory.
+ * A stream of bytes from one program to another one, block by block: the sender fills the memory, the receiver empties it.
  *
  * <pre>
  * java -cp ivshmem4j.jar Pipe.java receive /dev/shm/pipe &gt; copy &amp;
@@ -17,37 +16,67 @@ import java.io.OutputStream;
  */
 public final class Pipe {
 
+    /** Offsets: whose turn it is, the length of the block, its bytes. A block without bytes ends the stream. */
+    private static final int TURN = 0;
+    private static final int LENGTH = 4;
+    private static final int BYTES = 64;
     private static final int SIZE = 1 << 16;
+
+    private static final int SENDER = 0;
+    private static final int RECEIVER = 1;
 
     private Pipe() {}
 
     /**
      * Runs the program.
      *
-     * @param arguments send or receive, the path of a file; of a new one for each stream
-     * @throws IOException when a stream fails
+     * @param arguments send or receive, the path of a file
+     * @throws IOException when standard input or output fails
      */
     public static void main(final String[] arguments) throws IOException {
         try (IvshmemMemory device = Ivshmem.plain(arguments[1], SIZE)) {
-            final RingBuffer ring = new RingBuffer(device.getMemory(), 0, SIZE);
             if (arguments[0].equals("send")) {
-                // Closing it is the end that the receiver sees.
-                try (OutputStream out = ring.outputStream()) {
-                    copy(System.in, out);
-                }
+                send(device.getMemory());
             } else {
-                try (InputStream in = ring.inputStream()) {
-                    copy(in, System.out);
-                }
+                receive(device.getMemory());
             }
         }
     }
 
-    private static void copy(final InputStream in, final OutputStream out) throws IOException {
-        final byte[] block = new byte[8192];
-        for (int n = in.read(block); n >= 0; n = in.read(block)) {
-            out.write(block, 0, n);
+    private static void send(final NativeMemory memory) throws IOException {
+        final byte[] block = new byte[SIZE - BYTES];
+        int length;
+        do {
+            length = Math.max(System.in.read(block), 0);
+            await(memory, SENDER);
+            memory.write(BYTES, block, 0, length);
+            memory.writeInt(LENGTH, length);
+            // Publishes the block: the receiver sees its bytes when it sees that it is its turn.
+            memory.writeIntRelease(TURN, RECEIVER);
+        } while (length > 0);
+    }
+
+    private static void receive(final NativeMemory memory) throws IOException {
+        final byte[] block = new byte[SIZE - BYTES];
+        int length;
+        do {
+            await(memory, RECEIVER);
+            length = memory.readInt(LENGTH);
+            // Another program could have written anything: check the length before using it.
+            if (length < 0 || length > block.length) {
+                throw new IllegalStateException("a block of " + length + " bytes, at most " + block.length + " fit");
+            }
+            memory.read(BYTES, block, 0, length);
+            memory.writeIntRelease(TURN, SENDER);
+            System.out.write(block, 0, length);
+        } while (length > 0);
+        System.out.flush();
+    }
+
+    /** Looks every 50 us, for a minute. */
+    private static void await(final NativeMemory memory, final int turn) {
+        if (!memory.spin(TURN, turn, 50, 60_000_000, TimeUnit.MICROSECONDS)) {
+            throw new IllegalStateException("the other program has done nothing for a minute");
         }
-        out.flush();
     }
 }

@@ -3,11 +3,12 @@ package io.github.alexanderschuetz97.ivshmem4j.examples;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
-import io.github.alexanderschuetz97.ivshmem4j.api.SharedMemoryLock;
 import java.util.concurrent.TimeUnit;
 
 /**
  * A lock: programs that run at the same time change two numbers that must stay equal.
+ *
+ * <p>The lock is an int: 1 while a program holds it, else 0.
  *
  * <pre>
  * java -cp ivshmem4j.jar Till.java /dev/shm/till 100000 &amp;
@@ -27,35 +28,36 @@ public final class Till {
      * Runs the program.
      *
      * @param arguments the path of a file, how often to change the numbers
-     * @throws InterruptedException never
      */
-    public static void main(final String[] arguments) throws InterruptedException {
+    public static void main(final String[] arguments) {
         final int rounds = Integer.parseInt(arguments[1]);
         try (IvshmemMemory device = Ivshmem.plain(arguments[0], SIZE)) {
             final NativeMemory memory = device.getMemory();
-            final SharedMemoryLock lock = new SharedMemoryLock(memory, LOCK);
             for (int round = 0; round < rounds; round++) {
-                // A program that dies with the lock keeps it: never wait for ever.
-                if (!lock.tryLock(60, TimeUnit.SECONDS)) {
-                    throw new IllegalStateException("somebody holds the lock for a minute");
-                }
-                try {
-                    final long taken = memory.readLong(TAKEN);
-                    if (taken != memory.readLong(BOOKED)) {
-                        throw new IllegalStateException(taken + " taken and " + memory.readLong(BOOKED) + " booked");
-                    }
-                    memory.writeLong(TAKEN, taken + 1);
-                    memory.writeLong(BOOKED, taken + 1);
-                } finally {
-                    lock.unlock();
-                }
+                change(memory, 1);
             }
-            lock.lock();
-            try {
-                System.out.println(memory.readLong(BOOKED) + " booked so far");
-            } finally {
-                lock.unlock();
+            System.out.println(change(memory, 0) + " booked so far");
+        }
+    }
+
+    /** Adds to both numbers, which are equal whenever nobody holds the lock. */
+    private static long change(final NativeMemory memory, final long by) {
+        // Tries every 100 us. A program that dies with the lock keeps it, so a wait needs a limit.
+        if (!memory.spinAndSet(LOCK, 0, 1, 100, 60_000_000, TimeUnit.MICROSECONDS)) {
+            throw new IllegalStateException("another program has held the lock for a minute");
+        }
+        try {
+            final long taken = memory.readLong(TAKEN);
+            final long booked = memory.readLong(BOOKED);
+            if (taken != booked) {
+                throw new IllegalStateException(taken + " taken and " + booked + " booked");
             }
+            memory.writeLong(TAKEN, taken + by);
+            memory.writeLong(BOOKED, booked + by);
+            return booked + by;
+        } finally {
+            // The next holder sees what this one wrote.
+            memory.writeIntRelease(LOCK, 0);
         }
     }
 }

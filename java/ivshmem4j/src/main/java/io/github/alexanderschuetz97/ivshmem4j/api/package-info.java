@@ -57,10 +57,6 @@
  *     return text;
  * }
  * }</pre>
- * <p>Programs that do not want to lay out bytes themselves take what is ready:
- * {@linkplain io.github.alexanderschuetz97.ivshmem4j.api.AtomicSharedMemoryLong atomic numbers}, a
- * {@linkplain io.github.alexanderschuetz97.ivshmem4j.api.SharedMemoryLock lock}, a
- * {@linkplain io.github.alexanderschuetz97.ivshmem4j.api.RingBuffer stream of bytes}.
  *
  * <h2>Interrupts</h2>
  * <p>Each program that a server knows has an id and a number of vectors, and each can ring each vector of the others:

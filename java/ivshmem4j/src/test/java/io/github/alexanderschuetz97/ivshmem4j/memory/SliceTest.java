@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import io.github.alexanderschuetz97.ivshmem4j.api.AtomicSharedMemoryLong;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import java.io.IOException;
@@ -134,15 +133,6 @@ class SliceTest {
             assertSame(region.memory.cacheMode(), slice.cacheMode());
             assertEquals("NativeMemory[target=" + region.target + ", offset=5, size=9, open]", slice.toString());
             assertSame(region.memory.getClass(), slice.getClass());
-        }
-    }
-
-    @Test
-    void structuresWorkInSlices() {
-        try (Region region = new Region(SIZE)) {
-            final AtomicSharedMemoryLong number = new AtomicSharedMemoryLong(region.memory.slice(8, 16), 8);
-            assertEquals(0, number.getAndIncrement());
-            assertEquals(1, region.memory.readLong(16));
         }
     }
 

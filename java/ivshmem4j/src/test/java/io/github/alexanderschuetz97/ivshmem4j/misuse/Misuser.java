@@ -4,10 +4,6 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
-import io.github.alexanderschuetz97.ivshmem4j.api.SharedMemoryLock;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.OutputStream;
 import java.lang.ref.WeakReference;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.Executable;
@@ -196,7 +192,7 @@ final class Misuser implements Runnable {
                 unexpected.accept(e);
             }
             inside = null;
-            // What the watch of this test or a stream has left.
+            // The test interrupts threads at any time.
             Thread.interrupted();
             calls++;
         }
@@ -207,10 +203,6 @@ final class Misuser implements Runnable {
         if (object == null || random.nextInt(50) == 0) {
             final List<Executable> makers = api.makers();
             call(null, makers.get(random.nextInt(makers.size())));
-        } else if (object instanceof InputStream) {
-            stream((InputStream) object);
-        } else if (object instanceof OutputStream) {
-            stream((OutputStream) object);
         } else if (object instanceof ByteBuffer) {
             view((ByteBuffer) object);
         } else {
@@ -241,17 +233,12 @@ final class Misuser implements Runnable {
         try {
             final Object result = callee instanceof Method
                 ? ((Method) callee).invoke(object, arguments) : ((Constructor<?>) callee).newInstance(arguments);
-            if (result != null && (result instanceof InputStream || result instanceof OutputStream
-                || result instanceof ByteBuffer || !api.methods(result.getClass()).isEmpty())) {
+            if (result != null && (result instanceof ByteBuffer || !api.methods(result.getClass()).isEmpty())) {
                 objects.keep(result, random);
             }
         } catch (final InvocationTargetException e) {
             if (!isPromised(e.getCause(), callee)) {
                 throw new IllegalStateException(callee + " of " + Arrays.deepToString(arguments), e.getCause());
-            }
-        } finally {
-            if (object instanceof SharedMemoryLock) {
-                unlock((SharedMemoryLock) object);
             }
         }
     }
@@ -261,35 +248,7 @@ final class Misuser implements Runnable {
         return e instanceof IllegalArgumentException || e instanceof ArrayIndexOutOfBoundsException
             || e instanceof IllegalStateException
             || e instanceof UnsupportedOperationException || e instanceof IvshmemException
-            || e instanceof IllegalMonitorStateException
             || Arrays.stream(callee.getExceptionTypes()).anyMatch(declared -> declared.isInstance(e));
-    }
-
-    /** A thread that keeps a lock makes others wait for ever, as any lock does. */
-    private static void unlock(final SharedMemoryLock lock) {
-        try {
-            while (true) {
-                lock.unlock();
-            }
-        } catch (final IllegalMonitorStateException notHeld) {
-            // It is the end of the loop.
-        } catch (final IllegalStateException closed) {
-            // Given back to the threads of this JVM all the same.
-            unlock(lock);
-        }
-    }
-
-    private void stream(final InputStream in) {
-        try {
-            final byte[] bytes = new byte[random.nextInt(2000)];
-            if (random.nextInt(50) == 0) {
-                in.close();
-            } else if (in.available() > 0 || random.nextInt(100) == 0) {
-                in.read(bytes, random.nextInt(10) - 1, random.nextInt(2000));
-            }
-        } catch (final IOException | IllegalStateException | IndexOutOfBoundsException e) {
-            // Promised.
-        }
     }
 
     /** Kept beyond what it is of, perhaps. */
@@ -298,18 +257,6 @@ final class Misuser implements Runnable {
             view.put(random.nextInt(5000), (byte) view.get(random.nextInt(5000)));
         } catch (final IllegalStateException | IndexOutOfBoundsException | ReadOnlyBufferException e) {
             // What Java's own buffers throw.
-        }
-    }
-
-    private void stream(final OutputStream out) {
-        try {
-            if (random.nextInt(50) == 0) {
-                out.close();
-            } else {
-                out.write(new byte[random.nextInt(2000)], random.nextInt(10) - 1, random.nextInt(2000));
-            }
-        } catch (final IOException | IllegalStateException | IndexOutOfBoundsException e) {
-            // Promised.
         }
     }
 }

@@ -297,6 +297,17 @@ public class AccessBenchmark {
         return rival.getAndAdd(WORD + 65, 3L);
     }
 
+    /** A wait for what is there already, and one look at it. */
+    @Benchmark
+    public boolean spin_ours() {
+        return ours.spin(WORD + 72, 0L, -1, 1, TimeUnit.SECONDS);
+    }
+
+    @Benchmark
+    public boolean spin_rival() {
+        return rival.readAcquire(WORD + 72) == 0;
+    }
+
     /**
      * Where the next copy goes, in steps of a cache line through a page. How a copy fares depends on how the array lies in
      * its page and in its cache line, and where a JVM puts it is chance; so each copy begins elsewhere on both sides.

@@ -87,9 +87,6 @@ public final class Main {
     private static String verdict(final Row row, final Turns turns, final String rival) {
         final double ratio = turns.best(Turns.OURS) / turns.best(rival);
         final String word = isMet(row, turns, rival) ? "met" : "NOT MET";
-        if (rival.equals(Row.JDK)) {
-            return cell("  beside %.2f of the JDK's within one JVM", turns.best(rival));
-        }
         if (!row.decides(rival)) {
             return "";
         }

@@ -18,8 +18,6 @@ final class Row {
     /** This library on a file, of which another process could take pages away: small numbers are kept within their type. */
     static final String FILE = "file";
     static final Set<String> IS_OURS = Set.of(Turns.OURS, GUARDED, FILE);
-    /** The JDK's counterpart, which has nothing to do with shared memory. */
-    static final String JDK = "rival";
 
     static final List<String> RIVALS = Stream.of(FILE, SEGMENTS ? OWN : GUARDED, "Unsafe", "ByteBuffer", JNI,
         System.getProperty(OlderRival.PROPERTY) == null ? "" : OLDER).filter(name -> !name.isEmpty())
@@ -46,11 +44,8 @@ final class Row {
         access("write64B", without(FILE, JNI), true, false),
         access("read4KiB", without(FILE, JNI), true, false),
         access("write4KiB", without(FILE, JNI), true, false),
-        new Row(InterruptBenchmark.class, "roundTrip", only(OLDER), Double.POSITIVE_INFINITY, 0),
-        structure("atomicNumber"),
-        structure("lockAndUnlock"),
-        structure("ring64B"),
-        structure("spin"));
+        new Row(AccessBenchmark.class, "spin", only(OWN), Double.POSITIVE_INFINITY, 0),
+        new Row(InterruptBenchmark.class, "roundTrip", only(OLDER), Double.POSITIVE_INFINITY, 0));
 
     final String benchmark;
     final String name;
@@ -86,10 +81,6 @@ final class Row {
      */
     private static Row partOfWord(final String name) {
         return new Row(AccessBenchmark.class, name, without(FILE, JNI, OLDER), 1.3, 0);
-    }
-
-    private static Row structure(final String name) {
-        return new Row(StructureBenchmark.class, name, List.of(JDK), Double.POSITIVE_INFINITY, 0);
     }
 
     /** Of the rivals that there are. */

@@ -54,10 +54,8 @@ final class Turns {
             .measurementIterations(40).measurementTime(TimeValue.milliseconds(10))
             .verbosity(VerboseMode.SILENT)
             .shouldFailOnError(true)
-            .jvmArgsAppend(jvmArguments(means));
-        if (!means.equals(Row.JDK)) {
-            options.param("means", means);
-        }
+            .jvmArgsAppend(jvmArguments(means))
+            .param("means", means);
         final DoubleSummaryStatistics scores = new DoubleSummaryStatistics();
         for (final RunResult result : new Runner(options.build()).run()) {
             result.getBenchmarkResults().forEach(fork -> fork.getIterationResults()

@@ -144,7 +144,7 @@ class ExamplesTest {
     }
 
     @Test
-    void pipeCarriesAFileThroughARingThatIsSmaller() throws Exception {
+    void pipeCarriesAFileThroughMemoryThatIsSmaller() throws Exception {
         final byte[] content = new byte[1_000_003];
         new Random(7).nextBytes(content);
         final Path original = Files.write(folder.resolve("original"), content);
