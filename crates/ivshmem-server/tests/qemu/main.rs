@@ -1,7 +1,7 @@
-//! The daemon against real QEMU, and by the thousand.
+//! Tests of the daemon with real QEMU, and with thousands of clients.
 //!
-//! What QEMU demands of a server (Q) and what ends or confuses QEMU's own server (S), and where each is tested; a name
-//! with `serving::` stands in the other test program of this crate, one with `wire::` in the engine's own tests.
+//! The requirements of QEMU on a server (Q), and what crashes or confuses QEMU's own server (S), with their tests; a name
+//! with `serving::` is in the other test program of this crate, one with `wire::` in the engine's own tests.
 //!
 //! | | | |
 //! |---|---|---|
@@ -29,8 +29,9 @@
 //! | S15 | signals at any moment | `names::a_signal_at_any_moment_...` |
 //! | S16 | ids spent | `churn::sixty_five_thousand_...`, `wire::server` |
 //!
-//! What QEMU does where a server breaks Q1, Q1b, Q2, Q2b or Q5 is in `rules`, and so is what no server can save it from: a
-//! device that is unplugged after a peer has left (Q2c), and the server's end (Q3). That eventfds are common property (S12) is told in SECURITY.md.
+//! `rules` tests what QEMU does if a server breaks Q1, Q1b, Q2, Q2b or Q5, and what no server can prevent: the unplugging
+//! of a device after a peer has left (Q2c), and the server's end (Q3). SECURITY.md describes that every client has all
+//! eventfds (S12).
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
