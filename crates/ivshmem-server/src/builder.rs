@@ -184,8 +184,8 @@ impl Builder {
     /// Creates the memory and listens. Clients can connect from now on; [`Listening::run`] serves them.
     ///
     /// # Errors
-    /// When an argument is outside its range, another server uses the same socket or memory, or the system lacks space,
-    /// memory or descriptors.
+    /// When an argument is outside its range, another server uses the same socket or memory, something else has the path, an
+    /// existing file has another size or is not trusted, or the system refuses a call, for example for lack of space.
     pub fn listen(self) -> Result<Listening, Error> {
         self.listen_on(None)
     }

@@ -31,8 +31,8 @@ pub enum Backing {
     /// The file with this path, in /dev/shm, on another tmpfs or on hugetlbfs. If the file is missing, the server creates
     /// it, allocates all of its space at once, and removes it when the server stops. The server uses an existing file of
     /// the right size with its content, gives an empty one its size, and removes neither. An existing file must belong to
-    /// this user, to root or to the requested owner, and its mode must not let other users read or write than the requested
-    /// mode does.
+    /// this user, to root or to the requested owner, and must not be readable or writable for users whom the requested mode
+    /// excludes.
     ///
     /// A file cannot be sealed: users with write permission can truncate it, and an access beyond its end then kills the
     /// accessing process.

@@ -5,13 +5,13 @@
 //!
 //! | | | |
 //! |---|---|---|
-//! | Q1 | never accept and close, finish a greeting | `limits::a_server_that_stops_...`, `limits::a_qemu_whose_hot_plug_is_refused_...` |
-//! | Q1b | greet at once | `crowd::a_qemu_takes_the_device_while_it_runs_...` |
+//! | Q1 | never accept and close, complete each handshake | `limits::a_server_that_stops_...`, `limits::a_qemu_whose_hot_plug_is_refused_...` |
+//! | Q1b | begin the handshake at once | `crowd::a_qemu_takes_the_device_while_it_runs_...` |
 //! | Q1c | refuse by the version | `limits::a_refused_qemu_...` |
 //! | Q2, Q2b | no id comes back, one end for each | `client` checks every message; `churn::a_qemu_lives_through_...` |
 //! | Q5, Q6 | sizes, sealed memory | `options::a_size_that_is_accepted_...` |
 //! | Q7 | more vectors than the device has | `crowd::a_qemu_with_fewer_vectors_...` |
-//! | Q8, Q9 | lowest id, order of the greeting | `churn::ids_start_again_...`, `client` checks the order |
+//! | Q8, Q9 | lowest id, order of the handshake | `churn::ids_start_again_...`, `client` checks the order |
 //! | Q10, S17 | 256 vectors | `crowd::a_qemu_with_256_vectors_...` |
 //! | Q12 | always all vectors | `client::agree`, which every test uses |
 //! | S1 | connect and close | `churn::ten_thousand_...` |
