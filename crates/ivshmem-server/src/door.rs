@@ -187,7 +187,7 @@ mod tests {
     fn a_door_that_was_closed_while_it_was_paused_stays_closed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        // A service manager's socket: only for these does nothing else prevent the listener from being added again.
+        // With a service manager's socket, only the end of the pause prevents that the listener is added again.
         let listener = Listener::inherited(UnixListener::bind(&path).unwrap().into()).unwrap();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
         let mut log = Log::new(Instant::now());

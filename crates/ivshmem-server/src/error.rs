@@ -117,7 +117,7 @@ pub enum Error {
     },
     /// [`Builder::stop_on`](crate::Builder::stop_on) cancelled the start. The space allocated for a new or an empty file
     /// was freed; in a file that existed with its full size, the holes filled so far stay filled, and on hugetlbfs pages
-    /// stay reserved for the others.
+    /// stay reserved for the remaining holes.
     #[error("stopped after {taken} of the memory's {size} bytes")]
     Stopped {
         /// Bytes allocated before that.

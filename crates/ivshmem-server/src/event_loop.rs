@@ -146,8 +146,8 @@ impl EventLoop {
                 id => self.client_event(id, event.flags),
             }
         }
-        // After the other events: an id freed in this round must not be given to a new client whose predecessor still has
-        // an event.
+        // After the other events: otherwise a new client could get an id that was freed in this round, and a pending event
+        // of that id's previous client would be attributed to it.
         if somebody_connects && !stop {
             self.accept_some();
         }

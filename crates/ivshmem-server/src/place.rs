@@ -38,7 +38,7 @@ pub(crate) struct Identity {
     inode: u64,
 }
 
-/// An object in the making for a place. It is removed on drop if it was not published.
+/// An unfinished object for a place. It is removed on drop if it was not published.
 #[derive(Debug)]
 pub(crate) struct Draft {
     place: Place,
@@ -63,10 +63,10 @@ pub(crate) enum Unpublished {
 }
 
 /// A private directory is closed to other users and has the sticky bit. The bit has no effect there; it marks the
-/// directory, so that another directory of this user, swapped in by somebody else, is not mistaken for it and cleared.
+/// directory, so that another directory of this user, swapped in by another user, is not mistaken for it and cleared.
 const MARK: u32 = 0o1077;
 
-/// Other processes of this user hold a private directory for some microseconds; only this user and root can.
+/// Other processes of this user hold a private directory for some microseconds; only this user and root can hold it.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Attempts to open a private directory that is renamed or removed repeatedly.
 const TRIES: usize = 100;
