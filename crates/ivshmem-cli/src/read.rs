@@ -54,7 +54,7 @@ impl Read {
     }
 }
 
-/// Checks text, piece by piece, for bytes that a terminal does not merely show.
+/// Checks text, piece by piece, for bytes that a terminal would interpret instead of showing.
 #[derive(Default)]
 struct Text {
     /// The first bytes of a character that the last piece cut.

@@ -98,7 +98,7 @@ impl Setup {
 /// The steps to take.
 struct Plan {
     steps: Vec<Step>,
-    /// Devices that have interrupts, and the finding why programs cannot get them.
+    /// Devices that have interrupts, and the finding that says why programs cannot get them.
     without: Vec<(PciDevice, Finding)>,
 }
 
