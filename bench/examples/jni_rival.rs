@@ -1,8 +1,8 @@
-//! The least that a call by JNI can be: one access to an address, without a check. java/jmh measures it beside the library.
+//! The lower bound of a call through JNI: one access to an address, without a check. java/jmh compares the library with it.
 //!
-//! `cargo build --release -p ivshmem-bench --example jni_rival` makes a library for Java of it.
+//! `cargo build --release -p ivshmem-bench --example jni_rival` builds it as a library for Java.
 #![expect(unsafe_code, reason = "a baseline without a check has no safe form")]
-// UNSAFETY: the other side of a comparison, which no product contains.
+// UNSAFETY: a baseline for comparison, which no product contains.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
@@ -12,7 +12,7 @@ type Ignored = *mut c_void;
 macro_rules! natives {
     ($($name:ident($address:ident: *mut $number:ty $(, $value:ident)?) $(-> $result:ty)? { $access:expr })*) => { $(
         /// # Safety
-        /// The address must be that of an aligned number which may be written.
+        /// The address must be that of an aligned, writable number.
         #[unsafe(no_mangle)]
         pub unsafe extern "system" fn $name(
             _: Ignored,
@@ -20,7 +20,7 @@ macro_rules! natives {
             $address: *mut $number
             $(, $value: $number)?
         ) $(-> $result)? {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller guarantees the address.
             unsafe { $access }
         }
     )* };

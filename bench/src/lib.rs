@@ -1,7 +1,7 @@
-//! What every benchmark here shares: pinning, medians of interleaved rounds, and goals.
+//! Common parts of the benchmarks: pinning, medians of interleaved rounds, and goals.
 //!
-//! Absolute times on a shared machine mean nothing, so a goal is a ratio to a bare baseline measured in the same run,
-//! round by round in turns, each pinned to the same processors.
+//! Absolute times on a shared machine are not comparable, so a goal is a ratio to a bare baseline that is measured in the
+//! same run, in alternating rounds, pinned to the same processors.
 #![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 
 use std::process::ExitCode;
@@ -11,14 +11,14 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 /// Pins the calling thread to one processor, counted from 0.
 ///
 /// # Panics
-/// When the machine has no such processor: the figures would mean nothing.
+/// When the machine has no such processor, because the figures would be meaningless.
 pub fn pin(cpu: usize) {
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set).unwrap_or_else(|e| panic!("cannot pin to processor {cpu}: {e}"));
 }
 
-/// The middle value; the upper one of two.
+/// The median; of an even number of values the upper one of the middle two.
 ///
 /// # Panics
 /// When there are no values.
@@ -27,7 +27,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Which side of the limit is good.
+/// A bound on the ratio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
     /// The ratio must not be above this.
@@ -36,14 +36,14 @@ pub enum Limit {
     AtLeast(f64),
 }
 
-/// Collects goals and turns them into an exit code.
+/// Collects the results of goals and converts them to an exit code.
 #[derive(Debug, Default)]
 pub struct Report {
     missed: usize,
 }
 
 impl Report {
-    /// Judges the median of `ratios`, one for each interleaved round, and prints one line.
+    /// Compares the median of `ratios`, one for each interleaved round, with the limit and prints one line.
     pub fn goal(&mut self, name: &str, ratios: Vec<f64>, limit: Limit) {
         let rounds = ratios.len();
         let ratio = median(ratios);

@@ -1,7 +1,7 @@
-//! The client's end of the protocol against a server that sends anything, cut anywhere.
+//! The client's end of the protocol, with a server that sends arbitrary bytes, cut at any position.
 //!
-//! Input: steps of one byte that says what comes next, and its bytes. A model beside the client knows what every event
-//! must mean; the client may refuse whatever it likes, but what it accepts must be true.
+//! Each step of the input is one byte that describes the next piece, followed by the piece's bytes. A model checks every
+//! event: the client may refuse any message, but what it accepts must be right.
 #![no_main]
 
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Cuts the fuzzer's bytes into what single receives would give. Descriptors are numbers, each used once.
+/// Cuts the fuzzer's bytes into the results of single receives. Descriptors are numbers, each used once.
 struct Server<'a> {
     input: &'a [u8],
     next_fd: u32,
@@ -42,7 +42,7 @@ impl<'a> Server<'a> {
     }
 }
 
-/// What a client must believe after the events it has reported.
+/// The state that a client must have after the events it has reported.
 #[derive(Default)]
 struct Model {
     own: Option<PeerId>,

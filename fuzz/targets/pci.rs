@@ -1,6 +1,7 @@
-//! What a device and the kernel say about it: configuration of any length and content, lines of the attribute `resource`.
+//! Data of a device and of the kernel: configuration space of any length and content, and lines of the attribute
+//! `resource`.
 //!
-//! The first byte says how much of the rest is configuration; what follows is text.
+//! The first byte is the length of the configuration space; the rest is text.
 #![no_main]
 
 use ivshmem::decoders;
@@ -13,7 +14,7 @@ fuzz_target!(|input: &[u8]| {
 
     let vectors = decoders::vectors(configuration);
     assert!(vectors.is_none_or(|vectors| vectors <= MAX_VECTORS));
-    // Seeing less never gives another answer, only none.
+    // A shorter prefix never has a different result, except none.
     for seen in [64, configuration.len() / 2] {
         let part = decoders::vectors(&configuration[..seen.min(configuration.len())]);
         assert!(part.is_none() || part == vectors, "{part:?} of {seen} bytes, {vectors:?} of all");

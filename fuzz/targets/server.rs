@@ -1,7 +1,8 @@
-//! The server's engine under any history of clients that come, go, read, and do not read.
+//! The server's engine with any history of clients that connect, disconnect, read, and do not read.
 //!
-//! Every client is judged by rules of real QEMU: messages in the one right order, an id never announced again after it
-//! left, one farewell for each peer announced. When everybody has read everything, everybody must know the truth.
+//! The rules of real QEMU apply to every client: messages in the right order, an id never announced again after its peer
+//! left, one departure for each announced peer. When all clients have read everything, each must know exactly the connected
+//! ones.
 #![no_main]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -101,7 +102,7 @@ impl World {
         self.engine.unread(id, unread);
     }
 
-    /// Everybody reads until nothing comes any more; then everybody knows everybody.
+    /// All clients read until no messages are left; then each knows all others.
     fn settle(&mut self) {
         let ids: Vec<PeerId> = self.clients.keys().copied().collect();
         let mut rounds = 0;
@@ -131,7 +132,7 @@ impl World {
     }
 }
 
-/// What one client was sent, and what real QEMU would make of it.
+/// The messages of one client, and the state that real QEMU would have.
 struct Qemu {
     id: PeerId,
     protocol: Client,
@@ -155,7 +156,7 @@ impl Qemu {
             }
             ClientEvent::PeerVector { peer, vector, .. } => {
                 assert!(matches!(message, Outgoing::Vector { index, .. } if index == vector && index < vectors));
-                // QEMU frees a peer's memory once and dies when the id comes back.
+                // QEMU frees a peer's memory once and crashes when the id is announced again.
                 assert!(vector > 0 || self.seen.insert(peer), "id {peer} is announced again");
                 self.peers.insert(peer, vector + 1);
             }

@@ -1,7 +1,7 @@
-//! Target strings, as command lines and configuration files have them: read, and nothing opened.
+//! Target strings, as in command lines and configuration files. They are parsed, but nothing is opened.
 //!
-//! A string may be refused, in one line that does not change; what is accepted must mean the same when it is written
-//! another way.
+//! A string may be refused, with one line that is always the same; an accepted string must mean the same when it is written
+//! differently.
 #![no_main]
 
 use ivshmem::decoders;
@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Bytes that were understood are understood again as a number, and as a hexadecimal one.
+/// A parsed size must parse again as a decimal and as a hexadecimal number.
 fn size(text: &str) {
     let Ok(bytes) = decoders::size(text) else { return };
     assert_ne!(bytes, 0, "{text:?}");

@@ -1,4 +1,4 @@
-//! What was described becomes an initramfs and options of QEMU.
+//! Converts the description of a guest to an initramfs and options of QEMU.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use crate::{Error, GuestBuilder, Iommu, Packages};
 const INIT: &str = include_str!("guest_files/init");
 const AGENT: &str = include_str!("guest_files/agent.service");
 
-/// What lets the agent talk to the host.
+/// Modules for the agent's connection to the host.
 const LINE: &[&str] = &["virtio_pci", "virtio_console"];
-/// What receives interrupts.
+/// Modules for receiving interrupts.
 const VFIO: &[&str] = &["vfio-pci", "vfio_iommu_type1"];
-/// What a root of Debian is on.
+/// Modules for a root file system of Debian.
 const DISK: &[&str] = &["virtio_blk", "crc32c_generic", "ext4"];
-/// What udev and systemd of such a root load.
+/// Modules that udev and systemd of such a system load.
 const LOADED: &[&str] = &["vfio-pci", "vfio_iommu_type1", "autofs4"];
-/// What mounts folders of the host.
+/// Modules for mounting directories of the host.
 const SHARES: &[&str] = &["9p", "9pnet_virtio"];
 
-/// Where the line to the agent is, and after it the folders of the host.
+/// PCI slot of the connection to the agent; the directories of the host have the following ones.
 const FIRST_OTHER: u32 = 0x10;
 
 impl GuestBuilder {
-    /// Writes what QEMU needs into `folder`; returns its options.
+    /// Writes QEMU's input files to `folder` and returns QEMU's options.
     pub(crate) fn assemble(mut self, packages: &Packages, folder: &Path) -> Result<Vec<String>, Error> {
         if let Some(error) = self.error.take() {
             return Err(error);
@@ -37,16 +37,16 @@ impl GuestBuilder {
             file.metadata()
         });
         let size = written.map_err(Error::host(initrd.display().to_string()))?.len();
-        // The archive, and what it unpacks to in a file system that takes half of the memory at most.
+        // The archive, and its content in a file system that takes at most half of the memory.
         let memory = (u64::from(self.memory) + 3 * (size >> 20)).to_string();
 
         let accelerator = Accelerator::choose(packages)?;
         let machine = match accelerator {
-            // KVM's own interrupt controller cannot be remapped.
+            // KVM's in-kernel interrupt controller does not support remapping.
             Accelerator::Kvm if self.iommu != Iommu::None => format!("{},kernel-irqchip=split", self.machine),
             _ => self.machine.clone(),
         };
-        // With one possible processor, the translator does not make locked instructions atomic towards other processes.
+        // With only one possible processor, TCG does not make locked instructions atomic with respect to other processes.
         let mut options: Vec<String> =
             ["-M", &machine, "-m", &memory, "-smp", "1,maxcpus=2"].map(String::from).to_vec();
         options.extend(accelerator.options().map(String::from));
@@ -71,7 +71,7 @@ impl GuestBuilder {
         Ok(options)
     }
 
-    /// Everything that each guest has.
+    /// Adds everything that each guest has.
     fn fill(&mut self, packages: &Packages) -> Result<(), Error> {
         let mut wanted = LINE.to_vec();
         if self.vfio {
@@ -104,7 +104,7 @@ impl GuestBuilder {
         for folder in ["proc", "sys", "dev", "tmp", "root", "share", "usr"] {
             self.files.directory(folder);
         }
-        // Debian's C library for 32-bit programs on a 64-bit system.
+        // Paths of Debian's C library for 32-bit programs on a 64-bit system.
         for (place, target) in [("lib32", "/usr/lib32"), ("lib/ld-linux.so.2", "/usr/lib/ld-linux.so.2")] {
             self.files.link_unless_there(place, target);
         }
@@ -112,7 +112,7 @@ impl GuestBuilder {
     }
 }
 
-/// Options for the line to the agent and for folders of the host.
+/// QEMU's options for directories of the host.
 fn share_options(shares: &[(PathBuf, String)]) -> Vec<String> {
     let mut options = Vec::new();
     for (i, ((path, _), place)) in shares.iter().zip(FIRST_OTHER + 1..).enumerate() {
@@ -126,7 +126,7 @@ fn share_options(shares: &[(PathBuf, String)]) -> Vec<String> {
     options
 }
 
-/// Options for the line to the agent, on which QEMU connects to `socket`.
+/// QEMU's options for the connection to the agent, for which QEMU connects to `socket`.
 pub(crate) fn line_options(socket: &Path) -> Vec<String> {
     [
         "-chardev",
@@ -140,7 +140,7 @@ pub(crate) fn line_options(socket: &Path) -> Vec<String> {
     .to_vec()
 }
 
-/// The agent's program: cargo puts it beside the programs and above the tests of the same profile.
+/// The agent's program: cargo places it next to the programs and one level above the tests of the same profile.
 fn agent() -> Result<PathBuf, Error> {
     let own = std::env::current_exe().map_err(Error::host("the path of this program"))?;
     let places = own.ancestors().skip(1).take(2).map(|folder| folder.join("vmtest-agent"));

@@ -1,4 +1,4 @@
-//! What a guest is made of: its devices, its files, its programs.
+//! The description of a guest: its devices, files and programs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,15 +7,15 @@ use crate::initramfs::Initramfs;
 use crate::qemu;
 use crate::{Error, Guest, Packages, guest};
 
-/// Whether the guest has an IOMMU, without which it cannot receive interrupts.
+/// The guest's IOMMU, without which it cannot receive interrupts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Iommu {
-    /// Intel's.
+    /// An Intel IOMMU.
     #[default]
     Intel,
-    /// Intel's, which does not remap interrupts.
+    /// An Intel IOMMU that does not remap interrupts.
     IntelWithoutRemapping,
-    /// None.
+    /// No IOMMU.
     None,
 }
 
@@ -38,11 +38,11 @@ pub struct GuestBuilder {
     pub(crate) shell: bool,
 }
 
-/// The first ivshmem device is at 0000:00:05.0, the next at 0000:00:06.0.
+/// PCI slot of the first ivshmem device: it is at 0000:00:05.0, the next one at 0000:00:06.0.
 const FIRST_DEVICE: u32 = 0x5;
-/// A disk, before the line to the agent.
+/// PCI slot of a disk, below that of the connection to the agent.
 const DISK_PLACE: u32 = 0xf;
-/// A boot takes two to five seconds, and with Debian some twenty; this is against hanging.
+/// A limit against hanging: a boot takes two to five seconds, and with Debian about twenty.
 const BOOT_LIMIT: Duration = Duration::from_secs(300);
 
 impl GuestBuilder {
@@ -64,8 +64,8 @@ impl GuestBuilder {
         }
     }
 
-    /// Adds an ivshmem device with `vectors` interrupts, a client of the server at `socket`. The first device is at
-    /// 0000:00:05.0, the next at 0000:00:06.0 and so on.
+    /// Adds an ivshmem device with `vectors` interrupts, as a client of the server at `socket`. The first device is at
+    /// 0000:00:05.0, the next one at 0000:00:06.0, and so on.
     pub fn doorbell(self, socket: impl AsRef<Path>, vectors: u16) -> Self {
         let id = format!("doorbell{}", self.devices);
         let chardev = format!("socket,id={id},path={}", socket.as_ref().display());
@@ -73,7 +73,7 @@ impl GuestBuilder {
         self.options(["-chardev", &chardev]).ivshmem(&device)
     }
 
-    /// Adds an ivshmem device without interrupts: the file `path`, of `size` bytes, a power of two.
+    /// Adds an ivshmem device without interrupts: the file `path` of `size` bytes, a power of two.
     pub fn plain(self, path: impl AsRef<Path>, size: u64) -> Self {
         let id = format!("plain{}", self.devices);
         let backend =
@@ -81,43 +81,43 @@ impl GuestBuilder {
         self.options(["-object", &backend]).ivshmem(&format!("ivshmem-plain,memdev={id}"))
     }
 
-    /// Which IOMMU it has; Intel's, unless said otherwise.
+    /// Sets the IOMMU; default Intel's.
     pub fn iommu(mut self, iommu: Iommu) -> Self {
         self.iommu = iommu;
         self
     }
 
-    /// QEMU's machine; q35 unless said otherwise. No other has an IOMMU.
+    /// Sets QEMU's machine type; default q35. Other types have no IOMMU.
     pub fn machine(mut self, machine: &str) -> Self {
         machine.clone_into(&mut self.machine);
         self
     }
 
-    /// Memory in MiB, beside that for its files: 256 unless said otherwise, a JVM needs 512.
+    /// Sets the memory in MiB, in addition to that for the guest's files; default 256. A JVM needs 512.
     pub fn memory(mut self, mebibytes: u32) -> Self {
         self.memory = mebibytes;
         self
     }
 
-    /// Leaves the modules of VFIO out, as in a guest where nobody has loaded them.
+    /// Leaves out the VFIO modules, as in a guest that has not loaded them.
     pub fn without_vfio(mut self) -> Self {
         self.vfio = false;
         self
     }
 
-    /// Puts a program of the host into the guest, with the libraries that it needs: by its name, in `/bin`.
+    /// Adds a program of the host and the libraries that it needs, under its own name in `/bin`.
     pub fn program(self, path: impl AsRef<Path>) -> Self {
         let path = path.as_ref();
         let place = format!("bin/{}", path.file_name().unwrap_or_default().to_string_lossy());
         self.add(|files| files.program(&place, path))
     }
 
-    /// Puts a file of the host into the guest.
+    /// Adds a file of the host.
     pub fn host_file(self, place: &str, path: impl AsRef<Path>) -> Self {
         self.add(|files| files.host_file(place, path.as_ref()))
     }
 
-    /// Puts a file into the guest.
+    /// Adds a file with this content.
     pub fn file(self, place: &str, bytes: impl Into<Vec<u8>>) -> Self {
         self.add(|files| {
             files.file(place, bytes.into(), 0o644);
@@ -125,17 +125,18 @@ impl GuestBuilder {
         })
     }
 
-    /// The host's folder `path`, to be read at `place`, which is below `/share` if programs with another root want it.
+    /// Mounts the host's directory `path` read-only at `place`, which must be below `/share` for programs with another
+    /// root.
     pub fn share(mut self, path: impl Into<PathBuf>, place: &str) -> Self {
         self.shares.push((path.into(), place.to_owned()));
         self
     }
 
-    /// The host's `/usr`, to be read, with all programs and JDKs. Costs two seconds.
+    /// Mounts the host's `/usr` read-only, with all programs and JDKs. This adds two seconds to the boot.
     pub fn host_programs(self) -> Self {
         let mut this = self.share("/usr", "/usr");
         this.files.host_links("etc/alternatives");
-        // Debian's JDKs have their configuration here.
+        // Debian's JDKs keep their configuration here.
         for entry in std::fs::read_dir("/etc").into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with("java-") {
@@ -145,7 +146,7 @@ impl GuestBuilder {
         this
     }
 
-    /// At `/i386`, a root of 32-bit programs with OpenJDK 17, for `Program::root`.
+    /// Mounts a root with 32-bit programs and OpenJDK 17 at `/i386`, for `Program::root`.
     pub fn root_32(mut self) -> Self {
         match Packages::find().and_then(|packages| packages.root_32()) {
             Ok(root) => self.share(root, "/i386"),
@@ -156,14 +157,14 @@ impl GuestBuilder {
         }
     }
 
-    /// Debian with systemd, udev and the kernel's modules for VFIO, on a disk that keeps what is written until QEMU ends:
-    /// over reboots. Without `vfio`, which is for udev to load, and without what `program` and `file` put elsewhere than in
-    /// `/vmtest`. Costs 15 seconds; give it 512 MiB.
+    /// Boots Debian with systemd, udev and the kernel's modules for VFIO, from a disk that keeps changes over reboots,
+    /// until QEMU ends. udev loads the VFIO modules, so the guest starts without them; of the content added by `program`
+    /// and `file`, only that in `/vmtest` is available. The boot takes 15 seconds and needs 512 MiB.
     pub fn debian(mut self) -> Self {
         match Packages::find().and_then(|packages| packages.debian()) {
             Ok(disk) => {
                 self.debian = true;
-                // Nothing here needs them, and each delays a boot.
+                // The tests need none of these, and each delays the boot.
                 for unit in
                     ["networkd", "resolved", "timesyncd", "journal-flush", "random-seed", "update-utmp"]
                 {
@@ -181,22 +182,22 @@ impl GuestBuilder {
         }
     }
 
-    /// Adds an argument of the kernel.
+    /// Adds a kernel argument.
     pub fn kernel_argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
     }
 
-    /// Adds options of QEMU.
+    /// Adds QEMU options.
     pub fn options(mut self, options: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.options.extend(options.into_iter().map(Into::into));
         self
     }
 
-    /// Boots it, and returns when programs can be run in it.
+    /// Boots the guest, and returns when programs can run in it.
     ///
     /// # Errors
-    /// `Missing` when this machine cannot run guests; `Host` and `Guest` when this one cannot be started.
+    /// `Missing` when this machine cannot run guests; `Host` and `Guest` when this guest cannot be started.
     pub fn boot(self) -> Result<Guest, Error> {
         let packages = Packages::find()?;
         let name = self.name.clone();
@@ -205,10 +206,10 @@ impl GuestBuilder {
         Guest::start(name, folder, &options, BOOT_LIMIT)
     }
 
-    /// Runs it with a shell on this terminal, until the guest is powered off.
+    /// Runs the guest with a shell on this terminal, until the guest powers off.
     ///
     /// # Errors
-    /// As `boot`.
+    /// Those of `boot`.
     pub fn shell(mut self) -> Result<(), Error> {
         self.shell = true;
         let packages = Packages::find()?;

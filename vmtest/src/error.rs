@@ -1,34 +1,34 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-/// Why a guest could not do what it should.
+/// A failure of a guest.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// This machine cannot run guests at all. A test is skipped then.
+    /// This machine cannot run guests at all, so a test is skipped.
     #[error("{what}; {remedy}")]
     Missing {
-        /// What is not here.
+        /// The missing prerequisite.
         what: String,
-        /// How to get it.
+        /// The remedy.
         remedy: &'static str,
     },
-    /// A file or a system call of the host.
+    /// A file operation or a system call of the host failed.
     #[error("{what}: {source}")]
     Host {
-        /// What was tried.
+        /// The operation.
         what: String,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The guest is not there any more, does not answer, or answers what it must not.
+    /// The guest has ended, does not answer, or answers with an invalid message.
     #[error("guest {name}: {what}{console}")]
     Guest {
-        /// The name that it was given.
+        /// The guest's name.
         name: String,
-        /// What happened.
+        /// The failure.
         what: String,
-        /// The end of its console.
+        /// The end of the guest's console output.
         console: Console,
     },
     /// A program in a guest did not succeed.
@@ -38,16 +38,16 @@ pub enum Error {
         name: String,
         /// The program and how it ended.
         what: String,
-        /// What it wrote.
+        /// Its standard output.
         out: String,
-        /// What it wrote, too.
+        /// Its standard error.
         err: String,
-        /// The end of the guest's console.
+        /// The end of the guest's console output.
         console: Console,
     },
 }
 
-/// For tests that unwrap: what a person can read.
+/// Readable text, for tests that unwrap.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
@@ -60,7 +60,7 @@ impl Error {
     }
 }
 
-/// The console of a guest: the file that has all of it, and its last lines.
+/// Console output of a guest: the path of the file with all of it, and its last lines.
 #[derive(Clone, Debug)]
 pub struct Console(Box<Shown>);
 

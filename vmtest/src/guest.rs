@@ -15,7 +15,8 @@ use crate::link::Link;
 use crate::program::{Output, Process, Program};
 use crate::{Error, qemu};
 
-/// A guest that runs. Dropping it kills it and removes its files; what its console showed is kept when something failed.
+/// A running guest. Dropping it kills the guest and removes its files; the file with its console output stays after a
+/// failure.
 #[derive(Debug)]
 pub struct Guest {
     inner: Arc<Inner>,
@@ -34,7 +35,7 @@ pub(crate) struct Inner {
 }
 
 impl Guest {
-    /// Describes a guest. `name` is for people: in errors and in the name of the file with its console.
+    /// Describes a guest. `name` appears in errors and in the name of the file with its console output.
     pub fn builder(name: &str) -> GuestBuilder {
         GuestBuilder::new(name)
     }
@@ -42,15 +43,15 @@ impl Guest {
     /// Runs a program and returns its standard output.
     ///
     /// # Errors
-    /// `Program`, with all that it wrote, when it does not end with status 0; `Guest` when the guest is gone.
+    /// `Program`, with all of its output, when it does not end with status 0; `Guest` when the guest is gone.
     pub fn run(&self, program: Program) -> Result<String, Error> {
         self.spawn(program)?.succeed()
     }
 
-    /// Runs a script of the shell and returns its standard output.
+    /// Runs a shell script and returns its standard output.
     ///
     /// # Errors
-    /// As `run`.
+    /// Those of `run`.
     pub fn sh(&self, script: &str) -> Result<String, Error> {
         self.run(Program::shell(script))
     }
@@ -74,7 +75,7 @@ impl Guest {
     /// Writes a file in the guest.
     ///
     /// # Errors
-    /// As `run`.
+    /// Those of `run`.
     pub fn write_file(&self, path: &str, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
         let process = self.spawn(Program::shell("cat >\"$0\"").arg(path))?;
         process.write(bytes)?;
@@ -82,11 +83,11 @@ impl Guest {
         process.succeed().map(drop)
     }
 
-    /// Resets the machine from within, without shutting anything down, and returns when it is up again. QEMU stays:
-    /// towards a server the guest was never away.
+    /// Resets the machine from inside without a shutdown, and returns when it is up again. QEMU keeps running, so a server
+    /// does not see the guest disconnect.
     ///
     /// # Errors
-    /// `Guest` when it does not come back.
+    /// `Guest` when the guest does not come up again.
     pub fn reboot(&self) -> Result<(), Error> {
         self.inner.link.expect_boot();
         let script = Program::shell("echo b >/proc/sysrq-trigger");
@@ -94,7 +95,7 @@ impl Guest {
         self.until_ready()
     }
 
-    /// Powers the machine off and returns when QEMU has ended.
+    /// Powers off the machine, and returns when QEMU has ended.
     ///
     /// # Errors
     /// `Guest` when it does not end.
@@ -107,15 +108,15 @@ impl Guest {
         }
     }
 
-    /// Kills QEMU with SIGKILL, as when the host's power fails.
+    /// Kills QEMU with SIGKILL, like a power failure of the host.
     pub fn kill(self) {}
 
-    /// QEMU's process, for signals.
+    /// QEMU's process id, for signals.
     pub fn pid(&self) -> u32 {
         self.inner.pid
     }
 
-    /// The file to which the console is written.
+    /// The file with the console output.
     pub fn console(&self) -> &Path {
         &self.inner.console
     }
@@ -132,7 +133,7 @@ impl Guest {
         let log = std::fs::File::create(&console).map_err(Error::host(console.display().to_string()))?;
         let mut command = qemu::command(options);
         command.args(line_options(&socket)).args(["-serial", "stdio"]);
-        // What QEMU itself has to say belongs to the console.
+        // QEMU's own messages belong to the console output.
         let also = log.try_clone().map_err(Error::host("the console"))?;
         command.stdout(log).stderr(Stdio::from(also));
         let mut qemu = qemu::spawn(command).map_err(Error::host("qemu"))?;
@@ -149,7 +150,7 @@ impl Guest {
         let inner = Arc::new(Inner { name, link, qemu, pid, console, failed });
         let guest = Self { inner, folder, limit };
         guest.until_ready()?;
-        // QEMU keeps what it has read; nothing is left behind whatever happens from here on.
+        // QEMU has read its files, so remove them now: then nothing is left behind, whatever happens later.
         guest.folder.empty();
         Ok(guest)
     }
@@ -177,7 +178,7 @@ impl Inner {
 
     pub(crate) fn error(&self, what: String) -> Error {
         self.failed.store(true, Ordering::Relaxed);
-        // The line ends a little before QEMU does.
+        // The connection ends slightly before QEMU does.
         let what = match ended_by(&mut self.qemu(), Instant::now() + Duration::from_secs(1)) {
             Some(status) => format!("{what} (QEMU ended with {status})"),
             None => what,
@@ -191,7 +192,7 @@ impl Inner {
     }
 }
 
-/// How a child has ended, when it has before the deadline.
+/// The exit status of a child, if it ends before the deadline.
 fn ended_by(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
     loop {
         match child.try_wait() {
@@ -201,7 +202,7 @@ fn ended_by(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
     }
 }
 
-/// QEMU's connection, unless QEMU ends before.
+/// Accepts QEMU's connection, unless QEMU ends first.
 #[expect(
     clippy::disallowed_methods,
     reason = "the QEMU that this harness starts sends nothing that could wait"
@@ -227,7 +228,7 @@ fn accept(listener: &UnixListener, qemu: &mut Child, deadline: Instant) -> Resul
     }
 }
 
-/// Where the files of one guest are while QEMU reads them, and where its console goes.
+/// The directory of a guest's files while QEMU reads them, and the path of its console output.
 #[derive(Debug)]
 pub(crate) struct Folder {
     temporary: tempfile::TempDir,
@@ -259,7 +260,8 @@ impl Folder {
     }
 }
 
-/// In cargo's folder if this program is there, or else where temporary files are.
+/// The directory for console output: in cargo's target directory if this program is there, else in the directory for
+/// temporary files.
 fn consoles() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     let profile = own.ancestors().find(|folder| folder.ends_with("debug") || folder.ends_with("release"));

@@ -1,4 +1,4 @@
-//! The first files of a guest: an archive in the format of `cpio -H newc`, made without root.
+//! The initramfs of a guest: an archive in the format of `cpio -H newc`, written without root's rights.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -42,7 +42,7 @@ impl Initramfs {
         self.add(path, Entry::Link(to.to_owned()));
     }
 
-    /// A file of the host, with its mode.
+    /// Adds a file of the host, with its mode.
     pub(crate) fn host_file(&mut self, path: &str, from: &Path) -> Result<(), Error> {
         let name = || from.display().to_string();
         let bytes = std::fs::read(from).map_err(Error::host(name()))?;
@@ -51,7 +51,7 @@ impl Initramfs {
         Ok(())
     }
 
-    /// A folder of the host. What cannot be read in it is left out.
+    /// Adds a directory of the host, without files that cannot be read.
     pub(crate) fn host_folder(&mut self, path: &str, from: &Path) -> Result<(), Error> {
         self.directory(path);
         for entry in std::fs::read_dir(from).map_err(Error::host(from.display().to_string()))?.flatten() {
@@ -65,7 +65,7 @@ impl Initramfs {
         Ok(())
     }
 
-    /// The links in a folder of the host, at the same place. A folder that is not there has none.
+    /// Adds the links in a directory of the host at the same path. A missing directory has none.
     pub(crate) fn host_links(&mut self, path: &str) {
         for entry in std::fs::read_dir(Path::new("/").join(path)).into_iter().flatten().flatten() {
             if let Ok(target) = std::fs::read_link(entry.path()) {
@@ -77,7 +77,7 @@ impl Initramfs {
         }
     }
 
-    /// A program of the host and the libraries that it is linked with, each where the host has it.
+    /// Adds a program of the host, and the libraries that it is linked with at their paths on the host.
     pub(crate) fn program(&mut self, path: &str, from: &Path) -> Result<(), Error> {
         match stripped(from) {
             Some(bytes) => self.file(path, bytes, 0o755),
@@ -117,7 +117,7 @@ impl Initramfs {
         self.0.insert(path.to_owned(), entry);
     }
 
-    /// The kernel makes no folder by itself.
+    /// The kernel does not create parent directories itself.
     fn parents_of(&mut self, path: &str) {
         if let Some((parent, _)) = path.rsplit_once('/') {
             self.directory(parent);
@@ -125,8 +125,8 @@ impl Initramfs {
     }
 }
 
-/// A program without what debuggers need, which is most of one that was not optimised and would all be unpacked into the
-/// guest's memory. `None` when the tool is not here, or refuses the file.
+/// A program without debugging information, which is most of an unoptimised program and would be unpacked into the guest's
+/// memory. `None` when strip is missing or refuses the file.
 fn stripped(program: &Path) -> Option<Vec<u8>> {
     let result = tempfile::NamedTempFile::new().ok()?;
     let mut strip = Command::new("strip");
@@ -134,7 +134,7 @@ fn stripped(program: &Path) -> Option<Vec<u8>> {
     if strip.status().ok()?.success() { std::fs::read(result.path()).ok() } else { None }
 }
 
-/// What `ldd` finds. A static program has none.
+/// The libraries that `ldd` finds. A static program has none.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>, Error> {
     let output = Command::new("ldd").arg(program).output().map_err(Error::host("ldd"))?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -1,8 +1,8 @@
 //! Boots Linux guests with ivshmem devices and runs programs in them.
 //!
-//! A guest is Debian's stock kernel with an initramfs that is made here: busybox, the modules it needs, an agent, and what
-//! a test gives. It is up in two seconds, or four with the host's `/usr` in it for a JVM. Nothing of the host is changed;
-//! `scripts/vm-packages` fills the cache that kernel and busybox come from.
+//! A guest runs Debian's stock kernel with an initramfs that this crate builds: busybox, the required modules, an agent,
+//! and the files of a test. It boots in two seconds, or four with the host's `/usr` for a JVM. Nothing on the host is
+//! changed; `scripts/vm-packages` fills the cache with the kernel and busybox.
 //!
 //! ```no_run
 //! use ivshmem_vmtest::{Guest, Program};
@@ -32,7 +32,7 @@ pub use program::{Output, Process, Program};
 pub use protocol::{Ending, Stream};
 pub use qemu::Accelerator;
 
-/// Whether this machine can run guests. When it cannot, says that `test` is skipped, and why.
+/// Whether this machine can run guests. If not, reports that `test` is skipped, and the reason.
 pub fn can_run(test: &str) -> bool {
     match Packages::find().and_then(|packages| Accelerator::choose(&packages)) {
         Ok(_) => true,

@@ -1,4 +1,4 @@
-//! The host's end of the line to an agent: sends requests, and hands each report to whoever waits for it.
+//! The host's end of the connection to an agent: sends requests, and passes each report to the process that waits for it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -11,7 +11,7 @@ use crate::protocol::{self, Ending, Report, Request, Stream, send};
 
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
 
-/// What happens to a program.
+/// An event of a program.
 #[derive(Debug)]
 pub(crate) enum Event {
     Output(Stream, Vec<u8>),
@@ -34,19 +34,19 @@ struct Shared {
 struct State {
     last_id: u32,
     programs: HashMap<u32, Sender<Event>>,
-    /// How often the agent has said that it is there, and how often it was to.
+    /// How often the agent has reported that it is ready, and the expected number.
     boots: u32,
     expected: u32,
-    /// Why nothing more will come.
+    /// Why no more reports will come.
     lost: Option<String>,
 }
 
 impl Link {
-    /// Takes the line over and reads from it until it ends.
+    /// Takes over the connection and reads from it until it ends.
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         shared.state().expected = 1;
-        // An agent that reads no more is a failure and no hang.
+        // An agent that stops reading causes an error, not a hang.
         stream.set_write_timeout(Some(WRITE_LIMIT))?;
         let receiver = protocol::Receiver::new(stream.try_clone()?);
         let reader = Arc::clone(&shared);
@@ -54,7 +54,7 @@ impl Link {
         Ok(Self { stream: Mutex::new(stream), shared })
     }
 
-    /// Starts a program; its events come to the receiver.
+    /// Starts a program; the receiver gets its events.
     pub(crate) fn start(
         &self,
         words: Vec<String>,
@@ -80,17 +80,17 @@ impl Link {
         send(&mut *stream, request).map_err(|e| format!("cannot write to the agent: {e}"))
     }
 
-    /// Nobody waits for this program any more.
+    /// Drops the events of a program from now on.
     pub(crate) fn forget(&self, id: u32) {
         self.shared.state().programs.remove(&id);
     }
 
-    /// From now on, the agent may go and come once.
+    /// Allows the agent to restart once from now on.
     pub(crate) fn expect_boot(&self) {
         self.shared.state().expected += 1;
     }
 
-    /// Waits until the agent has come as often as expected.
+    /// Waits until the agent has reported ready as often as expected.
     pub(crate) fn until_ready(&self, deadline: Instant) -> Result<(), String> {
         let mut state = self.shared.state();
         loop {
@@ -109,7 +109,7 @@ impl Link {
         }
     }
 
-    /// Why a program that was there is not any more.
+    /// Why a running program is lost.
     pub(crate) fn why_lost(&self) -> String {
         self.shared.state().lost.clone().unwrap_or_else(|| "the guest has rebooted".to_owned())
     }
@@ -129,7 +129,7 @@ impl Shared {
                     }
                 }
                 Ok(None) => break "the line to the agent has ended".to_owned(),
-                // The rest of what the agent was writing when the guest was reset.
+                // The rest of a frame that the agent was writing when the guest was reset.
                 Err(e) if e.kind() == io::ErrorKind::InvalidData && self.is_rebooting() => {}
                 Err(e) => break format!("the line to the agent: {e}"),
             }
@@ -150,14 +150,14 @@ impl Shared {
         match report {
             Report::Ready => {
                 state.boots += 1;
-                // Programs of the boot before are gone.
+                // Programs of the previous boot are gone.
                 state.programs.clear();
                 self.changed.notify_all();
                 if state.boots > state.expected {
                     return Err("the guest has rebooted by itself".to_owned());
                 }
             }
-            // Who is not interested any more has gone.
+            // A send fails when the receiver was dropped.
             Report::Output(id, stream, bytes) => {
                 drop(state.programs.get(&id).map(|to| to.send(Event::Output(stream, bytes))));
             }

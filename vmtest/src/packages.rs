@@ -6,27 +6,27 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// What guests are made of.
+/// The parts that guests are built from.
 #[derive(Clone, Debug)]
 pub struct Packages {
     root: PathBuf,
-    /// The folder of the kernel, which is one of several.
+    /// The directory of the selected kernel.
     linux: PathBuf,
-    /// The folder of its modules, which is named after its version.
+    /// The directory of its modules, which is named after its version.
     modules: PathBuf,
 }
 
-/// The variable of the environment that names the kernel's folder; without it that is `linux`.
+/// The environment variable with the name of the kernel's directory; the default is `linux`.
 const KERNEL: &str = "VMTEST_KERNEL";
 
 const REMEDY: &str = "run scripts/vm-packages, which needs apt-get and the network";
 
 impl Packages {
-    /// Finds the cache: in `$XDG_CACHE_HOME`, or in `~/.cache`. The kernel is this Debian's; with `VMTEST_KERNEL=linux13`
-    /// in the environment it is Debian 13's.
+    /// Finds the cache in `$XDG_CACHE_HOME` or in `~/.cache`. The kernel is that of this Debian, or that of Debian 13 if
+    /// the environment has `VMTEST_KERNEL=linux13`.
     ///
     /// # Errors
-    /// `Missing` when it is not there.
+    /// `Missing` when the cache is missing.
     pub fn find() -> Result<Self, Error> {
         if !cfg!(target_arch = "x86_64") {
             let what = format!("guests run programs of this machine, which is {}", std::env::consts::ARCH);
@@ -47,7 +47,7 @@ impl Packages {
         Ok(Self { root, linux, modules })
     }
 
-    /// The kernel, which boots by PVH.
+    /// The kernel, which boots through PVH.
     pub fn kernel(&self) -> PathBuf {
         self.linux.join("vmlinux")
     }
@@ -57,10 +57,10 @@ impl Packages {
         self.root.join("busybox/bin/busybox")
     }
 
-    /// A root of 32-bit programs: C library and OpenJDK 17.
+    /// A root with 32-bit programs: C library and OpenJDK 17.
     ///
     /// # Errors
-    /// `Missing` when it is not there: the archives for i386 are not always in step.
+    /// `Missing` when it is missing: the archives for i386 are not always consistent.
     pub fn root_32(&self) -> Result<PathBuf, Error> {
         let path = self.root.join("i386");
         let what = || format!("no {}", path.display());
@@ -70,20 +70,20 @@ impl Packages {
     /// A file system with Debian's systemd and udev.
     ///
     /// # Errors
-    /// `Missing` when it is not there: only root can make it.
+    /// `Missing` when it is missing: only root can build it.
     pub fn debian(&self) -> Result<PathBuf, Error> {
         let path = self.root.join("debian/root.ext4");
         let what = || format!("no {}", path.display());
         if path.exists() { Ok(path) } else { Err(Error::Missing { what: what(), remedy: REMEDY }) }
     }
 
-    /// What this machine was found able to do, kept from one process to the next.
+    /// The path of a cached test result for this machine, shared by processes.
     pub(crate) fn verdict(&self, of: &str) -> PathBuf {
         self.root.join(of)
     }
 
-    /// The modules called `names` and all that they need, as files, each after those that it needs. A name that this
-    /// kernel does not have is built in, or is not needed with this version.
+    /// The files of the modules `names` and of all modules that they need, in loading order. A name that this kernel lacks
+    /// is built in, or is not needed in this version.
     ///
     /// # Errors
     /// `Host` when the list of modules cannot be read.
@@ -94,11 +94,11 @@ impl Packages {
         Ok(order.into_iter().map(|path| self.modules.join(path)).collect())
     }
 
-    /// What a system has below `/usr/lib/modules` so that its own tools load the modules called `names`: places there,
-    /// and the files. Its `depmod` makes the rest.
+    /// The files that a system needs below `/usr/lib/modules` so that its own tools can load the modules `names`: paths
+    /// there, and the files. `depmod` in the guest creates the rest.
     ///
     /// # Errors
-    /// As `modules`.
+    /// Those of `modules`.
     pub(crate) fn module_tree(&self, names: &[&str]) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
         let lists = ["modules.builtin", "modules.builtin.modinfo", "modules.order"];
         let files = self.modules(names)?.into_iter().chain(lists.map(|name| self.modules.join(name)));
@@ -115,7 +115,7 @@ fn cache(xdg: Option<OsString>, home: Option<OsString>) -> PathBuf {
     }
 }
 
-/// Paths of modules.dep, whose lines are "path: path path": a module and what it needs.
+/// Paths of modules.dep in loading order. Its lines are "path: path path": a module and those that it needs.
 fn in_order<'a>(list: &'a str, names: &[&str]) -> Vec<&'a str> {
     let needs: BTreeMap<&str, &str> = list.lines().filter_map(|line| line.split_once(':')).collect();
     let mut order = Vec::new();
@@ -137,7 +137,7 @@ fn visit<'a>(path: &'a str, needs: &BTreeMap<&'a str, &'a str>, order: &mut Vec<
     order.push(path);
 }
 
-/// The name by which the kernel knows a module: `vfio_pci` of `kernel/drivers/vfio/pci/vfio-pci.ko`.
+/// A module's name: `vfio-pci` for `kernel/drivers/vfio/pci/vfio-pci.ko`.
 pub(crate) fn name(path: &str) -> &str {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split('.').next().unwrap_or(file)

@@ -9,7 +9,7 @@ use crate::guest::Inner;
 use crate::protocol::{Ending, Request, Stream};
 use crate::{Error, link};
 
-/// A program to be started in a guest.
+/// A program to start in a guest.
 #[derive(Clone, Debug)]
 pub struct Program {
     pub(crate) words: Vec<String>,
@@ -18,7 +18,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// `program` is a path in the guest, or a name that is looked for in the guest's PATH.
+    /// `program` is a path in the guest, or a name to find in the guest's PATH.
     pub fn new(program: impl Into<String>) -> Self {
         Self { words: vec![program.into()], env: BTreeMap::new(), limit: Duration::from_secs(300) }
     }
@@ -49,14 +49,14 @@ impl Program {
         self
     }
 
-    /// Runs it with another root, as a 32-bit program needs it that is linked with libraries of `GuestBuilder::root_32`.
+    /// Runs it with another root, which a 32-bit program linked with the libraries of `GuestBuilder::root_32` needs.
     #[must_use]
     pub fn root(mut self, root: &str) -> Self {
         self.words.splice(0..0, ["/bin/chroot".to_owned(), root.to_owned()]);
         self
     }
 
-    /// How long it may take; 300 seconds unless said otherwise. Only against hanging.
+    /// Sets its time limit; default 300 seconds. This is a limit against hanging only.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -64,7 +64,7 @@ impl Program {
     }
 }
 
-/// What a program wrote, and how it ended.
+/// The output and the end of a program.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// How it ended.
@@ -75,7 +75,7 @@ pub struct Output {
     pub err: String,
 }
 
-/// A program that runs in a guest. Dropping it kills it.
+/// A running program in a guest. Dropping it kills the program.
 #[derive(Debug)]
 pub struct Process {
     guest: Arc<Inner>,
@@ -86,7 +86,7 @@ pub struct Process {
     ending: Option<Ending>,
     out: Vec<u8>,
     err: Vec<u8>,
-    /// How much of `out` has been given out as lines.
+    /// How many bytes of `out` were returned as lines.
     lines_until: usize,
 }
 
@@ -119,7 +119,7 @@ impl Process {
         self.write(format!("{line}\n"))
     }
 
-    /// Ends its standard input.
+    /// Closes its standard input.
     ///
     /// # Errors
     /// When the guest is gone.
@@ -127,7 +127,7 @@ impl Process {
         self.ask(&Request::EndOfInput(self.id))
     }
 
-    /// Kills it with SIGKILL. Its end is still to be waited for.
+    /// Kills it with SIGKILL, without waiting for its end.
     ///
     /// # Errors
     /// When the guest is gone.
@@ -135,10 +135,10 @@ impl Process {
         self.ask(&Request::Kill(self.id))
     }
 
-    /// The next line of its standard output, without its end; nothing when it has ended.
+    /// Returns the next line of its standard output, without the line end; `None` when the program has ended.
     ///
     /// # Errors
-    /// When the guest is gone, or the limit of time is reached.
+    /// When the guest is gone, or the time limit is reached.
     pub fn line(&mut self) -> Result<Option<String>, Error> {
         loop {
             let rest = &self.out[self.lines_until..];
@@ -156,10 +156,10 @@ impl Process {
         }
     }
 
-    /// Waits until it writes exactly this line; what comes before it is passed over.
+    /// Waits until it writes exactly this line, and skips other lines.
     ///
     /// # Errors
-    /// When it ends before; when the guest is gone, or the limit of time is reached.
+    /// When it ends before that, when the guest is gone, or when the time limit is reached.
     pub fn expect_line(&mut self, wanted: &str) -> Result<(), Error> {
         while let Some(line) = self.line()? {
             if line == wanted {
@@ -172,7 +172,7 @@ impl Process {
     /// Waits for its end.
     ///
     /// # Errors
-    /// When the guest is gone, or the limit of time is reached.
+    /// When the guest is gone, or the time limit is reached.
     pub fn wait(mut self) -> Result<Output, Error> {
         while self.ending.is_none() {
             self.next()?;
@@ -180,10 +180,10 @@ impl Process {
         Ok(self.output())
     }
 
-    /// Waits for its end, and gives what it wrote to its standard output.
+    /// Waits for its end, and returns its standard output.
     ///
     /// # Errors
-    /// `Program` when it did not end with status 0; else as `wait`.
+    /// `Program` when it did not end with status 0; otherwise those of `wait`.
     pub fn succeed(mut self) -> Result<String, Error> {
         while self.ending.is_none() {
             self.next()?;
@@ -195,10 +195,10 @@ impl Process {
         }
     }
 
-    /// Waits for its end, and gives what it writes to `write` as soon as it comes.
+    /// Waits for its end, and passes its output to `write` as soon as it arrives.
     ///
     /// # Errors
-    /// When the guest is gone, or the limit of time is reached.
+    /// When the guest is gone, or the time limit is reached.
     pub fn watch(mut self, mut write: impl FnMut(Stream, &[u8])) -> Result<Ending, Error> {
         loop {
             if let Some(ending) = self.next_to(&mut write)? {
@@ -207,7 +207,7 @@ impl Process {
         }
     }
 
-    /// Waits for something to happen and keeps it.
+    /// Waits for an event and stores it.
     fn next_to(&mut self, mut write: impl FnMut(Stream, &[u8])) -> Result<Option<Ending>, Error> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         match self.events.recv_timeout(left) {

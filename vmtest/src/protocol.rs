@@ -1,7 +1,7 @@
-//! What a host and the agent in its guest say to each other.
+//! The messages between a host and the agent in its guest.
 //!
-//! A message is serialised by postcard and framed by COBS: a zero byte ends each frame and is nowhere else, so after a
-//! reboot in the middle of a frame both sides are in step again at the next one.
+//! Messages are serialised by postcard and framed by COBS: a zero byte ends each frame and occurs nowhere else, so after a
+//! reboot in the middle of a frame both sides are synchronised again at the next one.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 /// The name of the port, as the guest's kernel shows it.
 pub const PORT: &str = "vmtest";
 
-/// No frame is longer. Output comes in much smaller pieces.
+/// Maximum length of a frame in bytes. Output is sent in much smaller pieces.
 const LONGEST: usize = 1 << 20;
 
-/// A program, by a number of the host's choice, which it uses once.
+/// The id of a program: a number that the host chooses and uses once.
 pub type Id = u32;
 
-/// What the host asks for.
+/// A request of the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Start a program, whose standard streams are pipes to the host: the program and its arguments, and what is added to
-    /// the agent's environment.
+    /// Start a program whose standard streams are pipes to the host: the program with its arguments, and additions to the
+    /// agent's environment.
     Start(Id, Vec<String>, BTreeMap<String, String>),
     /// Bytes for its standard input.
     Input(Id, Vec<u8>),
@@ -32,18 +32,18 @@ pub enum Request {
     Kill(Id),
 }
 
-/// What the agent tells.
+/// A report of the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Report {
     /// The guest is up. The first message after each boot.
     Ready,
     /// Bytes that a program wrote.
     Output(Id, Stream, Vec<u8>),
-    /// A program has ended and all of its output is sent.
+    /// A program has ended, and all of its output was sent.
     Ended(Id, Ending),
 }
 
-/// Where a program wrote.
+/// The stream that a program wrote to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stream {
     /// Standard output.
@@ -55,18 +55,18 @@ pub enum Stream {
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
-    /// By itself, with this status.
+    /// It exited with this status.
     Status(i32),
-    /// By this signal.
+    /// This signal ended it.
     Signal(i32),
-    /// It could not be started; the reason.
+    /// It could not be started, with the reason.
     NotStarted(String),
 }
 
 /// Sends one message.
 ///
 /// # Errors
-/// What the stream says.
+/// Those of the stream.
 pub fn send(stream: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let frame = postcard::to_stdvec_cobs(message).map_err(io::Error::other)?;
     stream.write_all(&frame)
@@ -76,7 +76,7 @@ pub fn send(stream: &mut impl Write, message: &impl Serialize) -> io::Result<()>
 #[derive(Debug)]
 pub struct Receiver<R> {
     stream: R,
-    /// Bytes that came and belong to no whole frame yet.
+    /// Received bytes of an incomplete frame.
     pending: Vec<u8>,
 }
 
@@ -86,11 +86,11 @@ impl<R: Read> Receiver<R> {
         Self { stream, pending: Vec::new() }
     }
 
-    /// The next message; nothing at the end of the stream; an error of the kind `InvalidData` for a frame that is none,
-    /// after which the following ones can be received.
+    /// Returns the next message; `None` at the end of the stream; an error of the kind `InvalidData` for an invalid frame,
+    /// after which later frames can be received.
     ///
     /// # Errors
-    /// What the stream says, or as above.
+    /// Those of the stream, or as above.
     pub fn receive<M: DeserializeOwned>(&mut self) -> io::Result<Option<M>> {
         loop {
             if let Some(end) = self.pending.iter().position(|byte| *byte == 0) {

@@ -1,4 +1,4 @@
-//! QEMU as a child: it never outlives this process, and KVM is used only where it boots a guest.
+//! QEMU as a child process: it never outlives this process, and KVM is used only where it boots a guest.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,21 +12,21 @@ use crate::{Error, Packages};
 
 const QEMU: &str = "qemu-system-x86_64";
 
-/// What runs the guest's instructions.
+/// What executes the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
     /// The processor.
     Kvm,
-    /// QEMU's translator. Works everywhere.
+    /// QEMU's translator, which works everywhere.
     Tcg,
 }
 
 impl Accelerator {
-    /// What works on this machine. A device that is there proves nothing, so a guest is booted to see; how that went is
-    /// kept until this machine's next boot.
+    /// Returns what works on this machine. An existing device node proves nothing, so a guest is booted as a test; the
+    /// result is cached until this machine's next boot.
     ///
     /// # Errors
-    /// `Missing` when QEMU is not here.
+    /// `Missing` when QEMU is not installed.
     pub fn choose(packages: &Packages) -> Result<Self, Error> {
         static CHOICE: Mutex<Option<Accelerator>> = Mutex::new(None);
         let mut choice = CHOICE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -51,7 +51,7 @@ impl Accelerator {
             return Ok(known);
         }
         let found = if kvm_boots(packages)? { Self::Kvm } else { Self::Tcg };
-        // Without the note, the next process tries again.
+        // If this fails, the next process repeats the test.
         let _ = std::fs::write(&verdict, format!("{} {found:?}\n", boot.trim()));
         Ok(found)
     }
@@ -73,16 +73,16 @@ impl Accelerator {
     }
 }
 
-/// A QEMU with nothing but what `options` say.
+/// A QEMU that has only the devices and settings in `options`.
 pub(crate) fn command(options: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>) -> Command {
-    // The kernel kills it when the thread ends that made it, however that ends.
+    // The kernel kills it when the thread that created it ends, for any reason.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", QEMU, "-nodefaults", "-no-user-config", "-display", "none"]);
     command.args(options).stdin(Stdio::null());
     command
 }
 
-/// Starts a command from a thread that lives as long as this process: the one that asks may end before the child must.
+/// Starts a command from a thread that lives as long as this process: the calling thread may end before the child should.
 pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     type Order = (Command, mpsc::Sender<io::Result<Child>>);
     static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
@@ -90,7 +90,7 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
         let (sender, orders) = mpsc::channel::<Order>();
         thread::spawn(move || {
             for (mut command, answer) in orders {
-                // Who asked is waiting.
+                // The caller waits for the answer.
                 let _ = answer.send(command.spawn());
             }
         });
@@ -133,7 +133,7 @@ fn kvm_boots(packages: &Packages) -> Result<bool, Error> {
     Ok(ends_well(&mut child, Instant::now() + PROBE))
 }
 
-/// Whether a child ends by itself and successfully before the deadline. Afterwards it has ended.
+/// Whether a child exits successfully before the deadline. The child has ended in any case afterwards.
 fn ends_well(child: &mut Child, deadline: Instant) -> bool {
     while Instant::now() < deadline {
         match child.try_wait() {
@@ -146,9 +146,9 @@ fn ends_well(child: &mut Child, deadline: Instant) -> bool {
     false
 }
 
-/// Ends a child, if it has not ended.
+/// Kills a child, if it has not ended.
 pub(crate) fn kill(child: &mut Child) {
-    // One that has ended gives an error, and then there is nothing to do.
+    // This is an error for a child that has ended, which needs nothing.
     let _ = child.kill();
     let _ = child.wait();
 }

@@ -1,4 +1,4 @@
-//! The harness itself: what every other test of a guest relies on.
+//! The harness itself, on which every other test with a guest relies.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 use std::io::{BufRead, BufReader};
@@ -40,7 +40,7 @@ fn programs_run_side_by_side_and_their_output_and_end_are_told() {
     guest.write_file("/tmp/text", &text).unwrap();
     assert!(guest.run(Program::new("cat").arg("/tmp/text")).unwrap() == text, "two megabytes there and back");
 
-    // Dropped, it is killed.
+    // A program is killed when its handle is dropped.
     let waiting = guest.spawn(Program::shell("exec sleep 4321")).unwrap();
     drop(waiting);
     guest.sh("while pgrep -f 'sleep 432[1]'; do sleep 0.1; done").unwrap();
@@ -63,7 +63,7 @@ fn failures_name_the_guest_and_show_its_console() {
     let text = guest.run(slow).unwrap_err().to_string();
     assert!(text.contains("did not end in time") && text.contains("begun"), "{text}");
 
-    // A guest that ends by itself ends what waits for it.
+    // A guest that ends unexpectedly ends the waits for its programs.
     let text = guest.sh("echo c >/proc/sysrq-trigger; sleep 1000").unwrap_err().to_string();
     assert!(text.contains("rebooted by itself"), "{text}");
     let console = guest.console().to_owned();
@@ -92,7 +92,7 @@ fn a_guest_reboots_and_is_killed_and_leaves_nothing() {
     assert!(std::fs::exists(format!("/proc/{pid}")).unwrap());
     guest.kill();
     assert!(!std::fs::exists(format!("/proc/{pid}")).unwrap());
-    // The lost program counts as a failure, so its console is there.
+    // The lost program counts as a failure, so the console output is kept.
     std::fs::remove_file(console).unwrap();
 }
 
@@ -123,7 +123,7 @@ fn no_qemu_outlives_the_program_that_booted_it() {
     assert_eq!(temporary.path().read_dir().unwrap().count(), 0, "files are gone");
 }
 
-/// The only child of a process, whichever of its threads made it.
+/// The only child of a process, created by any of its threads.
 fn child_of(process: u32) -> u32 {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
     let children: Vec<_> =

@@ -1,7 +1,7 @@
 /*
- * Tests of the contract of virtio-win's driver for ivshmem: every code, size, refusal and lifetime rule, asked with raw
- * bytes, so that no structure of the double's is believed. Run against the double by scripts/test-wine; a program for real
- * Windows too, except where a test asks the double's control device.
+ * Tests of the contract of virtio-win's driver for ivshmem: every code, size, refusal and lifetime rule, tested with raw
+ * bytes that do not depend on the double's structures. scripts/test-wine runs them with the double; the program also runs
+ * on real Windows, except for tests that use the double's control device.
  */
 #ifndef CONTRACT_H
 #define CONTRACT_H
@@ -18,19 +18,19 @@ enum { ASK_PEER = 0x222000, ASK_SIZE = 0x222004, MMAP = 0x222008, RELEASE = 0x22
 enum { OK = 0, INVALID_FUNCTION = 1, ACCESS_DENIED = 5, INVALID_HANDLE = 6, NOT_READY = 21, INVALID_PARAMETER = 87,
        ATTACHED = 548, IO_DEVICE = 1117, NO_RESOURCES = 1450, WRONG_SIZE = 1784 };
 
-/* The devices that scripts/test-wine makes. Each test that needs one asks for it by this place in the list. */
+/* The devices that scripts/test-wine creates. Each test opens a device by its index in this list. */
 enum { MAIN = 0, LARGE = 1, NEIGHBOUR = 2, UNREADY = 3, HUGE = 4, DEVICES = 5 };
 #define MAIN_SIZE (1u << 20)
 #define LARGE_SIZE (4u << 20)
 #define MAIN_VECTORS 70
 #define NEIGHBOUR_PEER 7
 
-/* What runs against what. */
+/* The configuration of the driver and of this program. */
 extern int driver_bits;
 extern bool mapping_per_handle;
 extern const char *own_path;
 
-/* main.c: a failed check ends the test, and names file and line. */
+/* main.c: a failed check ends the test and prints file and line. */
 void fail(const char *file, int line, const char *what, uint64_t have, uint64_t want);
 #define equal(have, want) \
     do { uint64_t have_ = (uint64_t)(have), want_ = (uint64_t)(want); \
@@ -66,7 +66,7 @@ void tell_child(struct child *child);
 DWORD end_child(struct child *child);
 int run_role(const char *role);
 
-/* The tests; each file names its own. */
+/* The tests; each file lists its own. */
 struct test { const char *name; void (*run)(void); };
 extern const struct test listing_tests[], request_tests[], mapping_tests[], event_tests[], process_tests[], stop_tests[],
     count_tests[], linux_tests[];

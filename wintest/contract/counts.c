@@ -1,4 +1,4 @@
-/* Long rows of the same, after which nothing may be left. */
+/* Many repetitions, after which nothing may be left. */
 #include "contract.h"
 
 static DWORD own_handles(void)
@@ -18,7 +18,7 @@ static void a_thousand_opens_leave_nothing(void)
         HANDLE device = open_path(paths[MAIN], GENERIC_READ | GENERIC_WRITE);
         map(device)[0] = (uint8_t)i;
         close_device(device);
-        /* The next would come too early while the driver has not heard of the end. */
+        /* The driver must have received the close before the next open. */
         wait_state(MAIN, "handles", 0);
     }
     equal(state(MAIN, "mappings"), 0);

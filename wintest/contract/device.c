@@ -1,11 +1,12 @@
-/* Devices as any program finds and asks them. */
+/* Finding devices and sending them requests, as any program does. */
 #include "contract.h"
 #include <setupapi.h>
 #include <stdio.h>
 
 static const GUID interface_guid = { 0xdf576976, 0x569d, 0x4672, { 0x95, 0xa0, 0xf5, 0x7e, 0x4e, 0xa0, 0xb2, 0x10 } };
 
-/* Those of the present test. A failed test leaves its own to close_devices, so that the next is not disturbed. */
+/* The handles of the present test. close_devices closes those that a failed test left, so that the next test is not
+   affected. */
 static HANDLE open_devices[16];
 
 static void replace(HANDLE old, HANDLE new)
@@ -25,7 +26,7 @@ void close_devices(void)
     memset(open_devices, 0, sizeof open_devices);
 }
 
-/* Present devices, in the order of their locations. */
+/* Present devices, sorted by location. */
 int list_paths(char paths[][512], char locations[][128], int most)
 {
     char buffer[sizeof(SP_DEVICE_INTERFACE_DETAIL_DATA_A) + 512];
@@ -53,7 +54,7 @@ int list_paths(char paths[][512], char locations[][128], int most)
     return count;
 }
 
-/* Opening fails in Wine 8 once in some 20,000 times, in 32-bit programs and while a mapping is being taken away. */
+/* In Wine 8, opening fails about once in 20,000 times, in 32-bit programs and while a mapping is being removed. */
 HANDLE open_path(const char *path, DWORD access)
 {
     HANDLE file = INVALID_HANDLE_VALUE;
@@ -90,7 +91,7 @@ DWORD ask(HANDLE device, DWORD code, const void *in, DWORD in_size, void *out, D
     return OK;
 }
 
-/* The pointer in the reply is as wide as this program, or as a 32-bit driver. */
+/* The pointer in the reply has the width of this program, or 32 bits for a 32-bit driver. */
 DWORD map_size(void)
 {
     return sizeof(void *) == 4 || driver_bits == 32 ? 24 : 32;
@@ -139,7 +140,7 @@ bool fires(HANDLE event)
     return WaitForSingleObject(event, LIMIT) == WAIT_OBJECT_0;
 }
 
-/* What was rung before this was asked, and has a known end of its delivery, would show. */
+/* Detects interrupts of earlier rings whose delivery is known to be complete. */
 bool quiet(HANDLE event)
 {
     return WaitForSingleObject(event, 0) == WAIT_TIMEOUT;

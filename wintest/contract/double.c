@@ -1,4 +1,4 @@
-/* The double's control device: \\.\IvshmemDouble is a text to read and to write, see wintest/driver/control.c. */
+/* The double's control device: \\.\IvshmemDouble is a text file to read and to write, see wintest/driver/control.c. */
 #include "contract.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ void command(const char *format, ...)
     check(CloseHandle(control));
 }
 
-/* The number after "name=" in the line of a device, or, with -1, in that of the double. */
+/* The number after "name=" in the line of a device, or in the double's line for -1. */
 uint64_t state(int device, const char *name)
 {
     char text[4096], line[32], field[40];
@@ -41,7 +41,7 @@ uint64_t state(int device, const char *name)
     return strtoull(at + strlen(field), NULL, 10);
 }
 
-/* A handle's end is told to the driver some time after it: wait for the effect, never for a time. */
+/* The driver receives a handle's close some time later, so wait for the effect, never for a fixed time. */
 void wait_state(int device, const char *name, uint64_t value)
 {
     for (ULONGLONG until = GetTickCount64() + LIMIT; state(device, name) != value && GetTickCount64() < until; Sleep(1))

@@ -1,4 +1,4 @@
-/* Interrupts: which events fire, and the slots they take. */
+/* Interrupts: which events fire, and which slots they take. */
 #include "contract.h"
 
 static HANDLE begin(void)
@@ -109,10 +109,10 @@ static void there_are_32_slots_until_the_handle_closes(void)
     for (int i = 0; i < 32; i++)
         equal(add_event(device, (uint16_t)i, event, i == 31), OK);
     equal(add_event(device, 0, event, false), NO_RESOURCES);
-    /* Slots are counted before the handle is looked at, sizes before slots. */
+    /* The driver checks slots before the handle, and sizes before slots. */
     equal(add_event(device, 0, NULL, false), NO_RESOURCES);
     equal(ask(device, EVENT, bytes, 5, NULL, 0), WRONG_SIZE);
-    /* A fired single shot makes room; a repeating event does not. */
+    /* A fired single shot frees its slot; a repeating event does not. */
     equal(ring(device, 0, 30), OK);
     equal(add_event(device, 0, event, false), NO_RESOURCES);
     equal(ring(device, 0, 31), OK);
@@ -190,7 +190,7 @@ static void devices_ring_each_other(void)
     check(quiet(here));
     equal(ring(neighbour, 0, 9), OK);
     check(fires(here));
-    /* Vectors and peers that are not there. */
+    /* Vectors and peers that do not exist. */
     ResetEvent(there);
     equal(ring(device, NEIGHBOUR_PEER, 65), OK);
     equal(ring(device, NEIGHBOUR_PEER + 1, 1), OK);

@@ -1,7 +1,7 @@
 /*
- * The other side of tests/linux.rs: a Linux program at the same server. Both take turns at one word of the memory: who
- * finds its turn there checks the block that the other has filled, fills it anew, passes the turn on and rings the other.
- * Vectors take turns as well, so each is rung both ways.
+ * The other side of tests/linux.rs, a Linux program that uses the same server. Both take turns through a word in the
+ * memory: the program whose turn it is checks the block that the other one filled, fills it again, passes the turn on and
+ * rings the other one. The vector changes with each turn, so each vector is rung in both directions.
  */
 #include "contract.h"
 #include <stdio.h>
@@ -32,11 +32,12 @@ static void take_turns_with_a_linux_program(void)
     LONG volatile *turn = (LONG volatile *)(memory + TURN);
     peer = *(volatile uint16_t *)(memory + PEER_OF_LINUX);
     turns = *(volatile uint32_t *)(memory + TURNS);
-    /* Even turns are Linux's; 0 is from before the start. */
+    /* Even turns are Linux's; 0 is the initial value. */
     equal(InterlockedCompareExchange(turn, 2, 0), 0);
     equal(ring(device, peer, (uint16_t)(2 % vectors)), OK);
     for (uint32_t mine = 3; mine < turns; mine += 2) {
-        /* An interrupt is a hint, the word is the truth; none may be lost, so this waits for nothing else. */
+        /* An interrupt is a hint, and only the word is reliable. No interrupt may be lost, so this waits for nothing
+           else. */
         while ((uint32_t)InterlockedCompareExchange(turn, 0, 0) != mine)
             check(fires(events[mine % vectors]));
         for (uint32_t at = 0; at < BLOCK_SIZE; at++)

@@ -1,4 +1,4 @@
-/* What a program sees before it opens a device. */
+/* What a program can find out before it opens a device. */
 #include "contract.h"
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-/* contract.exe [--bits 32] [--mapping-per-handle] GROUP...: runs groups of tests and prints as cargo's tests do. */
+/* contract.exe [--bits 32] [--mapping-per-handle] GROUP...: runs groups of tests and prints results like cargo's tests. */
 #include "contract.h"
 #include <setjmp.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* How long a mapping lives, and who may have one. */
+/* Lifetime and owners of mappings. */
 #include "contract.h"
 
 static void a_second_mapping_of_the_same_handle_is_refused(void)
@@ -27,7 +27,7 @@ static void a_second_handle_opens_and_maps_as_the_build_has_it(void)
         equal(other[5], 55);
     } else {
         equal(try_map(second, 1, reply), ATTACHED);
-        /* What needs no mapping is answered all the same. */
+        /* Requests that need no mapping succeed nevertheless. */
         equal(ask(second, ASK_PEER, NULL, 0, reply, 2), OK);
     }
     close_device(first);
@@ -74,7 +74,7 @@ static void closing_unmaps_and_frees_the_device(void)
     volatile uint8_t *bytes = map(device);
     check(DuplicateHandle(GetCurrentProcess(), device, GetCurrentProcess(), &copy, 0, FALSE, DUPLICATE_SAME_ACCESS));
     close_device(device);
-    /* Not the last handle: all of it stays. */
+    /* Not the last handle: everything stays. */
     bytes[0] = 1;
     equal(ring(copy, 0, 0), OK);
     close_device(copy);

@@ -1,4 +1,4 @@
-/* Programs beside each other, and programs that end without closing. */
+/* Concurrent programs, and programs that end without closing. */
 #include "contract.h"
 #include <stdio.h>
 
@@ -23,7 +23,7 @@ struct child start_child(const char *role)
     return child;
 }
 
-/* Lines of a child end with \n alone: its output is binary. */
+/* Lines of a child end with \n alone, because its output is binary. */
 void expect_line(struct child *child, const char *line)
 {
     char have[200];
@@ -66,7 +66,7 @@ static void wait_until_told(void)
     ReadFile(GetStdHandle(STD_INPUT_HANDLE), &byte, 1, &length, NULL);
 }
 
-/* What a child does. Each role says a line at each step and waits to be told. */
+/* The child's code. Each role prints a line at each step and waits for input. */
 int run_role(const char *role)
 {
     uint8_t reply[32];
@@ -81,7 +81,7 @@ int run_role(const char *role)
         equal(add_event(device, 0, event, false), OK);
         bytes[77] = 77;
         say("mapped\n");
-        /* Until it is killed. */
+        /* Waits until it is killed. */
         wait_until_told();
     } else {
         return 2;
@@ -121,7 +121,7 @@ static void a_killed_program_leaves_nothing(void)
         wait_state(MAIN, "handles", 0);
         equal(state(MAIN, "mappings"), 0);
         equal(state(MAIN, "events"), 0);
-        /* What it wrote is there for the next. */
+        /* Its data is available to the next program. */
         HANDLE device = open_device(MAIN);
         volatile uint8_t *bytes = map(device);
         equal(bytes[77], 77);

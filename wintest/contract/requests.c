@@ -1,7 +1,7 @@
 /* Codes, sizes, refusals and the order of checks. */
 #include "contract.h"
 
-/* Every test begins and ends with a device that nobody holds. */
+/* Every test begins and ends with a device without open handles. */
 static HANDLE begin(void)
 {
     wait_state(MAIN, "handles", 0);
@@ -52,7 +52,7 @@ static void the_map_struct_has_its_fields_where_the_contract_says(void)
     uint16_t peer, vectors;
     uint64_t size, address = 0;
     bool narrow = map_size() == 24;
-    /* The same memory: what one writes the other reads. */
+    /* The same memory: each device reads what the other one wrote. */
     volatile uint8_t *other = map(neighbour);
     equal(try_map(device, 2, reply), OK);
     memcpy(&peer, reply, 2);
@@ -89,7 +89,7 @@ static void mapping_is_checked_in_order(void)
 {
     HANDLE device = begin();
     uint8_t reply[32], bad[2] = { 9, 9 };
-    /* Each request is wrong in all later ways, too. */
+    /* Each request is wrong in all later respects too. */
     equal(ask(device, MMAP, bad, 2, reply, 3), WRONG_SIZE);
     equal(ask(device, MMAP, bad, 0, reply, map_size()), WRONG_SIZE);
     equal(ask(device, MMAP, bad, 1, reply, 3), INVALID_PARAMETER);
@@ -104,7 +104,7 @@ static void ringing_and_events_need_the_own_mapping(void)
     uint8_t bytes[24] = { 0 };
     equal(ring(device, 0, 0), INVALID_HANDLE);
     equal(add_event(device, 0, event, false), INVALID_HANDLE);
-    /* Who is asked before how much. */
+    /* The driver checks the caller before the size. */
     equal(ask(device, RING, bytes, 3, NULL, 0), INVALID_HANDLE);
     equal(ask(device, EVENT, bytes, 3, NULL, 0), INVALID_HANDLE);
     map(other);
@@ -127,7 +127,7 @@ static void requests_of_another_size_are_refused(void)
     map(device);
     for (DWORD size = 0; size <= 40; size++) {
         equal(ask(device, RING, bytes, size, NULL, 0), size == 4 ? OK : WRONG_SIZE);
-        /* The right size has no event in it: handle 0. So has the other generation's form, which is refused earlier. */
+        /* A request of the right size contains no event: handle 0. One for the other generation is refused before that. */
         equal(ask(device, EVENT, bytes, size, NULL, 0), size == event_size() ? INVALID_HANDLE : WRONG_SIZE);
     }
     equal(state(MAIN, "events"), 0);

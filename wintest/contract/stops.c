@@ -1,4 +1,4 @@
-/* The driver ends under its programs, by being stopped and by being killed. */
+/* The driver ends while programs use it, because it is stopped or killed. */
 #include "contract.h"
 #include <stdio.h>
 
@@ -46,7 +46,7 @@ static void start(void)
     CloseServiceHandle(service);
 }
 
-/* The process that the driver is in. */
+/* Kills the process that the driver runs in. */
 static void kill_driver(void)
 {
     HANDLE process = OpenProcess(PROCESS_TERMINATE | SYNCHRONIZE, FALSE, (DWORD)state(-1, "windows-process"));
@@ -56,7 +56,7 @@ static void kill_driver(void)
     CloseHandle(process);
 }
 
-/* What a program that held the device meets: errors to every request, and memory that is still its own. */
+/* Checks what a program with an open device gets: errors for every request, and memory that stays mapped. */
 static void everything_fails(HANDLE device, volatile uint8_t *bytes, HANDLE event, const char *when)
 {
     char paths[DEVICES][512], locations[DEVICES][128];

@@ -1,6 +1,6 @@
 /*
- * \\.\IvshmemDouble: what tests may ask of the double itself. Reading gives a line of counts for each device; writing takes
- * one command:
+ * \\.\IvshmemDouble: a device for tests to control the double itself. Reading returns a line of counts for each device;
+ * writing takes one command:
  *   ready N 0|1       the device is ready, or answers every code with "not ready"
  *   offer N 0|1       the device's interface is there, or taken away as when the device is unplugged
  *   interrupt N V     an interrupt of vector V arrives
@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 static DEVICE_OBJECT *control_object;
-static ULONG own_process; /* As Windows numbers it. */
+static ULONG own_process; /* The process id on Windows. */
 static UNICODE_STRING link = RTL_CONSTANT_STRING(L"\\DosDevices\\IvshmemDouble");
 
 NTSTATUS control_create(DRIVER_OBJECT *driver)
@@ -22,7 +22,7 @@ NTSTATUS control_create(DRIVER_OBJECT *driver)
     own_process = (ULONG)(ULONG_PTR)PsGetCurrentProcessId();
     control_object->Flags |= DO_BUFFERED_IO;
     control_object->Flags &= ~DO_DEVICE_INITIALIZING;
-    /* A driver that was killed has left its link behind. */
+    /* A killed driver leaves its link behind. */
     IoDeleteSymbolicLink(&link);
     return IoCreateSymbolicLink(&link, &name);
 }
@@ -70,7 +70,7 @@ static ULONG report(char *out, ULONG room)
     return length < 0 ? room : (ULONG)length;
 }
 
-/* Decimal, after one space; moves the text on. */
+/* Parses a decimal number after one space, and advances the text. */
 static BOOLEAN number(const char **at, ULONG *out)
 {
     if (**at != ' ' || (*at)[1] < '0' || (*at)[1] > '9')
@@ -109,7 +109,7 @@ NTSTATUS control(IRP *irp, IO_STACK_LOCATION *stack, ULONG_PTR *length)
         stack->FileObject->FsContext = NULL;
         return STATUS_SUCCESS;
     case IRP_MJ_READ:
-        /* A file with one reading in it. */
+        /* The file can be read once. */
         if (stack->FileObject->FsContext)
             return STATUS_END_OF_FILE;
         stack->FileObject->FsContext = control_object;

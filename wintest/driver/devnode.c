@@ -1,6 +1,6 @@
 /*
- * The device's place in the registry and its interface. On Windows the PCI bus makes the device node; here the driver
- * writes it itself, and before the interface is registered: Wine refuses a node that it would have to make twice.
+ * The device's registry entry and its interface. On Windows the PCI bus creates the device node. Here the driver writes it,
+ * and does so before it registers the interface, because Wine refuses a node that it would have to create twice.
  */
 #include "double.h"
 #include <initguid.h>
@@ -11,7 +11,7 @@ DEFINE_GUID(ivshmem_interface, 0xdf576976, 0x569d, 0x4672, 0x95, 0xa0, 0xf5, 0x7
 static const WCHAR device_id[] = L"PCI\\VEN_1AF4&DEV_1110&SUBSYS_11001AF4&REV_01";
 #define FIRST_SLOT 5
 
-/* Windows makes instance ids of slots and functions: slot * 8 + function, in hexadecimal, comes last. */
+/* Windows creates instance ids from slots and functions; slot * 8 + function, in hexadecimal, is the last part. */
 static void instance_id(ULONG index, WCHAR *out)
 {
     _snwprintf(out, 32, L"3&11583659&0&%02X", (FIRST_SLOT + index) * 8);
@@ -67,7 +67,7 @@ NTSTATUS query_id(ULONG index, BUS_QUERY_ID_TYPE type, ULONG_PTR *id)
     } else if (type != BusQueryDeviceID && type != BusQueryHardwareIDs) {
         return STATUS_NOT_SUPPORTED;
     }
-    /* Lists end with an empty text. */
+    /* Lists end with an empty string. */
     ULONG bytes = (ULONG)(wcslen(text) + 1) * sizeof(WCHAR);
     WCHAR *copy = ExAllocatePool(PagedPool, bytes + sizeof(WCHAR));
     if (!copy)
@@ -78,13 +78,13 @@ NTSTATUS query_id(ULONG index, BUS_QUERY_ID_TYPE type, ULONG_PTR *id)
     return STATUS_SUCCESS;
 }
 
-/* Shows the interface to programs that look for it, or takes it away. */
+/* Publishes the interface for programs, or withdraws it. */
 NTSTATUS offer(struct device *device, BOOLEAN offered)
 {
     NTSTATUS status = STATUS_SUCCESS;
     if (!device->interface_name.Buffer)
         status = IoRegisterDeviceInterface(device->object, &ivshmem_interface, NULL, &device->interface_name);
-    /* A driver that was killed has left its link behind. */
+    /* A killed driver leaves its link behind. */
     if (!status && offered && !device->offered)
         IoDeleteSymbolicLink(&device->interface_name);
     if (!status && device->offered != offered)

@@ -1,17 +1,17 @@
 /*
- * A double of virtio-win's driver for QEMU's ivshmem device: a kernel-mode driver for Wine, so that programs for that
- * driver can be tested where there is no Windows. It gives the driver's device interface, answers its seven control
- * codes with its sizes and errors, maps memory into the caller's process and sets the caller's events. The memory is a
- * file of the host, or that of an ivshmem-server whose client the double is; then it rings and is rung by every other
- * client: Linux programs, virtual machines, other doubles.
+ * A double of virtio-win's driver for QEMU's ivshmem device: a kernel-mode driver for Wine, with which programs for that
+ * driver can be tested without Windows. It provides the driver's device interface, answers its seven control codes with the
+ * same sizes and errors, maps memory into the caller's process and sets the caller's events. The memory is a file of the
+ * host, or that of an ivshmem-server with the double as a client. In the second case, the double exchanges interrupts with
+ * every other client: Linux programs, virtual machines, other doubles.
  *
- * It was written from the contract, not from the driver. What it cannot show of a real Windows: the time anything takes,
- * cache modes (taken and noted, without effect), the PCI bus, power states, the real driver's own faults, and the order
- * of unmapping: Wine tells a driver of a closed handle some time after CloseHandle has returned.
+ * It was written from the contract, not from the driver. It does not reproduce these aspects of a real Windows: timing,
+ * cache modes (accepted and recorded, without effect), the PCI bus, power states, defects of the real driver, and the time
+ * of unmapping: a driver in Wine receives the close of a handle some time after CloseHandle has returned.
  *
  * Files: entry.c is the driver's frame, requests.c the contract, mapping.c and events.c what it needs, devnode.c the
- * device's place in the registry, server.c the client of an ivshmem-server, control.c what tests may ask of the double
- * itself, linux.c the system calls of the host below Wine.
+ * device's registry entry, server.c the client of an ivshmem-server, control.c the control device for tests, linux.c the
+ * system calls of the host below Wine.
  */
 #ifndef DOUBLE_H
 #define DOUBLE_H
@@ -20,41 +20,41 @@
 
 #define DEVICES 8
 #define EVENT_SLOTS 32
-#define ONE_MAPPING_LIMIT (4ull << 30) /* From here on the driver cannot map. */
+#define ONE_MAPPING_LIMIT (4ull << 30) /* The driver cannot map this size or more. */
 #define NO_DESCRIPTOR (-1)
 
-/* What the registry says of the whole driver: Services\NAME\Parameters. */
+/* Settings of the whole driver in the registry: Services\NAME\Parameters. */
 struct settings {
     ULONG bits;               /* 64, or 32 for a driver of 32-bit Windows. */
-    BOOLEAN mapping_per_handle; /* As some builds of the driver have it, else one mapping for a device. */
+    BOOLEAN mapping_per_handle; /* As in some builds of the driver; else one mapping per device. */
     char log[260];            /* A file of the host, or "". */
 };
 
-/* What it says of one device: Parameters\0, Parameters\1, ... */
+/* Settings of one device in the registry: Parameters\0, Parameters\1, ... */
 struct device_settings {
     WCHAR file[260];  /* Memory from this file of the host, */
-    char socket[108]; /* or as a client of the server here. */
+    char socket[108]; /* or as a client of the server at this socket. */
     ULONG vectors;
-    ULONG peer;       /* With a file: the own id. */
+    ULONG peer;       /* With a file: the device's own id. */
     BOOLEAN not_ready;
 };
 
-/* One open handle of a program: a file object's context. */
+/* An open handle of a program: the context of a file object. */
 struct client {
     LIST_ENTRY entry;
     struct device *device;
     HANDLE process; /* Of the program, while mapped. */
-    void *address;  /* In that process; NULL when not mapped. */
+    void *address;  /* In that process; NULL if not mapped. */
 };
 
 struct event {
-    struct client *client; /* NULL: the slot is free. */
-    HANDLE handle;         /* Our duplicate. */
+    struct client *client; /* NULL if the slot is free. */
+    HANDLE handle;         /* The driver's duplicate. */
     USHORT vector;
     BOOLEAN single_shot;
 };
 
-/* One eventfd that rings a peer. */
+/* An eventfd that rings a peer. */
 struct bell {
     USHORT peer;
     USHORT vector;
@@ -64,16 +64,16 @@ struct bell {
 struct server {
     int socket;
     int stop;            /* An eventfd that ends the thread. */
-    struct bell *bells;  /* Of everybody, this device too. */
+    struct bell *bells;  /* Of all peers and of this device. */
     ULONG count, room;
     PETHREAD thread;
 };
 
 struct counts {
-    ULONGLONG rings;      /* Requests to ring that were admitted. */
-    ULONGLONG interrupts; /* That arrived at this device. */
+    ULONGLONG rings;      /* Accepted requests to ring. */
+    ULONGLONG interrupts; /* Interrupts that arrived at this device. */
     ULONGLONG fired;      /* Events that were set. */
-    ULONGLONG lost;       /* Interrupts of vectors nobody had registered. */
+    ULONGLONG lost;       /* Interrupts of vectors without a registered event. */
     ULONG cache_mode;     /* Of the last mapping. */
 };
 
@@ -95,7 +95,8 @@ struct device {
     struct counts counts;
 };
 
-/* entry.c. The lock guards devices' clients, events, bells and counts; it is never held while another process is needed. */
+/* entry.c. The lock guards devices' clients, events, bells and counts; it is never held during a call that needs another
+   process. */
 extern struct settings settings;
 extern struct device *devices[DEVICES];
 extern FAST_MUTEX lock;
@@ -119,7 +120,7 @@ NTSTATUS map(struct client *client, BOOLEAN below_2_gib);
 void unmap(struct client *client);
 HANDLE open_caller(void);
 
-/* events.c. The lock is not held by the caller. */
+/* events.c. The caller does not hold the lock. */
 NTSTATUS add_event(struct client *client, USHORT vector, HANDLE handle, BOOLEAN single_shot);
 void drop_events(struct client *client);
 void interrupt(struct device *device, ULONG vector);
@@ -136,11 +137,11 @@ void control_delete(void);
 BOOLEAN control_owns(DEVICE_OBJECT *object);
 NTSTATUS control(IRP *irp, IO_STACK_LOCATION *stack, ULONG_PTR *length);
 
-/* linux.c: negative results are the host's error numbers. */
+/* linux.c: negative results are error numbers of the host. */
 struct received {
     ULONGLONG message;
-    ULONG bytes;     /* So far of the message. */
-    int descriptor;  /* That came with it, or NO_DESCRIPTOR. */
+    ULONG bytes;     /* Bytes of the message received so far. */
+    int descriptor;  /* Received with the message, or NO_DESCRIPTOR. */
 };
 int linux_connect(const char *path);
 int linux_receive(int socket, struct received *received);

@@ -1,4 +1,4 @@
-/* The driver's frame: start, stop, and who answers a request. */
+/* The driver's frame: start, stop, and dispatch of requests. */
 #include "double.h"
 #include <stdio.h>
 
@@ -73,7 +73,7 @@ static void remove_device(struct device *device)
         offer(device, FALSE);
         RtlFreeUnicodeString(&device->interface_name);
     }
-    /* A program that still has a handle keeps its memory: Windows does not unload a driver under it either. */
+    /* A program with an open handle keeps its memory, because Windows does not unload a driver in use either. */
     while (!IsListEmpty(&device->clients)) {
         struct client *client = CONTAINING_RECORD(device->clients.Flink, struct client, entry);
         client->address = NULL;

@@ -1,10 +1,10 @@
 /*
- * Interrupts: 32 slots for events, and a pending mask of 64 bits, in which interrupts of a vector become one. The real
- * driver's interrupt routine sets a bit and its deferred procedure takes them all; here both happen in one call.
+ * Interrupts: 32 slots for events, and a pending mask of 64 bits, in which several interrupts of a vector merge. In the
+ * real driver the interrupt routine sets a bit, and its deferred procedure handles all bits; here one call does both.
  */
 #include "double.h"
 
-/* Our duplicate of a caller's event, when the caller may wait for it and set it. */
+/* Duplicates a caller's event, if the caller may wait for it and set it. */
 static NTSTATUS duplicate(HANDLE handle, HANDLE *out)
 {
     OBJECT_BASIC_INFORMATION information;
@@ -17,7 +17,7 @@ static NTSTATUS duplicate(HANDLE handle, HANDLE *out)
         return STATUS_INVALID_HANDLE;
     status = ZwQueryObject(*out, ObjectBasicInformation, &information, sizeof information, NULL);
     ULONG needed = SYNCHRONIZE | EVENT_MODIFY_STATE;
-    /* Registering clears the event; what cannot be cleared is none. */
+    /* Registering clears the event; an object that cannot be cleared is not an event. */
     if (!status && (information.GrantedAccess & needed) == needed)
         status = ZwResetEvent(*out, NULL);
     else
@@ -35,7 +35,7 @@ NTSTATUS add_event(struct client *client, USHORT vector, HANDLE handle, BOOLEAN 
     while (slot < end && slot->client)
         slot++;
     ExReleaseFastMutex(&lock);
-    /* Requests come one at a time, so a free slot stays free. */
+    /* Requests are serialised, so a free slot stays free. */
     if (slot == end)
         return STATUS_INSUFFICIENT_RESOURCES;
     NTSTATUS status = duplicate(handle, &ours);
@@ -84,7 +84,8 @@ void interrupt(struct device *device, ULONG vector)
     ExReleaseFastMutex(&lock);
 }
 
-/* Devices over one file are each other's peers. A peer or a vector that is not there is no error: nobody would know. */
+/* Devices with the same file are peers of each other. An unknown peer or vector is not an error, as hardware reports
+   none. */
 void ring(struct device *device, USHORT peer, USHORT vector)
 {
     device->counts.rings++;

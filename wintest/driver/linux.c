@@ -1,4 +1,5 @@
-/* System calls of the Linux below Wine, straight from the driver's code: Wine has no way to a Unix socket's descriptors. */
+/* System calls of the Linux below Wine, directly from the driver's code: Wine cannot receive descriptors from a Unix
+   socket. */
 #include "double.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ static LONGLONG call(LONGLONG number, ULONGLONG a, ULONGLONG b, ULONGLONG c)
     return result;
 }
 
-/* Wine interrupts threads with signals for reasons of its own. */
+/* Wine interrupts threads with signals for its own purposes. */
 static LONGLONG patient_call(LONGLONG number, ULONGLONG a, ULONGLONG b, ULONGLONG c)
 {
     LONGLONG result;
@@ -46,8 +47,8 @@ int linux_connect(const char *path)
     return result;
 }
 
-/* Reads on in the present message, never beyond its end: so a descriptor belongs to the message it came with. Returns the
-   number of bytes, 0 at the end of the stream. */
+/* Continues to read the present message, never beyond its end, so that a descriptor belongs to the message that it came
+   with. Returns the number of bytes, 0 at the end of the stream. */
 int linux_receive(int socket, struct received *received)
 {
     struct rights rights = { 0 };
@@ -109,7 +110,7 @@ void linux_close(int descriptor)
         call(SYS_close, descriptor, 0, 0);
 }
 
-/* A line for the log. Wine's own debug output is off: it is slow, and not about us. */
+/* Writes a line to the log. Wine's own debug output is off, because it is slow and unrelated. */
 void say(const char *format, ...)
 {
     char line[512];

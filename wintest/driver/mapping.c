@@ -1,8 +1,8 @@
-/* Memory of the host, mapped into the process of whoever asks. */
+/* Memory of the host, mapped into the calling process. */
 #include "double.h"
 #include <stdio.h>
 
-/* A whole file as a section; its size, like that of a PCI memory, is a power of two. */
+/* Opens a whole file as a section; its size, like that of a PCI memory, is a power of two. */
 static NTSTATUS open_section(struct device *device, const WCHAR *path)
 {
     WCHAR name[320];
@@ -53,7 +53,7 @@ NTSTATUS open_descriptor(struct device *device, int descriptor)
     return open_section(device, path);
 }
 
-/* The process whose request this is. */
+/* The process that sent the present request. */
 HANDLE open_caller(void)
 {
     CLIENT_ID id = { PsGetCurrentProcessId(), NULL };
@@ -89,7 +89,7 @@ void unmap(struct client *client)
 {
     if (!client->address)
         return;
-    /* The process may have ended, and its mappings with it. */
+    /* The process may have ended, together with its mappings. */
     ZwUnmapViewOfSection(client->process, client->address);
     ZwClose(client->process);
     client->address = NULL;

@@ -13,11 +13,11 @@ enum {
 enum { NOT_CACHED, CACHED, WRITE_COMBINED };
 
 struct map_64 { USHORT peer; ULONGLONG size; ULONGLONG address; USHORT vectors; };
-/* For a 32-bit program, whatever the driver. */
+/* For a 32-bit program, regardless of the driver. */
 struct map_32 { USHORT peer; ULONGLONG size; ULONG address; USHORT vectors; };
 struct doorbell { USHORT peer, vector; };
 struct event_64 { USHORT vector; ULONGLONG handle; BOOLEAN single_shot; };
-/* For a 32-bit driver; a 32-bit program tells a 64-bit driver the form above. */
+/* For a 32-bit driver; a 32-bit program passes the structure above to a 64-bit driver. */
 struct event_32 { USHORT vector; ULONG handle; BOOLEAN single_shot; };
 C_ASSERT(sizeof(struct map_64) == 32 && sizeof(struct map_32) == 24);
 C_ASSERT(sizeof(struct event_64) == 24 && sizeof(struct event_32) == 12 && sizeof(struct doorbell) == 4);
@@ -25,7 +25,7 @@ C_ASSERT(sizeof(struct event_64) == 24 && sizeof(struct event_32) == 12 && sizeo
 struct request {
     struct client *client;
     struct device *device;
-    void *data; /* In and out are one buffer. */
+    void *data; /* One buffer for input and output. */
     ULONG in, out;
     BOOLEAN narrow; /* The map struct's pointer has 32 bits. */
 };

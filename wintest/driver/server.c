@@ -1,6 +1,6 @@
 /*
- * The client of an ivshmem-server (docs/wire.md), in place of QEMU: it joins while the driver starts, then a thread of its
- * own takes what the server says and what arrives on the own eventfds.
+ * The client of an ivshmem-server (docs/wire.md), instead of QEMU: it connects while the driver starts; then a separate
+ * thread handles the server's messages and the interrupts on the device's own eventfds.
  */
 #include "double.h"
 
@@ -39,7 +39,7 @@ static void remove_bells(struct server *server, USHORT peer)
     server->count = kept;
 }
 
-/* The next whole message; FALSE when there will be none. */
+/* Receives the next whole message; returns FALSE if there will be none. */
 static BOOLEAN next(struct server *server, struct received *message, int milliseconds)
 {
     BOOLEAN readable;
@@ -52,7 +52,7 @@ static BOOLEAN next(struct server *server, struct received *message, int millise
     return TRUE;
 }
 
-/* A peer's further vector, or its end. */
+/* Handles a further vector of a peer, or its departure. */
 static BOOLEAN take(struct server *server, struct received *message)
 {
     BOOLEAN good = message->message <= 0xffff;
@@ -90,7 +90,7 @@ static NTSTATUS greet(struct device *device)
         return STATUS_CONNECTION_DISCONNECTED;
     NTSTATUS status = open_descriptor(device, message.descriptor);
     linux_close(message.descriptor);
-    /* Nothing marks the end of the greeting but the last of the own vectors. */
+    /* The only mark of the handshake's end is the last of the device's own vectors. */
     while (!status && own_vectors(device) < device->vectors)
         if (!next(server, &message, GREETING_MILLISECONDS) || !take(server, &message)) {
             say("device %lu: the server gave %lu vectors, not %u", device->index, own_vectors(device), device->vectors);
@@ -99,7 +99,7 @@ static NTSTATUS greet(struct device *device)
     return status;
 }
 
-/* The own eventfds after the socket and the stop, in the order of their vectors. */
+/* The stop eventfd and the socket, followed by the device's own eventfds in the order of their vectors. */
 static ULONG gather(struct device *device, int *descriptors)
 {
     ULONG count = 2;
@@ -123,7 +123,7 @@ static void NTAPI serve(void *context)
     int *descriptors = ExAllocatePool(NonPagedPool, most * sizeof *descriptors);
     BOOLEAN *readable = ExAllocatePool(NonPagedPool, most);
     struct received message = { .descriptor = NO_DESCRIPTOR };
-    /* The own vectors are all there and stay, so they are gathered once. */
+    /* The device's own vectors are complete and do not change, so they are collected once. */
     ULONG count = descriptors && readable ? gather(device, descriptors) : 0;
     while (count && linux_poll(descriptors, count, readable, -1) > 0 && !readable[0]) {
         for (ULONG i = 2; i < count; i++)
@@ -132,7 +132,7 @@ static void NTAPI serve(void *context)
         if (!readable[1])
             continue;
         if (linux_receive(server->socket, &message) <= 0) {
-            /* As in QEMU: the peers that are known can still be rung, and ring. */
+            /* As in QEMU: the known peers can still be rung, and can ring. */
             say("device %lu: the server has gone", device->index);
             descriptors[1] = NO_DESCRIPTOR;
         } else if (message.bytes == sizeof message.message) {

@@ -1,4 +1,4 @@
-/* What scripts/wine has written into the registry: see the structures in double.h. Absent values have defaults. */
+/* Settings that scripts/wine has written to the registry: see the structures in double.h. Missing values have defaults. */
 #include "double.h"
 #include <stdio.h>
 
@@ -13,7 +13,7 @@ static NTSTATUS open_key(UNICODE_STRING *service, const WCHAR *below, HANDLE *ke
     return ZwOpenKey(key, KEY_READ, &attributes);
 }
 
-/* Reads at most `room` bytes of a value and returns how many. */
+/* Reads at most `room` bytes of a value and returns their number. */
 static ULONG value(HANDLE key, const WCHAR *name, void *out, ULONG room)
 {
     char buffer[1024];

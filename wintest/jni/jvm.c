@@ -11,7 +11,7 @@ static JNINativeMethod methods[256];
 static int registered;
 static struct object *exception;
 
-// What nobody has asked for up to now says so.
+// Any function that the library has not needed so far.
 static void JNICALL missing(void)
 {
     printf("FAILED: the library calls a function of the JVM that jvm.c does not have\n");
@@ -116,7 +116,7 @@ static jint JNICALL push_frame(JNIEnv *env, jint capacity)
     return JNI_OK;
 }
 
-// An object lives as long as this program: references are the object itself, and nothing is freed.
+// Objects live as long as this program: a reference is the object itself, and nothing is freed.
 static jobject JNICALL same(JNIEnv *env, jobject object)
 {
     (void)env;
@@ -128,14 +128,14 @@ static void JNICALL forget(JNIEnv *env, jobject object)
     (void)env, (void)object;
 }
 
-// The methods that the library looks up before it needs them.
+// The methods that the library looks up in advance.
 static jmethodID JNICALL any_method(JNIEnv *env, jclass class, const char *name, const char *descriptor)
 {
     (void)env, (void)class, (void)descriptor;
     return (jmethodID)new(name, 0);
 }
 
-// Of the methods that are called only NativeFailure.exception(kind, text) matters; the others find classes.
+// Only NativeFailure.exception(kind, text) needs a result; other calls look up classes.
 static jobject JNICALL call_static(JNIEnv *env, jclass class, jmethodID method, const jvalue *arguments)
 {
     (void)env, (void)class;
@@ -236,7 +236,7 @@ void load(const char *library)
     functions.ExceptionClear = clear;
 
     HMODULE module = LoadLibraryA(library);
-    // A JVM finds these two by their names, the long form of which is without the @ of 32-bit Windows.
+    // A JVM finds these two by their names, whose long form has no @ suffix of 32-bit Windows.
     jint(JNICALL * abi)(JNIEnv *, jclass) = (void *)GetProcAddress(module, PREFIX "abi__");
     void(JNICALL * registering)(JNIEnv *, jclass) = (void *)GetProcAddress(module, PREFIX "register__");
     if (!module || !abi || !registering || abi(jni, NULL) < 1) {

@@ -1,9 +1,9 @@
-// As much of a JVM as the native library asks for.
+// The part of a JVM that the native library uses.
 #pragma once
 
 #include <jni.h>
 
-// Strings, arrays and everything else that the library gets or makes.
+// Strings, arrays and all other objects that the library receives or creates.
 struct object {
     char *text;
     int length;
@@ -14,10 +14,10 @@ extern JNIEnv *jni;
 
 // Loads the library and registers its methods as NativeLibrary.java does.
 void load(const char *library);
-// A registered method; there is no return without one.
+// Returns a registered method; ends the program if there is none.
 void *method(const char *name, const char *descriptor);
 jstring string(const char *text);
-// The kind of the exception on its way and its text, or null.
+// The kind and the text of the pending exception, or null.
 const char *thrown(void);
-// Whether an exception of this kind is on its way; afterwards there is none.
+// Whether an exception of this kind is pending; clears it if so.
 int throws(const char *kind);

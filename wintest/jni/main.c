@@ -1,5 +1,5 @@
-// Calls the native library of the Java library as a JVM does, in programs of both sizes: there is no 32-bit Windows JVM
-// among the packages that the tests may fetch. It prints a line for each thing it has checked, and its errors.
+// Calls the native library of the Java library as a JVM does, in 64-bit and 32-bit programs: there is no 32-bit JVM for
+// Windows among the packages that the tests may fetch. Prints a line for each passed check, and its errors.
 //   jni32.exe LIBRARY TARGET
 #include "jvm.h"
 
@@ -17,7 +17,7 @@ static void check(int right, const char *what)
     printf("%s\n", what);
 }
 
-// A native method by its name and its descriptor, which the overloads differ by; as Java declares it or not at all.
+// A native method by its name and its descriptor, which distinguishes overloads; it must match Java's declaration.
 #define CALL(result, name, descriptor, ...) \
     ((result(JNICALL *)(JNIEnv *, jclass, ##__VA_ARGS__))method(name, descriptor))
 
@@ -35,7 +35,7 @@ static void rings(jlong device)
     check(!CALL(jboolean, "deviceKnowsPeers", "(J)Z", jlong)(jni, NULL, device), "its peers are not known");
     CALL(void, "devicePeers", "(J)[I", jlong)(jni, NULL, device);
     check(throws("Unsupported"), "asking for them is unsupported");
-    // The thread that waits must be the one that the library takes for a thread of the JVM.
+    // The waiting thread must be the one that the library considers a thread of the JVM.
     HANDLE thread = CreateThread(NULL, 0, ring_later, &device, 0, NULL);
     check(CALL(jint, "deviceWait", "(JIJ)I", jlong, jint, jlong)(jni, NULL, device, 1, -1) > 0, "an interrupt ends a wait");
     WaitForSingleObject(thread, INFINITE);
@@ -61,7 +61,7 @@ static void accesses(jlong memory, volatile char *bytes, jlong size)
     check(throws("OutOfBounds"), "what is outside is refused");
     CALL(jint, "getAndAdd", "(JJI)I", jlong, jlong, jint)(jni, NULL, memory, -4, 1);
     check(throws("Argument"), "a negative offset is refused");
-    // A process of 32 bits does eight bytes at once only where they are aligned; this is what Java is told.
+    // A 32-bit process accesses eight bytes atomically only where they are aligned; Java gets this error.
     CALL(jlong, "getAndAdd", "(JJJ)J", jlong, jlong, jlong)(jni, NULL, memory, 260, 1);
     check(sizeof(void *) == 8 ? !thrown() : throws("Misaligned"), "eight bytes that are not aligned are as documented");
 }

@@ -1,5 +1,5 @@
-// Random bytes as Windows gives them since version 7, for a Wine that is older than this DLL of its own: programs of Rust
-// do not start without it.
+// ProcessPrng, which Windows has had since version 7, for versions of Wine without this DLL: programs written in Rust do
+// not start without it.
 #include <windows.h>
 #include <ntsecapi.h>
 

@@ -1,4 +1,4 @@
-//! Runs Windows programs beside a double of virtio-win's driver, in Wine: the bench of `scripts/wine`, for tests.
+//! Runs Windows programs with a double of virtio-win's driver in Wine, through `scripts/wine`, for tests.
 //!
 //! ```no_run
 //! use ivshmem_wintest::{Bench, Device};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-/// A Wine of its own, with a driver and its devices. It is there while its program runs.
+/// A separate Wine with a driver and its devices. It exists while its program runs.
 #[derive(Debug)]
 pub struct Bench {
     name: String,
@@ -26,25 +26,25 @@ pub struct Bench {
 #[derive(Clone, Debug)]
 pub struct Device(String);
 
-/// What a bench's program came to.
+/// The result of a bench's program.
 #[derive(Debug)]
 pub struct Ended {
-    /// What it returned; none when a signal ended it.
+    /// Its exit status; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// Its standard output and its standard error, after each other.
+    /// Its standard output, followed by its standard error.
     pub said: String,
     /// The log of the double.
     pub log: String,
 }
 
-/// A bench whose program still runs.
+/// A bench whose program is running.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     log: PathBuf,
 }
 
-/// Whether this machine can run Windows programs. When it cannot, says that `test` is skipped, and why.
+/// Whether this machine can run Windows programs. If not, reports that `test` is skipped, and the reason.
 pub fn can_run(test: &str) -> bool {
     static REASON: OnceLock<Option<String>> = OnceLock::new();
     let reason = REASON.get_or_init(|| {
@@ -60,13 +60,13 @@ pub fn can_run(test: &str) -> bool {
     reason.is_none()
 }
 
-/// The tests of the contract as a Windows program of 64 or 32 bits; made when a bench starts.
+/// The contract tests as a Windows program of 64 or 32 bits, which is built when a bench starts.
 pub fn contract_program(bits: u32) -> PathBuf {
     root().join(format!("target/wintest/contract{bits}.exe"))
 }
 
 impl Device {
-    /// Memory from a file, whose size is a power of two. Devices over one file are each other's peers.
+    /// Memory from a file, whose size is a power of two. Devices with the same file are peers of each other.
     pub fn file(path: impl AsRef<Path>) -> Self {
         Self(format!("file={}", path.as_ref().display()))
     }
@@ -76,19 +76,19 @@ impl Device {
         Self(format!("socket={}", path.as_ref().display()))
     }
 
-    /// So many vectors; otherwise one.
+    /// Sets the number of vectors; default 1.
     #[must_use]
     pub fn vectors(self, count: u16) -> Self {
         Self(format!("{},vectors={count}", self.0))
     }
 
-    /// Its id, which a device over a file does not get from anybody.
+    /// Sets the id, which only a device with a server gets assigned.
     #[must_use]
     pub fn peer(self, id: u16) -> Self {
         Self(format!("{},peer={id}", self.0))
     }
 
-    /// It answers that it is not ready.
+    /// Makes the device answer every request with "not ready".
     #[must_use]
     pub fn not_ready(self) -> Self {
         Self(format!("{},not-ready", self.0))
@@ -96,39 +96,39 @@ impl Device {
 }
 
 impl Bench {
-    /// A driver as virtio-win has it for 64-bit Windows. The name is for its log, in target/wintest/.
+    /// A driver like virtio-win's for 64-bit Windows. `name` is the directory of its log in target/wintest/.
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), options: Vec::new(), devices: Vec::new() }
     }
 
-    /// A driver of 32-bit Windows.
+    /// Uses a driver of 32-bit Windows.
     #[must_use]
     pub fn bits_32(mut self) -> Self {
         self.options.extend(["--bits".to_owned(), "32".to_owned()]);
         self
     }
 
-    /// A driver of those builds that let each handle have a mapping.
+    /// Uses a driver like those builds that allow one mapping per handle.
     #[must_use]
     pub fn mapping_per_handle(mut self) -> Self {
         self.options.push("--mapping-per-handle".to_owned());
         self
     }
 
-    /// One more device.
+    /// Adds a device.
     #[must_use]
     pub fn device(mut self, device: Device) -> Self {
         self.devices.push(device);
         self
     }
 
-    /// Runs a program to its end: a Windows program when its name ends in .exe, else one of this system, with `$WINE` to
-    /// run others.
+    /// Runs a program to its end: a Windows program if its name ends in .exe, else a program of this system, which can run
+    /// others with `$WINE`.
     pub fn run(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Ended {
         self.start(program, arguments).wait()
     }
 
-    /// The same, beside the caller. Dropped, it is ended.
+    /// Starts a program in the same way. Dropping the result ends the program.
     ///
     /// # Panics
     /// When the bench's script cannot be started.
@@ -152,7 +152,7 @@ impl Running {
     /// Writes an empty line to its standard input.
     ///
     /// # Panics
-    /// When it has ended.
+    /// When the program has ended.
     pub fn tell(&mut self) {
         self.child.stdin.as_mut().expect("piped").write_all(b"\n").expect("it reads");
     }
@@ -183,7 +183,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
-            // Asked, and not killed: the script has a Wine to take down.
+            // Terminated, not killed, because the script has to shut down a Wine.
             let _ = Command::new("kill").arg(self.child.id().to_string()).status();
             let _ = self.child.wait();
         }
@@ -191,10 +191,11 @@ impl Drop for Running {
 }
 
 impl Ended {
-    /// What it said, when it ended well and said something: a 32-bit program without its DLLs ends well and is silent.
+    /// Returns the output of a program that succeeded and printed something: a 32-bit program without its DLLs exits
+    /// successfully without output.
     ///
     /// # Panics
-    /// Otherwise.
+    /// When the program failed or printed nothing.
     #[track_caller]
     pub fn said(self) -> String {
         assert!(self.code == Some(0) && !self.said.trim().is_empty(), "{self}");

@@ -1,4 +1,4 @@
-//! The tests of the contract (wintest/contract) against the double, in every generation of driver and width of program.
+//! Runs the contract tests (wintest/contract) with the double, for every generation of driver and width of program.
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
@@ -8,10 +8,10 @@ use ivshmem_wintest::{Bench, Device, can_run, contract_program};
 use tempfile::TempDir;
 
 const GROUPS: [&str; 6] = ["listing", "requests", "mappings", "events", "processes", "stops"];
-/// In these groups. A program that ran fewer ended before its time.
+/// Number of tests in these groups. A program that ran fewer ended early.
 const TESTS: usize = 35;
 
-/// A driver with the devices that wintest/contract/contract.h names, and the folder of their memory.
+/// A driver with the devices that wintest/contract/contract.h lists, and the directory of their memory.
 fn bench(name: &str) -> (Bench, TempDir) {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let file = |name: &str, size: u64| {
@@ -25,7 +25,7 @@ fn bench(name: &str) -> (Bench, TempDir) {
         .device(Device::file(file("large", 4 << 20)).vectors(0))
         .device(Device::file(&main).vectors(65).peer(7))
         .device(Device::file(file("unready", 1 << 16)).not_ready())
-        // Never touched, so it takes no memory.
+        // Never accessed, so it takes no memory.
         .device(Device::file(file("huge", 4 << 30)));
     (bench, folder)
 }

@@ -1,4 +1,5 @@
-//! A Windows program and a Linux program at one server, through the double: memory and interrupts both ways.
+//! A Windows program and a Linux program as clients of one server, through the double: memory and interrupts in both
+//! directions.
 
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
@@ -12,7 +13,7 @@ use ivshmem_server::Server;
 use ivshmem_wintest::{Bench, Device, can_run, contract_program};
 
 const HANG: Duration = Duration::from_secs(60);
-/// Where things are in the memory, as in wintest/contract/linux.c.
+/// Offsets in the memory, as in wintest/contract/linux.c.
 const TURN: u64 = 0;
 const PEER_OF_LINUX: u64 = 8;
 const TURNS: u64 = 16;
@@ -48,7 +49,7 @@ fn takes_turns(name: &str, bits: u32) {
     let bench = Bench::new(name).device(Device::socket(&socket).vectors(VECTORS));
     let windows = bench.start(contract_program(bits), &["linux"]);
 
-    // The driver is there before its program, and the program before its first turn.
+    // The driver connects before its program starts, and the program before its first turn.
     let peer = other_peer(&linux);
     for turn in (2..ALL).step_by(2) {
         wait_for(&linux, turn);
@@ -74,7 +75,7 @@ fn a_killed_double_has_left_the_server() {
     let _server = Server::builder(&socket).size(1 << 20).vectors(1).start().unwrap();
     let linux = ivshmem::doorbell(&socket).connect().unwrap();
     let bench = Bench::new("killed").device(Device::socket(&socket));
-    // What the double says of itself begins with its process; then it is started again.
+    // The double's report begins with its process id; the double is started again after it was killed.
     let script = r#"
         pid=$("$WINE" cmd /c type '\\.\IvshmemDouble' | sed -n 's/^double process=\([0-9]*\) .*/\1/p')
         read go; kill -KILL "$pid"; read go
@@ -104,7 +105,7 @@ fn block(device: &Linux) -> Vec<u8> {
     bytes
 }
 
-/// For the word, by interrupts of the turn's vector alone: a lost one is a hang.
+/// Waits for the word by interrupts of the turn's vector alone, so that a lost one causes a hang.
 fn wait_for(device: &Linux, turn: u32) {
     while device.memory().load::<u32>(TURN, Ordering::SeqCst).unwrap() != turn {
         assert!(

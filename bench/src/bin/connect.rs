@@ -1,4 +1,4 @@
-//! Connecting to a server with many peers, beside the barest loop that receives the same messages.
+//! Connecting to a server with many peers, compared with a minimal loop that receives the same messages.
 //!
 //! `cargo run --release -p ivshmem-bench --bin connect`
 #![expect(clippy::disallowed_methods, reason = "a baseline may wait for the other end of its socket")]
@@ -25,7 +25,7 @@ const VECTORS: u16 = 64;
 const ROUNDS: usize = 31;
 
 fn main() -> ExitCode {
-    // Each vector of each peer is a descriptor, here once for the server and once for the client.
+    // Each vector of each peer takes one descriptor in the server and one in the client.
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let place = tempfile::tempdir().unwrap();
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 fn measure(report: &mut Report, name: &str, path: &Path, peers: u16) {
     pin(0);
     let crowd: Vec<_> = (0..peers).map(|_| Drain::start(path)).collect();
-    // The first greeting that has everyone in it: from then on all are alike.
+    // Waits for a handshake that announces all peers: all later ones are the same.
     while ivshmem::doorbell(path).vectors(VECTORS).connect().unwrap().peers().unwrap().len()
         < usize::from(peers)
     {
@@ -65,7 +65,7 @@ fn measure(report: &mut Report, name: &str, path: &Path, peers: u16) {
 
         settle();
         let begin = Instant::now();
-        // Patient, so that a busy machine does not look like the end; the end itself is seen at once.
+        // A long time limit, so that a pause of a busy machine is not taken for the end; the real end is detected at once.
         let device = ivshmem::doorbell(path).quiet(Duration::from_secs(1)).connect().unwrap();
         let ours = begin.elapsed();
         assert_eq!((device.peers().unwrap().len(), device.vectors()), (usize::from(peers), VECTORS));
@@ -80,12 +80,12 @@ fn measure(report: &mut Report, name: &str, path: &Path, peers: u16) {
     drop(crowd);
 }
 
-/// Until the server has told everyone about the last client's end.
+/// Waits until the server has announced the last client's end to all others.
 fn settle() {
     std::thread::sleep(Duration::from_millis(20));
 }
 
-/// Receives so many messages as fast as a program can that trusts the server and knows their number.
+/// Receives this many messages as fast as a program can that trusts the server and knows their number.
 fn bare_loop(path: &Path, messages: usize) -> (UnixStream, Vec<OwnedFd>, Mapping) {
     let stream = UnixStream::connect(path).unwrap();
     let mut fds = Vec::with_capacity(messages);
@@ -119,7 +119,7 @@ fn receive(stream: &UnixStream, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> usi
     received.bytes
 }
 
-/// A peer that reads what it is told and keeps nothing of it.
+/// A peer that reads its messages and discards them.
 struct Drain {
     stream: UnixStream,
     stop: Arc<AtomicBool>,

@@ -1,9 +1,11 @@
-//! A thousand clients of one server: whether everyone knows everyone, how long the next one takes, and what each costs.
+//! A thousand clients of one server: whether every client knows all others, how long the next connection takes, and what
+//! each client costs.
 //!
 //! `cargo build --release -p ivshmem-server && cargo run --release -p ivshmem-bench --bin crowd`
 //!
-//! A newcomer is told of n clients with v vectors each, and each of them of the newcomer: 2 n v messages with a descriptor
-//! each, and n n v while n come. The protocol demands that; so the baseline is a bare loop that sends and receives as many.
+//! The server announces n clients with v vectors each to a new client, and the new client to each of them: 2 n v messages
+//! with a descriptor each, and n n v for n connections. The protocol requires that, so the baseline is a minimal loop that
+//! sends and receives the same number of messages.
 #![expect(clippy::disallowed_methods, reason = "a baseline may wait for the other end of its socket")]
 #![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
@@ -27,7 +29,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 const CLIENTS: usize = 1_000;
 const VECTORS: u16 = 4;
 const ROUNDS: usize = 11;
-/// Where the next one is measured, on the way to all of them.
+/// Numbers of clients at which the next connection is measured.
 const STEPS: [usize; 4] = [125, 250, 500, CLIENTS];
 
 fn main() -> ExitCode {
@@ -64,7 +66,7 @@ fn main() -> ExitCode {
     report.exit_code()
 }
 
-/// Measures one newcomer beside so many: until it is complete, and until everybody knows it.
+/// Measures one new client with this many others: the time until its handshake is complete, and until all others know it.
 fn next_one(report: &mut Report, crowd: &mut Crowd, clients: usize) {
     let (mut ratios, mut own, mut all) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -88,7 +90,7 @@ fn next_one(report: &mut Report, crowd: &mut Crowd, clients: usize) {
     report.goal(&name, ratios, Limit::AtMost(2.0));
 }
 
-/// Sends and receives as many messages with a descriptor as one newcomer costs, one after the other.
+/// Sends and receives as many messages with a descriptor as one new client costs, one after the other.
 fn bare_loop(clients: usize) -> Duration {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let gift = eventfd::create().unwrap();
@@ -102,7 +104,7 @@ fn bare_loop(clients: usize) -> Duration {
     begin.elapsed()
 }
 
-/// One message and its descriptor, from a server that is trusted.
+/// Receives one message and its descriptor, from a trusted server.
 fn receive(socket: &UnixStream, bytes: &mut [u8; 8]) -> rustix::io::Result<Option<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -115,7 +117,7 @@ fn receive(socket: &UnixStream, bytes: &mut [u8; 8]) -> rustix::io::Result<Optio
     }))
 }
 
-/// The product, as a process of its own, so that its memory and its processor time are its own.
+/// The product in a separate process, so that its memory and its processor time can be measured.
 struct Server(Child);
 
 impl Server {
@@ -130,17 +132,17 @@ impl Server {
         Self(child)
     }
 
-    /// Bytes of memory that it takes now.
+    /// Resident memory in bytes.
     fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
-    /// Processor time that it has used.
+    /// Processor time used so far.
     fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        // Behind the name, which may contain anything, utime and stime are the fields 14 and 15 of proc(5).
+        // After the name, which may contain any character; utime and stime are fields 14 and 15 of proc(5).
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
         Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
@@ -154,21 +156,21 @@ impl Drop for Server {
     }
 }
 
-/// All clients, driven by one thread.
+/// All clients; one thread drives them.
 struct Crowd<'a> {
     path: &'a Path,
     epoll: OwnedFd,
     clients: Vec<Client>,
 }
 
-/// One client, which counts what it is told and keeps no descriptor.
+/// One client, which counts its messages and keeps no descriptor.
 struct Client {
     socket: UnixStream,
     messages: usize,
     id: usize,
-    /// Vectors of each client, itself included, by id.
+    /// Announced vectors of each client, itself included, indexed by id.
     told: Vec<u16>,
-    /// Clients of which all vectors are told.
+    /// Number of clients of which all vectors are announced.
     whole: usize,
 }
 
@@ -185,13 +187,13 @@ impl<'a> Crowd<'a> {
         self.clients.push(Client { socket, messages: 0, id: usize::MAX, told: Vec::new(), whole: 0 });
     }
 
-    /// The last one that joined leaves, and all others are told.
+    /// Disconnects the last client, and waits until all others have received that.
     fn leave(&mut self) {
         drop(self.clients.pop());
         self.settle();
     }
 
-    /// Until everybody knows everybody, and nobody else.
+    /// Drives the clients until each of them knows exactly the connected ones.
     fn settle(&mut self) {
         self.drive(|crowd| crowd.clients.iter().all(|client| client.whole == crowd.clients.len()));
     }

@@ -1,8 +1,8 @@
-//! Round trips of interrupts between two processes, beside a bare blocking eventfd ping-pong.
+//! Round trips of interrupts between two processes, compared with a bare ping-pong over blocking eventfds.
 //!
 //! `cargo run --release -p ivshmem-bench --bin doorbell`
 //!
-//! All variants run in turns, in the same two processes, pinned alike: one process rings, the other rings back.
+//! All variants alternate in the same two processes with the same pinning: one process rings, the other one rings back.
 #![expect(clippy::disallowed_methods, reason = "a baseline may wait for the other end of its socket")]
 #![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
@@ -24,7 +24,7 @@ use rustix::event::EventfdFlags;
 const TRIPS: u32 = 5_000;
 const ROUNDS: usize = 21;
 
-/// Whose way of waiting and ringing is measured.
+/// The method of waiting and ringing that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// write and read on blocking eventfds.
@@ -59,7 +59,7 @@ fn median(values: Vec<f64>) -> f64 {
     ivshmem_bench::median(values)
 }
 
-/// Ratios of `wait` and of callbacks to the bare ping-pong, one of each a round.
+/// Ratios of `wait` and of callbacks to the bare ping-pong, one of each per round.
 fn ping(pong_cpu: usize, place: &str) -> [Vec<f64>; 2] {
     pin(0);
     let directory = tempfile::tempdir().unwrap();
@@ -74,7 +74,7 @@ fn ping(pong_cpu: usize, place: &str) -> [Vec<f64>; 2] {
             other.begin(*way);
             let time = mine.ping(*way, &other.eventfds);
             other.end();
-            // The first round warms up.
+            // The first round is a warm-up.
             if round > 0 {
                 times.push(time);
             }
@@ -92,7 +92,7 @@ fn ping(pong_cpu: usize, place: &str) -> [Vec<f64>; 2] {
     [ratio(wait), ratio(callback)]
 }
 
-/// The other process: its standard input and output are the bare eventfds, its orders come over a socket.
+/// The other process: its standard input and output are the bare eventfds, and it receives orders over a socket.
 fn pong(directory: &Path, cpu: usize) {
     pin(cpu);
     let device = Arc::new(ivshmem::doorbell(directory.join("server")).vectors(2).connect().unwrap());
@@ -111,7 +111,7 @@ struct Pong {
     child: Child,
     orders: UnixStream,
     id: PeerId,
-    /// What the child waits on, and what it rings.
+    /// The eventfd that the child waits on, and the one that it rings.
     eventfds: [OwnedFd; 2],
 }
 
@@ -138,7 +138,7 @@ impl Pong {
         self.end();
     }
 
-    /// Returns when it has done all.
+    /// Returns when the other process has finished.
     fn end(&mut self) {
         self.orders.read_exact(&mut [0]).unwrap();
     }
@@ -151,7 +151,7 @@ impl Drop for Pong {
     }
 }
 
-/// One process's end.
+/// One process's end of the ping-pong.
 struct Side<'a> {
     device: &'a Arc<Device>,
     peer: PeerId,
@@ -208,14 +208,14 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Rings back from a callback as often as there are trips. `first` begins, or tells that it may begin.
+    /// Rings back from a callback once per trip. `first` starts the ping-pong, or reports that it can start.
     fn callbacks(&self, first: impl FnOnce()) {
         let (sender, receiver) = mpsc::channel();
         let (device, peer, begins) = (Arc::clone(self.device), self.peer, self.begins);
         let mut left = TRIPS;
         let answer = move |_| {
             left -= 1;
-            // Whoever began the last trip does not begin another.
+            // The side that started the last trip does not start another one.
             if !(begins && left == 0) {
                 device.ring(peer, 0).unwrap();
             }

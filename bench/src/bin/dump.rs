@@ -2,8 +2,9 @@
 //!
 //! `cargo build --release -p ivshmem-cli && cargo run --release -p ivshmem-bench --bin dump`
 //!
-//! The loop reads the file through a buffer, looks each byte up in two tables, and writes to /dev/null; the command does so as
-//! well, and begins as a program, opens a target, copies from shared memory, watches for equal lines and can fail.
+//! The loop reads the file through a buffer, looks up each byte in two tables, and writes to /dev/null. The command does
+//! the same, and in addition starts as a program, opens a target, copies from shared memory, compares lines and handles
+//! errors.
 #![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
 
@@ -32,12 +33,12 @@ fn main() -> ExitCode {
         assert!(command.status().unwrap().success(), "ivshmem dump failed");
     };
 
-    // Both make the same text.
+    // Both produce the same text.
     let (ours, bare) = (place.path().join("ours"), place.path().join("bare"));
     command(&ours);
     bare_loop(&path, &mut File::create(&bare).unwrap());
     let ours = std::fs::read(ours).unwrap();
-    // The command's last line tells where the memory ends.
+    // The command's last line is the end of the memory, which the bare loop does not print.
     assert!(ours.starts_with(&std::fs::read(bare).unwrap()), "the texts differ");
 
     let (mut ratios, mut times) = (Vec::new(), [Vec::new(), Vec::new()]);
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
     report.exit_code()
 }
 
-/// Bytes of which no two lines are equal.
+/// Bytes in which no two lines are equal.
 fn noise() -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
@@ -71,7 +72,7 @@ fn noise() -> Vec<u8> {
     (0..SIZE / 8).flat_map(|_| next().to_ne_bytes()).collect()
 }
 
-/// Writes what `hexdump -C` would, but for the last line.
+/// Writes the output of `hexdump -C` without its last line.
 fn bare_loop(path: &Path, out: &mut File) {
     let digits: [[u8; 2]; 256] = std::array::from_fn(|byte| [DIGITS[byte >> 4], DIGITS[byte & 15]]);
     let mut ascii = [b'.'; 256];

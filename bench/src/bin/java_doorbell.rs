@@ -1,10 +1,11 @@
-//! Round trips of interrupts between two Java virtual machines, beside a bare blocking eventfd ping-pong of two processes.
+//! Round trips of interrupts between two Java virtual machines, compared with a bare ping-pong of two processes over
+//! blocking eventfds.
 //!
 //! `scripts/bench java_doorbell` builds what it needs and runs it for each JVM: `java_doorbell JAVA CLASSPATH OPTION...`.
 //!
-//! Both pairs are pinned alike: who rings first to processor 0, who answers to processor 1, with all their threads. The
-//! bare pair runs before and after each way of the JVMs, and its mean is what that is compared with. Blocking reads are
-//! the fastest bare form that sleeps: anything with poll() makes a system call more.
+//! Both pairs have the same pinning: the side that rings first runs on processor 0, the side that answers on processor 1,
+//! with all of its threads. The bare pair runs before and after each method of the JVMs, which is compared with the mean of
+//! both runs. Blocking reads are the fastest bare form that sleeps: poll() would add a system call.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark is for people to look at")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
 
@@ -19,7 +20,7 @@ use ivshmem_bench::{Limit, Report, median, pin};
 use rustix::event::EventfdFlags;
 
 const TRIPS: u32 = 4_000;
-/// Until the JIT compilers of both machines have done their work.
+/// Trips until the JIT compilers of both machines have finished.
 const WARM_UP: u32 = 30_000;
 const ROUNDS: usize = 21;
 const WAYS: [&str; 2] = ["wait", "callback"];
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
     report.exit_code()
 }
 
-/// The other bare process. Its standard input and output are the eventfds; it ends when it is killed.
+/// The other bare process. Its standard input and output are the eventfds; it runs until it is killed.
 fn pong() -> ! {
     let (mine, theirs) = (std::io::stdin(), std::io::stdout());
     loop {
@@ -101,7 +102,7 @@ impl Bare {
         Self { child, there, back }
     }
 
-    /// Microseconds of one trip.
+    /// Microseconds per trip.
     fn trips(&self, trips: u32) -> f64 {
         let begin = Instant::now();
         for _ in 0..trips {
@@ -123,7 +124,7 @@ fn micros(time: Duration, trips: u32) -> f64 {
     time.as_secs_f64() * 1e6 / f64::from(trips)
 }
 
-/// One machine: the class `Doorbell` of java/jmh. Orders go in as lines, and each is answered by one.
+/// One JVM with the class `Doorbell` of java/jmh. It reads orders as lines and answers each with a line.
 struct Jvm {
     child: Child,
     orders: ChildStdin,
@@ -189,7 +190,7 @@ impl Pair {
         Self { ping, pong, version }
     }
 
-    /// Microseconds of one trip.
+    /// Microseconds per trip.
     fn trips(&mut self, way: &str, trips: u32) -> f64 {
         self.pong.order(&format!("pong {way} {trips}"));
         assert_eq!(self.pong.answer(), "ready");

@@ -1,7 +1,8 @@
-//! What the checks and the assembly of `Memory` cost beside bare pointers, `memcpy` and the standard library's atomics.
+//! The cost of the checks and the assembly of `Memory`, compared with bare pointers, `memcpy` and the standard library's
+//! atomics.
 #![expect(clippy::print_stdout, reason = "a benchmark is for people to look at")]
 #![expect(unsafe_code, reason = "the baselines are raw pointers")]
-// UNSAFETY: a baseline without checks is what the figures are compared with.
+// UNSAFETY: the figures are compared with a baseline without checks.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -24,7 +25,8 @@ fn main() -> ExitCode {
     report.exit_code()
 }
 
-/// Each load gives the place of the next, so nothing can be done ahead or beside: the whole cost of an access shows.
+/// Each load returns the address of the next, so the processor cannot overlap them: the ratio shows the whole cost of an
+/// access.
 fn dependent_loads(report: &mut Report) {
     const STEPS: u32 = 100_000;
     for (name, words) in [("in the first-level cache", 2_048_u64), ("in the second-level cache", 64 * 1024)] {
@@ -67,7 +69,7 @@ fn dependent_loads(report: &mut Report) {
     }
 }
 
-/// A single ring through all words, in an order that no prefetcher guesses.
+/// A single cycle through all words, in an order that no prefetcher predicts.
 fn ring(words: u64) -> impl Iterator<Item = (u64, u64)> {
     let mut order: Vec<u64> = (0..words).collect();
     let mut seed = 88_172_645_463_325_252_u64;
@@ -93,11 +95,11 @@ fn copies(report: &mut Report) {
         let bytes = private.as_mut_ptr().wrapping_add(9);
         for (place, from) in [("", 64_u8), (", unaligned", 67)] {
             let read = || {
-                // SAFETY: inside the vector, and nobody else has a reference to it.
+                // SAFETY: inside the vector, to which there is no other reference.
                 let bytes = unsafe { std::slice::from_raw_parts_mut(black_box(bytes), len) };
                 memory.read(black_box(u64::from(from)), bytes).expect("inside")
             };
-            // SAFETY: inside both, and they are two allocations.
+            // SAFETY: inside both, which are two allocations.
             let bare = || unsafe {
                 black_box(bytes)
                     .copy_from_nonoverlapping(base.wrapping_add(black_box(usize::from(from))), len)
@@ -109,11 +111,11 @@ fn copies(report: &mut Report) {
                 rounds(times, bare, read),
             );
             let write = || {
-                // SAFETY: inside the vector, and nobody else has a reference to it.
+                // SAFETY: inside the vector, to which there is no other reference.
                 let bytes = unsafe { std::slice::from_raw_parts(black_box(bytes), len) };
                 memory.write(black_box(u64::from(from)), bytes).expect("inside")
             };
-            // SAFETY: inside both, and they are two allocations.
+            // SAFETY: inside both, which are two allocations.
             let bare = || unsafe {
                 black_box(bytes).copy_to_nonoverlapping(base.wrapping_add(black_box(usize::from(from))), len)
             };
@@ -140,7 +142,7 @@ fn copies(report: &mut Report) {
     }
 }
 
-/// A goal from 4 KiB on; below, the figure only.
+/// Checks a goal from 4 KiB on; prints only the figure below that.
 fn judge(report: &mut Report, name: &str, len: usize, ratios: Vec<f64>) {
     if len >= 4 << 10 { report.goal(name, ratios, Limit::AtLeast(0.95)) } else { print(name, ratios) }
 }
@@ -168,13 +170,13 @@ fn atomics() {
     }
 }
 
-/// Time of the first over time of the second, once a round. Each is taken at its best of several turns: whatever
-/// another program on the machine takes away, it takes from one turn only.
+/// The time of `first` divided by the time of `second`, once per round. Each time is the best of several turns, because
+/// another program on the machine slows down only some of the turns.
 fn rounds<A, B>(times: u32, mut first: impl FnMut() -> A, mut second: impl FnMut() -> B) -> Vec<f64> {
     let mut round = || {
         let mut best = (f64::MAX, f64::MAX);
         for turn in 0..TURNS {
-            // Neither always comes right after the other.
+            // Alternates the order of the two.
             for which in [turn % 2, 1 - turn % 2] {
                 if which == 0 {
                     best.0 = best.0.min(time(times, &mut first));

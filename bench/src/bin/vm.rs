@@ -1,14 +1,14 @@
-//! A device of a Linux guest: round trips by interrupt and by polling, and bulk copies, beside loops over the same
+//! A device of a Linux guest: round trips by interrupt and by polling, and bulk copies, compared with loops over the same
 //! eventfds, registers and mapping without this library.
 //!
 //! `scripts/bench vm`
 //!
-//! The host's program boots a guest, runs this same program in it once for each table, and answers it. Under emulation
-//! the times are the emulator's; what counts is the ratio of two loops in the same guest.
+//! The program on the host boots a guest, runs this same program in it once for each table, and answers it. Under emulation
+//! the times are those of the emulator; only the ratio of two loops in the same guest is meaningful.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark is for people to look at")]
 #![expect(unsafe_code, reason = "the baselines are raw pointers")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has failed")]
-// UNSAFETY: a baseline without checks is what the figures are compared with.
+// UNSAFETY: the figures are compared with a baseline without checks.
 
 use std::hint::spin_loop;
 use std::os::fd::AsFd;
@@ -26,7 +26,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap};
 
 const ROUNDS: usize = 21;
 const GOAL: Limit = Limit::AtMost(1.2);
-/// Where the two sides of the polling loop write, each in a cache line of its own.
+/// Offsets that the two sides of the polling loop write, each in a separate cache line.
 const PING: u64 = 0;
 const PONG: u64 = 128;
 
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Boots the guest and answers what it does.
+/// Boots the guest and answers its interrupts and writes.
 fn host() -> ExitCode {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("server");
@@ -69,7 +69,7 @@ fn host() -> ExitCode {
     if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Runs this program in the guest and shows what it prints. Whether all goals were met.
+/// Runs this program in the guest and prints its output. Returns whether all goals were met.
 fn run(guest: &Guest, words: &[&str]) -> bool {
     let program = Program::new("/bin/vm").args(words.iter().copied()).limit(Duration::from_secs(300));
     let ending = guest.spawn(program).unwrap().watch(|stream, bytes| {
@@ -84,7 +84,7 @@ fn run(guest: &Guest, words: &[&str]) -> bool {
 
 static DONE: AtomicBool = AtomicBool::new(false);
 
-/// Does both at once, until the second is done.
+/// Runs both concurrently until `measure` has finished.
 fn answering<T>(answer: impl FnOnce() + Send, measure: impl FnOnce() -> T) -> T {
     DONE.store(false, SeqCst);
     std::thread::scope(|scope| {
@@ -98,7 +98,7 @@ fn answering<T>(answer: impl FnOnce() + Send, measure: impl FnOnce() -> T) -> T 
 fn answer_interrupts(device: &Device) {
     while !DONE.load(Relaxed) {
         if device.wait(0, Some(Instant::now() + Duration::from_millis(100))).unwrap() {
-            // There is one other.
+            // There is one other peer.
             let guest = device.peers().unwrap()[0].id;
             device.ring(guest, 0).unwrap();
         }
@@ -114,7 +114,8 @@ fn answer_polling(device: &Device) {
     }
 }
 
-/// Round trips to the host and back, by wait and ring, beside poll and read of the same eventfd and the same register.
+/// Round trips to the host and back by wait and ring, compared with poll and read of the same eventfd and the same
+/// register.
 fn interrupts(peer: PeerId) -> ExitCode {
     const TRIPS: u32 = 100;
     for found in ivshmem::pci::devices().unwrap() {
@@ -135,7 +136,7 @@ fn interrupts(peer: PeerId) -> ExitCode {
         let eventfd = device.raw_interrupt(0).unwrap();
         let ring = u32::from(peer.0) << 16;
         timed(TRIPS, || {
-            // SAFETY: a register of a mapping that is never undone.
+            // SAFETY: a register in a mapping that is never unmapped.
             unsafe { doorbell.write_volatile(ring) };
             let mut ready = [PollFd::from_borrowed_fd(eventfd.as_fd(), PollFlags::IN)];
             poll(&mut ready, None).unwrap();
@@ -147,12 +148,12 @@ fn interrupts(peer: PeerId) -> ExitCode {
     report.exit_code()
 }
 
-/// Takes interrupts until none is on its way.
+/// Takes interrupts until none is outstanding.
 fn quiet(device: &Device) {
     while device.wait(0, Some(Instant::now() + Duration::from_millis(10))).unwrap() {}
 }
 
-/// The register that rings, mapped without this library.
+/// Maps the register for ringing without this library.
 fn map_doorbell() -> *mut u32 {
     const DOORBELL: u64 = 12;
     let folder = format!("/sys/bus/pci/devices/{}", ivshmem::pci::devices().unwrap()[0].address());
@@ -160,14 +161,14 @@ fn map_doorbell() -> *mut u32 {
     let start = resource.split_whitespace().next().unwrap().trim_start_matches("0x");
     let in_page = u64::from_str_radix(start, 16).unwrap() % 4096 + DOORBELL;
     let file = std::fs::File::options().read(true).write(true).open(format!("{folder}/resource0")).unwrap();
-    // SAFETY: a new mapping at an address of the kernel's choice.
+    // SAFETY: a new mapping at an address that the kernel chooses.
     let page = unsafe {
         mmap(std::ptr::null_mut(), 4096, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &file, 0)
     };
     page.unwrap().cast::<u8>().wrapping_add(usize::try_from(in_page).unwrap()).cast()
 }
 
-/// Round trips by looking at the memory.
+/// Round trips by polling the memory.
 fn polling(mode: &str) -> ExitCode {
     const TRIPS: u32 = 2_000;
     let device = open(mode);
@@ -175,7 +176,7 @@ fn polling(mode: &str) -> ExitCode {
     let base = memory.as_ptr();
     let word = |at: u64| {
         let place = base.wrapping_add(usize::try_from(at).unwrap()).cast::<u32>();
-        // SAFETY: aligned, inside the mapping, and used only as atomics by everybody.
+        // SAFETY: aligned, inside the mapping, and all accesses of both sides are atomic.
         unsafe { AtomicU32::from_ptr(place) }
     };
     let (ping, pong) = (word(PING), word(PONG));
@@ -194,7 +195,7 @@ fn polling(mode: &str) -> ExitCode {
         timed(TRIPS, || {
             count = count.wrapping_add(1);
             if mode == "wc" {
-                // What such memory needs in any program.
+                // Write-combined memory needs this fence in any program.
                 fence(SeqCst);
             }
             ping.store(count, Release);
@@ -208,7 +209,7 @@ fn polling(mode: &str) -> ExitCode {
     report.exit_code()
 }
 
-/// Copies between the region and ordinary memory, beside memcpy over the same mapping.
+/// Copies between the region and ordinary memory, compared with memcpy over the same mapping.
 fn copies(mode: &str) -> ExitCode {
     let device = open(mode);
     let memory = device.memory();
@@ -218,7 +219,7 @@ fn copies(mode: &str) -> ExitCode {
         let bytes = vec![0x5a_u8; length];
         let into = || timed(turns, || memory.write(4096, &bytes).unwrap());
         let raw_into = || {
-            // SAFETY: the region has 4 MiB, and bytes is not a part of it.
+            // SAFETY: the region has 4 MiB, and `bytes` does not overlap with it.
             timed(turns, || unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), base, length) })
         };
         compare(&mut report, &format!("{name} into the region, {mode}"), &into, &raw_into);
@@ -238,7 +239,7 @@ fn open(mode: &str) -> Device {
     ivshmem::open(&format!("pci:?cache={mode}&memory-only")).unwrap()
 }
 
-/// Seconds for one, of so many.
+/// Seconds per call, averaged over `times` calls.
 fn timed(times: u32, mut what: impl FnMut()) -> f64 {
     let begin = Instant::now();
     for _ in 0..times {
@@ -247,13 +248,13 @@ fn timed(times: u32, mut what: impl FnMut()) -> f64 {
     begin.elapsed().as_secs_f64() / f64::from(times)
 }
 
-/// Runs both in turns and prints a line with the times and a line with the goal.
+/// Alternates both, and prints one line with the times and one line with the goal.
 fn compare(report: &mut Report, name: &str, ours: &dyn Fn() -> f64, raw: &dyn Fn() -> f64) {
     let mut times = Vec::new();
-    // The host does other things as well, and a guest cannot see when it was not running.
+    // The host runs other programs too, and a guest cannot measure how long it was not running.
     let best = |what: &dyn Fn() -> f64| (0..3).map(|_| what()).fold(f64::INFINITY, f64::min);
     for round in 0..=ROUNDS {
-        // Who is first changes from round to round.
+        // The order changes in each round.
         let pair = if round % 2 == 0 {
             let ours = best(ours);
             (ours, best(raw))
@@ -261,7 +262,7 @@ fn compare(report: &mut Report, name: &str, ours: &dyn Fn() -> f64, raw: &dyn Fn
             let raw = best(raw);
             (best(ours), raw)
         };
-        // The first round warms up.
+        // The first round is a warm-up.
         if round > 0 {
             times.push(pair);
         }

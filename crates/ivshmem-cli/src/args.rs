@@ -1,5 +1,5 @@
-//! What can be typed: the verbs, and what several of them share. Each verb's own arguments stand beside its code.
-//! Parsing touches nothing but the words.
+//! The command line: the verbs and their common arguments. Each verb's own arguments are in the verb's file. Parsing has no
+//! side effects.
 
 use std::ffi::OsString;
 
@@ -57,7 +57,7 @@ Exit status:
   3  what was waited for did not come in time
   4  doctor found a problem";
 
-/// With the commit it was built from, if that is known.
+/// The version, followed by the commit of the build if it is known.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("IVSHMEM_COMMIT"));
 
 /// Share memory and interrupts with QEMU virtual machines.
@@ -88,7 +88,8 @@ enum Color {
 }
 
 impl CommandLine {
-    /// What was typed. From then on all output has the colours that it says, what is wrong with the arguments as well.
+    /// Parses the command line. From then on its choice of colours applies to all output, error messages about the
+    /// arguments included.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let words: Vec<OsString> = std::env::args_os().collect();
         let color = Color::of(&words);
@@ -109,7 +110,7 @@ impl CommandLine {
 }
 
 impl Color {
-    /// Before anything else is known of the words, as they may be wrong.
+    /// Finds the option before anything else is parsed, because the other arguments may be wrong.
     fn of(words: &[OsString]) -> Self {
         let words =
             words.iter().map(|word| word.to_str().unwrap_or_default()).take_while(|word| *word != "--");
@@ -220,12 +221,12 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// For verbs that change memory.
+    /// Opens the target for verbs that change memory.
     pub(crate) fn open(&self) -> Result<Device, Failure> {
         Ok(ivshmem::open(&self.target)?)
     }
 
-    /// For verbs that do not: nothing is created or grown, and nobody needs the permission to write.
+    /// Opens the target for verbs that only read: creates and grows nothing, and needs no write permission.
     pub(crate) fn look(&self) -> Result<Device, Failure> {
         Ok(ivshmem::open_read_only(&self.target)?)
     }
@@ -243,7 +244,7 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// How many bytes that is of a memory with `size` bytes, all of which lie inside.
+    /// The length in bytes of this range in a memory with `size` bytes, or an error if a part is outside.
     pub(crate) fn length_in(&self, size: u64) -> Result<u64, Failure> {
         let offset = self.offset;
         let room = size.checked_sub(offset).ok_or(Failure::Outside { offset, size })?;

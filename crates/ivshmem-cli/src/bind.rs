@@ -1,4 +1,4 @@
-//! `bind`: what makes interrupts possible in a virtual machine.
+//! `bind`: enables interrupts in a virtual machine.
 
 use ivshmem::pci::find;
 

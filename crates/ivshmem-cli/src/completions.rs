@@ -1,4 +1,4 @@
-//! `completions`: what a shell needs to complete this command's words.
+//! `completions`: prints the script with which a shell completes this command.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -17,7 +17,7 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        // Into memory first: clap_complete panics when it cannot write.
+        // Into memory first, because clap_complete panics when writing fails.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut CommandLine::command(), "ivshmem", &mut script);
         out.bytes(&script)

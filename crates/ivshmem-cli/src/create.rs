@@ -1,4 +1,4 @@
-//! `create`: memory that is a file.
+//! `create`: creates a file as shared memory.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `dump`: memory for people to read.
+//! `dump`: prints memory in readable form.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub(crate) struct Dump {
 
 impl Dump {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
-        // Nothing is created or emptied for memory that cannot be read.
+        // Does not create or empty a file for memory that cannot be read.
         let device = self.target.look()?;
         let length = self.range.length_in(device.memory().len())?;
         let pieces = Pieces::new(device.memory(), self.range.offset, length)?;

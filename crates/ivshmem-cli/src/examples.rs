@@ -1,4 +1,4 @@
-//! What stands behind the options in the help of each verb, and in its man page. A test runs what can be run on a host.
+//! The text after the options in each verb's help and man page. A test runs the examples that can run on a host.
 
 macro_rules! examples {
     ($($verb:ident: $text:literal)*) => {

@@ -1,4 +1,4 @@
-//! Why a verb failed: one line for people, one number for scripts.
+//! Failures of verbs: one line of text for people, one number for scripts.
 
 use std::error::Error;
 use std::io;
@@ -107,7 +107,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The failure and what caused it, in one line.
+    /// The failure and its causes, in one line.
     pub(crate) fn line(&self) -> String {
         let mut line = match self {
             Self::Open(error) => error.text(Face::Command),
@@ -117,7 +117,7 @@ impl Failure {
         let mut source = self.source();
         while let Some(error) = source {
             let text = error.to_string();
-            // Some texts have their cause in them already.
+            // Some texts contain their cause already.
             if !line.contains(&text) {
                 let remedy = error.downcast_ref().map_or("", ivshmem::remedy);
                 line = format!("{line}: {text}{remedy}");
@@ -128,7 +128,7 @@ impl Failure {
         line.replace('\n', " ")
     }
 
-    /// What the system's own words leave out.
+    /// A remedy that the system's error text lacks.
     fn remedy(&self) -> String {
         #[cfg(target_os = "linux")]
         if let Self::Output { source, .. } = self
@@ -142,7 +142,7 @@ impl Failure {
 
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            // Whoever read our output has seen enough, as in `ivshmem listen .. | head -1`.
+            // The reader closed the pipe, as in `ivshmem listen .. | head -1`.
             Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::TooFew { .. } | Self::NoAnswer { .. } => Exit::TimeOver,
             Self::Unwell { .. } => Exit::Unwell,
@@ -151,7 +151,7 @@ impl Failure {
     }
 }
 
-/// How the command ends, as `ivshmem --help` and docs/cli.md document it. The numbers never change their meaning.
+/// The exit status, as `ivshmem --help` and docs/cli.md document it. The numbers never change their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done = 0,

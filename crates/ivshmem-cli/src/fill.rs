@@ -1,4 +1,4 @@
-//! `fill`: one byte, everywhere.
+//! `fill`: sets all bytes of a range to one value.
 
 use serde_json::json;
 

@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 use crate::Failure;
 use crate::output::Out;
 
-/// Something that is wrong, or that may be.
+/// A problem, or a possible one.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
-    /// In kebab case. It stays the same.
+    /// In kebab case. Names are stable.
     pub name: &'static str,
     pub severity: Severity,
-    /// What is there, with its value and the limit.
+    /// The cause, with the value found and the limit.
     pub cause: String,
-    /// What to do.
+    /// What the user can do.
     pub remedy: String,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Finding {
 pub(crate) enum Severity {
     /// Something does not work.
     Problem,
-    /// Something may not work, which cannot be seen from here.
+    /// Something may not work, which this program cannot determine.
     Note,
 }
 

@@ -1,16 +1,16 @@
-//! Bytes as people read them: sixteen a line with offset, hexadecimal and ASCII, as `hexdump -C` prints them.
+//! Hexadecimal dumps: sixteen bytes per line with offset, hexadecimal digits and ASCII, as `hexdump -C` prints them.
 
 use serde_json::json;
 
 use crate::Failure;
 use crate::output::Out;
 
-/// Bytes in one line.
+/// Bytes per line.
 pub(crate) const LINE: usize = 16;
-/// Bytes in one object of JSON.
+/// Bytes per JSON object.
 const JSON_BYTES: usize = 4096;
 
-/// Pictures consecutive bytes and shows a run of equal lines once, followed by `*`.
+/// Formats consecutive bytes, and shows a run of equal lines once, followed by `*`.
 pub(crate) struct Hexdump {
     all: bool,
     last: Option<[u8; LINE]>,
@@ -19,12 +19,12 @@ pub(crate) struct Hexdump {
 }
 
 impl Hexdump {
-    /// With `all`, equal lines are shown each.
+    /// With `all`, every line of a run is shown.
     pub(crate) fn new(all: bool) -> Self {
         Self { all, last: None, in_run: false, text: Vec::new() }
     }
 
-    /// The lines of these bytes, which follow those of the call before. Only the last call may bring a broken line.
+    /// The lines of these bytes, which follow those of the previous call. Only the last call may pass a partial line.
     pub(crate) fn lines(&mut self, offset: u64, bytes: &[u8]) -> &[u8] {
         self.text.clear();
         self.text.reserve(bytes.len() * 5);
@@ -50,7 +50,7 @@ impl Hexdump {
     }
 }
 
-/// Two digits of each byte.
+/// Two hexadecimal digits for each byte.
 const DIGITS: [[u8; 2]; 256] = {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [[0; 2]; 256];
@@ -62,7 +62,7 @@ const DIGITS: [[u8; 2]; 256] = {
     digits
 };
 
-/// What a terminal can show of each byte.
+/// The character that a terminal shows for each byte.
 const ASCII: [u8; 256] = {
     let mut ascii = [b'.'; 256];
     let mut byte = b' ';
@@ -73,7 +73,7 @@ const ASCII: [u8; 256] = {
     ascii
 };
 
-/// What `{:08x}` writes before the last eight digits.
+/// Writes the digits that `{:08x}` prints before the last eight ones.
 fn put_high_digits(offset: u64, into: &mut Vec<u8>) {
     if offset > u64::from(u32::MAX) {
         into.extend_from_slice(format!("{:x}", offset >> 32).as_bytes());
@@ -96,12 +96,12 @@ fn whole_line(offset: u64, bytes: &[u8; LINE]) -> [u8; 79] {
     line
 }
 
-/// The line that closes a dump: where it ends, which also tells how long the last run was.
+/// The last line of a dump: the offset of its end, which also shows the length of the last run.
 pub(crate) fn end(offset: u64) -> String {
     format!("{offset:08x}")
 }
 
-/// One line; `byte` tells how to show the byte in a column.
+/// One line; `byte` formats the byte in a column.
 pub(crate) fn line(offset: u64, bytes: &[u8], byte: impl Fn(usize, u8) -> String) -> String {
     let mut text = format!("{offset:08x} ");
     for column in 0..LINE {
@@ -124,7 +124,7 @@ pub(crate) fn json(offset: u64, bytes: &[u8], out: &mut Out) -> Result<(), Failu
     parts.try_for_each(|(offset, bytes)| out.json(&json!({ "offset": offset, "hex": hex(bytes) })))
 }
 
-/// Hexadecimal without anything between.
+/// Hexadecimal digits without separators.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| DIGITS[usize::from(*byte)]).collect();
     String::from_utf8(digits).expect("digits")

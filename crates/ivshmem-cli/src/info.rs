@@ -1,4 +1,4 @@
-//! `info`: what a target is.
+//! `info`: describes a target.
 
 use ivshmem::device::Device;
 use ivshmem::region::CacheMode;
@@ -67,7 +67,7 @@ fn object(device: &Device) -> Result<Value, Failure> {
     Ok(object)
 }
 
-/// How the processor caches a guest's device; everything else is ordinary memory.
+/// The cache mode of a guest's device; any other memory is ordinary.
 fn cache_mode(device: &Device) -> Option<&'static str> {
     match device.memory().cache_mode() {
         CacheMode::WriteCombined => Some("write-combined"),

@@ -1,4 +1,4 @@
-//! `list`: the ivshmem devices of the virtual machine this runs in.
+//! `list`: lists the ivshmem devices of this virtual machine.
 
 use ivshmem::pci::{Finding, PciDevice, devices};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! `listen`: interrupts, and the peers that come and go.
+//! `listen`: prints interrupts, and peers that connect and disconnect.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
@@ -34,10 +34,10 @@ pub(crate) struct Listen {
 }
 
 impl Listen {
-    /// Prints what happens until it is time to end. Without a choice of vectors all are listened to, late ones too.
+    /// Prints events until the end. Without a choice of vectors it listens on all, including those that are added later.
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
         let device = self.target.look()?;
-        // A full channel makes callbacks wait, and interrupts merge meanwhile: a flood costs no memory here.
+        // A full channel blocks callbacks, and interrupts merge meanwhile, so a flood takes no memory here.
         let (tell, told) = sync_channel(1024);
         let mut ears = Ears { device: &device, tell, registrations: Vec::new() };
         let mut print = |line: Line| line.print(self.format.json, self.time, out);
@@ -46,7 +46,8 @@ impl Listen {
             let grow = |count| if self.vectors.is_empty() { ears.grow(count) } else { Ok(()) };
             self.print_news(&told, &mut print, grow)
         });
-        // A callback may be standing before a full channel. It is let go before its registration waits for its end.
+        // A callback may be blocked by a full channel. Dropping the receiver releases it before its registration waits for
+        // its end.
         drop(told);
         result
     }
@@ -91,7 +92,7 @@ enum News {
     Peer(PeerEvent),
 }
 
-/// The registrations on a device. Dropping them ends all.
+/// The registrations on a device. Dropping them ends all of them.
 struct Ears<'a> {
     device: &'a Device,
     tell: SyncSender<News>,
@@ -99,15 +100,15 @@ struct Ears<'a> {
 }
 
 impl Ears<'_> {
-    /// Listens to the peers and to these vectors, or to all there are.
+    /// Listens to peers and to these vectors, or to all vectors if none are named.
     fn open(&mut self, vectors: &[u16]) -> Result<Line, Failure> {
         if self.device.knows_peers() {
             let tell = self.tell.clone();
-            // Nobody receives any more when the command is about to end.
+            // The receiver is gone when the command is about to end.
             let events = self.device.on_peer(move |event| drop(tell.send(News::Peer(event.clone()))))?;
             self.registrations.push(events);
         }
-        // A device that can never have vectors says why when the first is asked for.
+        // A device that can never have vectors returns its reason when the first one is registered.
         let least = u16::from(!self.device.knows_peers());
         let all: Vec<u16> = (0..self.device.vectors().max(least)).collect();
         let vectors = if vectors.is_empty() { &all } else { vectors };
@@ -118,7 +119,7 @@ impl Ears<'_> {
     }
 
     fn grow(&mut self, count: u16) -> Result<(), Failure> {
-        // One registration is that of the peers' events.
+        // One of the registrations is for peers.
         let known = u16::try_from(self.registrations.len() - 1).unwrap_or(u16::MAX);
         (known..count).try_for_each(|vector| self.add(vector))
     }
@@ -132,7 +133,7 @@ impl Ears<'_> {
     }
 }
 
-/// One line of output in both forms.
+/// One line of output in both formats.
 struct Line {
     text: String,
     json: Value,
@@ -182,7 +183,7 @@ impl Line {
         Self { text, json }
     }
 
-    /// At once: somebody waits for it.
+    /// Prints and flushes at once, because readers wait for events.
     fn print(mut self, as_json: bool, with_time: bool, out: &mut Out) -> Result<(), Failure> {
         let now = utc(SystemTime::now());
         if as_json {

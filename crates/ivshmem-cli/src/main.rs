@@ -1,7 +1,7 @@
 //! The command `ivshmem`.
 //!
-//! Words become [`CommandLine`], a verb runs, what went wrong becomes one line and an exit status. Everything else is
-//! done by the library. A verb is a file: its arguments, `run`, and what it prints.
+//! `main` parses arguments into [`CommandLine`], runs a verb, and converts a failure to one line and an exit status. The
+//! library does everything else. Each verb is a file with its arguments, `run`, and its output.
 
 #[cfg(target_os = "linux")]
 mod advice;
@@ -55,7 +55,7 @@ use failure::{Exit, Failure};
 use output::Out;
 
 fn main() -> ExitCode {
-    // A file at the limit of this process is an error then and not the end.
+    // Writing to a file at the size limit of this process then returns an error and does not end the process.
     #[cfg(target_os = "linux")]
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, std::sync::Arc::default());
     let command = match CommandLine::read() {
@@ -68,14 +68,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// What was printed before a failure is still worth reading.
+/// Flushes the output also after a failure.
 fn run(command: &CommandLine, out: &mut Out) -> Result<(), Failure> {
     let result = command.verb.run(out);
     let flushed = out.flush();
     result.and(flushed)
 }
 
-/// clap's own words: help and version on standard output, and what is wrong with the arguments on standard error.
+/// Prints clap's output: help and version to standard output, errors in the arguments to standard error.
 fn say(words: &clap::Error) -> Exit {
     let printed = words.print().and_then(|()| io::stdout().flush());
     match printed {
@@ -88,7 +88,7 @@ fn say(words: &clap::Error) -> Exit {
 fn tell(failure: &Failure) -> Exit {
     let exit = failure.exit();
     if exit != Exit::Done {
-        // Standard error may be closed too; then the exit status has to say it all.
+        // Standard error may be closed too; then the exit status alone reports the failure.
         let mut stderr = anstream::stderr();
         let name = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
         let _ = writeln!(stderr, "{name}ivshmem:{name:#} {}", failure.line());

@@ -1,4 +1,4 @@
-//! `manual`: the man pages, made from the same words as the help.
+//! `manual`: writes the man pages, which have the same text as the help.
 
 use std::io;
 use std::path::{Path, PathBuf};

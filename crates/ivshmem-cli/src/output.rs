@@ -1,4 +1,4 @@
-//! Where results go: standard output, or a file in its place.
+//! Destination of results: standard output, or a file instead.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use crate::{Failure, standard};
 
-/// Buffered: [`flush`](Self::flush) when somebody waits for what was printed, as with events. `main` flushes the rest.
+/// Buffered output: call [`flush`](Self::flush) when a reader waits for the output, as with events. `main` flushes the
+/// rest.
 pub(crate) struct Out {
     sink: BufWriter<File>,
-    /// What errors call it.
+    /// The name in errors.
     name: String,
     is_terminal: bool,
     colours: bool,
@@ -23,7 +24,7 @@ impl Out {
     pub(crate) fn stdout() -> Result<Self, Failure> {
         let stdout = io::stdout();
         let name = "standard output".to_owned();
-        // Not through the standard library's buffer, which ends with each line.
+        // Bypasses the standard library's buffer, which is flushed at each line.
         let file = standard::output().map_err(|source| Failure::Output { to: name.clone(), source })?;
         Ok(Self {
             sink: BufWriter::new(file),
@@ -33,7 +34,7 @@ impl Out {
         })
     }
 
-    /// A file that is created, or emptied first.
+    /// Creates a file, or empties an existing one.
     pub(crate) fn file(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
         let failed = |source| Failure::Output { to: name.clone(), source };
@@ -56,7 +57,7 @@ impl Out {
         self.checked(result)
     }
 
-    /// Text that brings its own ends of lines.
+    /// Text that contains its own line ends.
     pub(crate) fn text(&mut self, text: impl Display) -> Result<(), Failure> {
         let result = write!(self.sink, "{text}");
         self.checked(result)
@@ -76,7 +77,7 @@ impl Out {
         self.checked(result)
     }
 
-    /// The text in this style, where colours are welcome: on a terminal, without NO_COLOR.
+    /// The text in this style where colours are enabled: on a terminal, without NO_COLOR, or as `--color` says.
     pub(crate) fn paint(&self, style: anstyle::Style, text: impl Display) -> String {
         if self.colours { format!("{style}{text}{style:#}") } else { text.to_string() }
     }
@@ -86,7 +87,7 @@ impl Out {
     }
 }
 
-/// Whether this process has mapped the file. Emptying it would end this process, and all others that use the memory.
+/// Whether this process has mapped the file. Emptying it would kill this process, and all others that use the memory.
 #[cfg(target_os = "linux")]
 fn is_mapped(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
@@ -97,7 +98,8 @@ fn is_mapped(file: &File) -> io::Result<bool> {
         io::Error::new(e.kind(), text)
     })?;
     Ok(maps.lines().any(|line| {
-        // Addresses, access, offset, device, inode, name. Some file systems have other device numbers there than in stat.
+        // Addresses, access, offset, device, inode, name. For some file systems the device numbers differ from those of
+        // stat.
         let mut words = line.split_whitespace();
         let addresses = words.next().unwrap_or_default();
         let is_same_inode = words.nth(3) == Some(file.ino().to_string().as_str());

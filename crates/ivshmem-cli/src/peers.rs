@@ -1,4 +1,4 @@
-//! `peers`: who else is connected.
+//! `peers`: lists the other connected clients.
 
 use ivshmem::doorbell::Peer;
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
-//! A range of memory of any length, through a buffer of fixed size.
+//! Copies a range of memory of any length through a buffer of fixed size.
 
 use ivshmem::region::{Memory, MemoryError};
 
-/// Large enough to cost nothing, whatever the size of the memory.
+/// Large enough that the cost per piece is negligible.
 pub(crate) const PIECE: usize = 1 << 20;
 
-/// Copies of one part after another. Holes of the memory stay holes.
+/// Copies of consecutive pieces. Holes of the memory stay holes.
 pub(crate) struct Pieces {
     part: Memory,
     start: u64,
@@ -14,13 +14,13 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// The whole range is checked before the first byte is read.
+    /// Checks the whole range before the first byte is read.
     pub(crate) fn new(memory: &Memory, offset: u64, length: u64) -> Result<Self, MemoryError> {
         let part = memory.view(offset, length)?;
         Ok(Self { part, start: offset, at: 0, buffer: vec![0; piece_len(length)] })
     }
 
-    /// The next bytes and where in the memory they stand.
+    /// The next bytes and their offset in the memory.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, &[u8])>, MemoryError> {
         let (at, length) = (self.at, piece_len(self.part.len() - self.at));
         if length == 0 {
@@ -33,15 +33,15 @@ impl Pieces {
     }
 }
 
-/// How much of these bytes is taken at a time.
+/// The length of the next piece, if `length` bytes are left.
 pub(crate) fn piece_len(length: u64) -> usize {
     usize::try_from(length).map_or(PIECE, |length| length.min(PIECE))
 }
 
-/// Gives space to holes that are about to be written to: a full file system is an error then, not the end by SIGBUS.
+/// Allocates space for holes before they are written, so that a full file system is an error and not a SIGBUS.
 pub(crate) fn take_space(memory: &Memory, offset: u64, length: u64) -> Result<(), MemoryError> {
     match memory.prefault(offset, length) {
-        // An older kernel cannot tell; then writing does.
+        // An older kernel does not support it; then the write allocates the space.
         Err(MemoryError::Populate { .. }) => Ok(()),
         result => result,
     }

@@ -1,4 +1,4 @@
-//! `ping`: how long an interrupt and its answer take.
+//! `ping`: measures the time from an interrupt to its answer.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -48,7 +48,7 @@ pub(crate) struct Ping {
 impl Ping {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
         let device = self.target.look()?;
-        // Where a device cannot be rung, its waits are pauses, and would look like answers.
+        // A device that cannot receive interrupts waits by pauses, which would look like answers.
         if let Some(finding) = device.interrupt_finding() {
             let why = finding.to_string();
             return Err(DoorbellError::NotPrepared { doing: "be rung", why }.into());
@@ -65,7 +65,7 @@ impl Ping {
             Some(_) => None,
             None => Some(newcomers(device, tell)?),
         };
-        // Fails for a device without interrupts or without this vector, before anything is promised.
+        // Fails for a device without interrupts or without this vector, before the command prints that it answers.
         device.wait(self.vector, Some(Instant::now()))?;
         let id = device.own_id().map(|id| id.0);
         if self.format.json {
@@ -87,7 +87,7 @@ impl Ping {
             }
             for peer in &peers {
                 match device.ring(*peer, self.vector) {
-                    // It left just now, or its vectors have not come yet: it will ring again.
+                    // The peer has just left, or its vectors are not announced yet: it will ring again.
                     Err(DoorbellError::UnknownPeer { .. } | DoorbellError::UnknownPeerVector { .. }) => {}
                     result => result?,
                 }
@@ -110,7 +110,7 @@ impl Ping {
         if came < count { Err(Failure::TooFew { what: "answers", count, came }) } else { Ok(()) }
     }
 
-    /// The other side may not know yet that this one is there: rings until it answers.
+    /// Rings until the other side answers, because that side may not have received the announcement of this client yet.
     fn first_answer(&self, device: &Device, peer: PeerId) -> Result<(), Failure> {
         let end = Instant::now() + self.timeout;
         loop {
@@ -124,14 +124,14 @@ impl Ping {
         }
     }
 
-    /// None when no answer came in time.
+    /// `None` when no answer came within the timeout.
     fn round_trip(
         &self,
         device: &Device,
         peer: PeerId,
         timeout: Duration,
     ) -> Result<Option<Duration>, Failure> {
-        // An answer that comes too late would pass for that to the next question.
+        // Drains late answers, which would count as the answer to the next ring.
         while device.wait(self.vector, Some(Instant::now()))? {}
         let start = Instant::now();
         device.ring(peer, self.vector)?;
@@ -161,12 +161,12 @@ impl Ping {
     }
 }
 
-/// Everyone who connects from now on.
+/// Sends an event for each peer that connects from now on.
 fn newcomers(
     device: &Device,
     tell: Sender<PeerEvent>,
 ) -> Result<ivshmem::doorbell::Registration, DoorbellError> {
-    // Nobody receives any more when the command is about to end.
+    // The receiver is gone when the command is about to end.
     device.on_peer(move |event| drop(tell.send(event.clone())))
 }
 
@@ -177,7 +177,7 @@ fn only_peer(device: &Device) -> Result<PeerId, Failure> {
     }
 }
 
-/// Microseconds, to the nanosecond.
+/// Microseconds, with a resolution of nanoseconds.
 fn us(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
@@ -191,7 +191,7 @@ struct Percentiles {
 }
 
 impl Percentiles {
-    /// None of nothing. Of an even number the median is the lower one: each figure is a time that was measured.
+    /// `None` without times. The median of an even number is the lower one, so that each figure is a measured time.
     fn of(mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
         let (min, max) = (*times.first()?, *times.last()?);

@@ -1,10 +1,10 @@
-//! A bar on standard error for what takes long, when somebody is there to look at it.
+//! A progress bar on standard error for long operations, if standard error is a terminal.
 
 use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar for what has a length that nobody knows: it comes when so much has been copied that it takes long.
+/// A bar for an operation of unknown length: it appears when so many bytes have been copied that the operation takes long.
 pub(crate) struct Counter {
     copied: u64,
     bar: Option<ProgressBar>,
@@ -37,11 +37,11 @@ fn counter() -> ProgressBar {
     ProgressBar::new_spinner().with_style(style.expect("the template names fields that exist"))
 }
 
-/// Less than this is over before a bar can be read.
+/// A shorter operation ends before a user can read the bar.
 const LONG: u64 = 64 << 20;
 
-/// Shows how far a copy of `length` bytes is. Nothing is drawn unless standard error is a terminal and what is copied
-/// goes elsewhere.
+/// A bar for the progress of copying `length` bytes. It is hidden unless standard error is a terminal and the copy goes
+/// elsewhere.
 pub(crate) fn bar(length: u64, to_terminal: bool) -> ProgressBar {
     if length < LONG || to_terminal || !io::stderr().is_terminal() {
         return ProgressBar::hidden();

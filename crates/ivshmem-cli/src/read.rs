@@ -1,4 +1,4 @@
-//! `read`: memory to standard output, as it is.
+//! `read`: copies memory to standard output unchanged.
 
 use std::str;
 
@@ -30,7 +30,7 @@ impl Read {
         let pieces = || Pieces::new(device.memory(), self.range.offset, length);
         let only_text = out.is_terminal() && !self.format.json && !self.binary;
         if only_text {
-            // Before the first byte is shown.
+            // Checks all bytes before it prints the first one.
             let (mut all, mut text) = (pieces()?, Text::default());
             while let Some((_, bytes)) = all.next()? {
                 text.goes_on(bytes)?;
@@ -43,7 +43,7 @@ impl Read {
                 hexdump::json(offset, bytes, out)?;
             } else {
                 if only_text {
-                    // Others write meanwhile.
+                    // Other programs may have written meanwhile.
                     text.goes_on(bytes)?;
                 }
                 out.bytes(bytes)?;
@@ -54,15 +54,15 @@ impl Read {
     }
 }
 
-/// Text in pieces, which a terminal shows, doing nothing else.
+/// Checks text, piece by piece, for bytes that a terminal would interpret instead of showing.
 #[derive(Default)]
 struct Text {
-    /// The first bytes of a character that the last piece had not whole.
+    /// The first bytes of a character that the last piece cut.
     cut: Vec<u8>,
 }
 
 impl Text {
-    /// Takes the next piece. A character that is cut at its end is text; what follows in the piece after it completes it.
+    /// Checks the next piece. A character that is cut at its end is valid if the next piece completes it.
     fn goes_on(&mut self, piece: &[u8]) -> Result<(), Failure> {
         let mut rest = piece;
         while let Some((first, others)) = rest.split_first().filter(|_| !self.cut.is_empty()) {

@@ -1,4 +1,4 @@
-//! `ring`: interrupt a peer.
+//! `ring`: interrupts a peer.
 
 use ivshmem::PeerId;
 use ivshmem::device::Device;
@@ -43,8 +43,8 @@ impl Ring {
     }
 }
 
-/// On the host the command is a client itself, with an id that somebody else had before. In a guest all programs have the id of
-/// the machine's device.
+/// Refuses the own id. On the host the command is a client itself, and may have the id of an earlier client. In a guest all
+/// programs have the id of the machine's device.
 pub(crate) fn not_own(device: &Device, peer: PeerId) -> Result<(), Failure> {
     if device.own_id() != Some(peer) {
         Ok(())

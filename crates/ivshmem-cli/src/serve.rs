@@ -1,4 +1,4 @@
-//! `serve`: a server in the foreground, what to type next, and a log on standard error.
+//! `serve`: runs a server in the foreground, prints the arguments for clients, and logs to standard error.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -30,15 +30,15 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    /// Not through the buffer of the others, which could keep the server waiting for a reader.
+    /// Does not use the buffered output of the other verbs, which could make the server wait for a reader.
     pub(crate) fn run(&self, _: &mut Out) -> Result<(), Failure> {
-        // Before there is another thread.
+        // Before another thread exists.
         let stop = stop_signals().map_err(Failure::Signals)?;
-        // When it cannot be raised, fewer clients fit.
+        // If the limit cannot be raised, fewer clients fit.
         let _ = raise_descriptor_limit();
         let sink = |output| Sink::new(output).map_err(Failure::Thread);
         let (greeting, log) = (sink(Output::Stdout)?, sink(Output::Stderr)?);
-        // Who comes, goes or stops reading, and that a size was rounded up.
+        // Logs clients that connect, leave or stop reading, and a size that was rounded up.
         tracing_subscriber::fmt()
             .with_target(false)
             .with_ansi(false)
@@ -56,7 +56,7 @@ impl Serve {
             Err(Error::Stopped { .. }) => return Ok(()),
             listening => listening?,
         };
-        // Clients may be waiting: a reader of this that is gone, or does not read, is no reason not to serve them.
+        // Clients may be waiting, so the server serves them even if the reader of this output is gone or does not read.
         greeting.put(self.greeting(&listening).as_bytes());
         listening.run(stop)?;
         Ok(())
@@ -64,7 +64,7 @@ impl Serve {
 
     fn greeting(&self, listening: &Listening) -> String {
         let (size, vectors) = (listening.size(), listening.vectors());
-        // What is printed is typed elsewhere.
+        // Absolute, because users copy the output to other shells.
         let socket = std::path::absolute(listening.path()).unwrap_or_else(|_| listening.path().to_owned());
         if self.format.json {
             let event = json!({ "event": "serving", "socket": socket.display().to_string(), "size": size, "vectors": vectors });
@@ -73,7 +73,7 @@ impl Serve {
         let target = shell_word(format_args!("doorbell:{}", socket.display()));
         let serving =
             format!("serving {size} bytes and {vectors} vectors for each client on {}", socket.display());
-        // QEMU has no device without vectors; a server without any leaves that one silent.
+        // QEMU has no device without vectors; with a server without vectors, the device's vector is never signalled.
         let region = Region { size, way: Way::Server { socket, vectors: vectors.max(1) } };
         format!(
             "{serving}; Ctrl-C ends it\n{}libvirt:  ivshmem doctor {target} prints the elements\n\

@@ -1,4 +1,5 @@
-//! Standard input and output as files, without the standard library's buffers. Closing them leaves the process its own.
+//! Standard input and output as files, without the standard library's buffers. Closing such a file does not close the
+//! process's own descriptor.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! `status`: what a server tells about itself, over its control socket.
+//! `status`: prints a server's report of its state, from its status socket.
 
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
@@ -15,9 +15,9 @@ use crate::Failure;
 use crate::args::Format;
 use crate::output::Out;
 
-/// A status has some hundred bytes for each client, of which there are at most 65,536.
+/// A status has a few hundred bytes for each client, of which there are at most 65,536.
 const LIMIT: usize = 64 << 20;
-/// For the whole answer. A server answers at once.
+/// Time limit for the whole answer. A server answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Show what a server says about itself: clients, vectors, limits, counters
@@ -54,7 +54,7 @@ impl Status {
         }
     }
 
-    /// `None` when the socket is the one for clients.
+    /// Reads the status; `None` when the socket is the one for clients.
     fn ask(&self) -> io::Result<Option<Vec<u8>>> {
         let deadline = Instant::now() + PATIENCE;
         let mut stream = Receiver::from(socket::connect(&self.socket, PATIENCE)?);
@@ -86,13 +86,14 @@ impl Status {
     }
 }
 
-/// Whether that is how a server begins with a client: the version of the protocol, or a refusal in its place.
+/// Whether these are the first bytes that a server sends to a client: the version of the protocol, or a refusal in its
+/// place.
 fn is_greeting(bytes: &[u8]) -> bool {
     let Some(version) = bytes.first_chunk().copied().map(i64::from_le_bytes) else { return false };
     !matches!(Refusal::from_version(version), Some(Refusal::Unknown(_)))
 }
 
-/// Any object as text: names and values, arrays of objects as tables. A newer server may tell more than is known here.
+/// Prints any object as text: names and values, arrays of objects as tables. A newer server may send unknown fields.
 fn show(value: &Value, indent: usize, out: &mut Out) -> Result<(), Failure> {
     let Value::Object(fields) = value else { return out.line(plain(value)) };
     let width = fields.keys().map(String::len).max().unwrap_or(0);
@@ -112,7 +113,7 @@ fn show(value: &Value, indent: usize, out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Columns by the names of the first row.
+/// The names of the first row are the columns.
 fn table(rows: &[Value], indent: usize, out: &mut Out) -> Result<(), Failure> {
     let names: Vec<&String> = rows[0].as_object().into_iter().flat_map(|row| row.keys()).collect();
     let cells = |row: &Value| names.iter().map(|name| row.get(*name).map_or(String::new(), plain)).collect();
@@ -126,7 +127,7 @@ fn table(rows: &[Value], indent: usize, out: &mut Out) -> Result<(), Failure> {
     })
 }
 
-/// A value in one line. Escape sequences of whoever wrote it do not reach the terminal.
+/// A value in one line. Control characters are replaced, so that escape sequences do not reach the terminal.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.replace(char::is_control, "?"),

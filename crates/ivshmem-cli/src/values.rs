@@ -1,8 +1,8 @@
-//! Numbers as people type them: bytes with a unit, seconds with a fraction.
+//! Parsing and formatting of numbers: bytes with a unit, seconds with a fraction.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A number of bytes: decimal or 0x..., and with K, M, G or T a multiple of it.
+/// Parses a number of bytes: decimal or 0x..., with an optional K, M, G or T.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = match text.trim_end_matches(['K', 'M', 'G', 'T', 'k', 'm', 'g', 't']) {
         number if number.len() == text.len() => (number, 1),
@@ -28,23 +28,23 @@ fn multiple(unit: &str) -> u64 {
     }
 }
 
-/// The value of one byte, decimal or 0x...
+/// Parses the value of one byte, decimal or 0x...
 pub(crate) fn byte(text: &str) -> Result<u8, String> {
     let value = bytes(text).ok().and_then(|value| u8::try_from(value).ok());
     value.ok_or_else(|| "not the value of a byte, 0 to 255 or 0x00 to 0xff".to_owned())
 }
 
-/// A time of 0 or more.
+/// Parses a time of 0 seconds or more.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "not a number of seconds, such as 5 or 0.5".to_owned())?;
     Duration::try_from_secs_f64(number).map_err(|_| "not a time: it must be 0 or more and finite".to_owned())
 }
 
-/// A time to the microsecond, as RFC 3339 writes it.
+/// Formats a time in the syntax of RFC 3339, with microseconds.
 pub(crate) fn utc(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // Years from March on, so that a leap day is the last one: 146,097 days are 400 of them.
+    // Years begin in March, so that a leap day is the last day: 146,097 days are 400 years.
     let shifted = days + 719_468;
     let (era, day) = (shifted / 146_097, shifted % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -56,7 +56,7 @@ pub(crate) fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", since.subsec_micros())
 }
 
-/// A size in the largest unit that divides it: what a person would have typed.
+/// Formats a size in the largest unit that divides it, as a person would type it.
 pub(crate) fn units(size: u64) -> String {
     let (mut number, mut unit) = (size, 0);
     while number > 0 && number % 1024 == 0 && unit < 4 {

@@ -1,4 +1,4 @@
-//! `watch`: what changes in a range of memory.
+//! `watch`: shows changes in a range of memory.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use crate::hexdump::{self, LINE, hex};
 use crate::output::Out;
 use crate::values::seconds;
 
-/// The most that is compared again and again: a copy of it is kept.
+/// The largest range to watch in bytes; a copy of it is kept in memory.
 const LIMIT: u64 = 64 << 20;
-/// Changes that are fewer unchanged bytes apart are told as one.
+/// Changes with fewer unchanged bytes between them are reported as one.
 const GAP: usize = 4;
-/// Bytes of one change in a line of text.
+/// Bytes of one change shown in a line of text.
 const SHOWN: usize = 16;
 
 /// Show what changes in a range of memory
@@ -89,7 +89,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Until the next look; false when the time is over.
+    /// Waits until the next examination; returns false after the deadline.
     fn pause(&self, deadline: Option<Instant>) -> bool {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         thread::sleep(left.map_or(self.interval, |left| left.min(self.interval)));
@@ -111,7 +111,7 @@ impl Watch {
     }
 }
 
-/// A stretch of the range, from the first changed byte to behind the last.
+/// A part of the range, from the first changed byte to the byte after the last one.
 #[derive(Debug, PartialEq, Eq)]
 struct Change(usize, usize);
 
@@ -131,7 +131,7 @@ fn changes(before: &[u8], now: &[u8]) -> Vec<Change> {
     changes
 }
 
-/// The part of a terminal where the range is painted again and again.
+/// The part of a terminal in which the range is painted repeatedly.
 #[derive(Default)]
 struct Screen {
     painted: usize,
@@ -140,7 +140,7 @@ struct Screen {
 impl Screen {
     fn paint(&mut self, offset: u64, bytes: &[u8], changes: &[Change], out: &mut Out) -> Result<(), Failure> {
         let changed = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-        // As many lines as are there, less the one of the cursor and the one that says what is missing.
+        // As many lines as the terminal has, except one for the cursor and one for the number of hidden bytes.
         let rows = terminal_size::terminal_size().map_or(24, |(_, height)| usize::from(height.0));
         let shown = bytes.len().div_ceil(LINE).min(rows.saturating_sub(2).max(1));
         if self.painted > 0 {

@@ -1,4 +1,4 @@
-//! `write`: standard input to memory.
+//! `write`: copies standard input to memory.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -36,8 +36,8 @@ impl Write {
     }
 }
 
-/// Copies `input` to memory and counts its bytes. Input that is known to be too long is refused before anything is
-/// written.
+/// Copies `input` to memory and returns the number of bytes. Input that is known to be too long is refused before anything
+/// is written.
 fn write(memory: &Memory, offset: u64, mut input: File) -> Result<u64, Failure> {
     let size = memory.len();
     let room = size.checked_sub(offset).ok_or(Failure::Outside { offset, size })?;
@@ -70,7 +70,7 @@ fn write(memory: &Memory, offset: u64, mut input: File) -> Result<u64, Failure> 
     }
 }
 
-/// What is left of a regular file; `None` for a pipe or a terminal, whose length nobody knows.
+/// Remaining bytes of a regular file; `None` for a pipe or a terminal, whose length is unknown.
 fn remaining_len(input: &File) -> Option<u64> {
     let mut file = input.try_clone().ok()?;
     let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;

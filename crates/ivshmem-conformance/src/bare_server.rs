@@ -1,5 +1,5 @@
-//! A server as small as can be that behaves like QEMU's own: one thread, blocking sends, no care for slow clients.
-//! It sends its greeting in pieces and its last vectors late when told to.
+//! A minimal server that behaves like QEMU's own: one thread, blocking sends, and no handling of slow clients. Optionally
+//! it sends its handshake in pieces and its last vectors late.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,18 +13,18 @@ use std::time::Duration;
 use ivshmem::sys::linux::{epoll, eventfd, socket};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
-/// How a bare server greets.
+/// Options of a bare server's handshake.
 #[derive(Clone, Debug)]
 pub struct Manner {
-    /// Bytes of memory.
+    /// Size of the memory in bytes.
     pub size: u64,
     /// Vectors of each client.
     pub vectors: u16,
-    /// Each message in two pieces, and a pause after every 16 messages.
+    /// Sends each message in two pieces, and pauses after every 16 messages.
     pub in_pieces: bool,
-    /// So many of the own vectors come late, after everything else and a pause.
+    /// Number of the client's own vectors that are sent late, after everything else and a pause.
     pub late_vectors: u16,
-    /// This memory in place of new one.
+    /// Existing memory to share instead of new memory.
     pub memory: Option<Arc<OwnedFd>>,
 }
 
@@ -44,10 +44,10 @@ pub struct BareServer {
 }
 
 impl BareServer {
-    /// Listens at `path` in a thread of its own.
+    /// Listens on `path` in a separate thread.
     ///
     /// # Errors
-    /// What the system says.
+    /// An error of the operating system.
     pub fn start(path: &Path, manner: Manner) -> io::Result<Self> {
         let listener = UnixListener::bind(path)?;
         let memory = match &manner.memory {
@@ -71,7 +71,7 @@ impl BareServer {
         Ok(Self { path: path.to_path_buf(), memory, stop, thread: Some(thread) })
     }
 
-    /// The memory, to be offered by another server as well.
+    /// The memory, so that another server can share it too.
     pub fn memory(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.memory)
     }
@@ -80,7 +80,7 @@ impl BareServer {
 impl Drop for BareServer {
     /// Closes all connections and removes the socket.
     fn drop(&mut self) {
-        // Neither can fail in a way that a test could not see.
+        // A failure of either of these would be visible in the test.
         let _ = eventfd::ring(self.stop.as_fd());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -89,10 +89,10 @@ impl Drop for BareServer {
     }
 }
 
-/// Sends one message, as a hostile server of a test does it: any value, with or without a descriptor.
+/// Sends one message as a hostile server in a test does: any value, with or without a descriptor.
 ///
 /// # Errors
-/// What the system says; `BrokenPipe` when the client is gone.
+/// An error of the operating system; `BrokenPipe` when the client is gone.
 pub fn send(stream: &UnixStream, value: i64, fd: Option<&OwnedFd>) -> io::Result<()> {
     send_bytes(stream, &value.to_le_bytes(), fd)
 }
@@ -128,9 +128,9 @@ struct Client {
 
 const LISTENER: u64 = 1 << 20;
 const STOP: u64 = 1 << 21;
-/// Between the pieces of a greeting, well below what a client takes for its end.
+/// Pause between the pieces of a handshake, far below the time after which a client considers it complete.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Before the late vectors, well above it.
+/// Pause before the late vectors, far above that time.
 const LATE: Duration = Duration::from_millis(50);
 
 impl Service {
@@ -142,7 +142,7 @@ impl Service {
             for token in ready.clone() {
                 match token {
                     STOP => return,
-                    // A client that goes in the middle of its greeting is seen to be gone in the next round.
+                    // The next round handles a client that disconnects during its handshake.
                     LISTENER => drop(self.accept()),
                     client => self.gone(client),
                 }
@@ -155,7 +155,7 @@ impl Service {
         let id = (0..).find(|id| !self.clients.contains_key(id)).expect("fewer than 65536 clients in a test");
         let vectors: Vec<OwnedFd> =
             (0..self.manner.vectors).map(|_| eventfd::create()).collect::<io::Result<_>>()?;
-        // Both directions of introduction happen before anything else can, as QEMU's server does it.
+        // As in QEMU's server, both directions of the announcement are completed before anything else.
         self.greet(&stream, id, &vectors)?;
         for other in self.clients.values() {
             for vector in &vectors {
@@ -194,7 +194,7 @@ impl Service {
         Ok(())
     }
 
-    /// A client that says anything, or closes, has left.
+    /// A client that sends anything, or closes, has left.
     fn gone(&mut self, token: u64) {
         let Ok(id) = u16::try_from(token) else { return };
         let Some(client) = self.clients.remove(&id) else { return };

@@ -1,12 +1,12 @@
-//! What this process has now.
+//! Resources of this process.
 
 use std::fs::read_dir;
 use std::time::{Duration, Instant};
 
-/// Against hanging.
+/// A limit against hanging only.
 const HANG: Duration = Duration::from_secs(10);
 
-/// How many descriptors are open, with the one that counts.
+/// Number of open descriptors, including the one used for counting.
 ///
 /// # Panics
 /// Without `/proc`.
@@ -14,7 +14,7 @@ pub fn descriptors() -> usize {
     read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// How many threads have this name.
+/// Number of threads with this name.
 ///
 /// # Panics
 /// Without `/proc`.
@@ -25,10 +25,10 @@ pub fn threads(name: &str) -> usize {
         .count()
 }
 
-/// Waits until something is true.
+/// Waits until the condition is true.
 ///
 /// # Panics
-/// When it is not within 10 s.
+/// When it is not true within 10 s.
 pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !done() {

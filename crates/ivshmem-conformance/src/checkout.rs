@@ -1,22 +1,22 @@
-//! Where a test finds files of its checkout. What `env!` says was true where the test was built: in a checkout that has been
-//! moved or copied since, cargo takes the test for fresh, and it would run the programs of the other place.
+//! Paths of files in a test's checkout. `env!` would name the checkout in which the test was built: in a moved or copied
+//! checkout cargo considers the test up to date, and the test would run programs of the other checkout.
 
 use std::env;
 use std::path::PathBuf;
 
-/// The folder of the package whose test or benchmark this is.
+/// The directory of the package of this test or benchmark.
 ///
 /// # Panics
-/// When cargo did not start it.
+/// When cargo did not start the test.
 #[must_use]
 pub fn package() -> PathBuf {
     env::var_os("CARGO_MANIFEST_DIR").expect("cargo, which starts tests, says where their package is").into()
 }
 
-/// The root of the checkout: the folder above the package with the workspace's lock file.
+/// The root of the checkout: the parent directory of the package that contains the workspace's lock file.
 ///
 /// # Panics
-/// As [`package`], and where there is none.
+/// Like [`package`], and when there is no such directory.
 #[must_use]
 pub fn root() -> PathBuf {
     let package = package();
@@ -24,10 +24,10 @@ pub fn root() -> PathBuf {
     root.expect("a package lies in the workspace").to_path_buf()
 }
 
-/// The path of a program that cargo built with this test.
+/// The path of a program that cargo built together with this test.
 ///
 /// # Panics
-/// When there is none of this name.
+/// When there is no program of this name.
 #[must_use]
 pub fn built(name: &str) -> &'static str {
     let program = above(2).join(name);
@@ -35,10 +35,10 @@ pub fn built(name: &str) -> &'static str {
     program.into_os_string().into_string().expect("a path that a shell can type").leak()
 }
 
-/// A folder on the disk of the build's output, which tests may use; those of different tests are not kept apart.
+/// A directory on the disk of the build's output that tests may use. All tests share it.
 ///
 /// # Panics
-/// When it cannot be made.
+/// When it cannot be created.
 #[must_use]
 pub fn scratch() -> PathBuf {
     let folder = above(3).join("tmp");
@@ -46,7 +46,7 @@ pub fn scratch() -> PathBuf {
     folder
 }
 
-/// Cargo puts a test into `target/PROFILE/deps`.
+/// Cargo places a test in `target/PROFILE/deps`.
 fn above(levels: usize) -> PathBuf {
     let own = env::current_exe().unwrap();
     own.ancestors().nth(levels).expect("a test is deep in the output of a build").to_path_buf()

@@ -1,5 +1,5 @@
-//! A file system in user space (FUSE) with one file, whose process answers everything but reads and the closing of that file: each
-//! waits until it does.
+//! A file system in user space (FUSE) with one file. Its process answers everything at once, except reads and the closing
+//! of that file, which wait until the test lets it answer.
 //!
 //! The protocol is that of linux/fuse.h, version 7.31.
 
@@ -18,22 +18,22 @@ use rustix::process::geteuid;
 
 use crate::skip;
 
-/// The file system, served by another process until this is dropped: one process that serves it and uses it can stand still
-/// where nothing ends it.
+/// The file system, served by another process until this value is dropped: a single process that both serves and uses it
+/// can block unkillably.
 #[derive(Debug)]
 pub struct Fuse {
     place: PathBuf,
     server: Child,
-    /// Kept open: the server writes more than is read.
+    /// Kept open, because the server writes more than is read.
     _output: BufReader<ChildStdout>,
 }
 
 impl Fuse {
-    /// For the only test of a program, which it runs once more to serve the file system on a new directory below `place`. `None`
-    /// in that program when it has served, and where the test cannot run.
+    /// For the only test of a program, which runs the program a second time to serve the file system on a new directory
+    /// below `place`. Returns `None` in that second process after serving, and where the test cannot run.
     ///
     /// # Panics
-    /// When it cannot be mounted.
+    /// When the file system cannot be mounted.
     pub fn for_the_only_test(test: &str, place: &Path) -> Option<Self> {
         if !geteuid().is_root() || !Path::new("/dev/fuse").exists() {
             skip(test, "it needs root and /dev/fuse, to mount");
@@ -50,7 +50,7 @@ impl Fuse {
         Some(Self::start(&mountpoint, &mut serving).unwrap())
     }
 
-    /// Starts a program that calls [`serve`] for this directory, and waits until it has mounted.
+    /// Starts a program that calls [`serve`] for this directory, and waits until it has mounted the file system.
     fn start(place: &Path, program: &mut Command) -> io::Result<Self> {
         let mut server = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut output = BufReader::new(server.stdout.take().unwrap());
@@ -68,7 +68,7 @@ impl Fuse {
         self.place.join("file")
     }
 
-    /// Answers all reads and closings, and those to come.
+    /// Answers all reads and closings, present and future.
     pub fn answer(&mut self) {
         self.server.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
@@ -82,16 +82,15 @@ impl Drop for Fuse {
     }
 }
 
-/// Makes a test's program the one that serves the file system on the directory that it names.
+/// Environment variable with the directory on which a test's second process serves the file system.
 const SERVES: &str = "IVSHMEM_TEST_SERVES_FUSE";
 const MOUNTED: &str = "mounted";
 
-/// Mounts the file system on a directory and serves it until standard input ends; a line there makes it answer reads, with nothing,
-/// and closings.
-/// Needs root.
+/// Mounts the file system on a directory and serves it until standard input ends. After a line of input it answers reads,
+/// with no data, and closings. Needs root.
 fn serve(place: &Path) -> io::Result<()> {
     let device = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
-    // For the program that mounts, which hands its number to the kernel.
+    // The program that mounts inherits it, and passes its number to the kernel.
     fcntl_setfd(&device, FdFlags::empty())?;
     let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
     let mount = ["-i", "-t", "fuse", "-o", &options, "ivshmem-test"];
@@ -148,7 +147,7 @@ fn answer_requests(mut device: File, answers: &AtomicBool, over: &AtomicBool) {
             14 | 27 => reply(&mut device, unique, 0, &words(&[0, 0])),
             // READ, FLUSH
             15 | 25 => waiting.push(unique),
-            // INIT: the version, and zeroes for everything that may be so.
+            // INIT: the version, and zeroes for all optional fields.
             26 => {
                 let mut init = [0; 64];
                 init[..8].copy_from_slice(&[7_u32.to_ne_bytes(), 31_u32.to_ne_bytes()].concat());
@@ -177,7 +176,7 @@ fn attributes(node: u64) -> [u8; 88] {
     attributes
 }
 
-/// struct fuse_out_header, and what follows it. A request that nobody waits for any more needs no answer.
+/// Writes struct fuse_out_header and the content. A request that was cancelled needs no answer, so errors are ignored.
 fn reply(device: &mut File, unique: u64, error: i32, content: &[u8]) {
     let length = u32::try_from(16 + content.len()).unwrap();
     let header = [&length.to_ne_bytes()[..], &error.to_ne_bytes(), &unique.to_ne_bytes()].concat();

@@ -1,25 +1,26 @@
-//! The number of huge pages that the system has, which tests change.
+//! The number of huge pages of the system, which tests change.
 
 use std::fs::{self, File};
 
 use rustix::fs::{FlockOperation, flock};
 
-/// Bytes of each.
+/// Size of a huge page in bytes.
 pub const HUGE_PAGE: u64 = 2 << 20;
 
-/// Of the whole system, for all processes.
+/// The number for the whole system.
 const NUMBER: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 
-/// Huge pages for a test. On drop the system has as many again as before, also when the test fails.
+/// Huge pages for a test. Dropping it restores the system's previous number, also when the test fails.
 #[derive(Debug)]
 pub struct HugePages {
     before: u64,
-    /// Has the lock: tests of several processes change the number.
+    /// Holds the lock, because tests of several processes change the number.
     _alone: File,
 }
 
 impl HugePages {
-    /// Waits until no other test has any, and gives the system `count` more of 2 MiB; else the reason why it cannot.
+    /// Waits until no other test has huge pages, and adds `count` of 2 MiB to the system; or returns the reason why it
+    /// cannot.
     pub fn add(count: u64) -> Result<Self, String> {
         let alone = File::open(NUMBER).map_err(|e| format!("cannot open {NUMBER}: {e}"))?;
         flock(&alone, FlockOperation::LockExclusive).map_err(|e| format!("cannot lock {NUMBER}: {e}"))?;
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn a_test_that_fails_leaves_as_many_huge_pages_as_there_were() {
         let name = "a_test_that_fails_leaves_as_many_huge_pages_as_there_were";
-        // Fails where the memory has no page of that size in one piece.
+        // Fails when the memory has no contiguous page of that size.
         let before = match HugePages::add(1) {
             Ok(pages) => pages.before,
             Err(why) => return skip(name, &why),

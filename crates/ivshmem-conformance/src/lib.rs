@@ -1,7 +1,7 @@
-//! What every kind of device must do, whatever is behind it.
+//! Requirements on every kind of device.
 //!
-//! Each suite is a function that takes the way to open what it tests. It panics when something is not as it must be,
-//! so it runs inside a test as well as inside a program in a guest.
+//! Each suite is a function that takes a fixture for opening what it tests. It panics when a requirement is not met, so it
+//! runs inside a test as well as inside a program in a guest.
 #![expect(
     clippy::disallowed_methods,
     reason = "a test may wait for the other end of a socket, and its folders are changed by nobody else"

@@ -1,4 +1,4 @@
-//! Descriptors whose last close waits for as long as their maker likes, and a process that attacks a server with them.
+//! Descriptors whose last close waits as long as their creator likes, and a process that attacks a server with them.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -18,23 +18,23 @@ use rustix::net::{
     sendmsg, socketpair,
 };
 
-/// One such descriptor: a TCP socket with `SO_LINGER` and data that nobody reads.
+/// A TCP socket with `SO_LINGER` and unread data.
 #[derive(Debug)]
 pub struct Lingering {
-    /// Its last close waits.
+    /// The socket whose last close waits.
     pub socket: OwnedFd,
-    /// Ends that wait when it is dropped.
+    /// The other end; dropping it ends the wait.
     pub reader: TcpStream,
 }
 
 impl Lingering {
-    /// Closing it takes `time`, whole seconds.
+    /// Creates a socket whose closing takes `time`, in whole seconds.
     ///
     /// # Errors
-    /// What the system says.
+    /// An error of the operating system.
     pub fn new(time: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        // Accepted sockets have it too. Small, for there may be hundreds.
+        // Accepted sockets inherit the size. It is small because there may be hundreds of them.
         set_socket_recv_buffer_size(&listener, 4096)?;
         let mut writer = TcpStream::connect(listener.local_addr()?)?;
         let (reader, _) = listener.accept()?;
@@ -52,18 +52,18 @@ impl Lingering {
     }
 }
 
-/// Sends descriptors with one message, and keeps no copy. False when the other end has gone.
+/// Sends descriptors with one message and keeps no copies. Returns false when the other end is closed.
 ///
 /// # Errors
-/// What the system says.
+/// An error of the operating system.
 pub fn send_all(stream: &UnixStream, value: i64, sockets: Vec<OwnedFd>) -> io::Result<bool> {
     send_with(stream, &value.to_le_bytes(), sockets, SendFlags::empty())
 }
 
-/// Whether the kernel sends bytes out of band over Unix streams: Linux does since 5.15, unless it is built without.
+/// Whether the kernel sends out-of-band data over Unix streams: Linux does since 5.15, unless that is configured off.
 ///
 /// # Errors
-/// What the system says.
+/// An error of the operating system.
 pub fn knows_urgent() -> io::Result<bool> {
     knows_urgent_over(SocketType::STREAM)
 }
@@ -77,10 +77,10 @@ fn knows_urgent_over(kind: SocketType) -> io::Result<bool> {
     }
 }
 
-/// As [`send_all`], with one byte out of band, where the kernel [knows](knows_urgent) that.
+/// Like [`send_all`], with one out-of-band byte, where the kernel [supports](knows_urgent) that.
 ///
 /// # Errors
-/// What the system says.
+/// An error of the operating system.
 pub fn send_all_urgently(stream: &UnixStream, sockets: Vec<OwnedFd>) -> io::Result<bool> {
     send_with(stream, &[0], sockets, SendFlags::OOB)
 }
@@ -100,22 +100,22 @@ fn send_with(stream: &UnixStream, bytes: &[u8], sockets: Vec<OwnedFd>, flags: Se
     }
 }
 
-/// What an attack has done.
+/// The result of an attack.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Attack {
-    /// Lingering sockets that the other end of the connection holds, or held.
+    /// Lingering sockets that the other end of the connection holds or has held.
     pub sent: u64,
-    /// The kernel did not let them through (`EPERM`).
+    /// Sockets that the kernel refused to pass (`EPERM`).
     pub kept_out: u64,
-    /// The server did not accept, or had closed already.
+    /// Attempts in which the server did not accept, or had closed the connection.
     pub failed: u64,
 }
 
-/// Connects to each of these sockets again and again, sends a lingering socket, and leaves: at once, after it has read
-/// something, or when the next ones have come. The connections end with the server as their last holder.
+/// Connects to these sockets in turn, sends a lingering socket, and disconnects: at once, after reading, or after further
+/// connections. At the end the server is the last holder of the connections.
 ///
 /// # Errors
-/// When the system has no room for the attack.
+/// When the system lacks resources for the attack.
 pub fn attack(sockets: &[&Path], time: Duration) -> io::Result<Attack> {
     let (mut attack, mut readers, mut held) = (Attack::default(), VecDeque::new(), VecDeque::new());
     let begin = Instant::now();
@@ -143,7 +143,7 @@ pub fn attack(sockets: &[&Path], time: Duration) -> io::Result<Attack> {
             failure => {
                 let kept_out = failure.is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
                 *(if kept_out { &mut attack.kept_out } else { &mut attack.failed }) += 1;
-                // In this order, or the attacker would wait.
+                // In this order, because otherwise the attacker would wait.
                 drop(reader);
                 drop(bait);
             }
@@ -157,7 +157,7 @@ pub fn attack(sockets: &[&Path], time: Duration) -> io::Result<Attack> {
         if readers.len() > 300 {
             readers.pop_front();
         }
-        // Enough to have twenty of them at any time; more would measure how a processor is shared.
+        // Enough for twenty of them at any time; with more, the test would measure the scheduling of a processor.
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(attack)

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Child, Command};
 
-/// Copies a program by another process. A child that another thread starts meanwhile would keep this process's descriptor that
-/// writes the copy, and until that child's own program runs, the copy is busy.
+/// Copies a program in another process. If this process wrote the copy, a child that another thread forks meanwhile would
+/// inherit the descriptor, and the copy would be busy until that child executes its own program.
 ///
 /// # Panics
 /// When it cannot be copied.
@@ -13,7 +13,7 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) {
     assert!(status.success(), "cp {:?} {:?}: {status}", from.as_ref(), to.as_ref());
 }
 
-/// A process that is killed when this is dropped. Its end is not waited for: it may have files whose closing waits.
+/// A process that is killed on drop. The drop does not wait for its end, because closing its files may block.
 #[derive(Debug)]
 pub struct Killed(pub Child);
 

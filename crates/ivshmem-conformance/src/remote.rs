@@ -1,5 +1,5 @@
-//! Fixtures of the suites for a program in a guest. The other peer is on the host: each line to the standard output that
-//! begins with `@` asks for it, and the next line of the standard input is the answer. [`Others`] gives the answers.
+//! Fixtures of the suites for a program in a guest. The other peer is on the host: each line on standard output that begins
+//! with `@` is a request, and the next line on standard input is the answer. [`Others`] answers.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::{doorbell, memory};
 use ivshmem::device::Device;
 use ivshmem::{PeerId, region};
 
-/// The memory of what `ivshmem::open` takes.
+/// The memory of a target of `ivshmem::open`.
 #[derive(Debug)]
 pub struct Memory(pub String);
 
@@ -22,7 +22,7 @@ impl memory::Fixture for Memory {
     }
 }
 
-/// The interrupts of what `ivshmem::open` takes.
+/// The interrupts of a target of `ivshmem::open`.
 #[derive(Debug)]
 pub struct Doorbell(pub String);
 
@@ -70,22 +70,22 @@ fn ask(request: &str) -> String {
     answer.trim().to_owned()
 }
 
-/// The peers on the host that a suite in a guest asks for.
+/// The peers on the host that a suite in a guest requests.
 pub struct Others<F> {
     connect: F,
     open: BTreeMap<PeerId, Device>,
 }
 
 impl<F: Fn() -> Device> Others<F> {
-    /// `connect` makes a new one.
+    /// `connect` connects a new peer.
     pub fn new(connect: F) -> Self {
         Self { connect, open: BTreeMap::new() }
     }
 
-    /// The answer to a line, without its `@`.
+    /// The answer to a request, without its `@`.
     ///
     /// # Panics
-    /// When the line asks for something else.
+    /// When the request is invalid.
     pub fn answer(&mut self, request: &str) -> String {
         let words: Vec<_> = request.split(' ').collect();
         let number = |word: &str| word.parse::<u64>().unwrap();

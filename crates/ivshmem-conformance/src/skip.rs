@@ -1,15 +1,15 @@
 use std::io::Write;
 
-/// The tests that may be skipped everywhere.
+/// The list of tests that may be skipped everywhere.
 const ALLOWED: &str = include_str!("../../../tests/skips");
 
-/// Says that a test cannot run on this machine, and why. The test returns then.
+/// Reports that a test cannot run on this machine, and the reason. The test must return afterwards.
 ///
 /// # Panics
-/// With `CI=true` in the environment, unless the file `tests/skips` allows it: a machine that is meant to run all
-/// tests must not lose one in silence.
+/// With `CI=true` in the environment, unless the file `tests/skips` lists the test: a machine that is meant to run all
+/// tests must not lose one silently.
 pub fn skip(test: &str, reason: &str) {
-    // Not println: the test harness swallows what a passing test prints.
+    // Not println: the test harness discards the output of a passing test.
     let _ = writeln!(std::io::stderr(), "SKIP {test}: {reason}");
     let strict = std::env::var_os("CI").is_some_and(|value| value == "true");
     assert!(

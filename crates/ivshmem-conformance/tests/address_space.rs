@@ -1,4 +1,4 @@
-//! Files that are larger than the addresses that a process has left. Alone in its process, whose limit it lowers.
+//! Files that are larger than the address space that a process has left. Alone in its process, because it lowers a limit.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
@@ -25,7 +25,7 @@ fn a_file_on_hugetlbfs_that_grows_needs_addresses_for_what_is_new_or_its_length_
     let (path, all, size) = (pages.path().join("file"), free(), 4 * HUGE_PAGE);
     let last = |size| ivshmem::plain(&path).size(size).window(size - HUGE_PAGE, HUGE_PAGE).open();
     let before = getrlimit(Resource::As);
-    // What is mapped is aligned, so a window of one page needs addresses for two.
+    // Mappings are aligned to huge pages, so a window of one page needs the addresses of two.
     let limit = Some(mapped() + 3 * HUGE_PAGE);
     setrlimit(Resource::As, Rlimit { current: limit, maximum: before.maximum }).unwrap();
     let error = last(size).unwrap_err();
@@ -35,7 +35,7 @@ fn a_file_on_hugetlbfs_that_grows_needs_addresses_for_what_is_new_or_its_length_
         assert!(text.contains(word), "{word}: {text}");
     }
     assert_eq!((path.exists(), free()), (false, all));
-    // The one remedy works, and the other.
+    // Both remedies work.
     let made = Command::new("/usr/bin/fallocate").args(["-l", "8388608"]).arg(&path).status().unwrap();
     assert!(made.success());
     last(size).unwrap().memory().write(0, b"here").unwrap();
@@ -44,7 +44,7 @@ fn a_file_on_hugetlbfs_that_grows_needs_addresses_for_what_is_new_or_its_length_
     last(size).unwrap().memory().write(0, b"here").unwrap();
 }
 
-/// Bytes of addresses that this process has in use.
+/// Bytes of addresses that this process uses.
 fn mapped() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! The memory suite over everything that memory can be.
+//! The memory suite for every backing of memory.
 #![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 
 use ivshmem::region::Memory;
@@ -86,14 +86,14 @@ mod linux {
         let error = ivshmem::plain(&path).size(8 * HUGE_PAGE).open().unwrap_err();
         assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
         assert!(!path.exists());
-        // A small part of a huge page is mapped with all of the page, and given back with all of it.
+        // A small part of a huge page is mapped, and unmapped, with the whole page.
         let window = ivshmem::plain(&path).size(HUGE_PAGE).window(4097, 100).open().unwrap();
         assert_eq!(window.memory().len(), 100);
         window.memory().write(0, b"here").unwrap();
         drop(window);
         let whole = ivshmem::plain(&path).open().unwrap();
         assert_eq!(whole.memory().index_of(0, HUGE_PAGE, b"here").unwrap(), Some(4097));
-        // Who cannot have all pages takes none from the others.
+        // An open that cannot get all pages takes none.
         let free = || rustix::fs::statvfs(pages.path()).unwrap().f_bfree;
         let before = free();
         let error = ivshmem::plain(&path).size(8 * HUGE_PAGE).open().unwrap_err();
@@ -118,14 +118,14 @@ mod linux {
         let error = window((all + 1) * HUGE_PAGE).unwrap_err();
         assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
         assert_eq!((path.exists(), free()), (false, all));
-        // A file of holes keeps its length, too, where what is mapped of it has no pages.
+        // A file of holes keeps its length too, if the mapped part has no pages.
         std::fs::File::create(&path).unwrap().set_len(HUGE_PAGE).unwrap();
         let error = ivshmem::plain(&path).size((all + 1) * HUGE_PAGE).open().unwrap_err();
         assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
         assert_eq!((std::fs::metadata(&path).unwrap().len(), free()), (HUGE_PAGE, all));
         std::fs::remove_file(&path).unwrap();
         let device = window(all * HUGE_PAGE).unwrap();
-        // Taken, and not only reserved, also where it is not mapped.
+        // The pages are allocated and not only reserved, also where the file is not mapped.
         let blocks = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&path).unwrap());
         assert_eq!((blocks * 512, free()), (all * HUGE_PAGE, 0));
         drop(device);
@@ -139,7 +139,7 @@ mod linux {
         };
         let free = || rustix::fs::statvfs(pages.path()).unwrap().f_bfree;
         let all = free();
-        // More than there are, all of it hole.
+        // More than the system has, all of it holes.
         let path = pages.path().join("holes");
         let file = std::fs::File::create(&path).unwrap();
         file.set_len(8 * HUGE_PAGE).unwrap();
@@ -149,7 +149,7 @@ mod linux {
         assert!(bytes.iter().all(|byte| *byte == 0));
         let writer = ivshmem::plain(&path).open().unwrap();
         assert_eq!(free(), all);
-        // What is asked for is taken, or there is an error.
+        // Prefaulting allocates the pages or returns an error.
         writer.memory().prefault(HUGE_PAGE - 1, 2).unwrap();
         assert_eq!(free(), all - 2);
         writer.memory().write(HUGE_PAGE - 1, b"ab").unwrap();

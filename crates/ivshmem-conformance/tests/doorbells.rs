@@ -1,4 +1,4 @@
-//! The doorbell suite, and the memory suite, over the clients of servers.
+//! The doorbell suite and the memory suite for clients of servers.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "fixtures of tests")]
 
@@ -10,7 +10,7 @@ use ivshmem_conformance::bare_server::{BareServer, Manner};
 use ivshmem_conformance::{doorbell, memory};
 use ivshmem_server::Server;
 
-/// Clients of whatever listens at the socket.
+/// Clients of the server that listens on the socket.
 struct Clients {
     socket: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! Opening and closing leaves nothing behind. Alone in its process, so that nobody else disturbs the counting.
+//! Opening and closing leaves nothing behind. Alone in its process, so that no other test disturbs the counting.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -61,7 +61,7 @@ fn a_thousand_times_every_kind_of_memory_leaves_no_descriptor_mapping_or_thread(
         ("failing", &failing),
     ];
     for (kind, open_and_close) in kinds {
-        // The first time may set up what stays, as buffers of the allocator.
+        // The first rounds may allocate what stays, such as buffers of the allocator.
         (0..5).for_each(|_| open_and_close());
         let before = counts();
         (0..1000).for_each(|_| open_and_close());
@@ -76,7 +76,7 @@ fn use_up(memory: &Memory) {
     assert!(view.is_closed());
 }
 
-/// Descriptors, mappings that lead to files, and threads. What the allocator maps for itself does not count.
+/// Descriptors, mappings of files, and threads. Anonymous mappings of the allocator do not count.
 fn counts() -> (usize, usize, usize) {
     let entries = |path: &str| fs::read_dir(path).unwrap().count();
     let maps = fs::read_to_string("/proc/self/maps").unwrap();

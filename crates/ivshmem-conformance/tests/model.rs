@@ -1,4 +1,4 @@
-//! Any sequence of plain accesses does to memory what it does to a vector of bytes.
+//! Any sequence of plain accesses has the same effect on memory as on a vector of bytes.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use ivshmem::ErrorKind;
@@ -38,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The range as indices, when it is inside.
+/// The range as indices, if it is inside.
 fn inside(at: u64, len: u64) -> Option<std::ops::Range<usize>> {
     let end = at.checked_add(len).filter(|&end| end <= SIZE as u64)?;
     Some(usize::try_from(at).unwrap()..usize::try_from(end).unwrap())

@@ -1,6 +1,7 @@
-//! Atomic operations that Java does by address, as its own accesses, where it has no instruction: on numbers that are not aligned.
+//! Atomic operations by address on unaligned numbers, for which Java has no instruction.
 //!
-//! Looking up a handle takes two more locked instructions, as long as the operation itself.
+//! They take an address, as Java's own accesses do, because looking up a handle takes two more locked instructions, which
+//! take as long as the operation itself.
 
 // UNSAFETY: Java passes addresses.
 #![expect(unsafe_code, reason = "addresses that Java has checked become accesses")]
@@ -10,7 +11,7 @@ use jni::objects::JClass;
 use jni::sys::{jboolean, jint, jlong};
 use jni::{EnvUnowned, NativeMethod, native_method};
 
-/// The operations on one type of Java, each an overload of one name.
+/// The operations on one Java type, each an overload of one name.
 macro_rules! by_address {
     ($($module:ident: $type:ident;)*) => {$(
         mod $module {
@@ -30,7 +31,8 @@ macro_rules! by_address {
                 address: jlong,
                 delta: $type,
             ) -> $type {
-                // SAFETY: Java has checked that the bytes are inside of memory that it may write to, and keeps it mapped.
+                // SAFETY: Java has checked that the bytes are inside memory that it may write to, and keeps that memory
+                // mapped.
                 unsafe { fetch_add_at(pointer(address), delta) }
             }
 
@@ -64,7 +66,7 @@ by_address! {
 
 pub(crate) const METHODS: &[&[NativeMethod]] = &[ints::METHODS, longs::METHODS];
 
-/// Java's addresses are those of this process.
+/// Converts an address from Java, which is an address in this process.
 fn pointer(address: jlong) -> *mut u8 {
     std::ptr::with_exposed_provenance_mut(usize::try_from(address).expect("an address fits"))
 }

@@ -1,4 +1,4 @@
-//! Devices: opening and closing, who is there, ringing, and waiting to be rung.
+//! Devices: opening and closing, peers, ringing, and waiting for interrupts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::peer_news::{News, PeerNews};
 /// The devices that Java has opened and not yet freed.
 pub(crate) static DEVICES: Handles<Opened> = Handles::new("device");
 
-/// A device, and the news about its peers for the thread of Java's that asks for them.
+/// A device, and the events of its peers for the Java thread that waits for them.
 pub(crate) struct Opened {
     device: Device,
     news: Arc<PeerNews>,
@@ -44,7 +44,7 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     native_method! { static fn device_free(device: jlong), error_policy = Throw },
 ];
 
-/// `PlainOptions.java` has the same order; a negative number stands for what is not asked for.
+/// `PlainOptions.java` has the same order; a negative number means that the option is not set.
 fn open_plain<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
@@ -85,7 +85,7 @@ fn open_plain<'local>(
     give(plain.open()?)
 }
 
-/// `DoorbellOptions.java` has the same order; a negative number stands for what is not asked for.
+/// `DoorbellOptions.java` has the same order; a negative number means that the option is not set.
 fn connect<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
@@ -101,7 +101,7 @@ fn connect<'local>(
         doorbell = doorbell.timeout(Duration::from_millis(timeout));
     }
     if let Some(vectors) = vectors {
-        // What does not fit is above every limit, and refused as such.
+        // A number that does not fit exceeds every limit, and is refused for that.
         doorbell = doorbell.vectors(u16::try_from(vectors).unwrap_or(u16::MAX));
     }
     if read_only.is_some() {
@@ -128,7 +128,7 @@ fn give(device: Device) -> Result<jlong, BridgeError> {
     Ok(DEVICES.give(Opened { device, news, _listening: listening }))
 }
 
-/// A handle of its own for the memory, which outlives the device's.
+/// Returns a separate handle for the memory, which outlives the device's handle.
 fn device_memory<'local>(
     _: &mut Env<'local>,
     _: JClass<'local>,
@@ -137,7 +137,7 @@ fn device_memory<'local>(
     Ok(MEMORIES.give(DEVICES.find(device)?.device.memory().clone()))
 }
 
-/// Null for a device that can be rung, or never could.
+/// Null for a device that can be rung, and for any device that is not a guest's.
 fn device_interrupt_finding<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
@@ -155,7 +155,7 @@ fn device_knows_peers<'local>(
     Ok(DEVICES.find(device)?.device.knows_peers())
 }
 
-/// -1 for a device that has none.
+/// -1 for a device without an id.
 fn device_own_id<'local>(_: &mut Env<'local>, _: JClass<'local>, device: jlong) -> Result<jint, BridgeError> {
     Ok(DEVICES.find(device)?.device.own_id().map_or(-1, |id| id.0.into()))
 }
@@ -178,7 +178,7 @@ fn device_peers<'local>(
     ints(env, &ids)
 }
 
-/// -1 when nobody has this id.
+/// -1 when no peer has this id.
 fn device_peer_vectors<'local>(
     _: &mut Env<'local>,
     _: JClass<'local>,
@@ -187,7 +187,7 @@ fn device_peer_vectors<'local>(
 ) -> Result<jint, BridgeError> {
     let opened = DEVICES.find(device)?;
     let Ok(peer) = u16::try_from(peer) else {
-        // Fails where peers are not known.
+        // Fails for devices that do not know their peers.
         return opened.device.peers().map(|_| -1).map_err(BridgeError::from);
     };
     let peer = opened.device.peer(peer)?;
@@ -206,7 +206,8 @@ fn device_ring<'local>(
     Ok(DEVICES.find(device)?.device.ring(peer, vector)?)
 }
 
-/// 1 when the vector was rung, 0 when the time was over, -1 once the device is closed. A negative time is for ever.
+/// Returns 1 after an interrupt on the vector, 0 at the timeout, -1 once the device is closed. A negative number of
+/// nanoseconds means no timeout.
 fn device_wait<'local>(
     _: &mut Env<'local>,
     _: JClass<'local>,
@@ -224,8 +225,9 @@ fn device_wait<'local>(
     }
 }
 
-/// Waits for news. Of a peer: its id, 1 if it has left, and its vectors or -1. Of the server: -1, and the own id after coming
-/// back or -1 when it has other memory. An empty array once closed.
+/// Waits for an event. A peer's event is its id, 1 if it has left or else 0, and its vectors or -1. A server's event is -1,
+/// and the own id after a reconnection or -1 when the server has other memory. Returns an empty array once the device is
+/// closed.
 fn device_peer_news<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
@@ -252,7 +254,7 @@ fn device_peers_again<'local>(
     Ok(opened.news.tell_all(|| opened.device.peers())?)
 }
 
-/// Wakes all who wait.
+/// Wakes all threads that wait.
 fn device_close<'local>(_: &mut Env<'local>, _: JClass<'local>, device: jlong) -> Result<(), BridgeError> {
     let opened = DEVICES.find(device)?;
     opened.news.close();

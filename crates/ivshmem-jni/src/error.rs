@@ -10,7 +10,7 @@ use jni::objects::{JThrowable, JValue};
 use jni::strings::JNIString;
 use jni::{Env, jni_sig, jni_str};
 
-/// Whatever can go wrong on the way of a call from Java to the library and back.
+/// Failures of a call from Java to the library.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BridgeError {
     #[error("the {0} is closed")]
@@ -40,7 +40,8 @@ pub(crate) enum BridgeError {
 }
 
 impl BridgeError {
-    /// What Java decides by: the name of an [`ErrorKind`], or `Argument` for a mistake in the call itself.
+    /// The error's kind, by which Java chooses the exception: the name of an [`ErrorKind`], or `Argument` for an invalid
+    /// argument of the call itself.
     fn kind(&self) -> String {
         let kind = match self {
             Self::Argument(_) | Self::Open(OpenError::BadTarget { .. }) => return "Argument".to_string(),
@@ -65,12 +66,12 @@ impl BridgeError {
         let mut text = match self {
             Self::Open(error) => error.text(Face::Java),
             Self::Doorbell(error) => error.text(Face::Java),
-            // In Rust it is another method.
+            // Names Java's method, which differs from that of Rust.
             #[cfg(target_os = "linux")]
             Self::Server(ivshmem_server::Error::Down) => {
                 "the server has gone down; close() tells why".to_string()
             }
-            // Has its cause and the remedy in it.
+            // The text contains the cause and the remedy.
             #[cfg(target_os = "linux")]
             Self::Server(error) => return error.to_string(),
             other => other.to_string(),
@@ -85,7 +86,7 @@ impl BridgeError {
     }
 }
 
-/// The one place where failures become Java exceptions. Which class an error gets, Java decides by its kind.
+/// The single place that converts failures to Java exceptions. Java chooses the exception's class by the error's kind.
 pub(crate) struct Throw;
 
 impl<T: Default> ErrorPolicy<T, BridgeError> for Throw {
@@ -96,7 +97,7 @@ impl<T: Default> ErrorPolicy<T, BridgeError> for Throw {
         (): &mut (),
         error: BridgeError,
     ) -> jni::errors::Result<T> {
-        // An exception that is on its way already says more.
+        // A pending exception has more details.
         if !env.exception_check() {
             throw(env, &error.kind(), &error.text())?;
         }
@@ -120,8 +121,8 @@ fn throw(env: &mut Env<'_>, kind: &str, text: &str) -> jni::errors::Result<()> {
     if env.exception_check() {
         return Ok(());
     }
-    // As when the class loader was closed before it had loaded our classes for this. A result that is none, without an
-    // exception, would be taken for a success.
+    // For example when the class loader was closed before it loaded this class. A default result without an exception would
+    // look like a success.
     let text = JNIString::from(format!("{text} (the exception for it cannot be made: {reason})"));
     match env.throw_new(jni_str!("java/lang/IllegalStateException"), text) {
         Err(jni::errors::Error::JavaException) => Ok(()),
@@ -130,7 +131,7 @@ fn throw(env: &mut Env<'_>, kind: &str, text: &str) -> jni::errors::Result<()> {
 }
 
 fn throw_ours(env: &mut Env<'_>, kind: &str, text: &str) -> jni::errors::Result<()> {
-    // Found by the class loader of the native method that is being called, so by our own.
+    // The class loader of the calling native method is used, which is the library's own.
     let class = env.find_class(jni_str!("io/github/alexanderschuetz97/ivshmem4j/internal/NativeFailure"))?;
     let (kind, text) = (env.new_string(kind)?, env.new_string(text)?);
     let exception = env.call_static_method(
@@ -141,7 +142,7 @@ fn throw_ours(env: &mut Env<'_>, kind: &str, text: &str) -> jni::errors::Result<
     )?;
     let exception = env.cast_local::<JThrowable>(exception.l()?)?;
     match env.throw(exception) {
-        // That is how a success looks: an exception is on its way.
+        // A success: the exception is pending.
         Err(jni::errors::Error::JavaException) => Ok(()),
         other => other,
     }

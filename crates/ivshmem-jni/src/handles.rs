@@ -1,7 +1,7 @@
-//! What Java holds instead of pointers: numbers that are looked up at every call.
+//! Handles: numbers that Java holds instead of pointers and that are looked up in every call.
 //!
-//! A number is given out once, so one that was freed, forged or kept too long finds nothing. What is in use when its
-//! number is freed lives until that use ends.
+//! No number is used twice, so one that was freed, forged or kept too long finds no object. An object that is in use when
+//! its handle is freed lives until that use ends.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,7 +13,7 @@ pub(crate) struct Handles<T> {
     slots: RwLock<Vec<Slot<T>>>,
 }
 
-/// One place of the table. A handle is the place, and how many objects had it before.
+/// One slot of the table. A handle consists of the slot's index and the number of objects that the slot has had.
 struct Slot<T> {
     turn: u32,
     object: Option<Arc<T>>,
@@ -29,7 +29,7 @@ impl<T> Handles<T> {
     pub(crate) fn give(&self, object: T) -> i64 {
         let object = Some(Arc::new(object));
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        // A place whose turns are used up is never used again.
+        // A slot whose generations are used up is never used again.
         let place = slots.iter().position(|slot| slot.object.is_none() && slot.turn < LAST_TURN);
         let place = place.unwrap_or_else(|| {
             slots.push(Slot { turn: 0, object: None });
@@ -41,12 +41,12 @@ impl<T> Handles<T> {
         i64::from(slot.turn) << 32 | i64::try_from(place).expect("the handles fit into memory")
     }
 
-    /// The object of a handle, alive for as long as the caller keeps it.
+    /// Returns the object of a handle, which lives as long as the caller keeps it.
     pub(crate) fn find(&self, handle: i64) -> Result<Arc<T>, BridgeError> {
         self.with(handle, |object| Ok(Arc::clone(object)))
     }
 
-    /// Runs something short on the object: meanwhile no handle can be given out or freed.
+    /// Runs a short operation on the object. No handle can be created or freed meanwhile.
     #[inline]
     pub(crate) fn with<R>(
         &self,
@@ -61,19 +61,19 @@ impl<T> Handles<T> {
         }
     }
 
-    /// Ends a handle. The object goes when nobody uses it any more; freeing twice is freeing once.
+    /// Frees a handle. The object is dropped when its last use ends. Freeing a handle again has no effect.
     pub(crate) fn free(&self, handle: i64) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         let (turn, place) = split(handle);
         let object =
             slots.get_mut(place).filter(|slot| slot.turn == turn).and_then(|slot| slot.object.take());
-        // Dropping may take its time, as a server that ends does.
+        // Drops outside the lock, because dropping may take long, for example until a server has stopped.
         drop(slots);
         drop(object);
     }
 }
 
-/// The highest turn with which a handle is positive.
+/// The highest generation for which a handle is positive.
 const LAST_TURN: u32 = u32::MAX >> 1;
 
 #[inline]

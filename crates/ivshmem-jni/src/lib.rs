@@ -1,10 +1,10 @@
 //! The native half of the Java library Ivshmem4j: a bridge without logic.
 //!
-//! Each native method converts its arguments, calls one function of the library, and converts the result. Handles
-//! stand for objects (`handles`), one policy turns errors and panics into exceptions (`error`). Nothing here calls
-//! Java by itself: callbacks run in threads that Java makes and that wait in here.
+//! Each native method converts its arguments, calls one function of the library, and converts the result. Java refers to
+//! objects by handles (`handles`), and one policy converts errors and panics to exceptions (`error`). This crate starts no
+//! calls into Java: callbacks run in threads that Java created and that wait in native methods.
 
-// UNSAFETY: the Java virtual machine calls functions by address; jni's macros check that they have the right form.
+// UNSAFETY: the Java virtual machine calls functions by address; jni's macros check that they have the right signatures.
 #![expect(unsafe_code, reason = "two exported symbols, and registering the other native methods by address")]
 
 mod by_address;
@@ -26,17 +26,18 @@ use jni::{Env, NativeMethod, native_method};
 use error::{BridgeError, Throw};
 use ivshmem::region::Memory;
 
-/// Raised with every change of a native method; `NativeLibrary.java` has the same number.
+/// Incremented with every change of a native method; `NativeLibrary.java` has the same number.
 const ABI: jint = 5;
 
-/// Found by its name, so that a library of any age can be asked whether it fits.
+/// Resolved by its name, so that Java can check the version of any library.
 const _: NativeMethod = native_method! {
     java_type = "io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary",
     error_policy = Throw,
     static extern fn abi() -> jint,
 };
 
-/// Found by its name as well; it makes all others known, and fails when one of them is not as Java declares it.
+/// Resolved by its name too. It registers all other methods, and fails when one of them differs from its declaration in
+/// Java.
 const _: NativeMethod = native_method! {
     java_type = "io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary",
     error_policy = Throw,
@@ -55,13 +56,13 @@ fn register<'local>(env: &mut Env<'local>, class: JClass<'local>) -> Result<(), 
         &server::METHODS,
         &FOR_TESTS,
     ]) {
-        // SAFETY: native_method! makes each entry of a function with the signature it states, and all are static.
+        // SAFETY: native_method! makes each entry from a function with the signature that it states, and all are static.
         unsafe { env.register_native_methods(&class, methods) }?;
     }
     Ok(())
 }
 
-/// A buffer over a part of a memory, which stays Java's until the memory's handle is freed.
+/// Returns a buffer over a part of a memory. It is valid until the memory's handle is freed.
 fn direct_buffer<'local>(
     env: &mut Env<'local>,
     memory: &Memory,
@@ -76,18 +77,18 @@ fn direct_buffer<'local>(
     let [offset, length] = [offset, length]
         .map(|number| usize::try_from(number).expect("a mapping has at most isize::MAX bytes"));
     let start = memory.as_ptr().wrapping_add(offset);
-    // SAFETY: the bytes were mapped, and stay so until the handle is freed, also after closing; Java frees it when the
+    // SAFETY: the bytes were mapped, and stay mapped until the handle is freed, also after closing; Java frees it when the
     // object that took it over is unreachable, and each buffer keeps that object reachable.
     Ok(unsafe { env.new_direct_byte_buffer(start, length) }?)
 }
 
-/// What tests of the bridge itself need and nobody else calls.
+/// Methods that only tests of the bridge call.
 const FOR_TESTS: &[NativeMethod] = &[
     native_method! { static fn error_kinds() -> JString[], error_policy = Throw },
     native_method! { static fn panic(text: JString), error_policy = Throw },
 ];
 
-/// The names of all kinds of errors, to be compared with Java's.
+/// The names of all kinds of errors, for a comparison with Java's.
 fn error_kinds<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
@@ -100,7 +101,8 @@ fn error_kinds<'local>(
     Ok(names)
 }
 
-/// A defect, to see what becomes of it. Without the report of a panic on standard error, which would look like a real one.
+/// Panics with this text, to test the handling of panics. The panic hook prints nothing, as its report on standard error
+/// would look like a real defect.
 fn panic<'local>(env: &mut Env<'local>, _: JClass<'local>, text: JString<'local>) -> Result<(), BridgeError> {
     std::panic::resume_unwind(Box::new(text.try_to_string(env)?))
 }

@@ -1,4 +1,4 @@
-//! Mapped memory: its address for Java's own accesses, and the accesses that Java cannot do itself.
+//! Mapped memory: its address for Java's own accesses, and the accesses that Java lacks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::SeqCst;
@@ -12,7 +12,7 @@ use crate::direct_buffer;
 use crate::error::{BridgeError, Throw};
 use crate::handles::Handles;
 
-/// The memory of every device that Java has opened, and of closed ones until nobody can reach their address any more.
+/// The memory of every device that Java has opened, and of closed ones until their address is unreachable.
 pub(crate) static MEMORIES: Handles<Memory> = Handles::new("memory");
 
 pub(crate) const METHODS: &[&[NativeMethod]] = &[
@@ -76,7 +76,7 @@ fn memory_is_sealed<'local>(
     MEMORIES.with(memory, |memory| Ok(memory.is_sealed()))
 }
 
-/// The place of the mode among those that Java knows.
+/// The mode's index in Java's enumeration.
 fn memory_cache_mode<'local>(
     _: &mut Env<'local>,
     _: JClass<'local>,
@@ -86,18 +86,18 @@ fn memory_cache_mode<'local>(
         Ok(match memory.cache_mode() {
             CacheMode::Cached => 0,
             CacheMode::Uncached => 2,
-            // With the fences that this one gets, Java is right in every mode.
+            // With this mode's fences, Java's accesses are correct in every mode.
             _ => 1,
         })
     })
 }
 
-/// From here on accesses by address, which Java does, read zeroes and write to nobody.
+/// From here on, Java's accesses by address read zeroes, and their writes have no effect on others.
 fn memory_close<'local>(_: &mut Env<'local>, _: JClass<'local>, memory: jlong) -> Result<(), BridgeError> {
     Ok(MEMORIES.find(memory)?.detach()?)
 }
 
-/// From here on the address means nothing.
+/// From here on, the address is invalid.
 fn memory_free<'local>(_: &mut Env<'local>, _: JClass<'local>, memory: jlong) -> Result<(), BridgeError> {
     MEMORIES.free(memory);
     Ok(())
@@ -149,7 +149,7 @@ fn supports_16<'local>(_: &mut Env<'local>, _: JClass<'local>) -> Result<jboolea
     Ok(Memory::supports_128bit_compare_exchange())
 }
 
-/// The atomic operations on one type of Java, each an overload of one name.
+/// The atomic operations on one Java type, each an overload of one name.
 macro_rules! atomics {
     ($($module:ident: $type:ident;)*) => {$(
         mod $module {
@@ -218,7 +218,7 @@ atomics! {
     longs: jlong;
 }
 
-/// Runs what needs Java for its errors only: making its environment ready costs more than the operation.
+/// Runs an operation that needs Java only for its errors: preparing Java's environment takes longer than the operation.
 fn quick<T: Default>(mut env: EnvUnowned<'_>, operation: impl FnOnce() -> Result<T, BridgeError>) -> T {
     match catch_unwind(AssertUnwindSafe(operation)) {
         Ok(Ok(value)) => value,
@@ -227,7 +227,7 @@ fn quick<T: Default>(mut env: EnvUnowned<'_>, operation: impl FnOnce() -> Result
     }
 }
 
-/// Java has no unsigned numbers; a negative offset or length is outside of every memory.
+/// Java has no unsigned numbers; a negative offset or length is outside every memory.
 fn unsigned(number: jlong) -> Result<u64, BridgeError> {
     u64::try_from(number)
         .map_err(|_| BridgeError::Argument(format!("{number} is no offset and no length: it is negative")))

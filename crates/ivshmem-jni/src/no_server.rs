@@ -1,4 +1,4 @@
-//! The server's methods where there is no server: nobody can start one, so nobody has one to ask or to stop.
+//! The server's methods on systems without a server: none can be started, so there is none to query or stop.
 
 use jni::objects::{JClass, JString};
 use jni::sys::{jint, jlong};

@@ -9,7 +9,7 @@ use crate::error::{BridgeError, Throw};
 pub(crate) const METHODS: &[NativeMethod] =
     &[native_method! { static fn pci_devices() -> JString[], error_policy = Throw }];
 
-/// So many strings for each device; null stands for what there is not.
+/// Number of strings for each device; a missing fact is null.
 const FACTS: usize = 9;
 
 fn pci_devices<'local>(
@@ -20,7 +20,7 @@ fn pci_devices<'local>(
     strings(env, &facts)
 }
 
-/// Java's array of these; null stands for none.
+/// Converts to a Java array; `None` becomes null.
 pub(crate) fn strings<'local>(
     env: &mut Env<'local>,
     facts: &[Option<String>],
@@ -30,7 +30,7 @@ pub(crate) fn strings<'local>(
         if let Some(fact) = fact {
             let fact = env.new_string(fact)?;
             array.set_element(env, index, &fact)?;
-            // A guest may have more devices than a native method has references.
+            // A guest may have more devices than a native method has local references.
             env.delete_local_ref(fact);
         }
     }
@@ -52,7 +52,7 @@ fn facts(device: &PciDevice) -> [Option<String>; FACTS] {
     ]
 }
 
-/// A finding as Java's string.
+/// Converts a finding to a Java string.
 pub(crate) fn text<'local>(
     env: &mut Env<'local>,
     finding: Option<&Finding>,
@@ -63,7 +63,7 @@ pub(crate) fn text<'local>(
     })
 }
 
-/// The name for programs, the text for people.
+/// The finding's name for programs, and its text for people.
 fn named(finding: &Finding) -> String {
     format!("{}: {finding}", finding.name())
 }

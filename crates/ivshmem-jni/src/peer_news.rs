@@ -1,4 +1,5 @@
-//! What happened among the peers since Java last asked: bounded, however slow Java and however busy the peers.
+//! Events of the peers since Java last read them. Their number is bounded, however slow Java is and however busy the peers
+//! are.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,34 +7,34 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use ivshmem::PeerId;
 use ivshmem::doorbell::{ConnectionError, Peer, PeerEvent};
 
-/// Filled by the device's dispatcher, emptied by a thread of Java's.
+/// The device's dispatcher adds events, and a Java thread reads them.
 pub(crate) struct PeerNews {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-/// What is new. Several changes of one peer become one.
+/// An event. Several changes of one peer are merged.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum News {
     Peer {
         peer: PeerId,
-        /// It has left, before it came back if `vectors` says that it is here.
+        /// The peer has left, before it returned if `vectors` is set.
         left: bool,
-        /// It is here with so many vectors.
+        /// The peer is connected and has this number of vectors.
         vectors: Option<u16>,
     },
-    /// The server is back, with the same memory. This device has this id now, and nobody of before is known any more.
+    /// The server is back, with the same memory. This device has this id now, and all earlier peers are forgotten.
     Reconnected(PeerId),
-    /// A server is there that has other memory, so this device stays alone.
+    /// A server with other memory is there, so this device stays disconnected.
     MemoryReplaced,
 }
 
 #[derive(Default)]
 struct State {
-    /// Peers with news, the longest waiting first. They are those of the last server that was there.
+    /// Peers with events, the longest waiting first. They belong to the latest connection to a server.
     order: VecDeque<PeerId>,
     news: HashMap<PeerId, (bool, Option<u16>)>,
-    /// How the server went and came, at most three: it went, it came back, it went again.
+    /// Changes of the connection to the server, at most three: lost, back, lost again.
     server: VecDeque<Server>,
     closed: bool,
 }
@@ -65,10 +66,10 @@ impl PeerNews {
         self.changed.notify_one();
     }
 
-    /// Makes everyone who is there news once more.
+    /// Adds an event for every connected peer once more.
     ///
-    /// Who is there is asked under the lock. The dispatcher knows first and tells then, so whatever it tells later is at
-    /// least as new, and the last word is true.
+    /// The peers are read under the lock. The dispatcher updates its peers before it adds an event, so every later event is
+    /// at least as new as this list, and the last event is right.
     pub(crate) fn tell_all<E>(&self, peers: impl FnOnce() -> Result<Vec<Peer>, E>) -> Result<(), E> {
         let mut state = self.state();
         for peer in peers()? {
@@ -79,17 +80,18 @@ impl PeerNews {
         Ok(())
     }
 
-    /// Waits for news; `None` once closed.
+    /// Waits for an event; `None` once closed.
     ///
     /// # Errors
-    /// Once each time the server has gone. What its peers did before comes first, what they did after it came back then.
+    /// Once each time the connection to the server was lost. Earlier events of its peers come first, events after a
+    /// reconnection come later.
     pub(crate) fn next(&self) -> Result<Option<News>, ConnectionError> {
         let empty = |state: &mut State| !state.closed && state.order.is_empty() && state.server.is_empty();
         let mut state = self.changed.wait_while(self.state(), empty).unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             return Ok(None);
         }
-        // The peers are those of the server that came back last.
+        // The peers belong to the latest connection.
         let came_back = state.server.iter().any(|server| matches!(server, Server::Back(_)));
         if !came_back && let Some(peer) = state.order.pop_front() {
             let (left, vectors) = state.news.remove(&peer).expect("every peer in the order has news");
@@ -113,7 +115,7 @@ impl PeerNews {
 }
 
 impl State {
-    /// Nobody of before counts any more. That the server was back and went once more in between need not be told.
+    /// Discards the peers of earlier connections. If the server was back and gone in between, those two events are dropped.
     fn back(&mut self, id: PeerId) {
         self.order.clear();
         self.news.clear();
@@ -184,7 +186,7 @@ mod tests {
         assert_eq!(mail.next().unwrap(), Some(News::Reconnected(PeerId::from(100))));
         assert_eq!(mail.next().unwrap(), Some(news(200, true, None)));
         assert!(mail.next().is_err());
-        // One that was heard of going may come, go, and come again.
+        // After its loss was reported, the server may be back, gone, and back again.
         mail.tell(&back(1));
         mail.tell(&gone);
         mail.tell(&back(2));

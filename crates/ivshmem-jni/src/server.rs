@@ -11,7 +11,7 @@ use jni::{Env, NativeMethod, native_method};
 use crate::error::{BridgeError, Throw};
 use crate::handles::Handles;
 
-/// The servers that Java has started and not yet stopped. Taken out by whoever stops it.
+/// The servers that Java has started and not yet stopped. The thread that stops a server takes it out.
 pub(crate) static SERVERS: Handles<Mutex<Option<Server>>> = Handles::new("server");
 
 pub(crate) const METHODS: &[NativeMethod] = &[
@@ -26,7 +26,7 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     native_method! { static fn server_stop(server: jlong), error_policy = Throw },
 ];
 
-/// A null `memory` stands for sealed memory without a name.
+/// A null `memory` means sealed memory without a name.
 #[expect(clippy::too_many_arguments, reason = "one for each option of the server")]
 fn server_start<'local>(
     env: &mut Env<'local>,
@@ -42,7 +42,7 @@ fn server_start<'local>(
         true => Backing::Sealed,
         false => Backing::Named(PathBuf::from(memory.try_to_string(env)?)),
     };
-    // What is negative in Java is far above every limit here, and refused as such.
+    // A negative number becomes one far above every limit, and is refused for that.
     let server = Server::builder(path.try_to_string(env)?)
         .size(size.cast_unsigned())
         .vectors(vectors.cast_unsigned())
@@ -66,7 +66,7 @@ fn server_clients<'local>(
     Ok(jint::try_from(status.clients).expect("a server has at most 65536 clients"))
 }
 
-/// Stops, waits for the end, and frees the handle.
+/// Stops the server, waits for its end, and frees the handle.
 fn server_stop<'local>(_: &mut Env<'local>, _: JClass<'local>, handle: jlong) -> Result<(), BridgeError> {
     let server = SERVERS.find(handle)?;
     SERVERS.free(handle);

@@ -10,7 +10,7 @@ use crate::pci::strings;
 pub(crate) const METHODS: &[NativeMethod] =
     &[native_method! { static fn windows_devices() -> JString[], error_policy = Throw }];
 
-/// Two strings for each device: the path of its interface, and the bytes of its memory.
+/// Two strings for each device: the path of its interface, and the size of its memory in bytes.
 fn windows_devices<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,

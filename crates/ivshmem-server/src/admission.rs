@@ -1,4 +1,4 @@
-//! Who may be a client: by user and group, and how often.
+//! Admission rules: which users and groups may connect, and how often.
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
@@ -7,21 +7,22 @@ use std::time::{Duration, Instant};
 use ivshmem::sys::linux::peer::{self, Credentials};
 use ivshmem::wire::Refusal;
 
-/// The rules for newcomers.
+/// The rules for new connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Admission {
     pub(crate) uids: BTreeSet<u32>,
     pub(crate) gids: BTreeSet<u32>,
-    /// Connections of one user in a second.
+    /// Maximum number of connections per user and second.
     pub(crate) rate: Option<u32>,
 }
 
-/// The rules, and who has come in this second.
+/// The rules and the number of connections in the current second.
 #[derive(Debug)]
 pub(crate) struct Porter {
     rules: Admission,
     second: Instant,
-    /// Connections in this second by user. At most as many entries as connections, so it needs no limit of its own.
+    /// Connections in this second, by user. The map has at most as many entries as there are connections, so it needs no
+    /// separate limit.
     came: HashMap<u32, u32>,
 }
 
@@ -30,10 +31,10 @@ impl Porter {
         Self { rules, second: Instant::now(), came: HashMap::new() }
     }
 
-    /// Who is at the other end of this connection, if that user may be a client now.
+    /// Returns the credentials of the other end of this connection, or the refusal if that user may not connect now.
     pub(crate) fn admit(&mut self, socket: impl AsFd, now: Instant) -> Result<Credentials, Refusal> {
         let who = peer::credentials(&socket).map_err(|_| Refusal::NotAdmitted)?;
-        // The supplementary groups are asked for only when they decide.
+        // Supplementary groups are read only when the decision depends on them.
         let groups = || peer::groups(&socket).unwrap_or_default();
         if !self.rules.admit(who, groups) {
             return Err(Refusal::NotAdmitted);

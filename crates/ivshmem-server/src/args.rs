@@ -4,7 +4,7 @@ use clap::Parser;
 use ivshmem_server::Builder;
 use ivshmem_server::program::{ServerOptions, socket_path};
 
-/// With the commit it was built from, if that is known.
+/// The version, followed by the commit of the build if it is known.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("IVSHMEM_COMMIT"));
 
 const AFTER_HELP: &str = "\

@@ -1,4 +1,5 @@
-//! Going to the background without fork: the program starts itself again, and leaves when that one listens.
+//! Starting in the background without fork: the program starts a second process of itself, and exits when that process
+//! listens.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -7,10 +8,10 @@ use std::process::{Command, ExitCode, Stdio};
 use ivshmem_server::{Error, program};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
-/// The line on standard output by which the one in the background says that it listens.
+/// The line that the background process writes to standard output when it listens.
 const READY: &str = "ready";
 
-/// Starts the daemon and waits until it listens, or until it has said why it cannot.
+/// Starts the background process and waits until it listens or fails.
 pub(crate) fn start() -> ExitCode {
     match start_and_wait() {
         Ok(code) => code,
@@ -34,19 +35,19 @@ fn start_and_wait() -> io::Result<ExitCode> {
     if line.trim_end() == READY {
         return Ok(ExitCode::SUCCESS);
     }
-    // It has printed its error itself, or was stopped before it listened.
+    // The background process has printed its error, or was stopped before it listened.
     let code = child.wait()?.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// In the one in the background: no terminal, so none that can end it.
+/// In the background process: leaves the session of the terminal, so that no terminal can end this process.
 pub(crate) fn leave_terminal() -> Result<(), Error> {
     rustix::process::setsid().map(drop).map_err(failed)
 }
 
-/// In the one in the background: tells the other one to go, and lets go of its outputs.
+/// In the background process: reports readiness to the starting process and detaches from the outputs that both share.
 pub(crate) fn say_ready() -> Result<(), Error> {
-    // The other one may have been killed meanwhile; that is no reason to stop.
+    // The starting process may have been killed in the meantime; this process serves nevertheless.
     let _ = writeln!(io::stdout(), "{READY}").and_then(|()| io::stdout().flush());
     let null = File::options().write(true).open("/dev/null").map_err(failed)?;
     dup2_stdout(&null).map_err(failed)?;

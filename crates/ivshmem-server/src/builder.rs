@@ -19,8 +19,7 @@ use crate::size::rounded_up;
 use crate::status_socket::StatusSocket;
 use crate::{Backing, Error, LimitsStatus, MemoryStatus, Server, ServerStatus};
 
-/// What a server is to be like. The defaults are those of QEMU's server, except that the memory is sealed and has no
-/// name.
+/// Configures a server. The defaults are those of QEMU's server, except that the memory is sealed and has no name.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
@@ -38,11 +37,11 @@ pub struct Builder {
     stop: Option<Arc<OwnedFd>>,
 }
 
-/// The highest limits that make sense: more would be none.
+/// The highest limits accepted: a higher limit would never be reached.
 const MAX_RATE: u32 = 1_000_000;
 const MAX_IN_FLIGHT: u32 = 1 << 20;
 
-/// Who may use what the server creates.
+/// Mode and owner of what the server creates.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Access {
     pub(crate) mode: u32,
@@ -51,7 +50,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// What is done when this path is given to another owner; `None` when it is not.
+    /// Describes, for an error, the change of this path's owner; `None` when the owner does not change.
     pub(crate) fn giving(self, path: &Path) -> Option<String> {
         let to = match (self.uid, self.gid) {
             (None, None) => return None,
@@ -81,119 +80,121 @@ impl Builder {
         }
     }
 
-    /// Bytes of the shared memory, 4 KiB to 1 TiB; 4 MiB unless said otherwise. QEMU demands a power of two, so any
-    /// other size is rounded up to one, which is logged.
+    /// Size of the shared memory in bytes, 4 KiB to 1 TiB; default 4 MiB. QEMU requires a power of two, so the server
+    /// rounds any other size up to the next one and logs that.
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = bytes;
         self
     }
 
-    /// Vectors of each client, 0 to 256; 1 unless said otherwise. Without any, clients share the memory and have ids, but none can
-    /// be interrupted, or told that another one is there; that is logged.
+    /// Vectors of each client, 0 to 256; default 1. With 0 vectors, clients share the memory and have ids, but no client
+    /// can interrupt another one or learn that another one is connected; the server logs that.
     pub fn vectors(mut self, vectors: u32) -> Self {
         self.vectors = vectors;
         self
     }
 
-    /// Where the memory comes from; sealed memory without a name unless said otherwise.
+    /// Where the memory comes from; default sealed memory without a name.
     pub fn backing(mut self, backing: Backing) -> Self {
         self.backing = backing;
         self
     }
 
-    /// Whether sealed memory is taken from the host at once. Files are always allocated at once.
+    /// Whether all pages of sealed memory are allocated at start; default `false`. Files are always allocated at start.
     pub fn prealloc(mut self, prealloc: bool) -> Self {
         self.prealloc = prealloc;
         self
     }
 
-    /// Clients at the same time, 1 to 65,536. Descriptors usually set a lower limit: each client takes one and as many
-    /// as it has vectors. See [`raise_descriptor_limit`](crate::raise_descriptor_limit).
+    /// Maximum number of clients at the same time, 1 to 65,536; default 65,536. The limit of open files is usually lower:
+    /// each client takes one descriptor and one for each of its vectors. See
+    /// [`raise_descriptor_limit`](crate::raise_descriptor_limit).
     pub fn max_clients(mut self, clients: u32) -> Self {
         self.max_clients = clients;
         self
     }
 
-    /// Permissions of the socket, and of a named object that is created; 0o600 unless said otherwise. Who may write to
-    /// the socket may connect.
+    /// Permissions of the socket, and of a named object that the server creates, as chmod bits 0 to 0o777; default 0o600.
+    /// Users with write permission on the socket may connect.
     ///
-    /// Bits as for chmod, 0 to 0o777; others are refused when the server starts.
+    /// [`listen`](Self::listen) returns an error for other bits.
     pub fn mode(mut self, mode: u32) -> Self {
         self.access.mode = mode;
         self
     }
 
-    /// Owner and group of the socket, and of a named object that is created; those of this process unless said
-    /// otherwise. Only root may give files to another user, others to groups that they are in. Ids are 0 to
-    /// 4,294,967,294; the number after these is refused when the server starts.
+    /// Owner and group of the socket, and of a named object that the server creates; default those of this process. Only
+    /// root may give files to another user; other users may give them to groups that they are members of. Ids are 0 to
+    /// 4,294,967,294; [`listen`](Self::listen) returns an error for 4,294,967,295.
     pub fn owner(mut self, uid: impl Into<Option<u32>>, gid: impl Into<Option<u32>>) -> Self {
         (self.access.uid, self.access.gid) = (uid.into(), gid.into());
         self
     }
 
-    /// Users who may be clients, by the credentials that the kernel has of the process that connects. Without users and
-    /// groups everybody may whom the socket's mode lets connect; with any of them nobody else may, not even root.
+    /// Users who may connect, compared with the credentials that the kernel reports for the connecting process. If no users
+    /// and no groups are set, every user may connect whom the socket's mode permits; if any are set, all other users are
+    /// refused, root included.
     pub fn allow_uids(mut self, uids: impl IntoIterator<Item = u32>) -> Self {
         self.admission.uids.extend(uids);
         self
     }
 
-    /// Groups whose members may be clients, also those in whom it is a supplementary group (Linux 4.13 or newer).
-    /// See [`allow_uids`](Self::allow_uids).
+    /// Groups whose members may connect; supplementary groups count (Linux 4.13 or newer). See
+    /// [`allow_uids`](Self::allow_uids).
     pub fn allow_gids(mut self, gids: impl IntoIterator<Item = u32>) -> Self {
         self.admission.gids.extend(gids);
         self
     }
 
-    /// Connections of one user in a second, 1 to 1,000,000; no limit unless said otherwise.
+    /// Maximum number of connections per user and second, 1 to 1,000,000; default no limit.
     pub fn connection_rate(mut self, per_second: u32) -> Self {
         self.admission.rate = Some(per_second);
         self
     }
 
-    /// Messages sent and not yet read, all clients together, 1 to 1,048,576. Each is 8 bytes, takes some 768 bytes of
-    /// kernel memory, and carries at most one descriptor. Beyond it each client may have one message in flight. Unless
-    /// said otherwise half of the process's limit of open files, at most 65,536.
+    /// Maximum number of messages sent and not yet read, for all clients together, 1 to 1,048,576. Each message has 8
+    /// bytes, takes about 768 bytes of kernel memory and carries at most one descriptor. Above the limit each client may
+    /// still have one message in flight. The default is half of the process's limit of open files, at most 65,536.
     pub fn max_in_flight(mut self, messages: u32) -> Self {
         self.max_in_flight = Some(messages);
         self
     }
 
-    /// Listens on this socket too, and sends each who connects to it the [`Status`](crate::Status) as JSON. By default
-    /// only this process's user and root may connect, see [`status_mode`](Self::status_mode).
+    /// Listens on this socket too, and sends the [`Status`](crate::Status) as JSON to each process that connects to it. By
+    /// default only this process's user and root may connect, see [`status_mode`](Self::status_mode).
     pub fn status_socket(mut self, path: impl AsRef<Path>) -> Self {
         self.status = Some(path.as_ref().to_owned());
         self
     }
 
-    /// Permissions of the status socket, 0 to 0o777; 0o600 unless said otherwise.
+    /// Permissions of the status socket, 0 to 0o777; default 0o600.
     pub fn status_mode(mut self, mode: u32) -> Self {
         self.status_mode = mode;
         self
     }
 
-    /// Ends a start that is still taking space for the memory when this descriptor becomes readable: [`listen`](Self::listen) then
-    /// fails with [`Error::Stopped`]. Space is taken at a few GiB per second, so a start with hundreds of GiB lasts minutes. The
-    /// descriptor is polled after every 64 MiB.
+    /// Cancels a start that is still allocating space for the memory when this descriptor becomes readable:
+    /// [`listen`](Self::listen) then returns [`Error::Stopped`]. Allocation runs at a few GiB per second, so a start with
+    /// hundreds of GiB takes minutes. The descriptor is polled before every piece of 64 MiB.
     pub fn stop_on(mut self, stop: Arc<OwnedFd>) -> Self {
         self.stop = Some(stop);
         self
     }
 
-    /// Creates the memory and listens. Clients can connect from now on and are served as soon as
-    /// [`Listening::run`] is called.
+    /// Creates the memory and listens. Clients can connect from now on; [`Listening::run`] serves them.
     ///
     /// # Errors
-    /// When an argument is outside its range, another server uses the same socket or memory, or the system has no room.
+    /// When an argument is outside its range, another server uses the same socket or memory, something else has the path, an
+    /// existing file has another size or is not trusted, or the system refuses a call, for example for lack of space.
     pub fn listen(self) -> Result<Listening, Error> {
         self.listen_on(None)
     }
 
-    /// Like [`listen`](Self::listen), on a socket that listens already, as service managers hand it over. The path,
-    /// mode and owner of the builder do not apply to it, and it is not removed at the end.
+    /// Like [`listen`](Self::listen), on a listening socket that a service manager passes to this process. The path, mode
+    /// and owner of the builder do not apply to this socket, and the server does not remove it.
     ///
     /// # Errors
-    /// Those of [`listen`](Self::listen), and when it is not a listening Unix stream socket.
+    /// Those of [`listen`](Self::listen), and when `socket` is not a listening Unix stream socket.
     pub fn listen_on_inherited(self, socket: OwnedFd) -> Result<Listening, Error> {
         self.listen_on(Some(socket))
     }
@@ -216,7 +217,7 @@ impl Builder {
         if !reserve::is_there(0) {
             return Err(Error::OutOfMemory { needed: reserve::needed(0) });
         }
-        // Before memory is taken that would have to be given back.
+        // Before memory is allocated that would have to be freed again.
         if inherited.is_none() {
             Listener::check(&self.path)?;
         }
@@ -245,7 +246,7 @@ impl Builder {
             .status
             .map(|path| StatusSocket::new(Listener::bind(&path, status_access)?, inquirer.clone()))
             .transpose()?;
-        // Last of all: from here on there may be clients, which must not be left without an answer.
+        // Last: from here on clients may connect, and they must get an answer.
         let listener = match inherited {
             None => Listener::bind(&self.path, self.access)?,
             Some(socket) => Listener::inherited(socket)?,
@@ -263,7 +264,7 @@ impl Builder {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_seconds: 0.0,
-            // For readers in any directory.
+            // Absolute, because readers may have another working directory.
             socket: std::path::absolute(&path).unwrap_or_else(|_| path.clone()),
             vectors,
             memory,
@@ -275,7 +276,7 @@ impl Builder {
         Ok(Listening::new(path, size, vectors, inquirer, event_loop, status_socket))
     }
 
-    /// Refuses what the system would take for something else.
+    /// Refuses modes and ids that the system would interpret differently.
     fn check_access(&self) -> Result<(), Error> {
         for mode in [self.access.mode, self.status_mode] {
             if mode > 0o777 {
@@ -284,11 +285,11 @@ impl Builder {
         }
         let lists = self.admission.uids.iter().chain(&self.admission.gids).copied();
         let mut ids = [self.access.uid, self.access.gid].into_iter().flatten().chain(lists);
-        // The system takes the highest number for "none", or for "leave it as it is".
+        // The system interprets the highest number as "none" or "leave unchanged".
         ids.find(|id| *id == u32::MAX).map_or(Ok(()), |id| Err(Error::Id(id)))
     }
 
-    /// Like [`listen`](Self::listen), and serves in a thread of its own.
+    /// Like [`listen`](Self::listen), and serves in a separate thread.
     ///
     /// # Errors
     /// Those of [`listen`](Self::listen), and when no thread can be started.

@@ -1,4 +1,4 @@
-//! The sockets and eventfds of the clients, and how they get on.
+//! The sockets and eventfds of the clients, and whether the clients keep up.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,7 +17,7 @@ pub(crate) struct Connection {
     patience: Patience,
 }
 
-/// All that a client needs besides its socket.
+/// Everything that the server keeps for a client besides its socket.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
     pub(crate) who: Credentials,
@@ -25,25 +25,25 @@ pub(crate) struct Newcomer {
     vectors: Vec<OwnedFd>,
 }
 
-/// Whether a client keeps things waiting.
+/// Whether a client keeps up with its messages.
 #[derive(Clone, Copy, Debug)]
 enum Patience {
-    /// Everything is told, or it reads.
+    /// No messages wait, or the client reads them.
     Fine,
-    /// It has been behind since then.
+    /// The client has been behind since this time.
     Behind(Instant),
-    /// It has been behind for long, and that was logged.
+    /// The client has been behind for [`STALLED`], which was logged.
     Logged,
 }
 
-/// What changed about a client's reading, worth a line in the log.
+/// A change in a client's reading that the server logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Stalled,
     CaughtUp,
 }
 
-/// A client that is behind for so long is worth a line in the log.
+/// A client that is behind for this long is logged.
 pub(crate) const STALLED: Duration = Duration::from_secs(5);
 
 impl Newcomer {
@@ -62,12 +62,12 @@ impl Connection {
         self.newcomer.who.pid
     }
 
-    /// Whether it has been behind for long.
+    /// Whether the client has been behind for [`STALLED`].
     pub(crate) fn is_stalled(&self) -> bool {
         matches!(self.patience, Patience::Logged)
     }
 
-    /// Takes down whether the client is behind now.
+    /// Records whether the client is behind now, and returns a change to log.
     pub(crate) fn judge(&mut self, behind: bool, now: Instant) -> Option<Change> {
         match (self.patience, behind) {
             (Patience::Fine, true) => self.patience = Patience::Behind(now),
@@ -85,7 +85,7 @@ impl Connection {
         None
     }
 
-    /// Whether time alone may change what is to be said about it.
+    /// Whether the client's state can change by the passing of time alone.
     pub(crate) fn is_on_probation(&self) -> bool {
         matches!(self.patience, Patience::Behind(_))
     }
@@ -132,15 +132,15 @@ impl Connections {
 pub(crate) struct MessageCost(u32);
 
 impl MessageCost {
-    /// Measures it on a socket of our own.
+    /// Measures the cost on a socket pair of this process.
     pub(crate) fn measure() -> io::Result<Self> {
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
         socket::send(ours.as_fd(), &[0; ivshmem::wire::MESSAGE_LEN], None)?;
         Ok(Self(socket::unread(&ours)?.max(1)))
     }
 
-    /// How many messages these bytes are. Rounded, because the kernel reports a read while it still counts one byte of
-    /// what was read.
+    /// Converts bytes to a number of messages. Rounds, because the kernel wakes the server while it still counts one byte
+    /// of the message that was read.
     pub(crate) fn messages(self, bytes: u32) -> u32 {
         (bytes + self.0 / 2) / self.0
     }

@@ -1,4 +1,4 @@
-//! The door: accepts connections, and turns away with a word whom the server may not or cannot let in.
+//! The acceptor: accepts connections, and refuses those that the server may not or cannot serve, with the reason.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,34 +20,34 @@ use crate::turned_away::TurnedAway;
 #[derive(Debug)]
 pub(crate) struct Door {
     listener: Listener,
-    /// Its token in the epoll.
+    /// The listener's token in the epoll.
     token: u64,
     porter: Porter,
     pub(crate) turned_away: TurnedAway,
-    /// Given up for a moment to accept, and refuse, when no descriptor is left.
+    /// A spare descriptor. It is closed for a moment to accept, and refuse, a connection when no other descriptor is left.
     reserve: Option<OwnedFd>,
-    /// Nobody can be accepted; to be tried again then.
+    /// Set while no connection can be accepted: when to try again.
     paused: Option<Instant>,
-    /// By `refusal_index`.
+    /// Indexed by `refusal_index`.
     refused: [u64; Refusal::ALL.len() + 1],
 }
 
-/// What came of one look at the door.
+/// The result of one attempt to accept.
 #[derive(Debug)]
 pub(crate) enum Knock {
-    /// Somebody connected.
+    /// A connection.
     Somebody(ForeignSocket),
-    /// Somebody connected and was refused: no descriptor is left.
+    /// A connection was accepted and refused, because no descriptor is left.
     Refused,
-    /// Nobody waits, or nobody can be accepted now.
+    /// No connection waits, or none can be accepted now.
     Nobody,
 }
 
-/// How long to wait before asking a kernel again that had no room.
+/// How long to wait before repeating a call that the kernel refused for lack of resources.
 pub(crate) const RETRY: Duration = Duration::from_millis(10);
 
 impl Door {
-    /// Opens it: the epoll reports `token` when somebody connects, and `first_turned_away` or above for those refused.
+    /// Starts accepting: the epoll reports `token` for new connections, and `first_turned_away` or above for refused ones.
     pub(crate) fn open(
         listener: Listener,
         porter: Porter,
@@ -79,12 +79,12 @@ impl Door {
         }
     }
 
-    /// Who it is, if that user may be a client now.
+    /// Returns the credentials of the peer, or the refusal if that user may not connect now.
     pub(crate) fn admit(&mut self, socket: &ForeignSocket) -> Result<Credentials, Refusal> {
         self.porter.admit(socket, Instant::now())
     }
 
-    /// Says why by the version message; a fresh socket always has room for it. QEMU prints it and exits.
+    /// Sends the reason in the version message, for which a fresh socket always has room. QEMU prints it and exits.
     pub(crate) fn refuse(
         &mut self,
         epoll: BorrowedFd<'_>,
@@ -103,12 +103,12 @@ impl Door {
         self.turned_away.keep(epoll, socket);
     }
 
-    /// When to try again to accept, if nobody could be accepted.
+    /// When to try again to accept, while accepting is paused.
     pub(crate) fn reopens(&self) -> Option<Instant> {
         self.paused
     }
 
-    /// Tries again to accept, when it is time.
+    /// Resumes accepting, if the pause is over.
     pub(crate) fn reopen(&mut self, epoll: BorrowedFd<'_>, now: Instant) {
         if self.paused.is_none_or(|until| now < until) {
             return;
@@ -119,7 +119,7 @@ impl Door {
         self.paused = added.is_err().then(|| now + RETRY);
     }
 
-    /// Nobody new connects from now on, and whoever had connected is told why not. Sockets that a service manager
+    /// Stops accepting, and sends the reason to every connection that waits. Connections on a socket that a service manager
     /// keeps are left to the next server.
     pub(crate) fn close(&mut self, epoll: BorrowedFd<'_>, log: &mut Log) {
         if self.listener.is_inherited() {
@@ -140,12 +140,13 @@ impl Door {
         let _ = epoll::delete(epoll, &self.listener);
     }
 
-    /// Connections turned down, by reason.
+    /// Number of refused connections, by reason.
     pub(crate) fn refused(&self) -> BTreeMap<&'static str, u64> {
         Refusal::ALL.iter().map(|refusal| (refusal.name(), self.refused[refusal_index(*refusal)])).collect()
     }
 
-    /// Without a descriptor to give up, or when that does not help, there is nothing to do until there is room.
+    /// Accepts with the spare descriptor and refuses. If there is none, or that fails too, accepting pauses until there is
+    /// room.
     fn accept_without_descriptors(&mut self, epoll: BorrowedFd<'_>, log: &mut Log, error: Errno) -> Knock {
         let accepted = self.reserve.take().and_then(|reserve| {
             drop(reserve);
@@ -186,7 +187,7 @@ mod tests {
     fn a_door_that_was_closed_while_it_was_paused_stays_closed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        // A service manager's: nobody else keeps the door from being watched again.
+        // With a service manager's socket, only the end of the pause prevents that the listener is added again.
         let listener = Listener::inherited(UnixListener::bind(&path).unwrap().into()).unwrap();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
         let mut log = Log::new(Instant::now());

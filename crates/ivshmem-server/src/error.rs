@@ -5,7 +5,7 @@ use ivshmem::ErrorKind;
 
 use crate::size::InvalidSize;
 
-/// Why a server could not be started or went down.
+/// Why a server could not be started or has failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,40 +27,40 @@ pub enum Error {
     /// The path does not fit into a socket's address.
     #[error("{path}: the path of a socket has at most 107 bytes, this one has {length}", path = path.display())]
     PathTooLong {
-        /// The path asked for.
+        /// The requested path.
         path: PathBuf,
-        /// Its bytes.
+        /// Its length in bytes.
         length: usize,
     },
     /// The path does not end with a name.
     #[error("{path}: does not end with the name of a file", path = .0.display())]
     NotAName(PathBuf),
-    /// The mode has bits that are no permissions.
+    /// The mode has bits that are not permissions.
     #[error("mode 0o{mode:o}, which is {mode} in decimal: permissions are 0 to 0o777, in octal: 0o660, not 660", mode = .0)]
     Mode(u32),
-    /// The system takes this id for "none".
+    /// The system interprets this id as "none".
     #[error(
         "{0} is no id: users and groups are 0 to 4294967294; leave the owner out to keep that of this process"
     )]
     Id(u32),
-    /// What stands there could have been put there by somebody else, so it was not touched.
+    /// Another user could have put there what exists at the path. The server did not touch it.
     #[error("{path}: {problem}", path = path.display())]
     NotTrusted {
-        /// The path asked for.
+        /// The requested path.
         path: PathBuf,
-        /// What is wrong with it, and the remedy.
+        /// The problem and its remedy.
         problem: String,
     },
-    /// Another server listens there.
+    /// Another server listens on the socket.
     #[error("{path}: another server listens on this socket; stop it or choose another path", path = .0.display())]
     SocketInUse(PathBuf),
-    /// Something that is no socket stands there. It was not touched.
+    /// The path exists and is not a socket. The server did not touch it.
     #[error("{path}: exists and is not a socket; remove it or choose another path", path = .0.display())]
     NotASocket(PathBuf),
-    /// The socket that was handed over is not a listening Unix stream socket.
+    /// The inherited socket is not a listening Unix stream socket.
     #[error("the socket handed over is not a listening Unix stream socket; use ListenStream= with a path")]
     NotAListener,
-    /// More than one socket was handed over.
+    /// The service manager passed more than one socket.
     #[error("{0} sockets were handed over, 1 can be served; give each server a socket unit of its own")]
     TooManySockets(usize),
     /// Another server shares this object.
@@ -69,10 +69,10 @@ pub enum Error {
     /// Another process holds this pid file.
     #[error("{path}: another server holds this pid file; stop it or choose another path", path = .0.display())]
     PidFileInUse(PathBuf),
-    /// The object is no regular file.
+    /// The object is not a regular file.
     #[error("{path}: is not a regular file, so it cannot be shared memory", path = .0.display())]
     NotAFile(PathBuf),
-    /// The object exists with another size. It was not touched.
+    /// The object exists with another size. The server did not touch it.
     #[error("{path}: has {found} bytes, not {asked}; ask for {found}, remove it, or choose another name",
         path = path.display())]
     WrongSize {
@@ -80,7 +80,7 @@ pub enum Error {
         path: PathBuf,
         /// Its size in bytes.
         found: u64,
-        /// The size asked for, in bytes.
+        /// The requested size in bytes.
         asked: u64,
     },
     /// The size is not a multiple of the file system's page.
@@ -89,18 +89,18 @@ pub enum Error {
     HugePage {
         /// The directory or object.
         path: PathBuf,
-        /// Bytes of one page.
+        /// Size of a page in bytes.
         page: u64,
-        /// The size asked for, in bytes.
+        /// The requested size in bytes.
         size: u64,
     },
-    /// This process may not make files of that size, and shared memory is one.
+    /// The limit of file sizes of this process is lower than the size of the shared memory, which counts as a file.
     #[error(
         "{size} bytes asked for, {limit} are the most that this process may give a file; raise its limit \
          (ulimit -f, LimitFSIZE= of the service) or ask for less"
     )]
     FileLimit {
-        /// The size asked for, in bytes.
+        /// The requested size in bytes.
         size: u64,
         /// RLIMIT_FSIZE, in bytes.
         limit: u64,
@@ -108,50 +108,50 @@ pub enum Error {
     /// There is not enough memory.
     #[error("{size} bytes asked for, {available} available in {place}; ask for less or make room")]
     NoSpace {
-        /// Where.
+        /// The file system or the host's memory.
         place: String,
-        /// The size asked for, in bytes.
+        /// The requested size in bytes.
         size: u64,
-        /// Bytes that the memory could have there: what its file has already, and what is free.
+        /// Bytes that the file could have there: those that it has already and those that are free.
         available: u64,
     },
-    /// [`Builder::stop_on`](crate::Builder::stop_on) ended the start. The space taken for a new or an empty file was
-    /// given back; in a file that existed with its full size, the holes filled so far stay filled, and on hugetlbfs
-    /// pages stay reserved for the others.
+    /// [`Builder::stop_on`](crate::Builder::stop_on) cancelled the start. The space allocated for a new or an empty file
+    /// was freed; in a file that existed with its full size, the holes filled so far stay filled, and on hugetlbfs pages
+    /// stay reserved for the remaining holes.
     #[error("stopped after {taken} of the memory's {size} bytes")]
     Stopped {
-        /// Bytes that had been taken.
+        /// Bytes allocated before that.
         taken: u64,
-        /// The size asked for, in bytes.
+        /// The requested size in bytes.
         size: u64,
     },
-    /// This process cannot get the memory that the server itself needs.
+    /// This process cannot allocate the memory that the server itself needs.
     #[error(
         "the server itself needs {needed} bytes of memory, and this process cannot get them; raise its limit (ulimit -v, \
          LimitAS= of the service) or make room"
     )]
     OutOfMemory {
-        /// Bytes.
+        /// Required memory in bytes.
         needed: usize,
     },
     /// A call to the operating system failed.
     #[error("{doing}: {source}{}", ivshmem::remedy(.source))]
     Io {
-        /// What was tried, with the name of the thing.
+        /// The operation, with the name of its object.
         doing: String,
-        /// Why it failed.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The server went down before, so it has no status.
+    /// The server has stopped or failed before, so it has no status.
     #[error("the server has gone down; stop() tells why")]
     Down,
-    /// The thread that serves has panicked, which is a bug of this library.
+    /// The serving thread has panicked, which is a bug in this library.
     #[error("the server's thread has panicked")]
     Panicked,
 }
 
 impl Error {
-    /// What kind of failure this is.
+    /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Size(_)
@@ -185,7 +185,7 @@ impl Error {
         }
     }
 
-    /// For `map_err`: says what was tried.
+    /// For `map_err`: adds the operation to an error.
     pub(crate) fn io<E: Into<io::Error>>(doing: impl Into<String>) -> impl FnOnce(E) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source: source.into() }

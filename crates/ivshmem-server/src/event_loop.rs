@@ -1,4 +1,4 @@
-//! The one thread that serves all clients: waits for events, feeds the engine, sends what the engine wants sent.
+//! The thread that serves all clients: waits for events, passes them to the engine, and sends the engine's messages.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -34,11 +34,11 @@ pub(crate) struct EventLoop {
     engine: Engine,
     connections: Connections,
     message_cost: MessageCost,
-    /// Clients to whom the kernel refused to send for a reason that is not theirs.
+    /// Clients whose message the kernel refused for a reason that these clients did not cause.
     refused_by_kernel: Vec<PeerId>,
-    /// When to ask the kernel again for what it refused.
+    /// When to repeat what the kernel refused.
     next_try: Instant,
-    /// Somebody may have fallen behind since the last check.
+    /// A client may have fallen behind since the last check.
     watching: bool,
     next_check: Instant,
     inquiries: Inquiries,
@@ -46,7 +46,7 @@ pub(crate) struct EventLoop {
     log: Log,
 }
 
-/// What is known of a server before anybody connects.
+/// What is fixed before the first client connects.
 #[derive(Debug)]
 pub(crate) struct About {
     pub(crate) server: ServerStatus,
@@ -54,17 +54,17 @@ pub(crate) struct About {
     pub(crate) since: Instant,
 }
 
-/// Messages sent between two looks at the events, so that no flood of news delays an accept.
+/// Messages sent between two polls for events, so that many messages do not delay an accept.
 const SENDS_PER_ROUND: usize = 512;
-/// Connections accepted between two looks at the events.
+/// Connections accepted between two polls for events.
 const ACCEPTS_PER_ROUND: usize = 64;
 const EVENTS_PER_ROUND: usize = 256;
-/// How often to look for clients that have stopped reading, while there may be any.
+/// How often the server checks for clients that have stopped reading, while there may be any.
 const CHECK: Duration = Duration::from_secs(1);
-/// How long a server that stops waits for those who have not read their first messages, or why they are refused.
+/// How long a stopping server waits for clients that have not read their first messages, or the reason of their refusal.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Tokens below are the ids of clients.
+/// Lower tokens are client ids.
 const FIRST_TURNED_AWAY: u64 = 1 << 16;
 const LISTENER: u64 = u64::MAX;
 const STOP: u64 = u64::MAX - 1;
@@ -111,7 +111,7 @@ impl EventLoop {
         loop {
             let asked_to_stop = self.round(more_to_send, stops)?;
             if asked_to_stop && stops.is_none() {
-                // It stays readable.
+                // The descriptor stays readable.
                 let _ = epoll::delete(&self.epoll, stop);
                 self.door.close(self.epoll.as_fd(), &mut self.log);
                 stops = Some(Instant::now() + FAREWELL);
@@ -125,7 +125,7 @@ impl EventLoop {
         }
     }
 
-    /// One look at the events and what follows from them. Tells whether the end was asked for.
+    /// Waits for events once and handles them. Returns whether `stop` is readable.
     fn round(&mut self, more_to_send: bool, deadline: Option<Instant>) -> Result<bool, Error> {
         let mut events = Vec::with_capacity(EVENTS_PER_ROUND);
         let wait = if more_to_send { Some(Duration::ZERO) } else { self.timeout(deadline) };
@@ -146,7 +146,8 @@ impl EventLoop {
                 id => self.client_event(id, event.flags),
             }
         }
-        // After the others: an id given up in this round must not be mistaken for its next owner.
+        // After the other events: otherwise a new client could get an id that was freed in this round, and a pending event
+        // of that id's previous client would be attributed to it.
         if somebody_connects && !stop {
             self.accept_some();
         }
@@ -162,7 +163,7 @@ impl EventLoop {
         Ok(stop)
     }
 
-    /// How long to wait for events; `None` for ever.
+    /// How long to wait for events; `None` for no limit.
     fn timeout(&self, deadline: Option<Instant>) -> Option<Duration> {
         let next_try = (!self.refused_by_kernel.is_empty()).then_some(self.next_try);
         let next_check = self.watching.then_some(self.next_check);
@@ -178,8 +179,8 @@ impl EventLoop {
             self.client_left(id);
             return;
         }
-        // No client of this protocol sends anything. What is left unread could hold the client's own end of the connection,
-        // which would then stay open when its process is gone.
+        // The protocol has no messages from clients. Unread bytes could carry a descriptor of the client's own end of the
+        // connection, which would then stay open when its process has ended.
         if flags.contains(EventFlags::IN) {
             if self.log.admits(Kind::ComingAndGoing) {
                 tracing::warn!(client = %id, "client has sent something, which none may; closing its connection");
@@ -187,13 +188,14 @@ impl EventLoop {
             self.client_left(id);
             return;
         }
-        // A send that the kernel refuses makes the socket report room. To believe that would be to ask without a pause.
+        // A send that the kernel refuses makes the socket report room. Reacting to that report would repeat the send
+        // without a pause.
         if !self.refused_by_kernel.contains(&id) {
             self.look_what_is_read(id);
         }
     }
 
-    /// The kernel reports every read of a client that has little left to read.
+    /// Updates the number of unread messages. The kernel reports every read of a client that has few unread messages.
     fn look_what_is_read(&mut self, id: PeerId) {
         let Some(connection) = self.connections.get(id) else { return };
         let known = self.engine.in_flight_to(id);
@@ -205,7 +207,7 @@ impl EventLoop {
 
     fn client_left(&mut self, id: PeerId) {
         let Some(connection) = self.connections.remove(id) else { return };
-        // The epoll would know the socket until its last copy is closed, and the id may be somebody else's by then.
+        // The epoll would keep the socket until its last copy is closed, and the id may belong to another client by then.
         let _ = epoll::delete(&self.epoll, &connection.socket);
         self.engine.disconnect(id);
         self.counters.left += 1;
@@ -268,7 +270,7 @@ impl EventLoop {
         }
     }
 
-    /// Tells whether there is more to send.
+    /// Returns whether more messages are left to send.
     fn send_some(&mut self) -> bool {
         for _ in 0..SENDS_PER_ROUND {
             let Some((id, message)) = self.engine.next_message() else { return false };
@@ -277,7 +279,7 @@ impl EventLoop {
                 Ok(Sent::WouldBlock) => self.engine.socket_full(id),
                 Ok(Sent::Closed) => self.client_left(id),
                 Ok(Sent::Bytes(cut)) => {
-                    // The kernel takes eight bytes or none. If it ever cut them, the stream could not be mended.
+                    // The kernel takes all eight bytes or none. After a partial message the stream could not be repaired.
                     tracing::error!(client = %id, cut, "a message was cut short, closing the connection");
                     self.client_left(id);
                 }
@@ -293,7 +295,7 @@ impl EventLoop {
         let Some(connection) = self.connections.get(id) else { return Ok(Sent::Closed) };
         let fd = match message {
             Outgoing::Memory => Some(self.region.as_fd()),
-            // A peer is announced only while it is connected, so its eventfds are there.
+            // A peer is announced only while it is connected, so its eventfds exist.
             Outgoing::Vector { peer, index } => self.connections.vector(peer, index),
             _ => None,
         };
@@ -313,7 +315,7 @@ impl EventLoop {
         }
     }
 
-    /// Other processes of this user may have used up what the kernel allows. Nothing is lost: the client waits.
+    /// Other processes of this user may have exhausted the kernel's limit. No message is lost: the client's messages wait.
     fn kernel_refused(&mut self, id: PeerId, why: &dyn std::fmt::Display) {
         self.engine.socket_full(id);
         if self.refused_by_kernel.is_empty() {
@@ -325,7 +327,7 @@ impl EventLoop {
         }
     }
 
-    /// Logs who has stopped reading, and who has caught up.
+    /// Logs clients that have stopped reading, and clients that have caught up.
     fn check_on_clients(&mut self, now: Instant) {
         if !self.watching || now < self.next_check {
             return;
@@ -349,8 +351,8 @@ impl EventLoop {
         }
     }
 
-    /// Whether the end of the connections would leave somebody without a word: QEMU spins for ever on a connection that
-    /// ends before it has read the first messages or the refusal.
+    /// Whether closing the connections now would leave a peer without its messages: QEMU spins indefinitely on a connection
+    /// that ends before it has read the first messages or the refusal.
     fn somebody_would_miss_a_word(&self) -> bool {
         self.door.turned_away.len() > 0 || self.connections.iter().any(|(id, _)| !self.engine.has_begun(id))
     }
@@ -402,7 +404,7 @@ impl EventLoop {
 }
 
 impl Drop for EventLoop {
-    /// However it ended: who has connected and was not let in hears why.
+    /// Also after an error: connections that wait get the reason of their refusal.
     fn drop(&mut self) {
         self.door.close(self.epoll.as_fd(), &mut self.log);
     }

@@ -1,4 +1,4 @@
-//! How other threads ask the serving thread for its status, and why that cannot slow it down.
+//! How other threads query the status from the serving thread, and why that cannot slow it down.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use ivshmem::sys::linux::eventfd;
 
 use crate::{Error, Status};
 
-/// Asks. One for each thread.
+/// Sends queries. Each thread has a clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Inquirer {
     questions: Sender<Sender<Status>>,
     bell: Arc<OwnedFd>,
 }
 
-/// Is asked.
+/// Receives queries.
 #[derive(Debug)]
 pub(crate) struct Inquiries {
     questions: Receiver<Sender<Status>>,
     bell: Arc<OwnedFd>,
-    /// Somebody has asked and has no answer yet.
+    /// A query waits for its answer.
     waiting: bool,
     next: Instant,
 }
 
-/// The answers take at most this part of the serving thread's time, however many ask.
+/// Answers take at most one part in `SHARE` of the serving thread's time, regardless of the number of queries.
 const SHARE: u32 = 10;
 
 pub(crate) fn channel() -> Result<(Inquirer, Inquiries), Error> {
@@ -37,7 +37,7 @@ pub(crate) fn channel() -> Result<(Inquirer, Inquiries), Error> {
 }
 
 impl Inquirer {
-    /// Waits for the answer; `None` when nobody serves any more.
+    /// Waits for the answer; `None` when the server no longer serves.
     pub(crate) fn ask(&self) -> Option<Status> {
         let (answer, status) = mpsc::channel();
         self.questions.send(answer).ok()?;
@@ -47,22 +47,22 @@ impl Inquirer {
 }
 
 impl Inquiries {
-    /// The bell was rung.
+    /// Acknowledges the eventfd, which a query has signalled.
     pub(crate) fn heard(&mut self) {
         let _ = eventfd::take(self.bell.as_fd());
         self.waiting = true;
     }
 
-    /// When the next answer may be given; `None` when nobody waits for one.
+    /// When the next answer is due; `None` when no query waits.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.waiting.then_some(self.next)
     }
 
-    /// Gives everyone who has asked the same answer, on which the server has worked since `begin`.
+    /// Sends the same answer to all waiting queries. `begin` is when the server began to compute it.
     pub(crate) fn answer(&mut self, status: Status, begin: Instant) {
         self.waiting = false;
         for question in self.questions.try_iter() {
-            // Who has gone meanwhile needs none.
+            // The thread that sent the query may have ended.
             let _ = question.send(status.clone());
         }
         let end = Instant::now();
@@ -85,7 +85,7 @@ mod tests {
         let (inquirer, inquiries) = channel().unwrap();
         std::thread::scope(|scope| {
             let asked = scope.spawn(|| inquirer.ask());
-            // Before or after the question: there is no answer either way.
+            // Before or after the query: there is no answer either way.
             drop(inquiries);
             assert_eq!(asked.join().unwrap(), None);
         });

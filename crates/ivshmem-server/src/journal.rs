@@ -1,5 +1,5 @@
-//! Where the log goes and how its lines look: with the time in a file or a terminal, with the level that the journal
-//! understands when systemd reads standard error.
+//! Destination and format of the log: lines have a timestamp in a file or on a terminal, and the journal's priority prefix
+//! when systemd reads standard error.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::args::{Args, LogLevel};
 
-/// Starts the log, which keeps nobody waiting. The sink is for who wants to see it written.
+/// Starts the log, which never blocks a thread that logs. The caller can drain the returned sink.
 pub(crate) fn start(args: &Args) -> Result<Sink, Error> {
     let level = match args.log_level() {
         LogLevel::Error => Level::ERROR,
@@ -45,15 +45,15 @@ pub(crate) fn start(args: &Args) -> Result<Sink, Error> {
     Ok(sink)
 }
 
-/// Whether standard error is the stream that systemd names in the environment. The variable alone tells nothing: children
-/// inherit it, with other streams.
+/// Whether standard error is the stream that systemd names in the environment. The variable alone proves nothing: child
+/// processes inherit it and may have other streams.
 fn journal_reads(stream: Option<&str>) -> bool {
     let Some((device, inode)) = stream.and_then(|stream| stream.split_once(':')) else { return false };
     let Ok(stat) = fstat(io::stderr()) else { return false };
     (device.parse(), inode.parse()) == (Ok(stat.st_dev), Ok(stat.st_ino))
 }
 
-/// Lines with the level in front, as sd-daemon(3) describes it.
+/// Lines with the priority in front, as in sd-daemon(3).
 struct Prioritized(Format<Full, ()>);
 
 impl<S, N> FormatEvent<S, N> for Prioritized

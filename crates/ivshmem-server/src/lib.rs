@@ -1,5 +1,4 @@
-//! A server for QEMU's `ivshmem-doorbell` devices: one region of shared memory, and interrupts between everyone who
-//! connects.
+//! A server for QEMU's `ivshmem-doorbell` devices: one region of shared memory, and interrupts between all clients.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,10 +14,10 @@
 //! # }
 //! ```
 //!
-//! One thread serves all clients and never waits for any of them: a client that does not read is brought up to date
-//! when it reads again, and delays nobody meanwhile. The protocol itself is [`ivshmem::wire::server`].
+//! One thread serves all clients and never waits for any of them: a client that does not read delays no other client, and
+//! gets the outstanding messages when it reads again. The protocol itself is [`ivshmem::wire::server`].
 //!
-//! Each client takes a descriptor and one for each of its vectors: a program that serves many calls
+//! Each client takes one descriptor and one for each of its vectors, so a program with many clients calls
 //! [`raise_descriptor_limit`] first.
 
 mod admission;
@@ -53,7 +52,7 @@ pub use server::Server;
 pub use size::{InvalidSize, MAX_SIZE, MIN_SIZE, parse_size};
 pub use status::{CounterStatus, LimitsStatus, MemoryStatus, PeerState, PeerStatus, ServerStatus, Status};
 
-// The samples in these documents compile, and run where they can.
+// Compiles the samples in these documents, and runs those that can run.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 #[doc = include_str!("../../../docs/server.md")]

@@ -1,4 +1,5 @@
-//! The socket that clients connect to: taken over when nobody listens, left alone otherwise.
+//! The socket that clients connect to. The server replaces the socket of a server that has ended, and never touches one
+//! that is in use.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -23,26 +24,27 @@ use crate::place::{Draft, Identity, MAX_ADDRESS, Place, Published, Unpublished};
 pub(crate) struct Listener {
     socket: Socket,
     path: PathBuf,
-    /// The name that is ours to remove; `None` for a socket that a service manager keeps.
+    /// The name to remove on drop; `None` for a socket that a service manager keeps.
     published: Option<Published>,
 }
 
 #[derive(Debug)]
 enum Socket {
-    /// Closing it closes who waits to be accepted, and what they sent.
+    /// Closing it closes the connections in its backlog, and the descriptors that they sent.
     Own(ForeignSocket),
-    /// The service manager's, which goes on to listen, or has ended: then closing it closes as much.
+    /// The service manager's socket. The manager continues to listen; if it has ended, closing it closes as much as for
+    /// `Own`.
     Inherited(ForeignFd),
 }
 
-/// Connections that wait to be accepted; the kernel cuts it to net.core.somaxconn.
+/// Maximum number of connections that wait to be accepted; the kernel limits it to net.core.somaxconn.
 const BACKLOG: i32 = 4096;
 
-/// Of names that come and go.
+/// Attempts to get a name that other processes create and remove meanwhile.
 const TRIES: usize = 100;
 
 impl Listener {
-    /// Refuses a path on which no socket can be, or on which somebody listens.
+    /// Refuses a path that cannot hold a socket, or on which another server listens.
     pub(crate) fn check(path: &Path) -> Result<(), Error> {
         let length = path.as_os_str().len();
         if length > MAX_ADDRESS {
@@ -51,14 +53,14 @@ impl Listener {
         stale(&Place::open(path)?).map(drop)
     }
 
-    /// Listens on a path that was checked.
+    /// Listens on a path that [`check`](Self::check) accepted.
     pub(crate) fn bind(path: &Path, access: Access) -> Result<Self, Error> {
         let place = Place::open(path)?;
         let listening = || format!("listening on {}", path.display());
         let mut draft = place.draft()?.ok_or_else(|| Error::SocketInUse(path.to_owned()))?;
         let fd = bind_in(&draft).map_err(Error::io(listening()))?;
         draft.set_access(access)?;
-        // Both before it has its name: a name on which nobody listens is taken over by the next one who comes.
+        // Both before the socket has its name: the next server would take over a name on which no server listens.
         listen(&fd, BACKLOG).map_err(Error::io(listening()))?;
         peer::refuse_descriptors(&fd).map_err(Error::io(listening()))?;
         for _ in 0..TRIES {
@@ -82,7 +84,7 @@ impl Listener {
         Err(Error::SocketInUse(path.to_owned()))
     }
 
-    /// A socket on which a service manager listens for us.
+    /// A socket on which a service manager listens for this process.
     pub(crate) fn inherited(fd: OwnedFd) -> Result<Self, Error> {
         let examining = "examining the socket of the service manager";
         let fd = ForeignFd::from(fd);
@@ -97,7 +99,7 @@ impl Listener {
         Ok(Self { socket: Socket::Inherited(fd), path: path.unwrap_or_default(), published: None })
     }
 
-    /// Where clients connect.
+    /// The path that clients connect to.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -106,7 +108,7 @@ impl Listener {
         self.published.is_none()
     }
 
-    /// Takes the name away, so that nobody new connects; who has connected can still be accepted.
+    /// Removes the name, so that no new client can connect; connections in the backlog can still be accepted.
     pub(crate) fn remove_name(&self) {
         if let Some(published) = &self.published {
             published.remove();
@@ -134,7 +136,7 @@ fn new_socket() -> rustix::io::Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
-/// A socket that is bound in the draft.
+/// Creates a socket that is bound to a name in the draft.
 fn bind_in(draft: &Draft) -> Result<OwnedFd, Errno> {
     let mut result = Err(Errno::NOENT);
     for address in draft.addresses() {
@@ -144,11 +146,12 @@ fn bind_in(draft: &Draft) -> Result<OwnedFd, Errno> {
             break;
         }
     }
-    // Without /proc the way to the draft may have been changed.
+    // Without /proc the path to the draft may have been changed.
     result.and_then(|fd| draft.is_begun().then_some(fd).ok_or(Errno::STALE))
 }
 
-/// The socket of a server that is dead; `None` when nothing has the name. One that lives, and anything else, is an error.
+/// Finds the socket of a server that has ended; `None` when nothing has the name. The socket of a running server, and
+/// anything else, is an error.
 fn stale(place: &Place) -> Result<Option<Identity>, Error> {
     let path = place.path();
     let examining = || format!("examining {}", path.display());
@@ -158,18 +161,18 @@ fn stale(place: &Place) -> Result<Option<Identity>, Error> {
         return Err(Error::NotASocket(path.to_owned()));
     }
     match knock(&found, path) {
-        // Another server may have taken it over meanwhile: that is seen when it is replaced.
+        // Another server may take the name over meanwhile; replacing it detects that.
         Err(Errno::CONNREFUSED) => Ok(Some(Identity::of(&stat))),
-        // Connected, or its backlog is full: somebody listens. A socket of another type is somebody's too.
+        // Connected, or the backlog is full: a server listens. A socket of another type belongs to another program too.
         Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => Err(Error::SocketInUse(path.to_owned())),
         Err(e) => Err(Error::io(examining())(e)),
     }
 }
 
-/// Connects to the socket that was opened, and lets go again.
+/// Connects to the socket that was opened, and closes the connection.
 fn knock(found: &OwnedFd, path: &Path) -> Result<(), Errno> {
     let through_proc = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
-    // Who listens may send something at once.
+    // The listening process may send something at once.
     let socket = || new_socket().map(ForeignSocket::from);
     match connect(socket()?, &SocketAddrUnix::new(through_proc)?) {
         // There is no /proc.

@@ -10,7 +10,7 @@ use crate::event_loop::EventLoop;
 use crate::inquiry::Inquirer;
 use crate::status_socket::StatusSocket;
 
-/// A server that listens and does not serve yet.
+/// A server that listens but does not serve yet.
 #[derive(Debug)]
 pub struct Listening {
     path: PathBuf,
@@ -38,7 +38,7 @@ impl Listening {
         &self.path
     }
 
-    /// Bytes of the shared memory, a power of two.
+    /// Size of the shared memory in bytes, a power of two.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -48,11 +48,11 @@ impl Listening {
         self.vectors
     }
 
-    /// Serves in the calling thread until `stop` becomes readable, then removes the socket. Clients that have not yet
-    /// read their first messages get up to one second for it: QEMU ends when its server goes before that.
+    /// Serves in the calling thread until `stop` becomes readable, then removes the socket. The server waits up to one
+    /// second for clients that have not yet read their first messages, because a QEMU whose server ends before that exits.
     ///
     /// # Errors
-    /// When the kernel cannot wait for events, or start a thread for the status socket.
+    /// When waiting for events fails, or the thread for the status socket cannot be started.
     pub fn run(self, stop: impl AsFd) -> Result<(), Error> {
         let Some(status_socket) = self.status_socket else { return self.event_loop.run(stop.as_fd()) };
         let bell = Arc::new(eventfd::create().map_err(Error::io("creating an eventfd"))?);
@@ -72,12 +72,12 @@ impl Listening {
     }
 }
 
-/// Ends the status thread, however the server ends.
+/// Ends the status thread when the server ends, also after an error or a panic.
 struct End(Arc<OwnedFd>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        // Only a full counter could refuse it, and then it is readable anyway.
+        // Ringing fails only if the counter is full, and then the eventfd is readable.
         let _ = eventfd::ring(self.0.as_fd());
     }
 }

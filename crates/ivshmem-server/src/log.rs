@@ -1,4 +1,4 @@
-//! What the server logs, with a throttle for each kind of line: whoever connects can cause most of them.
+//! The server's log, with a throttle for each kind of line, because clients can cause most of the lines.
 
 use std::time::Instant;
 
@@ -6,21 +6,21 @@ use ivshmem::wire::Refusal;
 
 use crate::throttle::Throttle;
 
-/// Kinds of lines that are counted apart, so that many of one kind hide none of another.
+/// Kinds of lines with separate throttles, so that many lines of one kind suppress none of another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     /// Clients that connected or left.
     ComingAndGoing,
-    /// Clients that stopped reading, or have caught up.
+    /// Clients that stopped reading or caught up.
     Stalls,
-    /// What the kernel refused.
+    /// Calls that the kernel refused.
     Kernel,
     Refused(Refusal),
 }
 
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// By `Kind::index`.
+    /// Indexed by `Kind::index`.
     throttles: [Throttle; KINDS],
 }
 
@@ -31,12 +31,12 @@ impl Log {
         Self { throttles: std::array::from_fn(|_| Throttle::new(now)) }
     }
 
-    /// Whether a line of this kind may be logged now; if not it is counted.
+    /// Whether a line of this kind may be logged now; otherwise the throttle counts it.
     pub(crate) fn admits(&mut self, kind: Kind) -> bool {
         self.throttles[kind.index()].admits(Instant::now())
     }
 
-    /// Tells what was left out, of each kind for which it is time.
+    /// Logs the number of suppressed lines of each kind that is due.
     pub(crate) fn sum_up(&mut self, now: Instant) {
         let kinds = [Kind::ComingAndGoing, Kind::Stalls, Kind::Kernel];
         for kind in kinds.into_iter().chain(Refusal::ALL.map(Kind::Refused)) {
@@ -50,7 +50,7 @@ impl Log {
         }
     }
 
-    /// When there is something to sum up.
+    /// When the next such line is due.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.throttles.iter().filter_map(Throttle::due).min()
     }
@@ -67,7 +67,7 @@ impl Kind {
     }
 }
 
-/// Its place in `Refusal::ALL`; one behind it for a reason that is not there.
+/// Its index in `Refusal::ALL`, or the length of that array for a reason that it lacks.
 pub(crate) fn refusal_index(refusal: Refusal) -> usize {
     Refusal::ALL.iter().position(|known| *known == refusal).unwrap_or(Refusal::ALL.len())
 }

@@ -22,7 +22,8 @@ use signal_hook::flag;
 use crate::args::Args;
 
 fn main() -> ExitCode {
-    // A file at the limit of this process, as the log may be, is an error then and not the end.
+    // Writing to a file at the size limit of this process, for example the log, then returns an error and does not end the
+    // process.
     let _ = flag::register(SIGXFSZ, Arc::default());
     let args = match arguments() {
         Ok(args) => args,
@@ -51,12 +52,12 @@ fn arguments() -> Result<Args, clap::Error> {
     Args::from_arg_matches(&program::fit(Args::command()).try_get_matches()?)
 }
 
-/// clap's own words: help and version on standard output, and what is wrong with the arguments on standard error.
+/// Prints clap's output: help and version to standard output, errors in the arguments to standard error.
 fn say(words: &clap::Error) -> ExitCode {
     let printed = words.print().and_then(|()| io::stdout().flush());
     match printed {
         _ if words.use_stderr() => ExitCode::from(args::EXIT_WRONG_ARGUMENTS),
-        // The reader has seen enough, as in `ivshmem-server --help | head -1`.
+        // The reader closed the pipe, as in `ivshmem-server --help | head -1`.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             program::tell(&format!("ivshmem-server: cannot write to standard output: {error}"));
             ExitCode::from(args::EXIT_FAILURE)
@@ -65,7 +66,7 @@ fn say(words: &clap::Error) -> ExitCode {
     }
 }
 
-/// Writes the man page, made from the same words as the help.
+/// Writes the man page, which has the same text as the help.
 fn manual(directory: &Path) -> ExitCode {
     match program::write_manual(Args::command(), directory, &["ivshmem", "qemu-system-x86_64"]) {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,7 +82,7 @@ fn serve(args: &Args) -> Result<(), Error> {
     if args.is_daemon {
         background::leave_terminal()?;
     }
-    // Before there is another thread, and anything that a signal would leave behind.
+    // Before another thread exists, and before anything that a signal would leave behind.
     let stop = program::stop_signals()
         .map_err(|source| Error::Io { doing: "waiting for signals".to_owned(), source })?;
     let log = journal::start(args)?;
@@ -109,13 +110,13 @@ fn serve_and_log(args: &Args, log: &Sink, stop: &Arc<OwnedFd>) -> Result<(), Err
         "listening"
     );
     if args.server.backing() == Backing::Sealed {
-        // Programs that open the object of QEMU's own server would look for it in vain.
+        // Programs that open the object of QEMU's own server would not find it.
         tracing::info!(
             "the memory has no name; -M ivshmem makes it /dev/shm/ivshmem, as QEMU's own server does"
         );
     }
     if args.is_daemon {
-        // What was said so far is for who has started it.
+        // The lines logged so far are for the user who started this process.
         log.drain();
         background::say_ready()?;
     }
@@ -126,7 +127,7 @@ fn serve_and_log(args: &Args, log: &Sink, stop: &Arc<OwnedFd>) -> Result<(), Err
     Ok(())
 }
 
-/// On the socket that a service manager has opened for this process, or else on one of its own.
+/// Listens on the socket that a service manager passed to this process, or else on the server's own socket.
 fn listen(builder: Builder) -> Result<Listening, Error> {
     let mut sockets = inherited::sockets();
     match (sockets.pop(), sockets.len()) {
@@ -136,7 +137,7 @@ fn listen(builder: Builder) -> Result<Listening, Error> {
     }
 }
 
-/// Nobody may be there to be told, and a manager that does not listen is no reason not to serve.
+/// There may be no service manager, and a failed notification does not prevent serving.
 fn tell_manager(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!("cannot tell the service manager: {error}");

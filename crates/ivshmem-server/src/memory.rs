@@ -1,4 +1,4 @@
-//! The region that a server shares: where it comes from, and that it is nobody else's.
+//! The region that a server shares: its source, and the proof that no other user controls it.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -24,19 +24,20 @@ use crate::place::{Identity, Place, Published, Unpublished};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backing {
-    /// Memory without a name, sealed so that no client can change its size. Pages are taken from the host when they are
-    /// first touched, as with a virtual machine's own memory.
+    /// Memory without a name, sealed so that no client can change its size. The host allocates each page on first access,
+    /// as for a virtual machine's own memory.
     #[default]
     Sealed,
-    /// The file with this path, in /dev/shm, on another tmpfs or on hugetlbfs. Created when it is missing, and then all of
-    /// its space is taken at once; one that this server created is removed when the server stops. One that has the right
-    /// size is used with what stands in it, one that is empty gets its size, and both stay. Those must belong to this
-    /// user, to root or to the owner asked for, and be readable and writable for nobody whom the mode asked for leaves
-    /// out.
+    /// The file with this path, in /dev/shm, on another tmpfs or on hugetlbfs. If the file is missing, the server creates
+    /// it, allocates all of its space at once, and removes it when the server stops. The server uses an existing file of
+    /// the right size with its content, gives an empty one its size, and removes neither. An existing file must belong to
+    /// this user, to root or to the requested owner, and must not be readable or writable for users whom the requested mode
+    /// excludes.
     ///
-    /// It cannot be sealed: who may write to it may also cut it short, which kills whoever touches it then.
+    /// A file cannot be sealed: users with write permission can truncate it, and an access beyond its end then kills the
+    /// accessing process.
     Named(PathBuf),
-    /// A file without a name in this directory, for instance on hugetlbfs. All of its space is taken at once.
+    /// A file without a name in this directory, for example on hugetlbfs. All of its space is allocated at once.
     Unnamed(PathBuf),
 }
 
@@ -44,21 +45,22 @@ pub enum Backing {
 #[derive(Debug)]
 pub(crate) struct Region {
     fd: OwnedFd,
-    /// An open file of its own that no client ever gets: a lock on the shared one would live on in the clients.
+    /// A separate open file description that no client gets: a lock on the shared one would last as long as a client's
+    /// descriptor.
     lock: Option<Lock>,
-    /// To be removed when the server stops.
+    /// Removed when the server stops.
     created: Option<Published>,
-    /// An empty file's place, and the size that it is to get; its space is taken.
+    /// Place and future size of an empty file, whose space is allocated.
     growing: Option<(Place, u64)>,
 }
 
-/// For the lock of programs that are about to give the file its size.
+/// How long to wait for the lock of a program that is giving the file its size.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Of names that come and go.
+/// Attempts to get a name that other processes create and remove meanwhile.
 const TRIES: usize = 100;
 
 impl Region {
-    /// Gives up with [`Error::Stopped`] when `stop` is readable while space is taken.
+    /// Returns [`Error::Stopped`] when `stop` becomes readable while space is allocated.
     pub(crate) fn open(
         backing: &Backing,
         size: u64,
@@ -68,7 +70,7 @@ impl Region {
     ) -> Result<Self, Error> {
         let is_there = matches!(backing, Backing::Named(path) if fs::metadata(path).is_ok_and(|there| there.len() == size));
         match size_limit() {
-            // The kernel would not only refuse: it ends the process.
+            // Exceeding this limit does not only fail: the kernel ends the process.
             Some(limit) if size > limit && !is_there => return Err(Error::FileLimit { size, limit }),
             _ => {}
         }
@@ -88,7 +90,7 @@ impl Region {
             .map_err(Error::io(doing()))?;
         ftruncate(&fd, size).map_err(Error::io(doing()))?;
         if prealloc {
-            // The kernel would hand out all there is and then kill somebody, so ask before.
+            // Otherwise the kernel would allocate all memory and then kill a process, so check first.
             let available = available_memory()?;
             if size > available {
                 return Err(Error::NoSpace { place: HOST.to_owned(), size, available });
@@ -115,7 +117,7 @@ impl Region {
         Err(Error::MemoryInUse(path.to_owned()))
     }
 
-    /// A file that is there already; `None` when it has lost its name meanwhile.
+    /// Uses an existing file; `None` when it has lost its name meanwhile.
     fn found(
         place: &Place,
         fd: OwnedFd,
@@ -125,13 +127,13 @@ impl Region {
     ) -> Result<Option<Self>, Error> {
         let path = place.path();
         let examine = || fstat(&fd).map_err(Error::io(format!("examining {}", path.display())));
-        // Before its lock, which somebody who may open it can hold.
+        // Before taking its lock, which any user who may open the file can hold.
         if let Some(problem) = distrust(&examine()?, access, place.inherited_group()) {
             return Err(Error::NotTrusted { path: path.to_owned(), problem });
         }
         let lock = lock(&fd, path)?;
         let stat = examine()?;
-        // A server that stopped just now may have removed it between our opening and our locking it.
+        // A server that has just stopped may have removed the file between the open and the lock.
         if !place.holds(Identity::of(&stat)) {
             return Ok(None);
         }
@@ -142,14 +144,14 @@ impl Region {
         check_pages(&fd, path, size)?;
         let growing = (found == 0).then(|| (place.clone(), size));
         let region = Self { fd, lock: Some(lock), created: None, growing };
-        // An empty file keeps its size until nothing can fail any more: it could not be made shorter again, as others may
-        // have mapped it by then.
+        // An empty file keeps its size until nothing else can fail: the file could not be truncated again, as other
+        // processes may have mapped it by then.
         let flags = if found == 0 { FallocateFlags::KEEP_SIZE } else { FallocateFlags::empty() };
         take_space(&region.fd, &file_system(path), size, flags, stop)?;
         Ok(Some(region))
     }
 
-    /// A new file, which has its mode, its owner and its space before it has its name; `None` when another one has the name.
+    /// Creates a file. It gets its mode, its owner and its space before its name; `None` when another file has the name.
     fn created(
         place: &Place,
         size: u64,
@@ -180,7 +182,7 @@ impl Region {
         Ok(Self { fd, lock: None, created: None, growing: None })
     }
 
-    /// What is left to be done when nothing else can fail.
+    /// The last step of a start, after everything that can fail.
     pub(crate) fn growth(&self) -> Result<Growth, Error> {
         let Some((to, own)) = self.growing.clone().zip(self.lock.as_ref()) else { return Ok(Growth(None)) };
         let file = own.0.try_clone().map_err(Error::io("preparing the memory"))?;
@@ -188,7 +190,7 @@ impl Region {
     }
 }
 
-/// A file that was empty gets its size; its space is taken already.
+/// Gives an empty file its size; its space is already allocated.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Growth(Option<(OwnedFd, (Place, u64))>);
@@ -197,8 +199,8 @@ impl Growth {
     pub(crate) fn happen(self) -> Result<(), Error> {
         let Some((file, (place, asked))) = self.0 else { return Ok(()) };
         let (path, doing) = (place.path().to_owned(), || format!("giving the memory its {asked} bytes"));
-        // Under this lock a program that has created the file removes it when it fails. One who keeps the lock is not
-        // waited for any longer.
+        // A program that has created the file removes it under this lock when it fails. The server does not wait longer for
+        // a program that keeps the lock.
         let _lock = FileLock::take(&file, PATIENCE);
         file::lengthen(&file, asked).map_err(Error::io(doing()))?;
         let stat = fstat(&file).map_err(Error::io(doing()))?;
@@ -206,7 +208,7 @@ impl Growth {
             let problem = "was removed by another program meanwhile; start the server again".to_owned();
             return Err(Error::NotTrusted { path, problem });
         }
-        // A program that opened it meanwhile may have asked for more.
+        // A program that opened the file meanwhile may have given it a larger size.
         match u64::try_from(stat.st_size).unwrap_or(0) {
             found if found == asked => Ok(()),
             found => Err(Error::WrongSize { path, found, asked }),
@@ -225,7 +227,7 @@ impl Drop for Region {
         if let Some(created) = &self.created {
             created.remove();
         }
-        // Space beyond the end of an empty file goes back, unless a program that opened it uses that space.
+        // Space beyond the end of an empty file is freed, unless a program that opened the file uses that space.
         if let (Some((_, size)), Some(own)) = (&self.growing, &self.lock)
             && let Ok(_lock) = FileLock::take(&own.0, Duration::ZERO)
             && fstat(&self.fd).is_ok_and(|stat| stat.st_size == 0)
@@ -235,7 +237,7 @@ impl Drop for Region {
     }
 }
 
-/// Opens the file that has the name, if there is one.
+/// Opens the file with this name, if there is one.
 fn find(place: &Place) -> Result<Option<OwnedFd>, Error> {
     let path = place.path();
     let opening = || format!("opening {}", path.display());
@@ -252,8 +254,8 @@ fn find(place: &Place) -> Result<Option<OwnedFd>, Error> {
     }
 }
 
-/// Why a file that is there already could be read or written by somebody for whom this memory is not; `None` when it is
-/// as safe as a new one would be. `inherited` is the group that its directory gives to new files.
+/// Why users to whom this memory is closed could read or write an existing file; `None` when it is as safe as a new one.
+/// `inherited` is the group that its directory gives to new files.
 fn distrust(stat: &Stat, access: Access, inherited: Option<u32>) -> Option<String> {
     let (uid, gid) = (stat.st_uid, stat.st_gid);
     if ![Some(0), Some(geteuid().as_raw()), access.uid].contains(&Some(uid)) {
@@ -261,7 +263,7 @@ fn distrust(stat: &Stat, access: Access, inherited: Option<u32>) -> Option<Strin
             "belongs to user {uid}, not to this server's user; remove it, or ask for that owner"
         ));
     }
-    // Reading and writing by the group and by all others.
+    // Read and write permission of the group and of others.
     let wider = stat.st_mode & !access.mode & 0o066;
     if wider != 0 {
         let (mode, asked) = (stat.st_mode & 0o777, access.mode);
@@ -276,13 +278,13 @@ fn distrust(stat: &Stat, access: Access, inherited: Option<u32>) -> Option<Strin
     (stat.st_nlink > 1).then(|| "has other names too; remove it or choose another name".to_owned())
 }
 
-/// A file that is locked for as long as this lives.
+/// A file that is locked while this value lives.
 #[derive(Debug)]
 struct Lock(OwnedFd);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A thread that closes descriptors may have a copy of this one, which would keep the lock.
+        // A thread that closes descriptors may have a copy of this descriptor, which would keep the lock.
         let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
@@ -299,7 +301,7 @@ fn lock(fd: &OwnedFd, path: &Path) -> Result<Lock, Error> {
     }
 }
 
-/// Refuses a size that the file system's pages cannot make up.
+/// Refuses a size that is not a multiple of the file system's page.
 fn check_pages(fd: &OwnedFd, path: &Path, size: u64) -> Result<(), Error> {
     match huge_page(fd).map_err(Error::io(format!("examining {}", path.display())))? {
         Some(page) if page == 0 || !size.is_multiple_of(page) => {
@@ -309,17 +311,18 @@ fn check_pages(fd: &OwnedFd, path: &Path, size: u64) -> Result<(), Error> {
     }
 }
 
-/// Bytes of a page of hugetlbfs; `None` on other file systems.
+/// Size in bytes of a page of hugetlbfs; `None` on other file systems.
 fn huge_page(fd: &OwnedFd) -> io::Result<Option<u64>> {
     let system = fstatfs(fd)?;
     let is_huge = i128::from(system.f_type) & 0xffff_ffff == HUGETLBFS_MAGIC;
     Ok(is_huge.then(|| u64::try_from(system.f_bsize).unwrap_or(0)))
 }
 
-/// Takes the space, so that a full file system is an error now and not a SIGBUS later. The file gets its size with it,
-/// unless the flags say otherwise.
+/// Allocates the space, so that a full file system is an error now and not a SIGBUS later. The file gets its size with it,
+/// unless `flags` prevent that.
 ///
-/// In pieces, since a signal that is blocked does not interrupt the kernel, which needs minutes for hundreds of GiB.
+/// The space is allocated in pieces, because a blocked signal does not interrupt the kernel, which takes minutes for
+/// hundreds of GiB.
 fn take_space(
     fd: &OwnedFd,
     place: &str,
@@ -335,7 +338,7 @@ fn take_space(
         }
         Err(e) => io(e),
     };
-    // All or nothing: the pieces taken before one that fails would stay in a file that was there already.
+    // All or nothing: otherwise the pieces allocated before a failure would stay in a file that existed before.
     let fits = match page {
         Some(_) => reserve(fd, size).map_err(io)?,
         None => available(fd, page).map_err(io)?.is_none_or(|available| size <= available),
@@ -351,7 +354,7 @@ fn take_space(
         let piece = (size - from).min(PIECE);
         match fallocate(fd, flags, from, piece) {
             Ok(()) => from += piece,
-            // An ignored signal, or SIGSTOP and SIGCONT, can interrupt the call.
+            // The call can be interrupted by an ignored signal, or by SIGSTOP and SIGCONT.
             Err(Errno::INTR) => {}
             Err(Errno::NOSPC | Errno::NOMEM) => return Err(no_space(from)),
             Err(e) => return Err(io(e.into())),
@@ -360,19 +363,20 @@ fn take_space(
     Ok(())
 }
 
-/// Bytes that the file can have: what it has, be it from this start, and what is free; `None` where the system does not say.
+/// Bytes that the file can have: those that it has, from this start or before, and those that are free; `None` where the
+/// system does not report them.
 fn available(fd: &OwnedFd, huge_page: Option<u64>) -> io::Result<Option<u64>> {
     let has = u64::try_from(fstat(fd)?.st_blocks).unwrap_or(0).saturating_mul(512);
     let free = file::free_space(fd)?;
     let free = match huge_page {
-        // Without a limit of its own a mount can have all of the pool.
+        // A mount without its own limit can use the whole pool.
         Some(page) => free.into_iter().chain(free_huge_pages(page)).min(),
         None => free,
     };
     Ok(free.map(|free| has.saturating_add(free)))
 }
 
-/// Bytes of the system's huge pages of this size that nobody has or has reserved.
+/// Bytes of the system's huge pages of this size that are neither used nor reserved.
 fn free_huge_pages(page: u64) -> Option<u64> {
     let count = |name| {
         let path = format!("/sys/kernel/mm/hugepages/hugepages-{}kB/{name}", page >> 10);
@@ -381,11 +385,12 @@ fn free_huge_pages(page: u64) -> Option<u64> {
     Some(count("free_hugepages")?.saturating_sub(count("resv_hugepages")?).saturating_mul(page))
 }
 
-/// Whether there are huge pages for all holes of a file that was there with this size; they are reserved for the file then, and
-/// otherwise none is. (Free pages do not tell: those reserved for this very file before are not among them.)
+/// Reserves huge pages for all holes of a file that existed with this size, and returns whether there were enough; if not,
+/// none is reserved. (The number of free pages does not decide it, because it lacks pages reserved for this very file
+/// before.)
 ///
-/// A mapping does it. Where the process has no addresses for one, nothing is reserved. Nor is it for a file without its size: what
-/// is reserved behind a file's end could not be given back, what is taken there can.
+/// A mapping reserves them. If the process lacks addresses for a mapping, nothing is reserved. Nothing is reserved for a
+/// file without its size either: reserved pages beyond a file's end could not be freed, allocated ones can.
 fn reserve(fd: &OwnedFd, size: u64) -> io::Result<bool> {
     let has_its_size = u64::try_from(fstat(fd)?.st_size) == Ok(size);
     let Some(len) = usize::try_from(size).ok().filter(|_| has_its_size) else { return Ok(true) };
@@ -409,10 +414,10 @@ fn is_readable(fd: BorrowedFd<'_>) -> bool {
 const HOST: &str = "the host's memory";
 /// Some hundredths of a second, and few system calls.
 const PIECE: u64 = 64 << 20;
-/// HUGETLBFS_MAGIC of linux/magic.h: 32 bits, in a field whose width and sign differ between machines.
+/// HUGETLBFS_MAGIC of linux/magic.h: 32 bits, in a field whose width and sign differ between architectures.
 const HUGETLBFS_MAGIC: i128 = 0x9584_58f6;
 
-/// Bytes that the host can give without pushing anything out to swap.
+/// Memory in bytes that the host can allocate without swapping.
 fn available_memory() -> Result<u64, Error> {
     let doing = "reading /proc/meminfo";
     let text = fs::read_to_string("/proc/meminfo").map_err(Error::io(doing))?;

@@ -1,8 +1,9 @@
-//! Names in a directory that others may change at any time.
+//! Names in a directory that other users may change at any time.
 //!
-//! What gets a name here is made in a private directory next to it, has its mode, its owner and its content there, and is
-//! then renamed into place. All of that is relative to one descriptor of the directory, which is opened once. So nobody
-//! ever sees an unfinished thing under the public name, and nobody who swaps names can have another thing changed.
+//! The server creates each object in a private directory next to its place, gives it its mode, owner and content there, and
+//! then renames it into place. All of that is relative to one descriptor of the directory, which is opened once. So no
+//! other process sees an unfinished object under the public name, and swapping names cannot make the server change another
+//! object.
 
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
@@ -30,23 +31,23 @@ pub(crate) struct Place {
     path: PathBuf,
 }
 
-/// Which file this is, whatever its name.
+/// Identifies a file independently of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
     inode: u64,
 }
 
-/// Something that is being made for a place. What is not published goes away.
+/// An unfinished object for a place. It is removed on drop if it was not published.
 #[derive(Debug)]
 pub(crate) struct Draft {
     place: Place,
-    /// A directory of this user that nobody else may enter, locked by this process.
+    /// A directory of this user that no other user may enter, locked by this process.
     private: OwnedFd,
     private_name: OsString,
 }
 
-/// What was made here and has its name.
+/// An object that this process created and named.
 #[derive(Debug)]
 pub(crate) struct Published {
     place: Place,
@@ -56,21 +57,21 @@ pub(crate) struct Published {
 /// Why a draft did not get its name.
 #[derive(Debug)]
 pub(crate) enum Unpublished {
-    /// Something has the name.
+    /// Another object has the name.
     Taken(Draft),
     Failed(Errno),
 }
 
-/// A private directory is closed to others and has the sticky bit. That bit means nothing there, so no other directory of
-/// this user that somebody swaps in is taken for one, and cleared.
+/// A private directory is closed to other users and has the sticky bit. The bit has no effect there; it marks the
+/// directory, so that another directory of this user, swapped in by another user, is not mistaken for it and cleared.
 const MARK: u32 = 0o1077;
 
-/// Other processes of this user hold a private directory for some microseconds; none but this user and root can.
+/// Other processes of this user hold a private directory for some microseconds; only this user and root can hold it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Of a private directory that was renamed or removed again and again.
+/// Attempts to open a private directory that is renamed or removed repeatedly.
 const TRIES: usize = 100;
 
-/// Bytes of a path in a socket's address, without the final 0.
+/// Maximum length in bytes of a path in a socket address, without the final 0.
 pub(crate) const MAX_ADDRESS: usize = 107;
 
 impl Place {
@@ -85,12 +86,12 @@ impl Place {
         Ok(Self { dir: Arc::new(dir), name: name.to_owned(), path: path.to_owned() })
     }
 
-    /// As it was given.
+    /// The path as given.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens what has the name now, without following a link; `None` when nothing has it.
+    /// Opens the object that has the name now, without following a link; `None` when there is none.
     pub(crate) fn find(&self, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
         match openat(&*self.dir, &self.name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
             Ok(fd) => Ok(Some(fd)),
@@ -99,18 +100,18 @@ impl Place {
         }
     }
 
-    /// Whether this is what has the name now.
+    /// Whether the object with this identity has the name now.
     pub(crate) fn holds(&self, identity: Identity) -> bool {
         Identity::at(self.dir.as_fd(), &self.name) == Some(identity)
     }
 
-    /// The group that the directory gives to what is made in it; `None` where new things have the group of their maker.
+    /// The group that the directory gives to new objects in it; `None` where they get the group of the process.
     pub(crate) fn inherited_group(&self) -> Option<u32> {
         let dir = fstat(&*self.dir).ok()?;
         Mode::from_raw_mode(dir.st_mode).contains(Mode::SGID).then_some(dir.st_gid)
     }
 
-    /// Begins to make something that is to have this name; `None` when another process of this user does so.
+    /// Begins to create an object for this name; `None` when another process of this user is doing so.
     pub(crate) fn draft(&self) -> Result<Option<Draft>, Error> {
         let making = format!(
             "making a private directory next to {} (this user must be able to write to the directory, or choose another)",
@@ -118,8 +119,8 @@ impl Place {
         );
         let mut name = DefaultHasher::new();
         self.name.hash(&mut name);
-        // The same name for all servers that want this place, so that there is one lock for them and a killed one leaves no
-        // more than one. Where somebody else has it, any other name.
+        // The same name for all servers that use this place, so that they share one lock and killed servers leave at most
+        // one directory. If another user owns that name, a random one.
         for name in [name.finish(), RandomState::new().hash_one(0)] {
             let private_name = OsString::from(format!(".ivshmem-{name:016x}"));
             match private(&self.dir, &private_name).map_err(Error::io(&*making))? {
@@ -138,13 +139,13 @@ impl Place {
 
 enum Private {
     Ours(OwnedFd),
-    /// Another process of this user is at work there.
+    /// Another process of this user uses it.
     Held,
-    /// It is somebody else's.
+    /// It belongs to another user.
     Foreign,
 }
 
-/// Makes a directory that nobody else may enter, or takes over one that a killed process has left.
+/// Creates a directory that no other user may enter, or takes over one that a killed process left.
 fn private(dir: &OwnedFd, name: &OsStr) -> Result<Private, Errno> {
     let deadline = Instant::now() + PATIENCE;
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -155,18 +156,18 @@ fn private(dir: &OwnedFd, name: &OsStr) -> Result<Private, Errno> {
         }
         let found = match openat(dir, name, flags | OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(found) => found,
-            // The one who had it has just removed it.
+            // The process that used it has just removed it.
             Err(Errno::NOENT) => continue,
             Err(Errno::NOTDIR | Errno::LOOP) => return Ok(Private::Foreign),
             Err(e) => return Err(e),
         };
-        // Not what is under the name, but what was opened: the name may have been swapped.
+        // Check what was opened, not what has the name now: the name may have been swapped.
         let stat = fstat(&found)?;
         if stat.st_uid != geteuid().as_raw() || stat.st_mode & MARK != Mode::SVTX.bits() {
             return Ok(Private::Foreign);
         }
         if stat.st_mode & 0o700 != 0o700 {
-            // The umask has taken this user's own rights. A group that is inherited stays so.
+            // The umask removed this user's own permissions. A setgid bit from the parent stays.
             let opened = format!("/proc/self/fd/{}", found.as_raw_fd());
             #[expect(
                 clippy::disallowed_methods,
@@ -197,25 +198,25 @@ impl Draft {
     pub(crate) fn create(&self) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = openat(&self.private, self.name(), flags, Mode::empty())?;
-        // Whatever the umask says.
+        // Regardless of the umask.
         fchmod(&file, Mode::RUSR | Mode::WUSR)?;
         Ok(file)
     }
 
-    /// Where to bind a socket: names that fit into an address, however long the path of the place is.
+    /// Paths to bind a socket to. They fit into a socket address, regardless of the length of the place's path.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = PathBuf> {
         let through_proc = PathBuf::from(format!("/proc/self/fd/{}", self.private.as_raw_fd()));
-        // Where there is no /proc.
+        // For systems without /proc.
         let directly = self.place.path.with_file_name(&self.private_name);
         [through_proc, directly].into_iter().map(|dir| dir.join(self.name()))
     }
 
-    /// Whether there is something in it.
+    /// Whether the object exists.
     pub(crate) fn is_begun(&self) -> bool {
         Identity::at(self.private.as_fd(), self.name()).is_some()
     }
 
-    /// Gives what was made its mode and its owner.
+    /// Sets the object's mode and owner.
     pub(crate) fn set_access(&self, access: Access) -> Result<(), Error> {
         let path = self.place.path();
         if let Some(giving) = access.giving(path) {
@@ -233,7 +234,7 @@ impl Draft {
             .map_err(Error::io(format!("setting the mode of {}", path.display())))
     }
 
-    /// Gives what was made its name, unless something has it.
+    /// Gives the object its name, unless another object has it.
     pub(crate) fn publish(self) -> Result<Published, Unpublished> {
         let (from, to) = ((&self.private, self.name()), (&*self.place.dir, &*self.place.name));
         let identity = match statat(from.0, from.1, AtFlags::SYMLINK_NOFOLLOW) {
@@ -241,7 +242,7 @@ impl Draft {
             Err(e) => return Err(Unpublished::Failed(e)),
         };
         let renamed = match renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
-            // Some file systems have only a link that does not replace; the draft's own name goes with the draft.
+            // Some file systems support only a link that does not replace; the draft's own name is removed with the draft.
             Err(Errno::INVAL | Errno::NOSYS) => linkat(from.0, from.1, to.0, to.1, AtFlags::empty()),
             renamed => renamed,
         };
@@ -252,7 +253,7 @@ impl Draft {
         }
     }
 
-    /// Gives what was made the name of `old`, which goes away, unless something else has the name meanwhile.
+    /// Gives the object the name of `old`, which is removed, unless another object has the name meanwhile.
     pub(crate) fn replace(self, old: Identity) -> Result<Published, Unpublished> {
         let (from, to) = ((&self.private, self.name()), (&*self.place.dir, &*self.place.name));
         let Some(identity) = Identity::at(from.0.as_fd(), from.1) else {
@@ -262,7 +263,8 @@ impl Draft {
         match exchange() {
             Ok(()) => {}
             Err(Errno::NOENT) => return Err(Unpublished::Taken(self)),
-            // A file system that cannot exchange. What others do between the look and this is kept out by the lock only.
+            // A file system without exchange. Only the lock excludes changes by other processes between the check and the
+            // rename.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 return match self.place.holds(old).then(|| renameat(from.0, from.1, to.0, to.1)) {
                     Some(Ok(())) => Ok(self.into_published(identity)),
@@ -275,7 +277,8 @@ impl Draft {
         if Identity::at(from.0.as_fd(), from.1) == Some(old) {
             return Ok(self.into_published(identity));
         }
-        // Somebody has put another thing there since. It gets its name back, also when others exchange names as well.
+        // Another process has put another object there. It gets its name back, even while other processes exchange names
+        // too.
         for _ in 0..TRIES {
             let _ = exchange();
             if Identity::at(from.0.as_fd(), from.1) == Some(identity) {
@@ -289,13 +292,13 @@ impl Draft {
         Published { place: self.place.clone(), identity }
     }
 
-    /// In the private directory: the public one, so that lists of sockets show something familiar, where it fits.
+    /// The name in the private directory: the public name, so that lists of sockets show a familiar one, if it fits.
     fn name(&self) -> &OsStr {
         let room = MAX_ADDRESS - "/proc/self/fd/1234567890/".len();
         if self.place.name.len() <= room { &self.place.name } else { OsStr::new("long") }
     }
 
-    /// Removes what a killed process has left, or what was not published.
+    /// Removes what a killed process left, or what was not published.
     fn clear(&self) {
         let _ = unlinkat(&self.private, self.name(), AtFlags::empty());
     }
@@ -304,15 +307,16 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         self.clear();
-        // Under the lock, so that nobody else begins in it. Where the name was swapped, only what is empty can go.
+        // Under the lock, so that no other process begins to use it. If the name was swapped, only an empty directory can
+        // be removed.
         let _ = unlinkat(&*self.place.dir, &self.private_name, AtFlags::REMOVEDIR);
-        // A thread that closes descriptors may have a copy of this one, which would keep the lock.
+        // A thread that closes descriptors may have a copy of this descriptor, which would keep the lock.
         let _ = flock(&self.private, FlockOperation::Unlock);
     }
 }
 
 impl Published {
-    /// Takes the name away, unless something else has it.
+    /// Removes the name, unless another object has it.
     pub(crate) fn remove(&self) {
         if self.place.holds(self.identity)
             && let Err(error) = unlinkat(&*self.place.dir, &self.place.name, AtFlags::empty())

@@ -8,7 +8,7 @@ use ivshmem::sys::linux::eventfd;
 use crate::inquiry::Inquirer;
 use crate::{Builder, Error, Listening, Status};
 
-/// A server that runs in a thread of its own. Stops and removes its socket on drop.
+/// A server that runs in a separate thread. Stops and removes its socket on drop.
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
@@ -20,7 +20,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that will listen on this path.
+    /// Returns a builder for a server that listens on this path.
     pub fn builder(path: impl AsRef<Path>) -> Builder {
         Builder::new(path.as_ref())
     }
@@ -42,7 +42,7 @@ impl Server {
         &self.path
     }
 
-    /// Bytes of the shared memory, a power of two.
+    /// Size of the shared memory in bytes, a power of two.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -52,20 +52,20 @@ impl Server {
         self.vectors
     }
 
-    /// How it is doing now. May be called from any thread, and waits for the serving thread: microseconds, and longer
-    /// for who asks without a pause, because answers take at most a tenth of that thread's time.
+    /// The server's state now. May be called from any thread, and waits for the serving thread: for microseconds, or longer
+    /// if called without a pause, because answers take at most a tenth of that thread's time.
     ///
     /// # Errors
-    /// When the server has gone down.
+    /// When the server no longer runs.
     pub fn status(&self) -> Result<Status, Error> {
         self.inquirer.ask().ok_or(Error::Down)
     }
 
-    /// Stops, removes the socket, and waits until that is done. Clients that have not yet read their first messages
-    /// get up to one second for it: QEMU ends when its server goes before that.
+    /// Stops the server, removes the socket, and waits until that is done. The server waits up to one second for clients
+    /// that have not yet read their first messages, because a QEMU whose server ends before that exits.
     ///
     /// # Errors
-    /// When the server had gone down before.
+    /// The error that ended the server, if it failed before this call.
     pub fn stop(mut self) -> Result<(), Error> {
         self.end()
     }

@@ -1,11 +1,11 @@
-//! Sizes of regions: how they are written, their range, and the power of two that QEMU wants.
+//! Sizes of regions: their syntax, their range, and the power of two that QEMU requires.
 
 /// The smallest region, one page: 4 KiB.
 pub const MIN_SIZE: u64 = 4 << 10;
-/// The largest region: 1 TiB, all that the 40 address bits of QEMU's default processor reach.
+/// The largest region: 1 TiB, the range of the 40 address bits of QEMU's default processor.
 pub const MAX_SIZE: u64 = 1 << 40;
 
-/// A size that is none, or one outside the range.
+/// A text that is not a size, or a size outside the range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSize {
@@ -17,11 +17,11 @@ pub enum InvalidSize {
     Range(String),
 }
 
-/// Reads a size as QEMU's server does: bytes, or with a suffix `K`, `M`, `G` or `T` (powers of 1024, either case), whole or with a
-/// fraction, or hexadecimal bytes.
+/// Parses a size as QEMU's server does: a decimal number of bytes, a whole or fractional number with a suffix `K`, `M`, `G`
+/// or `T` (powers of 1024, either case), or a hexadecimal number of bytes.
 ///
 /// # Errors
-/// When it is not a number, 0, or above [`MAX_SIZE`].
+/// When the text is not such a number, or the size is 0 or above [`MAX_SIZE`].
 pub fn parse_size(text: &str) -> Result<u64, InvalidSize> {
     match parse(text) {
         Some(bytes) if (1..=u128::from(MAX_SIZE)).contains(&bytes) => {
@@ -32,7 +32,7 @@ pub fn parse_size(text: &str) -> Result<u64, InvalidSize> {
     }
 }
 
-/// The number of bytes; of a number too large for the type, its largest value.
+/// The number of bytes, saturated at the largest value of the type.
 fn parse(text: &str) -> Option<u128> {
     if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         return number(digits, 16);
@@ -54,16 +54,16 @@ fn parse(text: &str) -> Option<u128> {
         return Some(number(&text[..end], 10)?.saturating_mul(1 << shift));
     };
     if shift == 0 {
-        return None; // there is no part of a byte
+        return None; // a byte has no fractions
     }
-    // More digits than these are less than a byte of the largest region.
+    // Further digits are less than a byte of the largest region.
     let digits = fraction.len().min(12);
     let part = (number(fraction, 10).is_some()).then(|| number(&fraction[..digits], 10))??;
     let ten = 10_u128.pow(u32::try_from(digits).expect("at most 12"));
     Some(number(whole, 10)?.saturating_mul(1 << shift).saturating_add(part * (1 << shift) / ten))
 }
 
-/// Digits and nothing else.
+/// Parses digits without a sign or spaces.
 fn number(digits: &str, radix: u32) -> Option<u128> {
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
         return None;
@@ -71,7 +71,7 @@ fn number(digits: &str, radix: u32) -> Option<u128> {
     Some(u128::from_str_radix(digits, radix).unwrap_or(u128::MAX))
 }
 
-/// The power of two, within the range, that is at least this size.
+/// The smallest power of two within the range that is at least this size.
 pub(crate) fn rounded_up(size: u64) -> Result<u64, InvalidSize> {
     if size == 0 || size > MAX_SIZE {
         return Err(InvalidSize::Range(size.to_string()));

@@ -1,35 +1,35 @@
-//! What a server tells about itself: one document, which `docs/server.md` describes field by field.
+//! A server's report of its state: one document, which `docs/server.md` describes field by field.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-/// How a server is doing, at one moment. As JSON it is what the status socket sends; docs/server.md describes it.
+/// The state of a server at one moment. The status socket sends it as JSON; docs/server.md describes it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Status {
-    /// 1. A higher number would mean that a field was taken away or changed its meaning; new fields do not raise it.
+    /// Always 1. A higher number would mean that a field was removed or changed its meaning; new fields do not raise it.
     pub format: u32,
-    /// What the server is.
+    /// The server's identity and configuration.
     pub server: ServerStatus,
-    /// What it must stay within.
+    /// The server's limits.
     pub limits: LimitsStatus,
     /// Clients that are connected.
     pub clients: u32,
-    /// Ids that can still be given out, of 65,536.
+    /// Ids that are still available, of 65,536.
     pub free_ids: u32,
-    /// Messages sent that clients have not read yet, of those that have begun to read.
+    /// Messages sent and not yet read, to clients that have begun to read.
     pub in_flight: u32,
-    /// Connections that were refused and have not read why.
+    /// Refused connections that have not read the reason.
     pub turned_away: u32,
-    /// Each client that is connected, by id.
+    /// Each connected client, sorted by id.
     pub peers: Vec<PeerStatus>,
-    /// What has happened since the start.
+    /// Events since the start.
     pub counters: CounterStatus,
 }
 
-/// What a server is.
+/// A server's identity and configuration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ServerStatus {
@@ -37,14 +37,14 @@ pub struct ServerStatus {
     pub version: &'static str,
     /// The process that serves.
     pub pid: u32,
-    /// Seconds since it began to listen.
+    /// Seconds since the server began to listen.
     pub uptime_seconds: f64,
     /// The socket for clients.
     #[serde(serialize_with = "lossy")]
     pub socket: PathBuf,
     /// Vectors of each client.
     pub vectors: u16,
-    /// What it shares.
+    /// The shared memory.
     pub memory: MemoryStatus,
 }
 
@@ -52,26 +52,26 @@ pub struct ServerStatus {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct MemoryStatus {
-    /// Bytes, a power of two.
+    /// Size in bytes, a power of two.
     pub bytes: u64,
     /// Whether no client can change its size.
     pub sealed: bool,
-    /// The object, or for a file without a name the directory; `None` for sealed memory.
+    /// The path of the object, or of the directory for a file without a name; `None` for sealed memory.
     #[serde(serialize_with = "lossy_or_null")]
     pub path: Option<PathBuf>,
 }
 
-/// What a server must stay within.
+/// A server's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LimitsStatus {
-    /// Clients at the same time.
+    /// Maximum number of clients at the same time.
     pub clients: u32,
-    /// Messages sent and not yet read, all clients together.
+    /// Maximum number of messages sent and not yet read, for all clients together.
     pub in_flight: u32,
-    /// Connections of one user in a second; `None` for no limit.
+    /// Maximum number of connections per user and second; `None` for no limit.
     pub connection_rate: Option<u32>,
-    /// Descriptors that the process may have open; `None` for no limit.
+    /// Maximum number of open descriptors of the process; `None` for no limit.
     pub descriptors: Option<u64>,
 }
 
@@ -81,42 +81,42 @@ pub struct LimitsStatus {
 pub struct PeerStatus {
     /// Its id.
     pub id: u16,
-    /// The process that connected; `None` when it lives in a pid namespace that the server cannot see into.
+    /// The process that connected; `None` when it is in a pid namespace that the server cannot see.
     pub pid: Option<u32>,
-    /// Its user.
+    /// Its user id.
     pub uid: u32,
-    /// Its group.
+    /// Its group id.
     pub gid: u32,
-    /// Vectors that it was given.
+    /// Number of its vectors.
     pub vectors: u16,
     /// Seconds since it connected.
     pub connected_seconds: f64,
-    /// How far it is.
+    /// The progress of its handshake.
     pub state: PeerState,
-    /// Messages sent to it that it has not read: 8 bytes each, and at most one descriptor.
+    /// Messages sent to it that it has not read: 8 bytes each, with at most one descriptor each.
     pub unread_messages: u32,
-    /// Bytes of kernel memory that these take.
+    /// Kernel memory in bytes that these messages take.
     pub unread_bytes: u32,
-    /// Whether more waits for its reading: messages for it, or its own announcement to the others.
+    /// Whether messages wait until it reads: messages to it, or its announcement to the other clients.
     pub behind: bool,
     /// Whether it has been behind for more than five seconds.
     pub stalled: bool,
 }
 
-/// How far a client is.
+/// The progress of a client's handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PeerState {
-    /// It has read nothing yet; nobody was told of it.
+    /// It has read nothing yet; it was not announced to other clients.
     Connected,
-    /// It is being told of the others and of itself.
+    /// The server is announcing the other clients and its own vectors to it.
     Greeting,
-    /// It was sent its whole greeting.
+    /// The server has sent the whole handshake.
     Greeted,
 }
 
-/// What has happened since the start.
+/// Events since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CounterStatus {
@@ -124,11 +124,11 @@ pub struct CounterStatus {
     pub accepted: u64,
     /// Clients that left.
     pub left: u64,
-    /// Connections turned down, by the reason's [`name`](ivshmem::wire::Refusal::name). Every reason is there.
+    /// Refused connections, by the reason's [`name`](ivshmem::wire::Refusal::name). The map contains every reason.
     pub refused: BTreeMap<&'static str, u64>,
     /// Messages sent to clients.
     pub messages: u64,
-    /// Lines of the log that this process could not write: nobody read them, or where they go is full.
+    /// Log lines that this process could not write, because nothing read them or their destination is full.
     pub lost_log_lines: u64,
 }
 
@@ -142,13 +142,13 @@ impl Status {
 }
 
 impl CounterStatus {
-    /// Connections turned down for whatever reason.
+    /// Number of refused connections for all reasons together.
     pub fn refused_in_all(&self) -> u64 {
         self.refused.values().sum()
     }
 }
 
-/// A path may have bytes that are not Unicode, a string in JSON may not.
+/// A path may contain bytes that are not Unicode, a JSON string may not.
 fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }

@@ -1,7 +1,7 @@
-//! The status socket: sends each who connects one document and closes.
+//! The status socket: sends one document to each process that connects, and closes the connection.
 //!
-//! It has a thread of its own, and nobody who reads waits for somebody who does not: all are served at once, those who have
-//! gone are passed over, and where there are too many, the user who has most of them loses one.
+//! It has a separate thread, and no reader waits for another one that does not read: the thread serves all of them at once
+//! and skips those that have gone. If there are too many readers, the user who has most of them loses one.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,13 +24,13 @@ pub(crate) struct StatusSocket {
     listener: Listener,
     inquirer: Inquirer,
     readers: Vec<Reader>,
-    /// Given up to answer though no descriptor is left, which is when the status is wanted most.
+    /// A spare descriptor, closed to answer when no other descriptor is left, because the status is needed most then.
     reserve: Option<OwnedFd>,
-    /// Nobody can be accepted before.
+    /// No connection can be accepted before this time.
     paused: Option<Instant>,
 }
 
-/// Somebody who has not taken all of the document yet.
+/// A reader that has not received the whole document yet.
 #[derive(Debug)]
 struct Reader {
     socket: ForeignSocket,
@@ -40,13 +40,13 @@ struct Reader {
     deadline: Instant,
 }
 
-/// How long one may take to read it. A document that the socket can hold takes no time.
+/// How long a reader may take. A document that fits into the socket's buffer takes no time.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long to wait before asking a kernel again that had no room.
+/// How long to wait before repeating a call that the kernel refused for lack of resources.
 const RETRY: Duration = Duration::from_millis(100);
-/// Readers at the same time, and new ones that one answer is for.
+/// Maximum number of readers at the same time, and of new ones that share one answer.
 const MAX_READERS: usize = 64;
-/// Connections looked at before readers get their turn; most may be gone already.
+/// Connections accepted before readers are served; most may be gone already.
 const MAX_ACCEPTS: usize = 4096;
 
 impl StatusSocket {
@@ -55,7 +55,7 @@ impl StatusSocket {
         Ok(Self { listener, inquirer, readers: Vec::new(), reserve: Some(reserve), paused: None })
     }
 
-    /// Answers until `end` becomes readable or nobody serves any more.
+    /// Answers until `end` becomes readable or the server no longer serves.
     pub(crate) fn run(mut self, end: BorrowedFd<'_>) {
         while let Some(somebody_connects) = self.wait(end) {
             if somebody_connects {
@@ -73,7 +73,7 @@ impl StatusSocket {
         }
     }
 
-    /// Waits for something to do, and tells whether somebody connects; `None` at the end.
+    /// Waits for an event and returns whether a connection waits; `None` at the end.
     fn wait(&mut self, end: BorrowedFd<'_>) -> Option<bool> {
         let now = Instant::now();
         self.paused = self.paused.filter(|until| now < *until);
@@ -93,7 +93,7 @@ impl StatusSocket {
         }
     }
 
-    /// Those who have connected and are there still.
+    /// Accepts connections, without those that are already closed.
     fn accept(&mut self) -> Vec<ForeignSocket> {
         let mut newcomers = Vec::new();
         for _ in 0..MAX_ACCEPTS {
@@ -108,7 +108,7 @@ impl StatusSocket {
                 Err(Errno::MFILE | Errno::NFILE) if self.reserve.take().is_some() => {}
                 Err(Errno::MFILE | Errno::NFILE) if !self.readers.is_empty() => drop(self.readers.remove(0)),
                 Err(_) => {
-                    // Those who wait see that nothing comes; the server's log tells that descriptors are short.
+                    // The connections stay in the backlog; the server's log reports that descriptors are short.
                     self.paused = newcomers.is_empty().then(|| Instant::now() + RETRY);
                     break;
                 }
@@ -117,7 +117,7 @@ impl StatusSocket {
         newcomers
     }
 
-    /// Whoever has most readers loses the one that has waited longest.
+    /// Drops the oldest reader of the user who has most of them, until the number is within the limit.
     fn make_room(&mut self) {
         while self.readers.len() > MAX_READERS {
             let mut counts = HashMap::<u32, usize>::new();
@@ -132,13 +132,13 @@ impl StatusSocket {
 
 impl Reader {
     fn new(socket: ForeignSocket, document: &Arc<[u8]>) -> Self {
-        // As much as the kernel allows; then most documents fit at once, read or not.
+        // As much as the kernel allows; then most documents fit at once, whether or not the reader reads.
         let _ = set_socket_send_buffer_size(&socket, document.len());
         let uid = peer::credentials(&socket).map_or(u32::MAX, |who| who.uid);
         Self { socket, uid, document: Arc::clone(document), sent: 0, deadline: Instant::now() + PATIENCE }
     }
 
-    /// Sends what there is room for. Whether that was not all.
+    /// Sends what fits into the socket's buffer and returns whether a part is left.
     fn send(&mut self) -> bool {
         while self.sent < self.document.len() {
             match socket::send(self.socket.as_fd(), &self.document[self.sent..], None) {

@@ -1,23 +1,23 @@
 use std::time::{Duration, Instant};
 
-/// Lets lines of one kind into the log until there are too many, and counts the rest for a sum, so that a flood neither
-/// fills the log nor buries the line that matters.
+/// Lets lines of one kind into the log until there are too many and counts the rest for a summary, so that a flood neither
+/// fills the log nor hides the important line.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     /// Lines that may follow at once.
     lines: u32,
-    /// From when on the next one counts.
+    /// Since when the interval until the next refill runs.
     refilled: Instant,
     left_out: u64,
-    /// When the first of those left out came.
+    /// When the first of the suppressed lines came.
     since: Option<Instant>,
 }
 
-/// Lines that are let through at once.
+/// Lines that may be logged at once.
 const BURST: u32 = 50;
-/// How long until one more is.
+/// Interval after which one more line may be logged.
 const REFILL: Duration = Duration::from_secs(10);
-/// How long lines are counted before their sum is told.
+/// How long lines are counted before the summary is logged.
 const SUM: Duration = Duration::from_secs(10);
 
 impl Throttle {
@@ -25,7 +25,7 @@ impl Throttle {
         Self { lines: BURST, refilled: now, left_out: 0, since: None }
     }
 
-    /// Whether this line may go into the log.
+    /// Whether this line may be logged.
     pub(crate) fn admits(&mut self, now: Instant) -> bool {
         while self.lines < BURST && now.duration_since(self.refilled) >= REFILL {
             self.lines += 1;
@@ -43,14 +43,14 @@ impl Throttle {
         true
     }
 
-    /// How many lines were left out, when it is time to tell.
+    /// The number of suppressed lines, if the summary is due.
     pub(crate) fn sum(&mut self, now: Instant) -> Option<u64> {
         self.due().filter(|due| *due <= now)?;
         self.since = None;
         Some(std::mem::take(&mut self.left_out))
     }
 
-    /// When the sum is to be told; `None` while nothing is left out.
+    /// When the summary is due; `None` while no line is suppressed.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.since.map(|since| since + SUM)
     }
@@ -85,7 +85,7 @@ mod tests {
         }
         assert_eq!(lines, 50 + 359);
         assert!((320..=360).contains(&sums), "{sums}");
-        // And whole again after a while of peace.
+        // All lines are available again after a quiet period.
         let later = start + Duration::from_secs(7_200);
         assert_eq!((0..1_000).filter(|_| throttle.admits(later)).count(), 50);
     }

@@ -1,7 +1,7 @@
-//! Connections that were refused and have not read why.
+//! Refused connections that have not read the reason.
 //!
-//! A QEMU whose device is plugged in while it runs connects first and reads later. It forgets what it has not read when
-//! the connection is closed, and then waits for the version for ever. So a refused connection stays open until it is
+//! A QEMU whose device is plugged in at run time connects first and reads later. When the connection is closed, it discards
+//! what it has not read, and then waits for the version indefinitely. So a refused connection stays open until the peer has
 //! read.
 
 use std::collections::BTreeMap;
@@ -17,11 +17,11 @@ pub(crate) struct TurnedAway {
     next_token: u64,
 }
 
-/// Each of them takes a descriptor, so the oldest must go when there are more.
+/// Each of them takes a descriptor, so the oldest is closed when there are more.
 const MAX: usize = 16;
 
 impl TurnedAway {
-    /// Its tokens in an epoll are `first_token` and above.
+    /// The epoll reports tokens of `first_token` and above for these connections.
     pub(crate) fn new(first_token: u64) -> Self {
         Self { by_token: BTreeMap::new(), next_token: first_token }
     }
@@ -38,12 +38,12 @@ impl TurnedAway {
         }
     }
 
-    /// Something has happened to the connection with this token.
+    /// Handles an event of the connection with this token.
     pub(crate) fn event(&mut self, epoll: BorrowedFd<'_>, token: u64, flags: EventFlags) {
         let Some(socket) = self.by_token.get(&token) else { return };
-        // Who sends something is no QEMU that waits for a word.
+        // A peer that sends something is not a QEMU that waits for the reason.
         let gone = flags.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR | EventFlags::IN);
-        // While the kernel reports a read, it still holds one byte of what was read.
+        // While the kernel reports a read, it still counts one byte of the message that was read.
         if gone || socket::unread(socket).is_ok_and(|bytes| bytes <= 1) {
             let ended = self.by_token.remove(&token);
             forget(epoll, ended);
@@ -54,14 +54,14 @@ impl TurnedAway {
         self.by_token.len()
     }
 
-    /// Gives up the one that has waited longest, for its descriptor.
+    /// Closes the oldest connection to free its descriptor.
     pub(crate) fn close_oldest(&mut self, epoll: BorrowedFd<'_>) {
         let oldest = self.by_token.pop_first().map(|(_, socket)| socket);
         forget(epoll, oldest);
     }
 }
 
-/// The epoll would know the socket until its last copy is closed, which may be later.
+/// Without this, the epoll would keep the socket until its last copy is closed, which may be later.
 fn forget(epoll: BorrowedFd<'_>, socket: Option<ForeignSocket>) {
     if let Some(socket) = socket {
         let _ = epoll::delete(epoll, &socket);

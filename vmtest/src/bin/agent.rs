@@ -1,7 +1,7 @@
-//! The agent: runs programs in a guest for the host at the other end of a virtio port.
+//! The agent: runs programs in a guest for the host, which is connected by a virtio port.
 //!
-//! It is a child of the init script and lives as long as the guest. Programs run side by side; each has a thread for its
-//! end and one for each of its streams, so none can delay another.
+//! The agent is a child of the init script and runs as long as the guest. Programs run concurrently; each has one thread
+//! that waits for its end and one for each of its streams, so none can delay another.
 #![expect(
     clippy::unwrap_used,
     reason = "a guest whose agent fails is powered off, and the host shows its console"
@@ -25,7 +25,7 @@ fn main() {
     let mut receiver = Receiver::new(port);
     let running = Running::default();
     host.tell(&Report::Ready);
-    // A host that is gone takes its virtual machine with it.
+    // The loop ends only with the guest: when the host's process ends, so does the virtual machine.
     while let Some(request) = receiver.receive().unwrap() {
         match request {
             Request::Start(id, words, env) => match start(&words, env) {
@@ -84,7 +84,7 @@ impl Running {
         });
     }
 
-    /// Does it with the program, unless that has ended meanwhile.
+    /// Calls `what` with the program, unless the program has ended.
     fn with(&self, id: u32, what: impl FnOnce(&Program)) {
         if let Some(program) = self.0.lock().unwrap().get(&id) {
             what(program);
@@ -99,17 +99,17 @@ struct Program {
 
 impl Program {
     fn feed(&self, bytes: Option<Vec<u8>>) {
-        // A program that reads no more has closed its end.
+        // The program may have closed its standard input.
         let _ = self.input.send(bytes);
     }
 
     fn kill(&self) {
-        // One that is ending cannot be killed, and need not be.
+        // A program that is already ending cannot be killed.
         let _ = kill_process(self.pid, Signal::KILL);
     }
 }
 
-/// Writes what the host sends, until it says that this is all or the program reads no more.
+/// Writes the host's bytes until the host ends the input or the program stops reading.
 fn write_all(mut stdin: ChildStdin, to_write: &mpsc::Receiver<Option<Vec<u8>>>) {
     while let Ok(Some(bytes)) = to_write.recv() {
         if stdin.write_all(&bytes).is_err() {

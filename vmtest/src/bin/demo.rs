@@ -1,7 +1,7 @@
-//! The demo: a server, two guests with a JVM in each, and a JVM on the host, which meet in one region of shared memory.
+//! The demo: a server, two guests with a JVM in each, and a JVM on the host, which share one region of memory.
 //!
-//! scripts/demo builds everything and runs this. It ends with 0 only when all was right. Children end with it, however it
-//! ends.
+//! scripts/demo builds everything and runs this program. It exits with 0 only when everything succeeded. Its child
+//! processes end with it, however it ends.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -42,9 +42,9 @@ struct Arguments {
 
 const VECTORS: u16 = 2;
 const MEET: &str = "io.github.alexanderschuetz97.ivshmem4j.examples.Meet";
-/// The participants of `Meet`, by number.
+/// The participants of `Meet`, indexed by number.
 const NAMES: [&str; 3] = ["guest A", "guest B", "host"];
-/// Only against hanging.
+/// A limit against hanging only.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -59,14 +59,14 @@ fn main() -> ExitCode {
         }
         Err(failure) => {
             eprintln!("\nFAILED: {failure}");
-            // Absent when the server was never started.
+            // The file does not exist when the server was never started.
             eprint!("{}", std::fs::read_to_string(log(&arguments)).unwrap_or_default());
             ExitCode::FAILURE
         }
     }
 }
 
-/// What the server has to say.
+/// The path of the server's log.
 fn log(arguments: &Arguments) -> PathBuf {
     arguments.folder.join("server.log")
 }
@@ -122,7 +122,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A program that dies with this one.
+/// A command for a program that is killed when this process ends.
 fn child(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program).stdin(Stdio::null());
@@ -173,7 +173,7 @@ fn boot(arguments: &Arguments, socket: &Path, name: &str) -> Result<Guest, Failu
     Ok(builder.boot()?)
 }
 
-/// The folder that all jars of a class path are in.
+/// The directory that contains all jars of a class path.
 fn common_folder(class_path: &str) -> Result<PathBuf, Failure> {
     let mut jars = std::env::split_paths(class_path);
     let first = jars.next().filter(|jar| jar.is_absolute()).ok_or("the class path needs absolute paths")?;
@@ -190,7 +190,7 @@ fn java_home() -> Result<PathBuf, Failure> {
     Ok(home.to_path_buf())
 }
 
-/// Runs `Meet` in both guests and on the host, and gives what each says.
+/// Runs `Meet` in both guests and on the host, and returns the lines of each.
 fn meet(arguments: &Arguments, guests: &[Guest; 2], socket: &Path) -> Result<[Vec<String>; 3], Failure> {
     let home = java_home()?;
     let inside = if home.starts_with("/usr") { home.clone() } else { PathBuf::from("/share/jdk") };
@@ -253,7 +253,7 @@ enum Event {
     Ended(Result<(), String>),
 }
 
-/// Passes on what a participant does, its lines with the time.
+/// Forwards the events of a participant, with a timestamp on each line.
 fn teller(who: usize, sender: &Sender<(usize, Event)>, begun: Instant) -> impl FnMut(Event) {
     let sender = sender.clone();
     move |event| {
@@ -261,18 +261,18 @@ fn teller(who: usize, sender: &Sender<(usize, Event)>, begun: Instant) -> impl F
             Event::Line(line) => Event::Line(format!("{:5.2} s  {line}", begun.elapsed().as_secs_f64())),
             ended => ended,
         };
-        // Nobody listens any more when another one has failed.
+        // The receiver is gone after a failure of another participant.
         let _ = sender.send((who, event));
     }
 }
 
 fn words(arguments: &Arguments, class_path: &str, target: &str, me: usize) -> Vec<String> {
-    // Only the first is told the token.
+    // Only the first participant gets the token.
     let text = match me {
         0 => format!("Hello World! {}", arguments.token),
         _ => format!("Hello from {}", NAMES[me]),
     };
-    // What a short life in a slow processor needs.
+    // Options for a short run on a slow processor.
     let mut words =
         ["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp", class_path, MEET].map(str::to_owned).to_vec();
     words.extend([target.to_owned(), me.to_string(), NAMES.len().to_string()]);
@@ -280,7 +280,7 @@ fn words(arguments: &Arguments, class_path: &str, target: &str, me: usize) -> Ve
     words
 }
 
-/// The programs have checked what they can; here is what they cannot know.
+/// Checks what the programs cannot check themselves.
 fn check(arguments: &Arguments, said: &[Vec<String>; 3]) -> Result<(), Failure> {
     for (me, lines) in said.iter().enumerate() {
         let wants = |text: &str| match lines.iter().any(|line| line.contains(text)) {
@@ -312,7 +312,7 @@ fn transcript(why: &str, said: &[Vec<String>; 3]) -> String {
     text
 }
 
-/// Says what is done, and when it is done how long it took and what there is now.
+/// Prints a step when it begins, and its duration and result when it is done.
 struct Step {
     begun: Instant,
 }
@@ -320,7 +320,7 @@ struct Step {
 impl Step {
     fn begin(what: &str) -> Self {
         print!("{what:<32}");
-        // Lost if nobody reads.
+        // Fails only when no reader is left.
         let _ = std::io::Write::flush(&mut std::io::stdout());
         Self { begun: Instant::now() }
     }

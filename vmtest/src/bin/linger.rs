@@ -1,5 +1,5 @@
-//! `vmtest-linger`: attacks a server of this system with descriptors whose last close waits, as another user, and tells
-//! what honest newcomers and SIGTERM notice of it. Needs root.
+//! `vmtest-linger`: attacks a server on this system, as another user, with descriptors whose last close waits, and reports
+//! the effect on honest clients and on SIGTERM. Needs root.
 #![expect(clippy::print_stdout, reason = "figures")]
 #![expect(
     clippy::disallowed_methods,
@@ -33,15 +33,15 @@ struct Arguments {
     attack: Vec<PathBuf>,
 }
 
-/// The attacker's user.
+/// User id of the attacker.
 const NOBODY: u32 = 65_534;
-/// How long a newcomer may wait for its greeting.
+/// Maximum time for a new client's handshake.
 const GREETING: Duration = Duration::from_millis(100);
-/// How long the server may take to end.
+/// Maximum time for the server to end.
 const END: Duration = Duration::from_secs(2);
-/// Against hanging, and far below what one closing takes.
+/// A limit against hanging, far below the duration of one closing.
 const HANG: Duration = Duration::from_secs(10);
-/// A newcomer that waits so long waits for a closing, however busy this system is.
+/// A client that waits this long waits for a closing, however busy the system is.
 const HELD_UP: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     let attacker = attacker.uid(NOBODY).gid(NOBODY).stdout(Stdio::piped()).spawn().expect("the attacker");
 
     let (greeted, slowest) = welcome(&socket, time);
-    // The attacker goes on while the server ends.
+    // The attack continues while the server ends.
     let asked = Instant::now();
     kill_process(Pid::from_child(&server), Signal::TERM).expect("a child");
     wait(&mut server);
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Connects again and again: how often, and what the longest wait for a greeting was.
+/// Connects repeatedly. Returns the number of handshakes and the duration of the longest one.
 fn welcome(socket: &Path, time: Duration) -> (u64, Duration) {
     let (mut greeted, mut slowest, begin) = (0, Duration::ZERO, Instant::now());
     while begin.elapsed() < time {
@@ -124,7 +124,7 @@ fn start_server(arguments: &Arguments, socket: &Path, status: &Path) -> Child {
     server
 }
 
-/// Waits for its end; killed when it hangs.
+/// Waits for the server's end, and kills it when it hangs.
 fn wait(server: &mut Child) {
     let begin = Instant::now();
     while begin.elapsed() < HANG {

@@ -1,4 +1,4 @@
-//! `vmtest-peer`: one side of a test, in a guest. The other side, on the host or in another guest, does the same.
+//! `vmtest-peer`: one side of a test, in a guest. The other side, on the host or in another guest, runs the same code.
 #![expect(clippy::print_stdout, reason = "the other side of a test, which reads it")]
 
 use std::time::{Duration, Instant};
@@ -95,7 +95,7 @@ fn both(one: &Device, two: &Device) {
     }
 }
 
-/// Closing for callers that nobody can stop, while the system accounts strictly for all memory and has 16 MiB to give.
+/// Closes memory through `detach`, while the system accounts strictly for all memory and has only 16 MiB left.
 fn detach_in_vain(device: Device, other: &str) {
     let memory = device.memory();
     memory.write(0, b"here").expect("open memory");
@@ -107,7 +107,7 @@ fn detach_in_vain(device: Device, other: &str) {
         println!("{refused}: {}", std::error::Error::source(&refused).expect("the system's word"));
     }
     let stayed = is_mapped(memory.as_ptr().addr(), memory.len());
-    // It goes where the kernel finds room: where the first one was, if nothing is there.
+    // The kernel chooses the address, which is the first memory's if that is free.
     let other = ivshmem::open(other).unwrap_or_else(|e| panic!("{other}: {e}"));
     other.memory().write(0, b"there").expect("open memory");
     drop(device);
@@ -120,14 +120,14 @@ fn detach_in_vain(device: Device, other: &str) {
     assert!(is_mapped(other.memory().as_ptr().addr(), other.memory().len()));
 }
 
-/// A line of /proc/meminfo.
+/// The value in KiB of a line of /proc/meminfo.
 fn kib_of(name: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").expect("proc");
     let value = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line of every kernel");
     value.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// Whether one mapping of this process has all of these bytes.
+/// Whether one mapping of this process contains all of these bytes.
 fn is_mapped(start: usize, len: u64) -> bool {
     let start = start as u64;
     std::fs::read_to_string("/proc/self/maps").expect("proc").lines().any(|line| {
@@ -137,7 +137,7 @@ fn is_mapped(start: usize, len: u64) -> bool {
     })
 }
 
-/// A device is one opener's until that one closes it.
+/// The first opener of a device owns its interrupts until it closes the device.
 fn held(device: Device, open: impl Fn() -> Device) {
     let again = open();
     let finding = again.interrupt_finding().expect("its interrupts are held");
@@ -148,7 +148,8 @@ fn held(device: Device, open: impl Fn() -> Device) {
     drop(device);
 }
 
-/// Waits are pauses with deadlines that closing ends; what needs interrupts says why there are none.
+/// Without interrupts, waits are pauses with deadlines, and closing ends them; calls that need interrupts return the
+/// reason.
 fn polls(device: Device) {
     let finding = device.interrupt_finding().expect("it cannot be rung").to_string();
     assert!(!device.supports_interrupts() && !device.knows_peers());

@@ -1,7 +1,7 @@
-//! `vmtest`: a guest at hand, for developers.
+//! `vmtest`: starts a guest for developers.
 //!
-//! `vmtest run -- lspci` boots a guest, runs a command in it and ends with its status; `vmtest shell` gives a shell on the
-//! guest's console.
+//! `vmtest run -- lspci` boots a guest, runs a command in it and exits with its status; `vmtest shell` starts a shell on
+//! the guest's console.
 #![expect(clippy::print_stderr, reason = "a tool for developers, which may end when nobody reads")]
 
 use std::io::Write;
@@ -89,7 +89,7 @@ fn run(machine: Machine, mut words: Vec<String>, limit: Duration) -> Result<Exit
     let process = guest.spawn(program)?;
     process.end_input()?;
     let ending = process.watch(|stream, bytes| {
-        // A reader that is gone wants nothing more.
+        // An error means that the reader has closed its end.
         let _ = match stream {
             Stream::Out => std::io::stdout().write_all(bytes),
             Stream::Err => std::io::stderr().write_all(bytes),

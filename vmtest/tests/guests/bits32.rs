@@ -3,7 +3,7 @@ use ivshmem_vmtest::can_run;
 
 use super::{Place, There, bind, id};
 
-/// `vmtest-peer`, compiled for 32-bit Linux, which scripts/test-vm does.
+/// Path of `vmtest-peer` compiled for 32-bit Linux, which scripts/test-vm sets.
 const PEER_32: &str = "VMTEST_PEER_32";
 
 #[test]
@@ -21,7 +21,7 @@ fn a_32_bit_program_in_a_guest_and_a_64_bit_one_on_the_host_agree() {
     let elf = std::fs::read(&program).unwrap();
     assert_eq!(elf[4], 1, "the class of 32-bit programs");
     let place = Place::new();
-    // In place of the 64-bit program, at the same path.
+    // Replaces the 64-bit program at the same path.
     let guest = place.describe("bits32").program(&program).boot().unwrap();
     bind(&guest);
     let host = place.host();

@@ -1,4 +1,5 @@
-//! Rings at the wrong time, machines that go and come back, peers that die: nothing hangs, and what is left works.
+//! Rings at the wrong time, machines that disconnect and come back, peers that are killed: nothing hangs, and the rest
+//! keeps working.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -23,12 +24,12 @@ fn rings_before_and_during_set_up_harm_nothing() {
     let (host, noise) = (place.host(), place.host());
     let (stop, rings) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        // From when QEMU connects, long before its guest has a kernel: everybody is rung all the time.
+        // Rings all peers continuously, beginning when QEMU connects, long before its guest has a kernel.
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 for peer in noise.peers().unwrap() {
                     for vector in 0..VECTORS {
-                        // QEMU may be on its way out.
+                        // QEMU may be exiting.
                         let rung = noise.ring(peer.id, vector).is_ok();
                         rings.fetch_or(rung && peer.id != host.own_id().unwrap(), Ordering::Relaxed);
                     }
@@ -43,12 +44,13 @@ fn rings_before_and_during_set_up_harm_nothing() {
         for conversation in 1..=3 {
             let mut there = There::open(&guest, Role::Second, host.own_id().unwrap(), conversation);
             let mut here = Side::new(&host, id(&guest), Role::First, conversation);
-            // What was opened under all these rings gets each that matters when they have ended.
+            // A device that was opened during these rings gets each relevant one after they have ended.
             stop.fetch_or(conversation == 3, Ordering::Relaxed);
             there.with("exchange 100", || here.exchange(100));
             there.close();
         }
-        // A ring from when nobody listened is gone in hardware, and the device's own from opening it is nobody's.
+        // An interrupt from a time without a listener is lost in hardware, and the device's own one from opening is not
+        // reported.
         host.ring(id(&guest), 1).unwrap();
         guest.run(peer("auto", &["quiet"])).unwrap();
     });
@@ -65,7 +67,7 @@ fn a_guest_that_reboots_was_never_away_and_works_again() {
     let events = Events::of(&host);
     let before = id(&guest);
     converse(&guest, &host, Role::First, 1);
-    // In the middle of ringing and of waiting to be rung.
+    // In the middle of ringing and of waiting for interrupts.
     let _storm = guest.spawn(peer("auto", &["storm", &host.own_id().unwrap().to_string()])).unwrap();
     assert!(host.wait(0, Some(std::time::Instant::now() + LIMIT)).unwrap());
     guest.reboot().unwrap();
@@ -89,7 +91,7 @@ fn who_is_killed_is_seen_to_go_and_disturbs_nobody() {
     let host = place.host();
     let events = Events::of(&host);
     let (living, dead) = (id(&stays), id(&dies));
-    // One rings everybody without end, and is killed with its machine in the middle of it.
+    // One guest rings all others continuously, and is killed with its machine while doing so.
     for other in [host.own_id().unwrap(), living] {
         let mut storm = dies.spawn(peer("auto", &["storm", &other.to_string()])).unwrap();
         storm.expect_line("ringing").unwrap();
@@ -104,7 +106,7 @@ fn who_is_killed_is_seen_to_go_and_disturbs_nobody() {
     assert_eq!(host.ring(dead, 0).unwrap_err().kind(), ErrorKind::UnknownPeer);
     assert!(!host.is_connected(dead));
 
-    // Its rings end, and whoever waits for more waits until its deadline.
+    // Its rings end, and a wait for more of them lasts until its deadline.
     let alone = There::open(&stays, Role::First, dead, 1);
     alone.order("alone");
     alone.close();
@@ -113,7 +115,7 @@ fn who_is_killed_is_seen_to_go_and_disturbs_nobody() {
     assert_eq!(events.next_end(LIMIT), Some(living));
 }
 
-/// Who has gone, as a device of the host is told.
+/// Peers that have left, as reported to a device of the host.
 struct Events(Receiver<PeerId>, #[expect(dead_code, reason = "its drop ends the events")] Registration);
 
 impl Events {

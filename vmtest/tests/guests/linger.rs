@@ -1,4 +1,4 @@
-//! Descriptors whose closing waits do not hold up a server, whether the kernel keeps them out or not.
+//! Descriptors whose closing waits do not delay a server, whether or not the kernel refuses to pass them.
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,7 +10,7 @@ const SERVER: &str = "ivshmem-server";
 const LINGER: &str = "vmtest-linger";
 const SECONDS: &str = "IVSHMEM_SOAK_SECONDS";
 
-/// Some seconds against hanging in every run; in `make soak` long, and with goals.
+/// A few seconds with a limit against hanging in every run; long and with goals in `make soak`.
 fn arguments() -> (u64, Vec<String>) {
     let soak = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok());
     let seconds: u64 = soak.unwrap_or(5);

@@ -1,4 +1,4 @@
-//! Devices in guests, beside peers on the host and in other guests.
+//! Devices in guests, with peers on the host and in other guests.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 mod bits32;
@@ -16,11 +16,11 @@ use ivshmem_server::Server;
 use ivshmem_vmtest::{Guest, GuestBuilder, Process, Program};
 use tempfile::TempDir;
 
-/// The side of a guest.
+/// The program for the side in a guest.
 const PEER: &str = "vmtest-peer";
 const VECTORS: u16 = 2;
 
-/// A server.
+/// A server and the directory of its socket.
 struct Place {
     folder: TempDir,
     server: Option<Server>,
@@ -42,12 +42,12 @@ impl Place {
         ivshmem::doorbell(self.socket()).vectors(VECTORS).connect().unwrap()
     }
 
-    /// A guest with a device at this server and the other side's program.
+    /// A guest with a device of this server and the program for the other side.
     fn describe(&self, name: &str) -> GuestBuilder {
         Guest::builder(name).doorbell(self.socket(), VECTORS).program(checkout::built(PEER))
     }
 
-    /// The same, booted and with its device bound to vfio-pci.
+    /// The same guest, booted and with its device bound to vfio-pci.
     fn guest(&self, name: &str) -> Guest {
         let guest = self.describe(name).boot().unwrap();
         bind(&guest);
@@ -71,7 +71,7 @@ fn bind(guest: &Guest) {
     guest.run(peer("auto", &["bind"])).unwrap();
 }
 
-/// The id of a guest's device, which its machine keeps while QEMU lives.
+/// The id of a guest's device, which the machine keeps while QEMU runs.
 fn id(guest: &Guest) -> PeerId {
     PeerId(guest.run(peer("pci:?memory-only", &["id"])).unwrap().trim().parse().unwrap())
 }
@@ -88,7 +88,7 @@ impl There {
         Self(process)
     }
 
-    /// Has it do its part.
+    /// Starts the guest's part.
     fn order(&self, what: &str) {
         self.0.write_line(what).unwrap();
     }
@@ -97,7 +97,7 @@ impl There {
         self.0.expect_line("done").unwrap();
     }
 
-    /// Both sides' parts, this one on the host.
+    /// Runs both sides' parts, with this one on the host.
     fn with(&mut self, what: &str, here: impl FnOnce()) {
         self.order(what);
         here();
@@ -110,7 +110,7 @@ impl There {
     }
 }
 
-/// Everything that two sides do, one of them on the host.
+/// Runs everything that two sides do, with one of them on the host.
 fn converse(guest: &Guest, host: &Device, role: Role, conversation: u32) {
     let other_role = if role == Role::First { Role::Second } else { Role::First };
     let mut there = There::open(guest, other_role, host.own_id().unwrap(), conversation);

@@ -3,7 +3,7 @@ use ivshmem_vmtest::{Guest, can_run};
 
 use super::{PEER, peer};
 
-/// Linux 6.1, in which a mapping over another one unmaps that before it finds that there is no memory.
+/// Linux 6.1, where mapping over an existing mapping unmaps that one before the kernel finds that memory is short.
 #[test]
 fn memory_that_cannot_be_replaced_by_zeroes_stays_and_nothing_else_is_unmapped() {
     if !can_run("memory_that_cannot_be_replaced_by_zeroes_stays_and_nothing_else_is_unmapped") {

@@ -10,13 +10,13 @@ import java.util.concurrent.CountDownLatch;
 
 /**
  * Closes memory that other threads copy, in a guest whose kernel accounts strictly for all memory and has too little to
- * put zeroes in the place of the pages. Prints how many closings succeeded and how many were refused.
+ * replace the pages with zeroes. Prints how many closings succeeded and how many were refused.
  */
 public final class CloseWithoutMemory {
 
     private static final int ROUNDS = 20;
     private static final int COPY = 8 << 20;
-    /** KiB for the JVM itself, less than the memory has. */
+    /** KiB for the JVM itself, less than the size of the memory. */
     private static final long LEFT = 64 << 10;
 
     private CloseWithoutMemory() {}
@@ -64,7 +64,7 @@ public final class CloseWithoutMemory {
                     copying.countDown();
                 }
             } catch (final IllegalStateException theEnd) {
-                // What closing is to do.
+                // Closing ends the loop.
             }
         });
         thread.start();

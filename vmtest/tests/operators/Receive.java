@@ -1,7 +1,7 @@
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 
-/** Prints each interrupt of this guest's device with the number that stands in its memory, until standard input ends. */
+/** Prints each interrupt of this guest's device with the number in its memory, until standard input ends. */
 public final class Receive {
 
     private Receive() {}
@@ -14,7 +14,7 @@ public final class Receive {
             }
             System.out.println("peer " + device.getOwnPeerID() + " of user " + System.getProperty("user.name"));
             while (System.in.read() >= 0) {
-                // Until the test has seen enough.
+                // Until the test ends the input.
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Which device is opened, and the library's findings: each provoked for real, with what works all the same.
+//! Selection of devices, and the library's findings: each is provoked, together with what still works.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use ivshmem_vmtest::{Ending, Guest, Iommu, Packages, Program, can_run};
 use super::doctor::{described, finds};
 use super::ivshmem;
 
-/// What `ivshmem info` says in JSON, or the line of its failure.
+/// The JSON output of `ivshmem info`, or the line of its failure.
 #[track_caller]
 fn info(guest: &Guest, target: &str) -> String {
     let output = guest.output(Program::new("/bin/ivshmem").args(["info", target, "--json"])).unwrap();
@@ -29,14 +29,14 @@ fn says(guest: &Guest, target: &str, parts: &[&str]) {
     }
 }
 
-/// As a user who is not root.
+/// A program that runs as a user other than root.
 pub(super) fn as_user(command: &str) -> Program {
     Program::shell(&format!(
         "mkdir -p /etc; echo 'user:x:1000:1000::/:/bin/sh' >/etc/passwd; su user -c '{command}'"
     ))
 }
 
-/// A module of the guests' kernel, below its folder `kernel`.
+/// The path of a module of the guests' kernel; `path` is relative to its directory `kernel`.
 pub(super) fn module(path: &str) -> PathBuf {
     let kernel = Packages::find().unwrap().kernel();
     let modules = kernel.parent().unwrap().join("lib/modules").read_dir().unwrap().next().unwrap().unwrap();
@@ -79,7 +79,7 @@ fn devices_are_listed_and_chosen() {
     ] {
         says(&guest, target, parts);
     }
-    // Each in its own region or beside the other; bytes of one never appear in the other.
+    // Two devices share one region, the third has its own; bytes of one region never appear in the other.
     guest.sh("echo shared | ivshmem write pci:0; echo plain | ivshmem write pci:2").unwrap();
     assert_eq!(guest.sh("ivshmem read pci:1 0 6; ivshmem read pci:2 0 5").unwrap(), "sharedplain");
     assert_eq!(&std::fs::read(&plain).unwrap()[..5], b"plain");
@@ -109,7 +109,7 @@ fn interrupts_have_one_owner_and_the_rest_works_beside() {
     }
     let (_folder, server, guest) = described("held");
     let guest = guest.boot().unwrap();
-    // Somebody has switched the memory off by hand; binding switches it on for good.
+    // The memory was switched off manually; binding switches it on permanently.
     guest.sh("d=/sys/bus/pci/devices/0000:00:05.0; echo 1 >$d/enable; printf '\\001' | dd of=$d/config bs=1 seek=4 conv=notrunc").unwrap();
     guest.sh("ivshmem bind auto").unwrap();
     let mut listening = guest.spawn(Program::new("/bin/ivshmem").args(["listen", "auto"])).unwrap();
@@ -120,7 +120,7 @@ fn interrupts_have_one_owner_and_the_rest_works_beside() {
         assert!(refused.err.contains("cannot be rung: process "), "{verb}: {}", refused.err);
     }
 
-    // All programs of the machine have its id, and only the one that listens is rung.
+    // All programs in the machine have its id, and only the one that listens gets the interrupt.
     let refused = guest.output(Program::shell("ivshmem ring auto 0 1")).unwrap();
     assert!(
         refused.err.contains("peer 0 is this machine itself") && refused.err.contains("--self"),
@@ -130,7 +130,7 @@ fn interrupts_have_one_owner_and_the_rest_works_beside() {
     guest.sh("ivshmem ring auto 0 1 --self").unwrap();
     listening.expect_line("interrupt on vector 1").unwrap();
 
-    // Whoever cannot be rung still shares the memory and rings.
+    // A program that cannot be rung still shares the memory and rings.
     let host = ivshmem::doorbell(server.path()).vectors(2).connect().unwrap();
     guest
         .sh(&format!("echo two | ivshmem write auto; ivshmem ring auto {} 1", host.own_id().unwrap()))
@@ -141,7 +141,7 @@ fn interrupts_have_one_owner_and_the_rest_works_beside() {
     host.memory().read(0, &mut bytes).unwrap();
     assert_eq!(&bytes, b"two");
 
-    // A third has the memory mapped when the owner dies, and keeps it.
+    // A third program has the memory mapped when the owner of the interrupts dies, and keeps it.
     let watch = ["watch", "pci:?memory-only", "0", "4", "--count", "1", "--json"];
     let mut watching = guest.spawn(Program::new("/bin/ivshmem").args(watch)).unwrap();
     assert!(watching.line().unwrap().unwrap().contains("watching"));
@@ -204,7 +204,7 @@ fn a_processor_has_fewer_interrupts_than_a_device_may_have_vectors() {
     let vectors = text.split("\"vectors\":").nth(1).and_then(|rest| rest.split(['}', ',']).next()).unwrap();
     let vectors: u16 = vectors.parse().unwrap();
     assert!((100..=256).contains(&vectors), "{text}");
-    // The last of them is as good as the first.
+    // The last vector works like the first one.
     let listen = ["listen", "auto", &(vectors - 1).to_string(), "--count", "1"].map(str::to_owned);
     let mut listening = guest.spawn(Program::new("/bin/ivshmem").args(listen)).unwrap();
     listening.expect_line(&format!("listening as peer 0 on vectors {}", vectors - 1)).unwrap();
@@ -224,7 +224,7 @@ fn devices_of_one_iommu_group_belong_together() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("server");
     let _server = Server::builder(&socket).size(1 << 20).vectors(2).start().unwrap();
-    // A bridge to the old bus, behind which an IOMMU sees one device only.
+    // A bridge to conventional PCI, behind which an IOMMU sees one device only.
     let mut options = vec!["-device".to_owned(), "pcie-pci-bridge,id=bridge,addr=0x1c".to_owned()];
     for number in [1, 2] {
         options.extend([
@@ -236,7 +236,7 @@ fn devices_of_one_iommu_group_belong_together() {
     }
     options.extend(["-device", "virtio-rng-pci,bus=bridge,addr=0x3"].map(str::to_owned));
     let guest = Guest::builder("group").program(ivshmem()).program(checkout::built("vmtest-peer"));
-    // The driver virtio-pci comes with whatever is shared.
+    // The driver virtio-pci is loaded for shared directories.
     let guest = guest.share(folder.path(), "/share/any").options(options).boot().unwrap();
     guest.sh("ivshmem bind pci:0").unwrap();
     says(&guest, "pci:0", &["\"name\":\"group-not-viable\"", "(virtio-pci)"]);
@@ -246,7 +246,7 @@ fn devices_of_one_iommu_group_belong_together() {
     guest.sh("echo 0000:01:03.0 >/sys/bus/pci/drivers/virtio-pci/unbind; ivshmem bind pci:1").unwrap();
     says(&guest, "pci:0", &["\"vectors\":2"]);
     finds(&guest, &["pci:0"], &[]);
-    // The group is one process's, and both devices in it ring each other.
+    // One process owns the group, and both devices in it can ring each other.
     guest.run(Program::new("/bin/vmtest-peer").args(["pci:0", "both", "pci:1"])).unwrap();
     let mut listening = guest.spawn(Program::new("/bin/ivshmem").args(["listen", "pci:0"])).unwrap();
     listening.expect_line("listening as peer 0 on vectors 0, 1").unwrap();
@@ -269,13 +269,13 @@ fn binding_is_undone_and_needs_the_driver_and_root() {
     assert_eq!(guest.sh("ivshmem bind pci:0 --undo").unwrap(), "0000:00:05.0 belongs to no driver\n");
     assert_eq!(guest.sh("cat /sys/bus/pci/devices/0000:00:05.0/driver_override").unwrap(), "(null)\n");
 
-    // Another driver that takes whatever it is told to, and gives no interrupts to programs.
+    // Another driver, which takes any device it is given and provides no interrupts to programs.
     guest.sh("insmod /share/pci-stub.ko; d=/sys/bus/pci; echo pci-stub >$d/devices/0000:00:05.0/driver_override; echo 0000:00:05.0 >$d/drivers_probe").unwrap();
     says(&guest, "auto", &["\"name\":\"other-driver\"", "pci-stub", "ivshmem bind 0000:00:05.0"]);
     guest.sh("ivshmem bind auto").unwrap();
     says(&guest, "auto", &["\"vectors\":2"]);
 
-    // Without rights nothing is changed and the file is named.
+    // Without permission nothing is changed, and the error names the file.
     guest.sh("ivshmem bind auto --undo").unwrap();
     let output = guest.output(as_user("ivshmem bind auto")).unwrap();
     assert!(output.err.contains("no permission for /sys/bus/pci/devices/0000:00:05.0/"), "{output:?}");
@@ -287,7 +287,7 @@ fn binding_is_undone_and_needs_the_driver_and_root() {
     }
     let output = guest.output(as_user("ivshmem info auto")).unwrap();
     assert!(output.err.contains("resource2_wc: run as root"), "{output:?}");
-    // File by file until everything is allowed.
+    // One file after the other, until everything is permitted.
     guest.sh("chmod 666 /sys/bus/pci/devices/0000:00:05.0/resource2*").unwrap();
     let text = guest.run(as_user("ivshmem info auto --json")).unwrap();
     assert!(

@@ -1,4 +1,4 @@
-//! Every finding of a guest is provoked for real, named, and gone after its remedy.
+//! Every finding of a guest is provoked, reported, and gone after its remedy.
 
 use ivshmem_server::Server;
 use ivshmem_vmtest::{Ending, Guest, GuestBuilder, Iommu, Program, can_run};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::devices::{as_user, module};
 use super::ivshmem;
 
-/// A server with two vectors, and a guest with the command and a device at it.
+/// A server with two vectors, and a guest with the command and a device of that server.
 pub(super) fn described(name: &str) -> (TempDir, Server, GuestBuilder) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("server");
@@ -16,12 +16,12 @@ pub(super) fn described(name: &str) -> (TempDir, Server, GuestBuilder) {
     (folder, server, guest)
 }
 
-/// What the doctor in a guest finds: names, and with which status it ends. `asked` are its arguments.
+/// The doctor's findings in a guest: names, exit status and report. `asked` are its arguments.
 #[track_caller]
 fn found(guest: &Guest, asked: &[&str]) -> (Vec<String>, Ending, String) {
     let output =
         guest.output(Program::new("ivshmem").args(["doctor", "--json"]).args(asked.to_vec())).unwrap();
-    // A name is the value behind its key; none of them needs quoting.
+    // A name is the value after its key; no name needs quoting.
     let names =
         output.out.split("\"name\":\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
     (names.collect(), output.ending, output.out)
@@ -36,8 +36,8 @@ pub(super) fn finds(guest: &Guest, asked: &[&str], names: &[&str]) -> String {
     report
 }
 
-/// The finding is there, the command that its remedy has is typed, and then the finding is gone: from what that command says,
-/// if it is a doctor, and from what another look says otherwise.
+/// Checks that the finding is reported, types the command in its remedy, and checks that the finding is gone: from the
+/// output of that command if it is a doctor, else from the output of another run.
 #[track_caller]
 pub(super) fn cured(name: &str, guest: &Guest, asked: &[&str]) {
     let (names, _, report) = found(guest, asked);
@@ -70,7 +70,7 @@ fn an_unbound_device_is_bound_by_the_remedy() {
     cured("size-differs", &guest, &others);
     cured("vectors-differ", &guest, &others);
 
-    // Somebody else receives, which is in order.
+    // Another program receives interrupts, which is in order.
     let listening = guest.spawn(Program::new("/bin/ivshmem").args(["listen", "auto"])).unwrap();
     guest
         .sh("while [ -z \"$(ls -l /proc/*/fd 2>/dev/null | grep /dev/vfio/vfio)\" ]; do sleep 0.1; done")
@@ -80,7 +80,7 @@ fn an_unbound_device_is_bound_by_the_remedy() {
     guest.sh("while ls -l /proc/*/fd 2>/dev/null | grep -q /dev/vfio/vfio; do sleep 0.1; done").unwrap();
     finds(&guest, &[], &[]);
 
-    // A control group whose list of devices is empty but for what every program needs.
+    // A control group whose device list has only what every program needs.
     let group = "/tmp/devices/none";
     guest
         .sh("mkdir /tmp/devices; mount -t cgroup -o devices none /tmp/devices; mkdir /tmp/devices/none")
@@ -110,7 +110,7 @@ fn several_devices_are_told_by_their_addresses() {
     let report = finds(&guest, &["auto"], &["several-devices", "not-bound", "no-vectors"]);
     assert!(report.contains("0000:00:05.0 (1M), 0000:00:06.0 (4M)"), "{report}");
     cured("several-devices", &guest, &["auto"]);
-    // Named, each is told alone; memory without interrupts is no problem.
+    // By name, each device is reported alone; memory without interrupts is not a problem.
     finds(&guest, &["pci:size=4M"], &["no-vectors"]);
     finds(&guest, &["pci:00:05.0"], &["not-bound"]);
 }
@@ -144,7 +144,7 @@ fn memory_without_addresses_is_told() {
     if !can_run("memory_without_addresses_is_told") {
         return;
     }
-    // The translator's processor has 40 address bits.
+    // TCG's processor has 40 address bits.
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("server");
     let _server = Server::builder(&socket).size(1 << 40).vectors(2).start().unwrap();
@@ -175,7 +175,7 @@ fn what_drivers_and_rights_withhold_is_told() {
         guest.sh(&give).unwrap();
     };
 
-    // A driver that does nothing, and one that keeps the device's addresses for itself.
+    // A driver that does nothing, and one that reserves the device's addresses.
     give_to("pci-stub");
     let report = finds(&guest, &[], &["other-driver"]);
     assert!(report.contains("the driver pci-stub has the device"), "{report}");
@@ -188,14 +188,14 @@ fn what_drivers_and_rights_withhold_is_told() {
     cured("other-driver", &guest, &[]);
     finds(&guest, &[], &[]);
 
-    // VFIO without the half that knows the machine's IOMMU.
+    // VFIO without the module that supports the machine's IOMMU.
     guest.sh("rmmod vfio_iommu_type1").unwrap();
     let report = finds(&guest, &[], &["vfio-missing"]);
     assert!(report.contains("load the modules vfio-pci and vfio_iommu_type1"), "{report}");
     guest.sh("insmod /vmtest/modules/vfio_iommu_type1.ko").unwrap();
     finds(&guest, &[], &[]);
 
-    // Whoever is not root is told each file until all of them are allowed.
+    // A user other than root gets a finding for each file, until all of them are permitted.
     let folder = "/sys/bus/pci/devices/0000:00:05.0";
     for file in [format!("{folder}/resource2"), format!("{folder}/resource0"), "/dev/vfio/1".to_owned()] {
         let output = guest.output(as_user("ivshmem doctor --json")).unwrap();
@@ -208,7 +208,7 @@ fn what_drivers_and_rights_withhold_is_told() {
     let output = guest.output(as_user("ivshmem doctor --json")).unwrap();
     assert_eq!(output.ending, Ending::Status(0), "{}", output.out);
 
-    // The registers lose their address behind the kernel's back, as by a reset; booting gives them one.
+    // The registers lose their address without the kernel's knowledge, as after a reset; a boot assigns one.
     guest.sh(&format!("dd if=/dev/zero of={folder}/config bs=4 seek=4 count=1 conv=notrunc")).unwrap();
     let report = finds(&guest, &[], &["not-answering"]);
     assert!(report.contains("\"remedy\":\"reboot\""), "{report}");
@@ -242,7 +242,7 @@ fn confined_machines_are_noted_until_the_remedy() {
     if !can_run("confined_machines_are_noted_until_the_remedy") {
         return;
     }
-    // Debian's kernel has AppArmor switched on; what libvirt installs is one file.
+    // Debian's kernel has AppArmor enabled; a file represents libvirt's installation.
     let rules = "/etc/apparmor.d/abstractions/libvirt-qemu";
     let guest = Guest::builder("apparmor").program(ivshmem()).file(rules, "").boot().unwrap();
     guest.sh("truncate -s 4096 /dev/shm/x; mkdir -p /etc/apparmor.d/local/abstractions").unwrap();
@@ -259,7 +259,7 @@ fn confined_machines_are_noted_until_the_remedy() {
     guest.sh("truncate -s 4096 /dev/shm/x; mount -t selinuxfs none /sys/fs/selinux").unwrap();
     let report = finds(&guest, &["plain:/dev/shm/x"], &["selinux"]);
     assert!(report.contains("chcon -t svirt_image_t /dev/shm/x"), "{report}");
-    // There is no policy here by which a label could be given.
+    // There is no policy here with which a label could be set.
     guest.sh("echo 0 >/sys/fs/selinux/enforce").unwrap();
     finds(&guest, &["plain:/dev/shm/x"], &[]);
 }

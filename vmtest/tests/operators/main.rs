@@ -1,4 +1,4 @@
-//! The command `ivshmem` in guests: what it finds wrong there, and what it sets up.
+//! The command `ivshmem` in guests: its findings there, and its setup.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 mod devices;
@@ -15,19 +15,20 @@ use std::sync::OnceLock;
 
 use ivshmem_conformance::checkout;
 
-/// The command.
+/// The path of the command.
 fn ivshmem() -> PathBuf {
     static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
     STRIPPED.get_or_init(|| stripped("ivshmem")).clone()
 }
 
-/// The server, in the same folder.
+/// The path of the server, in the same directory.
 fn ivshmem_server() -> PathBuf {
     static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
     STRIPPED.get_or_init(|| stripped("ivshmem-server")).clone()
 }
 
-/// A product, which cargo puts above the tests of the same profile; without what debuggers need, for a guest has to load it.
+/// A product, which cargo places one level above the tests of the same profile, without debugging information, because a
+/// guest must load it.
 fn stripped(name: &str) -> PathBuf {
     let path = checkout::built(name);
     let stripped = checkout::scratch().join(name);

@@ -1,10 +1,10 @@
-//! QEMU's monitor, for programs.
+//! QEMU's monitor protocol (QMP).
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// Of a machine that runs.
+/// The monitor of a running machine.
 pub(super) struct Monitor(BufReader<UnixStream>);
 
 impl Monitor {
@@ -16,7 +16,7 @@ impl Monitor {
         monitor
     }
 
-    /// Plugs an ivshmem device into a place of a bus.
+    /// Plugs an ivshmem device into a slot of a bus.
     pub(super) fn plug(&mut self, server: &Path, bus: &str, place: u8) {
         let backend = format!(
             r#"{{"type":"socket","data":{{"server":false,"addr":{{"type":"unix","data":{{"path":"{}"}}}}}}}}"#,
@@ -30,7 +30,7 @@ impl Monitor {
         ));
     }
 
-    /// Types a line as a person would, which must have no answer but that it is done.
+    /// Types a line into the human monitor, which must produce no output.
     pub(super) fn type_in(&mut self, line: &str) {
         let words = line.replace('\\', r"\\").replace('"', r#"\""#);
         let said = self.ask(&format!(
@@ -39,7 +39,7 @@ impl Monitor {
         assert!(said.contains(r#""return": """#), "{line}: {said}");
     }
 
-    /// One command and its answer.
+    /// Sends one command and returns its answer.
     pub(super) fn ask(&mut self, command: &str) -> String {
         writeln!(self.0.get_mut(), "{command}").unwrap();
         loop {

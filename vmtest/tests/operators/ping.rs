@@ -19,12 +19,12 @@ fn a_guest_is_rung_by_others_alone_and_answers_the_host() {
     let guest = Guest::builder("ping").program(ivshmem()).doorbell(&socket, 2).boot().unwrap();
     let target = format!("doorbell:{}", socket.display());
 
-    // A device that is not bound gives no figures.
+    // A device that is not bound produces no figures.
     let refused = guest.output(Program::shell("ivshmem ping auto 1")).unwrap();
     assert!(refused.ending == Ending::Status(1) && refused.err.contains("ivshmem bind"), "{refused:?}");
     guest.sh("ivshmem bind auto").unwrap();
 
-    // Opening rings nobody, nor do rings from before it count.
+    // Opening a device rings no vector, and earlier rings do not count.
     let host = ivshmem::doorbell(&socket).vectors(2).connect().unwrap();
     host.ring(0, 0).unwrap();
     let nobody = guest.output(Program::shell("ivshmem listen auto --count 1 --timeout 1")).unwrap();
@@ -36,7 +36,8 @@ fn a_guest_is_rung_by_others_alone_and_answers_the_host() {
     assert!(listening.succeed().unwrap().ends_with("vectors 0, 1\ninterrupt on vector 1\n"));
     drop(host);
 
-    // A guest is not told who connects: it names whom it answers, here the next client, whose id is the next one.
+    // A guest gets no announcements of clients, so the command names the peer to answer: the next client, whose id is the
+    // next one.
     let mut answering = guest.spawn(Program::shell("exec ivshmem ping auto --answer 2 --vector 1")).unwrap();
     answering.expect_line("answering as peer 0 on vector 1; Ctrl-C ends it").unwrap();
     let asked = Command::new(ivshmem())

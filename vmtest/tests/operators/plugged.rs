@@ -1,4 +1,4 @@
-//! A device that is plugged into a running guest, as `ivshmem doctor` on the host says.
+//! A device that is plugged into a running guest, following the output of `ivshmem doctor` on the host.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use ivshmem_vmtest::{Guest, Program, can_run};
 use super::ivshmem;
 use super::monitor::Monitor;
 
-/// The words that QEMU has to be started with, and the lines for its monitor.
+/// The arguments for QEMU's start, and the lines for its monitor.
 fn printed(target: &str) -> (String, Vec<String>) {
     let output = Command::new(ivshmem()).args(["doctor", target, "--qemu-user", "root"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -34,7 +34,7 @@ fn a_device_that_is_plugged_in_as_the_doctor_says_works_and_is_alone_in_its_grou
     let (port, doorbell) = printed(&target);
     let (same_port, plain) = printed(&format!("plain:{}", file.display()));
     assert_eq!(port, same_port);
-    // A second device wants a port of its own.
+    // A second device needs a second port.
     let second = |text: &str| text.replace("=later", "=later2").replace("chassis=1", "chassis=2");
     let words = format!("{port} {}", second(&port));
     let monitor_words = format!("unix:{},server=on,wait=off", monitor.display());
@@ -50,7 +50,7 @@ fn a_device_that_is_plugged_in_as_the_doctor_says_works_and_is_alone_in_its_grou
     plain.iter().for_each(|line| monitor.type_in(&second(line)));
     guest.sh("while [ $(ivshmem list --json | wc -l) -lt 2 ]; do sleep 0.1; done").unwrap();
 
-    // No other device shares the group, so each may have a receiver of its own.
+    // No other device shares the group, so each device may have its own receiver.
     let groups = guest
         .sh("for d in /sys/bus/pci/devices/*; do grep -q 0x1110 $d/device && ls $d/iommu_group/devices/; done; true")
         .unwrap();

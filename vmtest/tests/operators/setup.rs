@@ -13,7 +13,7 @@ use ivshmem_vmtest::{Ending, Guest, Output, Packages, Program, can_run};
 
 use super::ivshmem;
 
-/// Everything that setup could change, but for backups and locks of the tools for users.
+/// Everything that setup could change, except backups and locks of the tools for users.
 const STATE: &str = "
     find /etc /usr/local -type f ! -name '*[-+]' ! -name '.pwd.lock' ! -name ld.so.cache -exec sha256sum {} + | sort -k 2
     stat -c '%n %U %G %a' /sys/bus/pci/devices/0000:00:05.0/{resource0,resource2,resource2_wc,config,enable}
@@ -41,7 +41,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     let state = || guest.run(Program::new("/bin/bash").args(["-c", STATE])).unwrap();
     let before = state();
 
-    // Nothing happens without root, nor dry.
+    // Without root or with --dry-run nothing is changed.
     let refused = guest.output(as_user("user", "ivshmem setup")).unwrap();
     assert!(refused.ending == Ending::Status(1) && refused.err.contains("only root"), "{refused:?}");
     let dry = guest.sh("ivshmem setup --dry-run").unwrap();
@@ -56,7 +56,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
         "{nothing:?}"
     );
 
-    // Without udev nothing is begun, and what was begun is undone.
+    // Without udev nothing is started, and an interrupted setup can be undone.
     let fails = |command: &str, parts: &[&str]| {
         let output = guest.output(Program::shell(command)).unwrap();
         assert_eq!(output.ending, Ending::Status(1), "{command}: {output:?}");
@@ -87,7 +87,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
         .unwrap();
     guest.sh("udevadm settle").unwrap();
     is_as(&state(), &before, "udev ran for setup only");
-    // Halfway: the group cannot be made; made, it cannot be removed; and whatever stands in the way is gone.
+    // Partial failures: the group cannot be created, then it cannot be removed, and undo works once the obstacle is gone.
     let (pin, free) = ("mount --bind /etc/group /etc/group", "umount /etc/group");
     guest.sh(pin).unwrap();
     fails("ivshmem setup", &["cannot groupadd --system ivshmem", "ivshmem setup --undo"]);
@@ -98,7 +98,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     assert!(!guest.sh("cat /etc/udev/rules.d/*").unwrap().contains("ACTION"));
     guest.sh(&format!("{free} && ivshmem setup --undo")).unwrap();
     is_as(&state(), &before, "undo was run again");
-    // Another group takes the first one's place, and the device is not taken from who uses it.
+    // A second group replaces the first one, and undo does not take the device from a program that uses it.
     guest.sh("ivshmem setup && ivshmem setup --group second && ! getent group ivshmem").unwrap();
     let mut using = guest.spawn(Program::shell("exec ivshmem listen auto")).unwrap();
     using.expect_line("listening as peer 1 on vectors 0, 1").unwrap();
@@ -107,7 +107,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     using.wait().unwrap();
     guest.sh("ivshmem setup --undo").unwrap();
     is_as(&state(), &before, "nobody uses the device any more");
-    // Without the driver the rest is set up, and the reason is told.
+    // Without the driver the rest is set up, and the reason is reported.
     let modules = "/usr/lib/modules/$(uname -r)";
     guest.sh(&format!("rmmod vfio_iommu_type1 vfio_pci; mv {modules} {modules}.hidden")).unwrap();
     let told = guest.sh("ivshmem setup").unwrap();
@@ -115,7 +115,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     guest.sh(&format!("ivshmem setup --undo; mv {modules}.hidden {modules}")).unwrap();
     is_as(&state(), &before, "there was no driver");
 
-    // Programs of these names that lie around are not root's, whatever PATH says or does not say.
+    // Programs with these names in other directories are not used, whatever PATH contains.
     let planted = "mkdir /planted && cd /planted && for name in groupadd groupdel udevadm modprobe; do \
         printf '#!/bin/sh\\ntouch /planted/was-run\\n' >$name; chmod 755 $name; done";
     guest.sh(planted).unwrap();
@@ -126,7 +126,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     }
     guest.sh("[ ! -e /planted/was-run ] && rm -r /planted").unwrap();
 
-    // At once, and a second time, which changes nothing more.
+    // Works at once, and a second setup changes nothing more.
     guest.sh("ivshmem setup && usermod -aG ivshmem user").unwrap();
     is_well(&guest.output(as_user("user", "ivshmem doctor --json auto")).unwrap());
     let after = state();
@@ -143,7 +143,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     guest.sh(denied.out.split('`').nth(1).unwrap()).unwrap();
     is_well(&guest.output(as_user("other", "ivshmem doctor --json auto")).unwrap());
 
-    // A Java virtual machine that is not root is interrupted by the host.
+    // The host interrupts a JVM that does not run as root.
     let command = format!("{} -cp /share/classes:/share/jar/{} Receive", java.program, java.jar_name());
     let mut receiving = guest.spawn(as_user("user", &command).limit(Duration::from_secs(300))).unwrap();
     let first = loop {
@@ -163,7 +163,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     receiving.end_input().unwrap();
     receiving.succeed().unwrap();
 
-    // All is as it was, at once and after a reboot.
+    // Undo restores everything, at once and after a reboot.
     guest.sh("ivshmem setup --undo").unwrap();
     is_as(&state(), &before, "after undo");
     guest.sh("! getent group ivshmem && [ ! -e /sys/bus/pci/devices/0000:00:05.0/driver ] && sync").unwrap();
@@ -172,7 +172,7 @@ fn a_group_of_users_has_interrupts_after_a_reboot_and_undo_restores_all() {
     is_as(&state(), &before, "after undo and a reboot");
 }
 
-/// Compares states, and shows the lines that are not in both.
+/// Compares states, and shows the lines that are in only one of them.
 #[track_caller]
 fn is_as(state: &str, wanted: &str, when: &str) {
     let only_in = |one: &str, other: &str| {
@@ -196,7 +196,7 @@ pub(super) fn is_well(output: &Output) {
 
 /// The Java library, a program that uses it, and a JVM of the host.
 struct Java {
-    /// Where the JVM is in the guest.
+    /// The path of the JVM in the guest.
     program: String,
     jar: PathBuf,
     classes: tempfile::TempDir,

@@ -1,5 +1,5 @@
-//! `ivshmem setup` in a machine as libvirt builds it: root ports, bridges to PCI with devices behind them, devices alone, and
-//! devices that are plugged in while systemd and udev run.
+//! `ivshmem setup` in a machine as libvirt builds it: root ports, bridges to PCI with devices behind them, single devices,
+//! and devices that are plugged in while systemd and udev run.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,20 +13,20 @@ use super::monitor::Monitor;
 use super::setup::{as_user, is_well};
 use super::{ivshmem, ivshmem_server};
 
-/// The folder of the units.
+/// The directory of the units.
 fn packaging() -> PathBuf {
     checkout::root().join("packaging")
 }
 
-/// Udev is done much earlier, also on a busy machine.
+/// A limit against hanging: udev finishes much earlier, even on a busy machine.
 const HANG: Duration = Duration::from_secs(60);
-/// Two devices alone, where a builder of guests puts them.
+/// Two single devices, at the addresses that the guest builder assigns.
 const ALONE: [&str; 2] = ["0000:00:05.0", "0000:00:06.0"];
-/// Two behind one bridge, as libvirt does it.
+/// Two devices behind one bridge, as libvirt places them.
 const TOGETHER: [&str; 2] = ["0000:02:01.0", "0000:02:02.0"];
-/// One behind a bridge with a device of another kind.
+/// A device behind a bridge together with a device of another kind.
 const MIXED: &str = "0000:04:01.0";
-/// The one that is plugged into a root port, and the one that joins the two.
+/// The device that is plugged into a root port, and the one that is plugged in behind the first bridge.
 const LATE: &str = "0000:05:00.0";
 const LATE_TOGETHER: &str = "0000:02:03.0";
 
@@ -53,7 +53,7 @@ fn a_group_of_users_has_what_is_only_ivshmem_in_a_machine_as_libvirt_builds_it()
         .sh("install -m 755 /share/bin/ivshmem /share/bin/ivshmem-server /usr/local/bin/; useradd -m user")
         .unwrap();
 
-    // Who may not use a device is told what to do, and does it.
+    // A user without access gets a remedy, and follows it.
     let denied = |device: &str| {
         let output = guest.output(as_user("user", &format!("ivshmem doctor --json pci:{device}"))).unwrap();
         assert!(output.ending == Ending::Status(4) && output.out.contains("\"not-permitted\""), "{output:?}");
@@ -65,7 +65,7 @@ fn a_group_of_users_has_what_is_only_ivshmem_in_a_machine_as_libvirt_builds_it()
     assert_eq!(command, "ivshmem setup && usermod -aG ivshmem user");
     guest.sh(command).unwrap();
 
-    // A device that nobody has a driver for is still not one of the group's. At once, and after a boot.
+    // A device of another kind counts even without a driver. Checked at once, and after a reboot.
     let rights_are_right = || {
         for device in ALONE.iter().chain(&TOGETHER) {
             assert_eq!(rights(&guest, device), "root ivshmem 660", "{device}");
@@ -85,7 +85,7 @@ fn a_group_of_users_has_what_is_only_ivshmem_in_a_machine_as_libvirt_builds_it()
     rights_are_right();
     is_served_by_systemd(&guest);
 
-    // Modules that are missing are loaded by the command that the finding has.
+    // The command in the finding loads missing modules.
     guest.sh("rmmod vfio_iommu_type1").unwrap();
     let target = format!("pci:{}", ALONE[0]);
     let report = finds(&guest, &[&target], &["vfio-missing"]);
@@ -93,7 +93,8 @@ fn a_group_of_users_has_what_is_only_ivshmem_in_a_machine_as_libvirt_builds_it()
     guest.sh(command).unwrap();
     finds(&guest, &[&target], &[]);
 
-    // Devices behind one bridge are one process's, and the finding has the cure: devices with places of their own are two's.
+    // Devices behind one bridge have one owner, and the finding has the remedy: devices in separate slots can have two
+    // owners.
     let listen = |device: &str| {
         let mut listening = guest.spawn(as_user("user", &format!("ivshmem listen pci:{device}"))).unwrap();
         let line = listening.line().unwrap().unwrap_or_default();
@@ -111,7 +112,7 @@ fn a_group_of_users_has_what_is_only_ivshmem_in_a_machine_as_libvirt_builds_it()
     ] {
         assert!(report.contains(part), "{report} has no {part}");
     }
-    // What the kernel would wait for without end is told.
+    // An unbind for which the kernel would wait indefinitely is refused.
     let busy = guest.output(Program::shell(&format!("ivshmem bind --undo pci:{}", TOGETHER[0]))).unwrap();
     assert!(busy.ending == Ending::Status(1) && busy.err.contains("(ivshmem) receives"), "{busy:?}");
     let both = ALONE.map(|device| {
@@ -121,7 +122,7 @@ fn a_group_of_users_has_what_is_only_ivshmem_in_a_machine_as_libvirt_builds_it()
     });
     drop((first, both));
 
-    // What is plugged in while all runs is the group's at once: into a root port, and where libvirt puts it.
+    // The group gets a device that is plugged in at run time at once: in a root port, and where libvirt places it.
     let mut monitor = Monitor::new(&monitor);
     for (bus, place, device) in [("port3", 0, LATE), ("bridge1", 3, LATE_TOGETHER)] {
         monitor.plug(&socket, bus, place);
@@ -132,14 +133,15 @@ fn a_group_of_users_has_what_is_only_ivshmem_in_a_machine_as_libvirt_builds_it()
         is_well(&guest.output(as_user("user", &format!("ivshmem doctor --json pci:{device}"))).unwrap());
     }
 
-    // A device of another kind takes the IOMMU group that it comes to, and no other; with no program but those that gave it.
+    // A device of another kind revokes access to the IOMMU group that it joins, and to no other; with no other programs
+    // than those that granted it.
     guest.sh("mv /usr/bin/find /usr/bin/hidden").unwrap();
     monitor
         .ask(r#"{"execute":"device_add","arguments":{"driver":"pvpanic-pci","bus":"bridge1","addr":"0x4"}}"#);
     guest.sh("while [ ! -e /sys/bus/pci/devices/0000:02:04.0/resource0 ]; do sleep 0.1; done").unwrap();
     become_rights(&guest, TOGETHER[0], "root root 600");
     assert_eq!(rights(&guest, ALONE[0]), "root ivshmem 660");
-    // Whoever gave it all the same, as udev may in that very moment: what is asked once more takes it.
+    // If access is granted again, as udev may do at that moment, another event revokes it.
     let group = format!("$(basename $(readlink /sys/bus/pci/devices/{}/iommu_group))", TOGETHER[0]);
     guest.sh(&format!("chgrp ivshmem /dev/vfio/{group}")).unwrap();
     guest.sh(&format!("udevadm trigger --action=change /sys/class/vfio/{group}")).unwrap();
@@ -168,14 +170,14 @@ fn a_root_port_needs_room_for_the_memory_that_is_plugged_in() {
     for port in ["small", "large"] {
         monitor.plug(&socket, port, 0);
     }
-    // The last thing that the kernel does is to look for a driver.
+    // Looking for a driver is the kernel's last step.
     guest.sh("while ! ivshmem bind 01:00.0 || ! ivshmem bind 02:00.0; do sleep 0.1; done").unwrap();
     let report = finds(&guest, &["pci:01:00.0"], &["no-memory"]);
     assert!(report.contains("pref64-reserve=SIZE, twice"), "{report}");
     finds(&guest, &["pci:02:00.0"], &[]);
 }
 
-/// Sets up a server by the units of packaging, as docs/server.md tells.
+/// Sets up a server with the units in packaging, as in docs/server.md.
 fn serve_by_systemd(guest: &Guest) {
     let unit = "/etc/systemd/system/ivshmem-server@x.service";
     guest.sh("cp /share/packaging/ivshmem-server@.* /etc/systemd/system/").unwrap();
@@ -187,7 +189,7 @@ fn serve_by_systemd(guest: &Guest) {
     is_served_by_systemd(guest);
 }
 
-/// Clients of the group start the server by connecting, and others do not.
+/// Clients of the group start the server by connecting; other users cannot connect.
 fn is_served_by_systemd(guest: &Guest) {
     let told = guest.run(as_user("user", "ivshmem info --json doorbell:/run/ivshmem/one.sock")).unwrap();
     assert!(told.contains("\"size\":4194304") && told.contains("\"vectors\":3"), "{told}");
@@ -198,7 +200,8 @@ fn is_served_by_systemd(guest: &Guest) {
     assert!(refused.ending == Ending::Status(1) && refused.err.contains("ermission"), "{refused:?}");
 }
 
-/// Waits for rights that begin so: a rule may trigger another event, of which `udevadm settle` need not know yet.
+/// Waits until the permissions start with `wanted`: a rule may trigger another event that `udevadm settle` does not see
+/// yet.
 #[track_caller]
 fn become_rights(guest: &Guest, device: &str, wanted: &str) {
     let start = Instant::now();
@@ -208,14 +211,14 @@ fn become_rights(guest: &Guest, device: &str, wanted: &str) {
     }
 }
 
-/// Owner, group and mode of the file by which VFIO gives a device.
+/// Owner, group and mode of the VFIO node of a device.
 #[track_caller]
 fn rights(guest: &Guest, device: &str) -> String {
     let group = format!("$(basename $(readlink /sys/bus/pci/devices/{device}/iommu_group))");
     guest.sh(&format!("stat -c '%U %G %a' /dev/vfio/{group}")).unwrap().trim().to_owned()
 }
 
-/// Root ports in one place, two of them with a bridge to PCI, behind which libvirt puts devices that are not PCI Express.
+/// Root ports in one slot, two of them with a bridge to PCI, behind which libvirt places conventional PCI devices.
 fn as_libvirt(guest: GuestBuilder, socket: &Path) -> GuestBuilder {
     let mut devices = Vec::new();
     for port in 1..=3 {

@@ -68,7 +68,8 @@ pub(crate) fn main() {
     }
 }
 
-/// The first time does not count: it makes what stays for the life of a process.
+/// Prints the number of handles before and after. The first call does not count: it creates what stays as long as the
+/// process.
 fn count_handles(times: u32, once: impl Fn()) {
     once();
     let before = process::handles().expect("a number");
@@ -78,7 +79,7 @@ fn count_handles(times: u32, once: impl Fn()) {
     println!("{times} times, handles {before} and {}", process::handles().expect("a number"));
 }
 
-/// Answers each line with one: what was asked for, or the kind and the text of the error.
+/// Answers each line with one: the result, or the kind and the text of the error.
 fn hold(target: &str) {
     let mut device = None;
     println!("{}", told(open(&mut device, target)));

@@ -1,7 +1,7 @@
-//! What to type next: the arguments of QEMU and the elements of libvirt that give a machine one memory.
+//! The arguments of QEMU and the elements of libvirt that give a machine a shared memory, for the user to copy.
 //!
-//! Two memories in one machine do not meet: ids come from the path, and slots from QEMU. Only libvirt's `<shmem>` needs one by
-//! number, which is said where it stands.
+//! Two memories in one machine do not collide: ids are derived from the path, and QEMU assigns slots. Only libvirt's
+//! `<shmem>` needs a slot by number, which a comment in the element states.
 
 pub(crate) mod quoting;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::values::units;
 use quoting::{attribute, monitor, option};
 
-/// A memory as far as it is known.
+/// A memory, as far as it is known.
 #[derive(Debug)]
 pub(crate) struct Region {
     /// In bytes.
@@ -21,28 +21,28 @@ pub(crate) struct Region {
     pub way: Way,
 }
 
-/// How a machine gets it. The paths are absolute: QEMU and libvirt run elsewhere.
+/// How a machine gets the memory. The paths are absolute, because QEMU and libvirt run in other directories.
 #[derive(Debug)]
 pub(crate) enum Way {
     File { path: PathBuf },
     Server { socket: PathBuf, vectors: u16 },
 }
 
-/// What Linux needs to give a program the interrupts of a device: once for a machine.
+/// Arguments that Linux needs to give a program a device's interrupts; once for each machine.
 const IOMMU: [&str; 4] = ["-machine", "q35,kernel-irqchip=split", "-device", "intel-iommu,intremap=on"];
 
-/// libvirt's words for it; the second is a feature.
+/// The same as elements of libvirt; the second one is a feature.
 const IOMMU_ELEMENT: &str = "<iommu model='intel'>\n  <driver intremap='on'/>\n</iommu>\n";
 const IOAPIC_ELEMENT: &str = "<ioapic driver='qemu'/>\n";
 
-/// Where libvirt knows QEMU's own arguments.
+/// The XML namespace in which libvirt accepts QEMU's own arguments.
 const QEMU_NAMESPACE: &str = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
 
 /// libvirt refuses a smaller `<shmem>`.
 const LEAST_SHMEM: u64 = 1 << 20;
 
 impl Region {
-    /// All of it, for people. Each block is a heading and lines that are indented.
+    /// All advice as text. Each block is a heading followed by indented lines.
     pub(crate) fn text(&self) -> String {
         let mut text = self.qemu_text();
         if self.name().is_none() {
@@ -69,7 +69,7 @@ impl Region {
         text
     }
 
-    /// The arguments of QEMU as a shell takes them.
+    /// The arguments of QEMU, quoted for a shell.
     pub(crate) fn qemu_text(&self) -> String {
         if self.name().is_none() {
             return "QEMU and libvirt: no arguments, as the path is not UTF-8 or has control characters; choose \
@@ -109,13 +109,13 @@ impl Region {
         }
     }
 
-    /// The path, if every language can say it.
+    /// The path, if the syntax of QEMU, of libvirt and of a shell can contain it.
     fn name(&self) -> Option<&str> {
         self.path().to_str().filter(|path| !path.contains(char::is_control))
     }
 
-    /// The id of the memory in QEMU, which allows letters, digits, `-`, `.` and `_`. It is unique for each path: `-` replaces `/`
-    /// and every other character that is not allowed, and a path with such other characters also gets a hash.
+    /// The id of the memory in QEMU, which allows letters, digits, `-`, `.` and `_`. The id is unique for each path: `-`
+    /// replaces `/` and every other character that is not allowed, and a path with such other characters also gets a hash.
     fn id(&self) -> String {
         let name = self.name().unwrap_or_default();
         let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
@@ -123,17 +123,17 @@ impl Region {
         if name.chars().all(|c| is_kept(c) || c == '/') {
             format!("ivshmem{kept}")
         } else {
-            // The path is absolute, without empty parts: nothing else gives two marks.
+            // The path is absolute and has no empty components, so no other path results in two hyphens.
             format!("ivshmem{kept}--{:08x}", hash(name))
         }
     }
 
-    /// A slot of the root bus. libvirt fills that from the lower end and has its own devices above 0x1a.
+    /// A slot of the root bus. libvirt assigns slots from the lowest one up and puts its own devices above 0x1a.
     fn slot(&self) -> u32 {
         0x10 + hash(self.name().unwrap_or_default()) % 10
     }
 
-    /// What the memory or the server is for QEMU.
+    /// The memory backend or the server's socket as an argument of QEMU.
     fn source(&self) -> String {
         let (id, name) = (self.id(), option(self.name().unwrap_or_default()));
         match self.way {
@@ -153,8 +153,8 @@ impl Region {
         }
     }
 
-    /// QEMU places devices in this form after all others and among libvirt's, which are in this form too: none takes the slot
-    /// of another.
+    /// QEMU places devices in this form after all others, together with those of libvirt, which have this form too. So no
+    /// device takes the slot of another.
     fn device_in_json(&self) -> Value {
         let id = self.id();
         match self.way {
@@ -171,7 +171,7 @@ impl Region {
     }
 
     fn monitor(&self) -> [String; 2] {
-        // What follows object_add is one argument to the end of the line.
+        // The text after object_add is one argument up to the end of the line.
         let source = if self.has_interrupts() {
             format!("chardev-add {}", monitor(&self.source()))
         } else {
@@ -231,14 +231,14 @@ impl Region {
         is_large && self.shmem_name().is_some()
     }
 
-    /// The name of a `shmem` element. That of a server may be any.
+    /// The name of a `<shmem>` element. A server's name is arbitrary.
     fn shmem_name(&self) -> Option<String> {
         let Way::File { path } = &self.way else { return Some(self.id()) };
         let name = path.strip_prefix("/dev/shm").ok()?.to_str()?;
         (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())
     }
 
-    /// What QEMU accepts.
+    /// The size that QEMU accepts.
     fn power_of_two(&self) -> u64 {
         power_of_two(self.size)
     }
@@ -249,7 +249,7 @@ fn hash(name: &str) -> u32 {
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// The size that memory has in QEMU when at least so many bytes are wanted.
+/// The size that memory of at least `size` bytes has in QEMU.
 pub(crate) fn power_of_two(size: u64) -> u64 {
     size.checked_next_power_of_two().unwrap_or(1 << 63).max(4096)
 }

@@ -1,6 +1,6 @@
-//! Text of the system in the languages that people paste it into, but for that of a shell, which the library knows.
+//! Quotes text of the system for QEMU, XML, QEMU's monitor and tmpfiles.d. The library quotes for shells.
 
-/// A value among QEMU's options: a comma would end it unless it is doubled.
+/// A value among QEMU's options, where a comma must be doubled because a single one ends the value.
 pub(crate) fn option(text: &str) -> String {
     text.replace(',', ",,")
 }
@@ -18,7 +18,7 @@ pub(crate) fn monitor(text: &str) -> String {
     text.to_owned()
 }
 
-/// A path in a line of tmpfiles.d, where a percent sign begins what systemd replaces.
+/// A path in a line of tmpfiles.d, where a percent sign begins a specifier of systemd.
 pub(crate) fn tmpfiles(text: &str) -> String {
     let text = text.replace('%', "%%");
     if text.contains([' ', '"', '\'', '\\']) {

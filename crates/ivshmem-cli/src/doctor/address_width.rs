@@ -7,8 +7,8 @@ use ivshmem::shell_word;
 use super::Finding;
 use crate::values::units;
 
-/// The device's memory takes an address that is a multiple of its size, and RAM has the addresses from 0 on: so the size
-/// may be half of what the bits reach, and no more.
+/// The address of the device's memory is a multiple of its size, and RAM occupies the addresses from 0 on. So the size may
+/// be at most half of the address space.
 pub(super) fn examine(target: &str, size: u64, phys_bits: u32) -> Option<Finding> {
     let most = 1_u64 << (phys_bits - 1);
     if size <= most {
@@ -34,7 +34,7 @@ pub(super) fn examine(target: &str, size: u64, phys_bits: u32) -> Option<Finding
     ))
 }
 
-/// As /proc/cpuinfo has it: "address sizes : 46 bits physical, 48 bits virtual".
+/// Parses /proc/cpuinfo: "address sizes : 46 bits physical, 48 bits virtual".
 fn host_bits() -> Option<u32> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("address sizes"))?;

@@ -1,4 +1,4 @@
-//! What may forbid access although a file's mode allows it: security modules.
+//! Security modules, which may deny access that a file's mode permits.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use ivshmem::shell_word;
 use super::Finding;
 use super::users::as_root;
 
-/// Why a user was refused whom the mode of a file does not refuse.
+/// Explains why a user was denied access that the file's mode permits.
 pub(super) fn refused(path: &Path) -> Finding {
     let profile = fs::read_to_string("/proc/self/attr/current").unwrap_or_default();
     let profile = match profile.trim_end_matches(['\0', '\n']) {
@@ -26,12 +26,12 @@ pub(super) fn refused(path: &Path) -> Finding {
     )
 }
 
-/// What libvirt's machines may be forbidden, which is not seen from this program. `root` is where the system's files are.
+/// Checks restrictions of libvirt's machines, which do not apply to this program. `root` is the root of the system's files.
 pub(super) fn of_machines(path: &Path, root: &Path) -> Vec<Finding> {
     [apparmor(path, root), selinux(path, root)].into_iter().flatten().collect()
 }
 
-/// Where libvirt's machines have their rules, and where an administrator adds some.
+/// AppArmor's rules for libvirt's machines, and the file for an administrator's additions.
 const APPARMOR_RULES: &str = "etc/apparmor.d/abstractions/libvirt-qemu";
 const APPARMOR_LOCAL: &str = "etc/apparmor.d/local/abstractions/libvirt-qemu";
 
@@ -41,7 +41,7 @@ fn apparmor(path: &Path, root: &Path) -> Option<Finding> {
         return None;
     }
     let path = path.display().to_string();
-    // Besides, libvirt lets a machine have what its description names, as far as its version looks for that.
+    // In addition, libvirt permits what a machine's description names, as far as its version supports that.
     let local = fs::read_to_string(root.join(APPARMOR_LOCAL)).unwrap_or_default();
     let rule = apparmor_rule(&path);
     let is_allowed = local.lines().any(|line| {
@@ -68,7 +68,7 @@ fn apparmor(path: &Path, root: &Path) -> Option<Finding> {
     })
 }
 
-/// A path as AppArmor's rules have it, where some characters stand for others.
+/// A path in the syntax of AppArmor's rules, where some characters are wildcards or quotes.
 fn apparmor_rule(path: &str) -> String {
     let mut rule = String::new();
     for c in path.chars() {

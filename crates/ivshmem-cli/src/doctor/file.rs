@@ -1,4 +1,4 @@
-//! A file that is shared memory.
+//! Examines a file that is shared memory.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -16,17 +16,17 @@ use crate::advice::quoting::tmpfiles;
 use crate::advice::{Region, Way, power_of_two};
 use crate::values::units;
 
-/// What is asked about a file.
+/// The file to examine.
 struct Question<'a> {
     path: &'a Path,
-    /// The path as a word of a shell.
+    /// The path, quoted for a shell.
     word: String,
-    /// How large it is meant to be, as the user said it.
+    /// The intended size in bytes, if the user named one.
     wanted: Option<u64>,
     sharers: Sharers,
 }
 
-/// As large as a server's memory when nobody says more.
+/// The default size of a server's memory, for files without a named size.
 const USUAL_SIZE: u64 = 4 << 20;
 
 pub(super) fn examine(
@@ -38,7 +38,7 @@ pub(super) fn examine(
 ) {
     let own = User::own();
     let path = &end_of_links(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), &own);
-    // Who only reads asks about a program, not about a machine: QEMU always writes.
+    // A read-only target is for a program, not for a machine: QEMU always writes.
     let qemu = if read_only && doctor.qemu_user.is_none() {
         None
     } else {
@@ -54,13 +54,13 @@ pub(super) fn examine(
         Ok(facts) => return report.add([question.not_a_file(&facts)]),
         Err(error) => (None, Some(question.not_seen(&error))),
     };
-    // What is something else gets no arguments, and no rules that would let machines have it.
+    // A file that is not shared memory gets no arguments, and no rules that would give machines access.
     let is_memory = match &known {
         Some(facts) => places::is_memory(path, facts),
         None => path.file_name().is_some() && places::may_get_files(path),
     };
     if is_memory {
-        // First, as other remedies need the room.
+        // First, because other remedies need the space.
         report.add(space::examine(path, known.as_ref(), question.size_in_the_end(known.as_ref())));
     }
     report.add(missing);
@@ -73,7 +73,7 @@ pub(super) fn examine(
         return;
     }
     report.add(confinement::of_machines(path, Path::new("/")));
-    // An empty file has no size to tell anybody; the one that it should have does.
+    // An empty file has no size to show; the intended one counts.
     let size = known.map(|facts| facts.len()).filter(|size| *size > 0).or(wanted);
     report.region = size.map(|size| Region { size, way: Way::File { path: path.clone() } });
 }
@@ -89,7 +89,7 @@ impl Question<'_> {
             );
         }
         match error.kind() {
-            // A file may stand where a directory is named.
+            // A component of the path may be a file instead of a directory.
             ErrorKind::NotFound if parent.is_dir() => Finding::problem(
                 "file-missing",
                 format!("nobody has created {path}"),
@@ -128,7 +128,7 @@ impl Question<'_> {
         }
     }
 
-    /// The directories on the way keep this user out. Those behind the first one cannot be seen.
+    /// A directory on the path denies access to this user. Those after the first one cannot be examined.
     fn not_passed(&self) -> Finding {
         let obstacles = self.sharers.own.obstacles(self.path, READ);
         let cause = match obstacles.first() {
@@ -167,12 +167,12 @@ impl Question<'_> {
         Finding::problem("not-a-file", format!("{path} is {what}"), remedy)
     }
 
-    /// Whether this program may do with it what the target asks for.
+    /// Whether this program has the access that the target needs.
     fn access(&self, facts: &Metadata, read_only: bool) -> Option<Finding> {
-        /// "Operation not permitted": what a file's mode denies is EACCES.
+        /// "Operation not permitted". A denial by the file's mode is EACCES instead.
         const EPERM: i32 = 1;
         let (path, word) = (self.path.display(), &self.word);
-        // Without waiting: what stands there may be a pipe by now.
+        // Opens without waiting, because the file may be a pipe by now.
         let error = open(self.path, if read_only { Access::Read } else { Access::ReadWrite }).err()?;
         let (bits, doing) = if read_only { (READ, "read") } else { (READ | WRITE, "read and write") };
         let obstacles = self.sharers.own.obstacles(self.path, bits);
@@ -198,7 +198,7 @@ impl Question<'_> {
                     )),
                 ))
             }
-            // The mode lets this user in, and yet.
+            // The mode permits the access, but the kernel denied it.
             ErrorKind::PermissionDenied if obstacles.is_empty() => Some(confinement::refused(self.path)),
             ErrorKind::PermissionDenied => {
                 let cause =
@@ -217,7 +217,7 @@ impl Question<'_> {
                 };
                 Some(Finding::problem("not-permitted", cause, remedy))
             }
-            // It went, or became something else meanwhile: the next look tells.
+            // The file was removed or replaced meanwhile; the next examination reports it.
             _ if !fs::metadata(self.path).is_ok_and(|now| now.is_file()) => None,
             _ => Some(Finding::problem(
                 "not-opened",
@@ -227,7 +227,7 @@ impl Question<'_> {
         }
     }
 
-    /// Whether QEMU may use it, which seldom runs as the user who asks.
+    /// Whether QEMU, which rarely runs as the user of this program, may use the file.
     fn qemu_access(&self, facts: &Metadata) -> Option<Finding> {
         let user = self.sharers.qemu.as_ref()?;
         let obstacles = user.obstacles(self.path, READ | WRITE);
@@ -313,24 +313,25 @@ impl Question<'_> {
         )
     }
 
-    /// The size that is wanted, where the file has another one. Who wants 3M gets 4M from every machine and server.
+    /// The intended size, if the file's size differs. A wanted size of 3M matches 4M, because every machine and server
+    /// rounds up.
     fn other_size(&self, size: u64) -> Option<u64> {
         self.wanted.filter(|wanted| *wanted != size && self.right_size() != size)
     }
 
-    /// What the file will have when its remedy has been followed.
+    /// The file's size after its remedy has been followed.
     fn size_in_the_end(&self, known: Option<&Metadata>) -> u64 {
         let Some(size) = known.map(Metadata::len).filter(|size| *size > 0) else { return self.right_size() };
         let is_changed = self.other_size(size).is_some() || is_odd(size);
         if is_changed && places::is_for_memory(self.path) { self.right_size_of(size) } else { size }
     }
 
-    /// What a file of some size should have.
+    /// The right size for a file of some current size.
     fn right_size_of(&self, size: u64) -> u64 {
         self.wanted.map_or(power_of_two(size), |_| self.right_size())
     }
 
-    /// What a new file should have: a size that QEMU takes, in whole pages of its file system.
+    /// The right size for a new file: a size that QEMU accepts, in whole pages of the file system.
     fn right_size(&self) -> u64 {
         self.right_size_at(self.path)
     }
@@ -344,7 +345,7 @@ impl Question<'_> {
         power_of_two(self.wanted.unwrap_or(USUAL_SIZE)).max(page)
     }
 
-    /// The command that creates the file, in a directory that is created, too.
+    /// The command that creates the file, and its directory if requested.
     fn creating(&self, with_directory: bool) -> String {
         let create = self.creating_at(self.path);
         let parent = self.path.parent().unwrap_or(Path::new("/")).display().to_string();
@@ -355,7 +356,7 @@ impl Question<'_> {
         }
     }
 
-    /// By this program, whose file is open to nobody else at any time, whatever the umask of a shell is.
+    /// Uses this program, because no other user can open its new file at any time, regardless of the shell's umask.
     fn creating_at(&self, path: &Path) -> String {
         let target = shell_word(format_args!("plain:{}", path.display()));
         let create = format!("ivshmem create {target} {}", units(self.right_size_at(path)));
@@ -372,7 +373,7 @@ impl Question<'_> {
         typed(command, !own.is_root() && !own.obstacles(self.path, WRITE).is_empty())
     }
 
-    /// A remedy that makes a file, where one may be made.
+    /// Returns a remedy that creates a file, or another location where no file may be created.
     fn unless_system(&self, path: &Path, remedy: impl FnOnce() -> String) -> String {
         if places::may_get_files(path) {
             return remedy();
@@ -380,7 +381,7 @@ impl Question<'_> {
         format!("the system's own files belong there and no memory: {}", self.elsewhere())
     }
 
-    /// Where there is always room for another file, and everybody may go.
+    /// A location where there is always space for a file and which all users can reach.
     fn elsewhere(&self) -> String {
         let name = self.path.file_name().filter(|name| name.len() < 200);
         let name = name.map_or("ivshmem".to_owned(), |name| name.display().to_string());
@@ -392,17 +393,17 @@ impl Question<'_> {
         format!("{}, then `ivshmem doctor {target}`", self.creating_at(&path))
     }
 
-    /// The line of tmpfiles.d that creates it at boot for all sharers.
+    /// The line of tmpfiles.d that creates the file at boot for all sharers.
     fn tmpfiles(&self) -> String {
         let owner = self.sharers.owner_of_new().replace(':', " ");
         format!("f {} 0660 {owner} -", tmpfiles(&self.path.display().to_string()))
     }
 }
 
-/// The target of a chain of broken links, where a new file would make the links work. Every other path is returned as it is, and
-/// so is a link that another user may have planted.
+/// The target of a chain of broken links, where a new file would make the links work. Returns any other path unchanged, and
+/// also a link that another user may have planted.
 fn end_of_links(path: PathBuf, own: &User) -> PathBuf {
-    /// More than the kernel follows.
+    /// More links than the kernel follows.
     const MANY: usize = 40;
     let mut end = path;
     for _ in 0..MANY {
@@ -415,7 +416,7 @@ fn end_of_links(path: PathBuf, own: &User) -> PathBuf {
     end
 }
 
-/// Whether a link leads nowhere. The kernel may forbid to follow a planted one (fs.protected_symlinks).
+/// Whether a link is broken. The kernel may refuse to follow a planted one (fs.protected_symlinks).
 fn is_broken_link(path: &Path, own: &User) -> bool {
     path.is_symlink()
         && fs::metadata(path).is_err_and(|e| match e.kind() {
@@ -425,7 +426,7 @@ fn is_broken_link(path: &Path, own: &User) -> bool {
         })
 }
 
-/// Whether a link belongs to another user who is not root, in a directory that other users may write to.
+/// Whether a link belongs to another user who is not root, in a directory to which other users can write.
 fn is_planted(link: &Path, own: &User) -> bool {
     const OTHERS_WRITE: u32 = 0o022;
     let is_trusted = |uid: u32| [0, own.uid].contains(&uid);

@@ -40,7 +40,7 @@ fn no_device(wanted: bool) -> Finding {
     }
 }
 
-/// Only who asks for `auto` cannot be served.
+/// Several devices are a problem only for the target `auto`.
 fn several_devices(devices: &[PciDevice], wanted: bool) -> Finding {
     let list = devices.iter().map(|device| format!("{} ({})", device.address(), units(device.size())));
     let cause =
@@ -59,12 +59,12 @@ fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
     for state in [device.memory(), device.sending(), device.receiving()] {
         let Err(finding) = state else { continue };
         let finding = translated(device, &finding);
-        // What forbids the memory forbids the rest as well.
+        // A finding that blocks the memory blocks sending and receiving too.
         if !findings.iter().any(|known| known.name == finding.name && known.cause == finding.cause) {
             findings.push(finding);
         }
     }
-    // Registers that do not answer and rings that do not come back are seen only by trying.
+    // Unresponsive registers and rings that do not arrive are found only by a trial.
     if !findings.iter().any(|finding| finding.severity == Severity::Problem && finding.name != "not-bound")
         && let Some(finding) = tried(device)
         && !findings.iter().any(|known| known.name == finding.name)
@@ -105,7 +105,7 @@ fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
     report.add(findings);
 }
 
-/// What keeps the device from being rung when it is opened. It is given back at once.
+/// Opens the device for a moment, and returns the finding that prevents interrupts.
 fn tried(device: &PciDevice) -> Option<Finding> {
     let finding = match device.open().open() {
         Ok(opened) => opened.interrupt_finding()?.clone(),
@@ -115,7 +115,7 @@ fn tried(device: &PciDevice) -> Option<Finding> {
     Some(translated(device, &finding))
 }
 
-/// What the library found, as a finding of the doctor. The library's text has cause and remedy in one line.
+/// Converts a finding of the library. The library's text has cause and remedy in one line.
 fn translated(device: &PciDevice, found: &pci::Finding) -> Finding {
     if let pci::Finding::NotPermitted { path } = found
         && let Some(finding) = denied_by_cgroup(path)
@@ -133,7 +133,7 @@ fn translated(device: &PciDevice, found: &pci::Finding) -> Finding {
     };
     let cause = format!("{}: {cause}", device.address());
     match found {
-        // An ivshmem-plain has no interrupts, and one that somebody uses is in order.
+        // An ivshmem-plain has no interrupts, and a device that another program uses is in order.
         pci::Finding::NoVectors | pci::Finding::HeldElsewhere { .. } => {
             Finding::note(found.name(), cause, remedy)
         }
@@ -141,7 +141,7 @@ fn translated(device: &PciDevice, found: &pci::Finding) -> Finding {
     }
 }
 
-/// What gives a user a file of a device.
+/// The remedy that gives a user access to a file of a device.
 fn not_permitted(device: &PciDevice, path: &Path) -> String {
     let group = device.iommu_group().filter(|_| path.starts_with("/dev/vfio")).unwrap_or_default();
     let strangers = strangers(group);
@@ -160,7 +160,7 @@ fn not_permitted(device: &PciDevice, path: &Path) -> String {
     )
 }
 
-/// The devices of an IOMMU group that are neither ivshmem nor bridges.
+/// The devices of an IOMMU group that are neither ivshmem devices nor bridges.
 fn strangers(group: &str) -> Vec<String> {
     let folder = Path::new("/sys/kernel/iommu_groups").join(group).join("devices");
     let mut strangers = Vec::new();
@@ -176,7 +176,7 @@ fn strangers(group: &str) -> Vec<String> {
     strangers
 }
 
-/// A device node that its mode lets this user open, and its control group does not.
+/// Finds a device node that its mode permits this user to open, but the control group does not.
 fn denied_by_cgroup(path: &Path) -> Option<Finding> {
     const EPERM: i32 = 1;
     let error = File::options().read(true).write(true).open(path).err()?;

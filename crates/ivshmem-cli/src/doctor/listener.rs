@@ -1,7 +1,7 @@
-//! Which process listens at a socket.
+//! Finds the process that listens on a socket.
 //!
-//! A connection tells it. Where none can be made, because the process takes nobody off a full queue, the kernel tells which
-//! listening socket has the name (NETLINK_SOCK_DIAG), and /proc who holds that.
+//! A connection reveals it. If a connection is impossible, because the process does not accept and its backlog is full, the
+//! kernel reports the listening socket with this name (NETLINK_SOCK_DIAG), and /proc reports the processes that hold it.
 
 use std::fs;
 use std::io;
@@ -17,11 +17,11 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
 pub(super) struct Listener {
     pub pid: u32,
     pub uid: u32,
-    /// By SIGSTOP, or by Ctrl-Z.
+    /// By SIGSTOP or Ctrl-Z.
     pub is_stopped: bool,
 }
 
-/// As far as this program may see it. Of several that hold the socket, one that was stopped.
+/// The listening process, as far as this program can see it. Of several processes that hold the socket, a stopped one.
 pub(super) fn find(path: &Path) -> Option<Listener> {
     let connected = socket::connect(path, Duration::from_secs(1)).ok();
     let caller = connected.and_then(|socket| peer::credentials(&socket).ok()?.pid);
@@ -35,13 +35,13 @@ impl Listener {
     fn of(pid: u32) -> Option<Self> {
         let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in parentheses may have anything in it.
+        // The process name in parentheses may contain any character.
         let is_stopped = stat.rsplit_once(") ")?.1.starts_with('T');
         Some(Self { pid, uid, is_stopped })
     }
 }
 
-/// The processes that have the listening socket of this name open.
+/// The processes that hold the listening socket of this name.
 fn holders(path: &Path) -> io::Result<Vec<u32>> {
     let facts = fs::metadata(path)?;
     let Some(number) = listening(&facts)? else { return Ok(Vec::new()) };
@@ -54,32 +54,32 @@ fn holders(path: &Path) -> io::Result<Vec<u32>> {
     Ok(processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(has_it).collect())
 }
 
-/// Numbers of linux/netlink.h, linux/sock_diag.h and linux/unix_diag.h.
+/// Constants of linux/netlink.h, linux/sock_diag.h and linux/unix_diag.h.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const REQUEST_ALL: u16 = 0x301;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const AF_UNIX: u32 = 1;
-/// Bits of states; listening is the tenth.
+/// A bit for each state; listening is the tenth.
 const LISTENING: u32 = 1 << 10;
 const SHOW_NAME: u32 = 2;
 const NAME: u16 = 1;
-/// Bytes of struct nlmsghdr, of struct unix_diag_msg, and of an attribute's head.
+/// Sizes in bytes of struct nlmsghdr, of struct unix_diag_msg, and of an attribute's header.
 const HEAD: usize = 16;
 const MESSAGE: usize = 16;
 const ATTRIBUTE: usize = 4;
 
-/// The number of the socket that listens by the name of this file; as /proc has it.
+/// The inode number, as in /proc, of the socket that listens under the name of this file.
 fn listening(file: &fs::Metadata) -> io::Result<Option<u32>> {
     let flags = SocketFlags::CLOEXEC;
     let kernel = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(netlink::SOCK_DIAG))?;
-    // struct nlmsghdr and struct unix_diag_req: family, states, number, what to show, cookie.
+    // struct nlmsghdr and struct unix_diag_req: family, states, inode, attributes to show, cookie.
     let begin = [40_u32.to_ne_bytes(), pair(SOCK_DIAG_BY_FAMILY, REQUEST_ALL), [0; 4], [0; 4]];
     let asked = [AF_UNIX.to_le(), LISTENING, 0, SHOW_NAME, 0, 0].map(u32::to_ne_bytes);
     write(&kernel, &[&begin[..], &asked[..]].concat().concat())?;
-    // As the kernel numbers devices, which is not as stat does.
+    // The kernel's encoding of device numbers, which differs from that of stat.
     let device = major(file.dev()) << 20 | minor(file.dev());
-    // The kernel tells the lower half of the file's number.
+    // The kernel reports the lower half of the file's inode number.
     let name = [u32::try_from(file.ino() & u64::from(u32::MAX)).unwrap_or_default(), device];
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -105,13 +105,13 @@ fn pair(low: u16, high: u16) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// Length and type of the message that begins here.
+/// Length and type of the message at the beginning of these bytes.
 fn head(message: &[u8]) -> Option<(usize, u16)> {
     let size = usize::try_from(word(message, 0)?).ok()?;
     (HEAD..=message.len()).contains(&size).then_some((size, half(message, 4)?))
 }
 
-/// The number of the socket that a message is about, if that has this name.
+/// The inode number of the message's socket, if the socket has this name.
 fn named(message: &[u8], name: [u32; 2]) -> Option<u32> {
     let number = word(message, 4)?;
     let mut rest = message.get(MESSAGE..)?;
@@ -145,7 +145,7 @@ mod tests {
         let _others: Vec<_> =
             (0..300).map(|i| UnixListener::bind(dir.path().join(i.to_string())).unwrap()).collect();
         let listener = UnixListener::bind(&first).unwrap();
-        // As a server names its socket: it listens before it has its place.
+        // As a server does: it listens before it renames the socket to its place.
         fs::rename(&first, &name).unwrap();
         assert!(holders(&name).unwrap().contains(&std::process::id()));
         drop(listener);

@@ -1,7 +1,7 @@
-//! `doctor`: what usually goes wrong, looked for and explained.
+//! `doctor`: finds common problems and explains them.
 //!
-//! Each known failure has a name that stays the same, a cause and a remedy. What is looked at is only looked at: nothing
-//! is created, grown or written. A guest's device is opened besides, as any program would do: it rings itself then.
+//! Each known problem has a stable name, a cause and a remedy. The examination changes nothing: it creates, grows and
+//! writes nothing. In addition it opens a guest's device, as any program would do, and rings that device itself.
 
 mod address_width;
 mod confinement;
@@ -51,11 +51,11 @@ pub(crate) struct Doctor {
     format: Format,
 }
 
-/// What was found out.
+/// The result of an examination.
 #[derive(Default)]
 struct Report {
     findings: Vec<Finding>,
-    /// What could be learnt about the memory, for the arguments that fit it.
+    /// What is known of the memory, for the matching arguments.
     region: Option<Region>,
 }
 
@@ -89,12 +89,12 @@ impl Doctor {
                 file::examine(Path::new(asked.path), size, asked.read_only, self, &mut report);
             }
             "doorbell" if !rest.is_empty() => server::examine(&PathBuf::from(rest), self, &mut report),
-            // Whatever else there is: the library knows it, or says what targets look like.
+            // The library resolves any other selector, or explains the syntax of targets.
             "pci" => guest::examine(self, &mut report)?,
             _ if self.target.as_deref().is_none_or(|target| target == "auto") => {
                 guest::examine(self, &mut report)?;
             }
-            // No target at all: the library says what targets look like.
+            // Not a target: the library explains the syntax of targets.
             _ => drop(ivshmem::open(self.target.as_deref().unwrap_or_default())?),
         }
         if let Some(region) = &report.region {
@@ -125,7 +125,7 @@ impl Doctor {
     }
 }
 
-/// A plain target. Opening it as it stands might create the file.
+/// A plain target. It is parsed here, because opening it could create the file.
 struct Plain<'a> {
     path: &'a str,
     size: Option<u64>,

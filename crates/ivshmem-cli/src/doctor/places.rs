@@ -1,6 +1,6 @@
-//! Where shared memory lies, and what a remedy may therefore change.
+//! Places of shared memory, and what a remedy may change there.
 //!
-//! A remedy is typed by root without a second thought: it must not open /etc/shadow to a machine, or cut a database.
+//! Root types a remedy without checking it: it must not give a machine access to /etc/shadow, or truncate a database.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::statfs;
 use rustix::process::geteuid;
 
-/// HUGETLBFS_MAGIC and TMPFS_MAGIC of linux/magic.h: 32 bits, in a field whose width and sign differ between machines.
+/// HUGETLBFS_MAGIC and TMPFS_MAGIC of linux/magic.h: 32 bits, in a field whose width and sign differ between architectures.
 const HUGETLBFS: i128 = 0x9584_58f6;
 const TMPFS: i128 = 0x0102_1994;
 
-/// Folders of the system, in which nothing is shared memory whatever it looks like.
+/// System directories, in which no file counts as shared memory, whatever its size.
 const SYSTEM: [&str; 15] = [
     "/bin",
     "/boot",
@@ -32,12 +32,12 @@ const SYSTEM: [&str; 15] = [
     "/var/spool",
 ];
 
-/// Where file systems in memory hold everything else than shared memory: sockets, secrets, what users have in work.
+/// Mount points of file systems in memory that hold anything but shared memory: sockets, secrets, users' temporary files.
 const BUSY: [&str; 2] = ["/tmp", "/var/tmp"];
 
-/// Which file system a path is on, if that is one in memory.
+/// The file system of a path, if it is one in memory.
 pub(super) enum InMemory {
-    /// Pages of this size in bytes.
+    /// Size of its pages in bytes.
     Huge(u64),
     Tmpfs,
 }
@@ -53,8 +53,8 @@ impl InMemory {
     }
 }
 
-/// Whether what is here is there to be shared: /dev/shm, hugetlbfs, a tmpfs that somebody has mounted. The path, or the
-/// nearest directory above it that exists.
+/// Whether a file here is meant to be shared: in /dev/shm, on hugetlbfs, or on a tmpfs that an administrator mounted. For a
+/// path that does not exist, the nearest existing directory above it decides.
 pub(super) fn is_for_memory(path: &Path) -> bool {
     let Some(place) = real(path) else { return false };
     if place.starts_with("/dev/shm") {
@@ -72,7 +72,7 @@ pub(super) fn is_for_memory(path: &Path) -> bool {
     }
 }
 
-/// Whether a file is shared memory by its place or, elsewhere, by its looks.
+/// Whether a file is shared memory by its place or, elsewhere, by its size and mode.
 pub(super) fn is_memory(path: &Path, facts: &Metadata) -> bool {
     let is_program = facts.mode() & 0o111 != 0;
     let looks_like_it =
@@ -80,13 +80,13 @@ pub(super) fn is_memory(path: &Path, facts: &Metadata) -> bool {
     is_for_memory(path) || (looks_like_it && !is_of_the_system(path))
 }
 
-/// Whether a path leads into a folder of the system, where a file may do something by its name alone. Of what is not there, the
-/// nearest directory above it decides.
+/// Whether a path leads into a system directory, where a file may have an effect by its name alone. For a path that does
+/// not exist, the nearest existing directory above it decides.
 pub(super) fn is_of_the_system(path: &Path) -> bool {
     !is_for_memory(path) && real(path).is_some_and(|place| is_in(&place, &SYSTEM))
 }
 
-/// Whether a remedy may make a file here: /run is for sockets, and what else is there has a meaning for the system.
+/// Whether a remedy may create a file here. /run is for sockets, and other files there have a meaning for the system.
 pub(super) fn may_get_files(path: &Path) -> bool {
     let is_in_run = |place: PathBuf| {
         is_in(&place, &["/run"]) && !is_in(&place, &["/run/user", "/run/ivshmem"]) && !is_for_memory(&place)
@@ -94,10 +94,10 @@ pub(super) fn may_get_files(path: &Path) -> bool {
     !is_of_the_system(path) && !real(path).is_some_and(is_in_run)
 }
 
-/// Whether others may be let into a directory: one that was made for memory or sockets, not the root of all of them.
+/// Whether a remedy may give other users access to a directory: one for memory or sockets, but not the top of all of them.
 pub(super) fn may_be_opened(directory: &Path) -> bool {
     let Some(place) = real(directory) else { return false };
-    // What other users made there is closed on purpose, and so is what the system makes for its services.
+    // Directories of other users are closed on purpose, and so are those that the system creates for its services.
     let is_below = |top: &str| {
         let is_own = fs::metadata(&place).is_ok_and(|facts| [0, geteuid().as_raw()].contains(&facts.uid()));
         let first = place.strip_prefix(top).ok().and_then(|below| below.iter().next());
@@ -110,7 +110,7 @@ pub(super) fn may_be_opened(directory: &Path) -> bool {
     place.starts_with("/run/ivshmem") || is_below("/tmp") || is_below("/var/tmp")
 }
 
-/// Where the file system begins that a path is on.
+/// The mount point of the file system that a path is on.
 pub(super) fn mount_point(path: &Path) -> PathBuf {
     let path = real(path).unwrap_or_else(|| path.to_owned());
     let device = |path: &Path| fs::metadata(path).map(|facts| facts.dev()).ok();
@@ -122,7 +122,7 @@ fn is_in(path: &Path, folders: &[&str]) -> bool {
     folders.iter().any(|folder| path.starts_with(folder))
 }
 
-/// Without links. Of what is not there: the nearest directory above it.
+/// The path without links. For a path that does not exist: the nearest existing directory above it.
 fn real(path: &Path) -> Option<PathBuf> {
     path.ancestors().find_map(|above| fs::canonicalize(above).ok())
 }

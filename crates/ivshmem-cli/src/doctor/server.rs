@@ -1,4 +1,4 @@
-//! A server, by being its client for a moment.
+//! Examines a server by connecting as its client for a moment.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -19,27 +19,28 @@ use super::{Doctor, Finding, Report, listener, places};
 use crate::advice::{Region, Way, power_of_two};
 use crate::values::units;
 
-/// What is asked about a socket.
+/// The socket to examine.
 struct Question<'a> {
     path: &'a Path,
     size: Option<u64>,
     vectors: Option<u16>,
-    /// Of the server that is there, once it is known.
+    /// Facts of the running server, once they are known.
     running: Option<Running>,
     sharers: Sharers,
 }
 
-/// What a server that takes the place of another one has to keep.
+/// What a server that replaces another one must keep.
 #[derive(Clone, Copy)]
 struct Running {
     size: u64,
     vectors: u16,
 }
 
-/// What is kept besides, and which no client can see.
+/// Other options to keep, which no client can see.
 const OTHER_OPTIONS: &str = "and its other options, as they are now";
 
-/// For a busy server in the middle of its greeting, whose vectors are counted here. Only the first client waits so long.
+/// Wait for a busy server in the middle of its handshake, whose vectors are counted here. Only the first client waits that
+/// long.
 const QUIET: Duration = Duration::from_secs(1);
 
 pub(super) fn examine(path: &Path, doctor: &Doctor, report: &mut Report) {
@@ -115,8 +116,8 @@ impl Question<'_> {
         format!("make the directory and start a server before the machines: {start}")
     }
 
-    /// The server's user decides who may connect, so only a server's own options are a remedy: what listens there may be
-    /// something else, which others must not reach.
+    /// The server's user decides who may connect, so only the server's own options are a remedy: the process that listens
+    /// there may be another program, which other users must not reach.
     fn denied(&self) -> Finding {
         let shown = self.path.display();
         let obstacles = self.sharers.own.obstacles(self.path, WRITE);
@@ -137,7 +138,7 @@ impl Question<'_> {
         let directories =
             obstacles.into_iter().filter(|obstacle| obstacle.facts.is_dir()).collect::<Vec<_>>();
         let remedy = match self.sharers.open_up(&directories, "") {
-            // Its size and its vectors cannot be seen.
+            // Size and vectors of the server are unknown.
             Some(command) if command.is_empty() => {
                 format!(
                     "end that server and start it for both, {}, with -l, -n {OTHER_OPTIONS}",
@@ -156,7 +157,7 @@ impl Question<'_> {
         Finding::problem("not-permitted", cause, remedy)
     }
 
-    /// Whether QEMU may connect, which seldom runs as the user who asks. That there is a server is known by now.
+    /// Whether QEMU, which rarely runs as the user of this program, may connect. The server is known to run.
     fn qemu_access(&self) -> Option<Finding> {
         let user = self.sharers.qemu.as_ref()?;
         let obstacles = user.obstacles(self.path, WRITE);
@@ -179,7 +180,7 @@ impl Question<'_> {
         Some(Finding::problem("qemu-not-permitted", cause, remedy))
     }
 
-    /// Whether the server admits a user whom the permissions let in. Who is root finds out by being that user.
+    /// Whether the server admits a user whom the permissions let connect. Only root can test it, by acting as that user.
     fn qemu_admission(&self, user: &User) -> Option<Finding> {
         let refused = user.act(|| ivshmem::doorbell(self.path).connect().err())??;
         let remedy = match &refused {
@@ -201,7 +202,7 @@ impl Question<'_> {
             OpenError::Denied { .. } => {
                 format!("serve where a machine may go: {}", self.starting_shared(&in_run(self.path)))
             }
-            // What is wrong for everybody has been found already, or comes and goes.
+            // Problems of all users were reported before, and others are transient.
             _ => return None,
         };
         let cause = format!("a machine that runs as {} may not connect: {refused}", user.name);
@@ -243,7 +244,7 @@ impl Question<'_> {
                 "process {pid} listens there; it hangs, or is another kind of server: {}",
                 self.another_server()
             ),
-            // It belongs to somebody else.
+            // The process belongs to another user.
             None if !own.is_root() => format!(
                 "as root, `ivshmem doctor {}` says which process listens there and what to do; else {}",
                 shell_word(format_args!("doorbell:{}", self.path.display())),
@@ -257,7 +258,7 @@ impl Question<'_> {
     fn size(&self, size: u64) -> Vec<Finding> {
         let mut findings = Vec::new();
         let shown = self.path.display();
-        // Who wants 3M gets 4M from every server.
+        // A wanted size of 3M matches 4M, because every server rounds up.
         if let Some(wanted) = self.size.filter(|wanted| *wanted != size && power_of_two(*wanted) != size) {
             findings.push(Finding::problem(
                 "size-differs",
@@ -324,7 +325,7 @@ impl Question<'_> {
         )
     }
 
-    /// The command that starts a server, which machines of another user may use, too.
+    /// The command that starts a server, which machines of another user may use too.
     fn starting(&self, path: &Path) -> String {
         let alone = self.alone(path);
         let command = match self.sharers.owner_and_mode(path) {
@@ -366,23 +367,23 @@ fn server_at(path: &Path) -> String {
     format!("ivshmem-server -F -S {}", shell_word(path.display()))
 }
 
-/// The most that anybody has here, so that nobody loses one.
+/// The highest number of vectors that any client has, so that no client loses one.
 fn most_vectors(device: &Device) -> u16 {
     let peers = device.peers().unwrap_or_default();
     peers.iter().map(|peer| peer.vectors).fold(device.vectors(), u16::max).max(1)
 }
 
-/// The place for sockets that every user may go to.
+/// A path in /run, which every user can reach.
 fn in_run(path: &Path) -> PathBuf {
     let name = path.file_name().filter(|name| name.len() < 100).unwrap_or("ivshmem.sock".as_ref());
     let path = Path::new("/run").join(name);
     if path.exists() { path.with_file_name("ivshmem-2.sock") } else { path }
 }
 
-/// Descriptors that a program needs beside those of vectors.
+/// Descriptors that a program needs in addition to those of vectors.
 const OTHERS: u64 = 32;
 
-/// Each vector of each peer is a descriptor of each client.
+/// Each vector of each peer takes a descriptor in each client.
 fn descriptors(device: &Device) -> Option<Finding> {
     let peers = device.peers().unwrap_or_default();
     let needed: u64 =

@@ -1,4 +1,4 @@
-//! Commands after which this program's user and the one who runs QEMU can both use a thing.
+//! Commands after which both this program's user and QEMU's user can use a file, directory or socket.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,15 +8,15 @@ use ivshmem::shell_word;
 use super::places;
 use super::users::{AccessList, Obstacle, User, group_name};
 
-/// Who has to get at memory or at a socket.
+/// The users who need access to the memory or the socket.
 pub(super) struct Sharers {
     pub own: User,
     pub qemu: Option<User>,
 }
 
 impl Sharers {
-    /// Opens directories and the thing itself to all sharers. `None` where that would harm others: then another place is
-    /// the remedy. `bits` is what the mode of the thing gets, such as "rw".
+    /// The commands that give all sharers access to the directories and to the file or socket itself; `bits` is what its
+    /// mode gets, such as "rw". `None` where that would give access to too much: then another place is the remedy.
     pub(super) fn open_up(&self, obstacles: &[Obstacle], bits: &str) -> Option<String> {
         let steps = obstacles.iter().map(|obstacle| {
             let is_directory = obstacle.facts.is_dir();
@@ -34,7 +34,7 @@ impl Sharers {
     fn step(&self, obstacle: &Obstacle, bits: &str) -> String {
         let path = shell_word(obstacle.path.display());
         let owner = self.owner(obstacle);
-        // Those who have it keep it.
+        // Users who have access keep it.
         let facts = &obstacle.facts;
         let takes_group = facts.gid() != 0 && facts.mode() & 0o070 != 0;
         let takes = owner.as_ref().is_some_and(|owner| {
@@ -44,7 +44,7 @@ impl Sharers {
             let users = self.users().iter().map(|user| format!("u:{}:{bits}", user.name)).collect::<Vec<_>>();
             return format!("setfacl -m {} {path}", users.join(","));
         }
-        // By its owner and its group, whose they are then, and nothing for those whom nobody asks about.
+        // By owner and group, which chown sets, and without permissions for users who are not sharers.
         let owning = if owner.as_ref().is_some_and(|owner| !owner.starts_with(':')) {
             self.own.uid
         } else {
@@ -60,12 +60,12 @@ impl Sharers {
         format!("{owner}chmod {who}+{bits} {path}")
     }
 
-    /// Those whom permissions concern.
+    /// The sharers that are subject to permissions.
     fn users(&self) -> Vec<&User> {
         [Some(&self.own), self.qemu.as_ref()].into_iter().flatten().filter(|user| !user.is_root()).collect()
     }
 
-    /// What `chown` has to say, if anything.
+    /// The argument of `chown`, if it is needed.
     fn owner(&self, obstacle: &Obstacle) -> Option<String> {
         let users = self.users();
         let others: Vec<&&User> = users.iter().filter(|user| user.uid != obstacle.facts.uid()).collect();
@@ -82,7 +82,7 @@ impl Sharers {
         }
     }
 
-    /// Whose a file is that all sharers may use by its owner and its group: "USER:GROUP".
+    /// Owner and group of a new file that all sharers may use: "USER:GROUP".
     pub(super) fn owner_of_new(&self) -> String {
         format!("{}:{}", self.own.name, group_name(self.group_of_new()))
     }
@@ -91,13 +91,13 @@ impl Sharers {
         self.qemu.as_ref().unwrap_or(&self.own).groups[0]
     }
 
-    /// Whether only root may make a new thing at a path for all sharers.
+    /// Whether only root can create a file at a path for all sharers.
     pub(super) fn need_root(&self, path: &Path) -> bool {
         let may_give = !self.are_several() || self.own.groups.contains(&self.group_of_new());
         !(self.own.is_root() || may_give && self.own.may_make(path))
     }
 
-    /// The owner and the mode that a new thing at a path must get, where it would have others by itself.
+    /// The owner and the mode that a new file at a path must get, if its default ones are wrong.
     pub(super) fn owner_and_mode(&self, path: &Path) -> Option<(String, &'static str)> {
         if self.are_several() {
             Some((self.owner_of_new(), "660"))
@@ -106,7 +106,7 @@ impl Sharers {
         }
     }
 
-    /// Whether a file that this user creates needs another owner or mode than it has by itself.
+    /// Whether a file that this user creates needs another owner or mode than its default ones.
     fn are_several(&self) -> bool {
         self.qemu.as_ref().is_some_and(|qemu| !qemu.is_root() && qemu.uid != self.own.uid)
     }

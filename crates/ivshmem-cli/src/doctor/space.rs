@@ -1,4 +1,4 @@
-//! Whether there is room for memory: huge pages of the host, or space of a file system.
+//! Whether there is space for memory: huge pages of the host, or space on a file system.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -12,11 +12,11 @@ use super::places::{InMemory, mount_point};
 use super::users::as_root;
 use crate::values::units;
 
-/// Whether `size` bytes of a file fit into its file system, beside what the file has taken already. A file that is not there
-/// yet is seen by its directory, or the nearest one that exists.
+/// Whether `size` bytes of a file fit into its file system, minus the space that the file has already. For a file that does
+/// not exist, the nearest existing directory counts.
 pub(super) fn examine(path: &Path, known: Option<&Metadata>, size: u64) -> Option<Finding> {
     let place = path.ancestors().find(|above| above.exists())?;
-    // st_blocks counts 512 bytes each, on every file system.
+    // st_blocks counts units of 512 bytes, on every file system.
     let missing = size.saturating_sub(known.map_or(0, |facts| facts.blocks() * 512));
     match InMemory::of(place)? {
         InMemory::Huge(page) => huge(path, page, missing),
@@ -29,7 +29,7 @@ fn huge(path: &Path, page: u64, missing: u64) -> Option<Finding> {
         let file = format!("/sys/kernel/mm/hugepages/hugepages-{}kB/{name}", page >> 10);
         fs::read_to_string(file).ok()?.trim().parse().ok()
     };
-    // Those that are promised to somebody are not free, though the kernel counts them so.
+    // Reserved pages are not free, although the kernel counts them as free.
     let free = count("free_hugepages")?.saturating_sub(count("resv_hugepages")?);
     let wanted = missing.div_ceil(page);
     (wanted > free).then(|| {
@@ -58,11 +58,11 @@ fn huge(path: &Path, page: u64, missing: u64) -> Option<Finding> {
 
 fn full(path: &Path, place: &Path, missing: u64) -> Option<Finding> {
     let space = statvfs(place).ok()?;
-    // A tmpfs without a limit says 0 of 0.
+    // A tmpfs without a limit reports 0 of 0.
     let free = (space.f_blocks > 0).then(|| space.f_bavail.saturating_mul(space.f_frsize))?;
     (missing > free).then(|| {
         let total = space.f_blocks.saturating_mul(space.f_frsize).saturating_add(missing - free);
-        // A little more than needed, as files have their own costs.
+        // Slightly more than needed, because files have an overhead.
         let total = total.div_ceil(1 << 20).saturating_add(1);
         let point = shell_word(mount_point(place).display());
         Finding::problem(
@@ -82,7 +82,7 @@ fn full(path: &Path, place: &Path, missing: u64) -> Option<Finding> {
     })
 }
 
-/// The remedy that gives more memory, unless the host has not so much: it would end programs to find it.
+/// Returns the remedy that provides more memory, unless the host lacks it: the kernel would kill programs to get it.
 fn within_the_host(missing: u64, remedy: impl FnOnce() -> String) -> String {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));

@@ -1,4 +1,4 @@
-//! Other users: what the permissions of files allow them.
+//! Other users, and what the permissions of files let them do.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -15,7 +15,7 @@ pub(super) const READ: u32 = 4;
 pub(super) const WRITE: u32 = 2;
 pub(super) const SEARCH: u32 = 1;
 
-/// A user with all groups.
+/// A user and the user's groups.
 #[derive(Clone, Debug)]
 pub(super) struct User {
     pub name: String,
@@ -24,7 +24,7 @@ pub(super) struct User {
     pub groups: Vec<u32>,
 }
 
-/// What keeps a user from a file: a directory on the way, or the file itself.
+/// A directory on the path, or the file itself, that denies access to a user.
 #[derive(Debug)]
 pub(super) struct Obstacle {
     pub path: PathBuf,
@@ -32,14 +32,14 @@ pub(super) struct Obstacle {
 }
 
 impl User {
-    /// As whom this program runs.
+    /// The user of this process.
     pub(super) fn own() -> Self {
         let uid = geteuid().as_raw();
         let groups = [getegid()].into_iter().chain(getgroups().unwrap_or_default());
         Self { name: name("/etc/passwd", uid), uid, groups: groups.map(|group| group.as_raw()).collect() }
     }
 
-    /// As /etc/passwd and /etc/group have it.
+    /// Reads /etc/passwd and /etc/group.
     pub(super) fn find(name: &str) -> Option<Self> {
         let passwd = fs::read_to_string("/etc/passwd").ok()?;
         let group = fs::read_to_string("/etc/group").ok()?;
@@ -55,7 +55,7 @@ impl User {
         Some(Self { name: name.to_owned(), uid, groups: [gid].into_iter().chain(groups).collect() })
     }
 
-    /// As whom machines run: the user who was named, else the one that libvirt has, if there is one.
+    /// The user of machines: the one named on the command line, else libvirt's user if there is one.
     pub(super) fn of_qemu(doctor: &Doctor) -> Result<Option<Self>, Finding> {
         let Some(name) = &doctor.qemu_user else {
             return Ok(["libvirt-qemu", "qemu"].into_iter().find_map(Self::find));
@@ -76,14 +76,15 @@ impl User {
         self.uid == 0
     }
 
-    /// Does something in a thread that has this user's rights. `None` where they cannot be had: only root gives them away.
+    /// Calls `deed` in a thread with this user's rights. `None` where that is impossible: only root can take another user's
+    /// rights.
     pub(super) fn act<T: Send>(&self, deed: impl FnOnce() -> T + Send) -> Option<T> {
         if self.is_root() || !geteuid().is_root() {
             return None;
         }
         let (user, groups) = (Uid::from_raw(self.uid), self.groups.iter().map(|group| Gid::from_raw(*group)));
         let groups: Vec<Gid> = groups.collect();
-        // Of a process these calls change the calling thread alone.
+        // These calls change the credentials of the calling thread only.
         let acting = || {
             set_thread_groups(&groups).ok()?;
             set_thread_res_gid(groups[0], groups[0], groups[0]).ok()?;
@@ -93,13 +94,13 @@ impl User {
         thread::scope(|scope| scope.spawn(acting).join().ok().flatten())
     }
 
-    /// Whether this user may make something of a new name, and the directories on the way to it.
+    /// Whether this user may create the path, with the missing directories above it.
     pub(super) fn may_make(&self, path: &Path) -> bool {
         let directory = path.ancestors().skip(1).find(|above| above.exists());
         directory.is_none_or(|directory| self.obstacles(directory, WRITE | SEARCH).is_empty())
     }
 
-    /// Whether the permissions let this user do all of `bits`.
+    /// Whether the permissions grant this user all of `bits`.
     fn may(&self, path: &Path, facts: &Metadata, bits: u32) -> bool {
         if self.is_root() {
             return true;
@@ -117,9 +118,9 @@ impl User {
         mode & bits == bits
     }
 
-    /// All that keep this user from doing `bits` with a file, as far as this program can see them.
+    /// Everything that denies this user the access `bits` to a file, as far as this program can see it.
     pub(super) fn obstacles(&self, path: &Path, bits: u32) -> Vec<Obstacle> {
-        // Links lead past the directories in their names and in their targets.
+        // With links, access needs the directories of both the link's path and its target's path.
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let mut steps: Vec<PathBuf> = Vec::new();
         for path in [path, &real] {
@@ -141,7 +142,7 @@ impl User {
     }
 }
 
-/// An access control list, which adds users and groups to those of the mode, as `setfacl` makes it.
+/// An access control list as made by `setfacl`, which adds users and groups to those of the mode.
 pub(super) struct AccessList(Vec<Entry>);
 
 struct Entry {
@@ -161,7 +162,7 @@ const OTHERS: u16 = 0x20;
 impl AccessList {
     /// `None` where the mode alone decides.
     pub(super) fn of(path: &Path) -> Option<Self> {
-        // A version and entries of eight bytes; nobody has more than some hundreds.
+        // A version and entries of eight bytes; lists have at most a few hundred entries.
         let mut bytes = [0; 4 + 8 * 1024];
         let length = rustix::fs::getxattr(path, "system.posix_acl_access", &mut bytes).ok()?;
         let entries = bytes.get(4..length)?.chunks_exact(8).map(|entry| Entry {
@@ -172,7 +173,8 @@ impl AccessList {
         Some(Self(entries.collect()))
     }
 
-    /// acl(5): the first of owner, user, groups, others that the user is decides; the mask limits all between.
+    /// As in acl(5): the first matching class of owner, user, groups, others decides; the mask limits all but the first and
+    /// last.
     fn allows(&self, user: &User, facts: &Metadata, bits: u32) -> bool {
         let first = |tag: u16| self.0.iter().find(|entry| entry.tag == tag).map(|entry| entry.bits);
         let mask = first(MASK).unwrap_or(7);
@@ -198,19 +200,19 @@ impl AccessList {
     }
 }
 
-/// A command as a remedy has it: who has to type it, and where its program is, if not in every system.
+/// A command in a remedy, with the required user and, for a program that not every system has, its package.
 pub(super) fn typed(command: &str, by_root: bool) -> String {
     let who = if by_root { "as root: " } else { "" };
     let package = if command.contains("setfacl ") { " (setfacl is in Debian's package acl)" } else { "" };
     format!("{who}`{command}`{package}")
 }
 
-/// A command that root alone may type.
+/// A command that only root may run.
 pub(super) fn as_root(command: &str) -> String {
     typed(command, true)
 }
 
-/// The name that a number has in /etc/passwd or /etc/group, or the number.
+/// The name for a number in /etc/passwd or /etc/group, or else the number.
 fn name(file: &str, id: u32) -> String {
     let text = fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find(|line| line.split(':').nth(2).is_some_and(|field| field == id.to_string()));
@@ -221,7 +223,7 @@ pub(super) fn group_name(id: u32) -> String {
     name("/etc/group", id)
 }
 
-/// Owner and mode as `ls` has them: "mode 600, user root, group kvm".
+/// Owner and mode in the words of `ls`: "mode 600, user root, group kvm".
 pub(super) fn described(facts: &Metadata) -> String {
     format!(
         "mode {:03o}, user {}, group {}",

@@ -1,7 +1,7 @@
-//! `setup`: a guest in which a group of users, not root alone, may use its ivshmem devices, now and after every boot.
+//! `setup`: gives a group of users access to a guest's ivshmem devices, now and after every boot.
 //!
-//! All of it is one file of udev rules and one group of users. What is to be done is a list of steps first: `--dry-run`
-//! prints the list, otherwise each step is done.
+//! The setup consists of one file of udev rules and one group of users. The command first makes a list of steps;
+//! `--dry-run` prints the list, otherwise the command executes each step.
 
 mod rules;
 mod step;
@@ -68,7 +68,7 @@ impl Setup {
         Ok(())
     }
 
-    /// Setting up ends at the first failure. Undoing goes on, and leaves the file that says what is to be undone.
+    /// Setup stops at the first failure. Undo continues, and keeps the file that describes what is to be undone.
     fn take(&self, steps: &[Step], out: &mut Out) -> Result<(), Failure> {
         let mut failed = None;
         for step in steps {
@@ -80,7 +80,7 @@ impl Setup {
             } else {
                 out.text(step)?;
             }
-            // What was done is told even when the next step fails.
+            // A reader sees the completed steps even if the next one fails.
             out.flush()?;
             if self.dry_run {
                 continue;
@@ -95,10 +95,10 @@ impl Setup {
     }
 }
 
-/// What is to be done.
+/// The steps to take.
 struct Plan {
     steps: Vec<Step>,
-    /// Devices that would have interrupts for programs if there was not this.
+    /// Devices that have interrupts, and the finding that says why programs cannot get them.
     without: Vec<(PciDevice, Finding)>,
 }
 
@@ -107,7 +107,7 @@ impl Plan {
         let made = Made::find()?;
         let is_new = !group_exists(group)?;
         let ours = made.filter(|made| made.created);
-        // Who sets up twice has still created the group.
+        // A second setup has still created the group.
         let created = is_new || ours.as_ref().is_some_and(|made| made.group == group);
         let (mut devices, mut without) = (Vec::new(), Vec::new());
         for device in with_interrupts()? {
@@ -116,14 +116,14 @@ impl Plan {
                 Some(finding) => without.push((device, finding)),
             }
         }
-        // First of all what undo looks for.
+        // First the file that undo looks for.
         let mut steps = vec![Step::Write { path: RULES, text: rules::text(group, created) }];
         if is_new {
             steps.push(Step::run(&["groupadd", "--system", group]));
         }
         steps.push(Step::run(&["udevadm", "control", "--reload"]));
         steps.extend(devices.iter().map(|device| Step::Bind(device.address())));
-        // Those that were bound before have told udev so before there were rules.
+        // udev handled the events of devices that were bound earlier before the rules existed.
         steps.extend(triggers()?);
         steps.push(Step::run(&["udevadm", "settle"]));
         if let Some(made) = ours.filter(|made| made.group != group) {
@@ -134,7 +134,7 @@ impl Plan {
 
     fn undo() -> Result<Self, Failure> {
         let made = Made::find()?.ok_or(Failure::NotSetUp { path: Path::new(RULES) })?;
-        // Without its rules the file still says what is to be undone, should a step fail.
+        // Without its rules the file still describes what is to be undone, in case a step fails.
         let mut steps = vec![Step::Write { path: RULES, text: rules::head(&made.group, made.created) }];
         if udev_runs() && program("udevadm").is_ok() {
             steps.push(Step::run(&["udevadm", "control", "--reload"]));
@@ -147,7 +147,7 @@ impl Plan {
     }
 }
 
-/// Whether all steps can be taken, as far as that can be seen before the first.
+/// Checks, before the first step, whether all steps can be taken, as far as that is visible.
 fn possible(steps: &[Step]) -> Result<(), Failure> {
     let programs =
         steps.iter().filter_map(|step| if let Step::Run(words) = step { Some(&words[0]) } else { None });
@@ -163,23 +163,23 @@ fn possible(steps: &[Step]) -> Result<(), Failure> {
     Err(Failure::NoSetup { why })
 }
 
-/// By which udev takes orders.
+/// udev's control socket.
 const UDEV: &str = "/run/udev/control";
 
 fn udev_runs() -> bool {
     match socket::connect(Path::new(UDEV), Duration::from_secs(1)) {
         Ok(_) => true,
-        // It is a socket of another type, at which somebody listens.
+        // A socket of another type, on which a process listens.
         Err(e) => Errno::from_io_error(&e) == Some(Errno::PROTOTYPE),
     }
 }
 
-/// The others have nothing that vfio-pci could give.
+/// Devices with interrupts; vfio-pci has nothing to give for the others.
 fn with_interrupts() -> Result<Vec<PciDevice>, Failure> {
     Ok(pci::devices()?.into_iter().filter(|device| device.vectors() != Some(0)).collect())
 }
 
-/// Why vfio-pci cannot have a device.
+/// Why vfio-pci cannot drive a device.
 fn obstacle(device: &PciDevice) -> Option<Finding> {
     const DRIVER: &str = "vfio-pci";
     let is_there = || Path::new("/sys/bus/pci/drivers").join(DRIVER).exists();
@@ -213,12 +213,13 @@ fn group_exists(name: &str) -> Result<bool, Failure> {
             .split(|byte| *byte == b'\n')
             .any(|line| line.split(|byte| *byte == b':').next() == Some(name.as_bytes()))),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-        // Not known is not absent: the group would be left behind, or made twice.
+        // An unreadable file does not mean that the group is missing: setup would leave the group behind, or create it
+        // twice.
         Err(e) => Err(Failure::NoSetup { why: format!("{GROUPS} cannot be read: {e}") }),
     }
 }
 
-/// As groupadd takes them; such a name needs no quotes in a rule.
+/// Parses a group name as groupadd accepts it; such a name needs no quotes in a rule.
 fn group_name(text: &str) -> Result<String, String> {
     let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     let is_good = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');

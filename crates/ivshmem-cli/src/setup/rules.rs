@@ -1,4 +1,4 @@
-//! The file of udev rules: its text, and what it tells about who made it.
+//! The file of udev rules: its text, and its record of who created the group.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,12 +10,12 @@ pub(super) const RULES: &str = "/etc/udev/rules.d/70-ivshmem.rules";
 
 const HEAD: &str = "# Made by `ivshmem setup`, and removed by `ivshmem setup --undo`.";
 
-/// The rules. `$$` is udev's way to write `$`, `%p` a device's path in sysfs, and `%k` its name. (`%n`, the number in that,
-/// is empty where the name has nothing else.)
+/// The rules. In udev's syntax, `$$` is `$`, `%p` is a device's path in sysfs, and `%k` is its name. (`%n`, the number in
+/// the name, is empty for a name that is only a number.)
 ///
-/// Each script that gives something away ends well only when all it looked at was there and right, and takes it back with
-/// nothing but the programs that gave it. What another group has is left to that, which its number tells, as one number may have
-/// several names; where `stat` or `getent` cannot say, nobody keeps it.
+/// Each script that grants access succeeds only if everything it checked exists and is right, and revokes access with no
+/// other programs than those that granted it. A node of another group stays with that group, which is compared by its
+/// number, because one number may have several names. If `stat` or `getent` fails, access is revoked for every group.
 pub(super) fn text(group: &str, created: bool) -> String {
     let head = head(group, created);
     format!(
@@ -38,13 +38,13 @@ ACTION=="add", SUBSYSTEM=="pci", RUN+="/bin/sh -c 'cd /sys%p && group=$$(readlin
     )
 }
 
-/// The lines by which a later setup and its undoing know what was made.
+/// The lines that record what was made, for a later setup and for undo.
 pub(super) fn head(group: &str, created: bool) -> String {
     let created = if created { "created" } else { "found" };
     format!("{HEAD}\n# group {group} {created}\n")
 }
 
-/// What an earlier setup left.
+/// What an earlier setup made.
 pub(super) struct Made {
     pub group: String,
     /// Whether it created the group.
@@ -52,7 +52,7 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// None when there was none.
+    /// `None` without an earlier setup.
     pub(super) fn find() -> Result<Option<Self>, Failure> {
         let path = Path::new(RULES);
         let text = match fs::read_to_string(path) {
@@ -82,17 +82,17 @@ mod tests {
     const OURS: [&str; 3] = ["0x1af4", "0x1110", "0x050000"];
     const STRANGER: [&str; 3] = ["0x1b36", "0x0011", "0xff0000"];
 
-    /// A node of VFIO and its IOMMU group, in a folder.
+    /// A VFIO node and its IOMMU group, in a directory.
     struct Vfio {
         folder: TempDir,
         node: PathBuf,
         name: String,
-        /// Where the script's programs are.
+        /// The directory of the script's programs.
         path: String,
     }
 
     impl Vfio {
-        /// Without one of the programs that a shell finds otherwise.
+        /// Links only these of the programs that a shell would otherwise find.
         fn new(name: &str, mode: u32, programs: &[&str]) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let node = folder.path().join(name);
@@ -105,8 +105,8 @@ mod tests {
             Self { folder, node, name: name.to_owned(), path }
         }
 
-        /// A program in place of the system's. Another process writes it: a child of another test could keep a file of this one open for
-        /// writing, which could not be executed then.
+        /// Writes a program that replaces one of the system. Another process writes it: a child of another test could keep
+        /// a file of this process open for writing, which could then not be executed.
         fn script(&self, name: &str, lines: &str) {
             let written = Command::new("/bin/sh")
                 .args([
@@ -120,7 +120,7 @@ mod tests {
             assert!(written.unwrap().success());
         }
 
-        /// With its vendor, number and class, as far as these can be read.
+        /// Adds a device with its vendor, device id and class; an empty value means a missing file.
         fn add(&self, number: usize, values: &[&str; 3]) {
             let device = self.folder.path().join(format!("groups/6/devices/{number}"));
             fs::create_dir_all(&device).unwrap();
@@ -131,7 +131,7 @@ mod tests {
             }
         }
 
-        /// The mode that the node has after the rule for `group`.
+        /// The mode of the node after the rule for `group`.
         fn after_the_rule(&self, group: &str) -> u32 {
             let rules = text(group, true);
             let rule = rules.lines().find(|line| line.contains("SUBSYSTEM==\"vfio\"")).unwrap();
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    /// The group of what this test makes.
+    /// The group of the files that this test creates.
     fn own_group() -> String {
         let output = Command::new("/usr/bin/id").arg("-gn").output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -178,9 +178,9 @@ mod tests {
         for (groups, mode) in [
             (groups(gid), 0o600),
             (groups(gid + 1), 0o660),
-            // One number is the beginning of the other.
+            // One number is a prefix of the other.
             (groups(gid * 10 + 10), 0o660),
-            // Nobody knows.
+            // The group is unknown.
             (String::new(), 0o600),
         ] {
             let vfio = Vfio::new("6", 0o660, &ALL[..2]);
@@ -202,7 +202,7 @@ mod tests {
         let (devices, hidden) =
             (vfio.folder.path().join("groups/6/devices"), vfio.folder.path().join("hidden"));
         fs::rename(devices.join("1"), &hidden).unwrap();
-        // As if it came just before the mode changes.
+        // As if the device came just before the mode changes.
         vfio.script(
             "chmod",
             &format!(
@@ -211,7 +211,7 @@ mod tests {
                 devices = devices.display()
             ),
         );
-        // Also where it is another group meanwhile.
+        // Also if the node has another group meanwhile.
         vfio.script("stat", "echo 4711:another-name");
         vfio.script("getent", "echo name:x:4712:");
         assert_eq!(vfio.after_the_rule(&own_group()), 0o600);

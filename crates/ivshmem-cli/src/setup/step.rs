@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use ivshmem::pci::{self, PciAddress};
 use serde_json::{Value, json};
 
-/// One thing that setup does.
+/// One step of setup.
 pub(super) enum Step {
     Write {
         path: &'static str,
@@ -19,15 +19,15 @@ pub(super) enum Step {
     },
     /// A program and its arguments.
     Run(Vec<String>),
-    /// A device goes to vfio-pci.
+    /// Binds a device to vfio-pci.
     Bind(PciAddress),
-    /// And back to nobody.
+    /// Releases the device from vfio-pci.
     Unbind(PciAddress),
-    /// The files of a device in sysfs get the owner and the mode that the kernel gives them.
+    /// Resets owner and mode of a device's files in sysfs to the kernel's defaults.
     Restore(PciAddress),
 }
 
-/// What the group gets of each device; the kernel gives it to root with the mode 600.
+/// The files of each device that the group gets; by the kernel's default they belong to root with mode 600.
 const FILES: &[&str] = &["resource0", "resource2", "resource2_wc"];
 
 impl Step {
@@ -79,11 +79,11 @@ impl fmt::Display for Step {
     }
 }
 
-/// Whole or not at all: udev may read at any time.
+/// Writes the file atomically, because udev may read at any time.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory)?;
-    // udev reads files that end in .rules only.
+    // udev reads only files that end in .rules.
     let part = path.with_extension("part");
     match fs::remove_file(&part) {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
@@ -92,7 +92,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let written = || {
         let mut file = File::create_new(&part)?;
         file.write_all(text.as_bytes())?;
-        // Whatever the umask says.
+        // Regardless of the umask.
         file.set_permissions(Permissions::from_mode(0o644))?;
         fs::rename(&part, path)
     };
@@ -103,10 +103,10 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     result
 }
 
-/// Where root's programs are. Not where PATH says: it may be missing, poor as under su, or somebody else's.
+/// Directories of root's programs. PATH is not used: it may be missing, incomplete as under su, or set by another user.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// Where a program of root's is.
+/// The path of one of root's programs.
 pub(super) fn program(name: &str) -> io::Result<PathBuf> {
     let found = FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
     found.ok_or_else(|| {
@@ -122,7 +122,7 @@ pub(super) fn program(name: &str) -> io::Result<PathBuf> {
 
 fn run(words: &[String]) -> io::Result<()> {
     let mut command = Command::new(program(&words[0])?);
-    // Nothing of the caller's surroundings: not where libraries are, and not in which language errors are.
+    // Nothing of the caller's environment: neither its library paths nor its language for errors.
     command.args(&words[1..]).env_clear().env("PATH", FOLDERS.join(":")).current_dir("/");
     let output = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
     if output.status.success() {

@@ -1,6 +1,6 @@
-//! Verbs that exist on Linux only. They are known here, so that who types one is told where it belongs.
+//! Verbs that exist on Linux only. They are defined here so that their errors name the system that has them.
 
-/// Defines a verb that takes whatever its namesake does, and says in its place why there is nothing to do.
+/// Defines a verb that accepts any arguments and returns an error with the reason why Windows does not have it.
 macro_rules! absent {
     ($verb:ident, $arguments:ident, $about:literal, $why:literal) => {
         pub(crate) mod $verb {

@@ -1,4 +1,4 @@
-//! `doctor`: what usually goes wrong in a Windows guest, looked for and explained.
+//! `doctor`: finds common problems in a Windows guest and explains them.
 
 use ivshmem::device::{Device, OpenError};
 use ivshmem::windows::{DriverError, WindowsDevice, devices, find};
@@ -52,7 +52,7 @@ impl Doctor {
             Some("auto") => vec![find("")?],
             Some(target) => match target.strip_prefix("windows:") {
                 Some(selector) => vec![find(selector)?],
-                // The library says what targets look like.
+                // The library explains the syntax of targets.
                 None => return Ok(ivshmem::open(target).map(|_| Vec::new())?),
             },
         };
@@ -119,7 +119,7 @@ fn refused(device: &WindowsDevice, error: &DriverError) -> Finding {
     let (cause, remedy) = text.rsplit_once("; ").unwrap_or((&text, "see docs/windows.md"));
     let cause = format!("{path}: {cause}");
     match error {
-        // Somebody uses it, which is what it is there for.
+        // A program uses the device, which is not a problem.
         DriverError::InUse => Finding::note("in-use", cause, remedy),
         DriverError::NotReady => Finding::problem("not-ready", cause, remedy),
         DriverError::TooLarge { .. } => Finding::problem("too-large", cause, remedy),

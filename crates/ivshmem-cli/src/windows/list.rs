@@ -1,4 +1,4 @@
-//! `list`: the ivshmem devices of the Windows guest this runs in.
+//! `list`: lists the ivshmem devices of this Windows guest.
 
 use ivshmem::windows::{WindowsDevice, devices};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What the command is on Windows: its devices, and a plain word for verbs that exist on Linux only.
+//! The command on Windows: its devices, and errors for verbs that exist on Linux only.
 
 mod absent;
 pub(crate) mod doctor;

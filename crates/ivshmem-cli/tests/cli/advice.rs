@@ -1,4 +1,4 @@
-//! What help, man pages and documents tell a user to type is typed: every command that can run on a host.
+//! Types every command of the help, the man pages and the documents that can run on a host.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -18,7 +18,7 @@ use crate::run;
 
 const HANG: Duration = Duration::from_secs(60);
 
-/// All verbs that the help names.
+/// All verbs in the help.
 fn verbs() -> Vec<String> {
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     let list =
@@ -28,7 +28,7 @@ fn verbs() -> Vec<String> {
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
-/// The lines under "Examples:" that are commands.
+/// The commands under "Examples:".
 fn examples(help: &str) -> Vec<String> {
     let section = help.lines().skip_while(|line| *line != "Examples:").skip(1);
     let section = section.take_while(|line| line.is_empty() || line.starts_with(' '));
@@ -42,7 +42,7 @@ fn examples_of(verb: &str) -> Vec<String> {
     examples(&String::from_utf8(run(&[verb, "--help"]).stdout).unwrap())
 }
 
-/// The commands in the blocks for a shell that contain the word `ivshmem`, without their comments.
+/// The commands with the word `ivshmem` in blocks for a shell, without their comments.
 fn commands_of(document: &str) -> Vec<String> {
     let text = fs::read_to_string(checkout::root().join(document)).unwrap();
     let mut commands = Vec::new();
@@ -111,7 +111,7 @@ fn man_pages_have_the_examples_of_the_help_and_end_with_statuses_and_other_pages
     assert!(read("ivshmem").replace("\\-", "-").contains("ivshmem-dump(1)"));
 }
 
-/// Types a command into a shell, in a world that has what it names. False for one that needs a virtual machine around it.
+/// Types a command into a shell, in an environment with everything that it names. Returns false for one that needs a guest.
 fn type_in(command: &str) -> bool {
     let is_for_guests = [" auto", "pci:", "ivshmem bind", "ivshmem setup"];
     if is_for_guests.iter().any(|word| command.contains(word)) && !command.ends_with("--dry-run") {
@@ -123,7 +123,7 @@ fn type_in(command: &str) -> bool {
     let verb = command.split("ivshmem ").nth(1).unwrap().split(' ').next().unwrap();
     let goes_on = ["serve", "watch", "listen"].contains(&verb) && !ends || command.ends_with("--answer");
     let mut shell = Command::new("sh");
-    // A signal is for the command, not for the shell.
+    // A signal must reach the command, not the shell.
     let words = if goes_on { format!("exec {words}") } else { words };
     shell.args(["-c", &words]).current_dir(world.dir.path()).env("PATH", path());
     let child = shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -138,13 +138,13 @@ fn type_in(command: &str) -> bool {
     true
 }
 
-/// The folder of the program that is tested, and then those of the system.
+/// A PATH with the directory of the tested program, followed by those of the system.
 fn path() -> String {
     let folder = Path::new(checkout::built("ivshmem")).parent().unwrap();
     format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", folder.display())
 }
 
-/// A shell and its command; both end with it.
+/// A shell and its command; dropping it ends both.
 struct Typed(Child);
 
 impl Typed {
@@ -167,7 +167,8 @@ impl Drop for Typed {
     }
 }
 
-/// A folder with a file of memory and files to copy, and servers with a peer who answers, in place of those that documents name.
+/// A directory with a file of memory and files to copy, and servers with a peer that answers, which replace those that
+/// documents name.
 struct World {
     dir: TempDir,
     peers: Vec<Arc<Device>>,
@@ -183,7 +184,7 @@ impl World {
         for file in ["file", "copy"] {
             fs::write(dir.path().join(file), "Hello World!").unwrap();
         }
-        // Made anew by whoever creates it.
+        // `ivshmem create` creates it.
         if !command.contains("ivshmem create") || command.contains("--grow") {
             File::create(dir.path().join("shm/x")).unwrap().set_len(16 << 20).unwrap();
         }
@@ -201,7 +202,7 @@ impl World {
         Self { dir, peers, _servers: servers }
     }
 
-    /// The command, with everything in the world's folder.
+    /// The command with all of its paths in this directory.
     fn place(&self, command: &str) -> String {
         let root = self.dir.path().display();
         let group = format!(":{}", getegid().as_raw());
@@ -212,7 +213,7 @@ impl World {
             .replace(":kvm", &group)
     }
 
-    /// Waits for a line of one that goes on until Ctrl-C, and types that.
+    /// Waits for a line of a command that runs until Ctrl-C, and sends that.
     fn until_it_speaks(&self, typed: &mut Typed, command: &str) {
         let mut lines = BufReader::new(typed.0.stdout.take().unwrap());
         let over = std::sync::atomic::AtomicBool::new(false);
@@ -221,7 +222,7 @@ impl World {
                 let begin = Instant::now();
                 let file = self.dir.path().join("shm/x");
                 while !over.load(std::sync::atomic::Ordering::Relaxed) && begin.elapsed() < HANG {
-                    // What watch waits for.
+                    // A change, for which `watch` waits.
                     if let Ok(memory) = ivshmem::plain(&file).open() {
                         let _ = memory.memory().fetch_add(0, 1_u32, std::sync::atomic::Ordering::Relaxed);
                     }
@@ -238,7 +239,7 @@ impl World {
     }
 }
 
-/// Peer 0: rings all who come on each vector, and whoever rings it on vector 0.
+/// Peer 0: rings every new peer on each vector, and answers rings on vector 0.
 fn answering(socket: &Path) -> Arc<Device> {
     let device = Arc::new(ivshmem::doorbell(socket).vectors(2).connect().unwrap());
     let ring_all = |device: &Device| {

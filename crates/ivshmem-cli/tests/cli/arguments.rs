@@ -1,4 +1,4 @@
-//! What is wrong with a command line, told to its writer.
+//! Errors in a command line, as their author reads them.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -49,7 +49,7 @@ fn a_target_that_cannot_be_opened_is_explained() {
     }
 }
 
-/// What the system says is never all: the thing is named, and what to do about it.
+/// The system's error text alone is not enough: each error names its object and a remedy.
 #[test]
 fn no_error_ends_with_the_words_of_the_system() {
     let dir = TempDir::new().unwrap();
@@ -82,7 +82,7 @@ fn no_error_ends_with_the_words_of_the_system() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("raise its limit (ulimit -n)"));
 }
 
-/// Each face has its own words.
+/// Each interface has its own words.
 #[test]
 fn no_error_speaks_of_what_the_command_does_not_have() {
     let (dir, target, path) = region(4096);

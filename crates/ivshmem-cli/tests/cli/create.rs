@@ -65,7 +65,7 @@ fn no_file_grows_that_only_a_link_leads_to() {
         fs::remove_file(&link).unwrap();
     }
     assert_eq!(fs::read(&other).unwrap(), b"other");
-    // What is named itself grows, also in a folder that a link leads to.
+    // A file that is named itself grows, also in a directory that is reached through a link.
     std::os::unix::fs::symlink(dir.path(), &link).unwrap();
     good(&run(&["create", &format!("plain:{}/other", link.display()), "4K", "--grow"]));
     assert_eq!(fs::metadata(&other).unwrap().len(), 4096);

@@ -1,4 +1,4 @@
-//! `doctor`: every finding of a host is provoked for real, named, and gone after its remedy.
+//! `doctor`: every finding of a host is provoked, reported, and gone after its remedy.
 
 mod file;
 mod machine;
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::run;
 
-/// What the doctor says about a target, and the names of what it found.
+/// The doctor's report about a target, and the names of its findings.
 struct Visit {
     names: Vec<String>,
     report: Value,
@@ -30,7 +30,7 @@ fn visit(target: &str, options: &[&str]) -> Visit {
     visit_by(Command::new(checkout::built("ivshmem")), target, options)
 }
 
-/// By a command that runs the program it is given as the first argument.
+/// Uses a command that runs the program in its first argument.
 fn visit_by(mut command: Command, target: &str, options: &[&str]) -> Visit {
     let output = command.args(["doctor", target, "--json"]).args(options).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -47,7 +47,7 @@ fn visit_by(mut command: Command, target: &str, options: &[&str]) -> Visit {
 }
 
 impl Visit {
-    /// The remedy of the only finding, which has this name.
+    /// The remedy of the only finding, which must have this name.
     #[track_caller]
     fn remedy(&self, name: &str) -> String {
         assert_eq!(self.names, [name], "{}", self.report);
@@ -66,7 +66,7 @@ impl Visit {
     }
 }
 
-/// A folder that everybody may enter, and the target of `name` in it.
+/// A directory that all users may enter, and the target of `name` in it.
 fn folder(name: &str) -> (TempDir, String) {
     let dir = TempDir::with_prefix_in("ivshmem-doctor.", "/dev/shm").unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -79,7 +79,7 @@ fn make(path: &Path, size: u64, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Where commands are typed: here, or among the mounts of a process.
+/// Where commands run: here, or in the mount namespace of a process.
 #[derive(Clone, Copy)]
 struct Place {
     mounts_of: Option<u32>,
@@ -99,8 +99,8 @@ impl Place {
         visit_by(self.command(checkout::built("ivshmem")), target, options)
     }
 
-    /// What is typed first: the commands of the first part of a remedy that has any. Alternatives come after a semicolon.
-    /// A command that starts a server is left running until it is dropped.
+    /// Runs the commands in the first part of a remedy that has any. Alternatives follow after a semicolon. A command that
+    /// starts a server keeps running until the result is dropped.
     #[track_caller]
     fn type_in(self, remedy: &str) -> Typed {
         let mut typed = Typed { servers: Vec::new(), is_well: false };
@@ -124,7 +124,7 @@ impl Place {
     }
 }
 
-/// The commands in the first part of a remedy that has some. They stand between backquotes.
+/// The commands in the first part of a remedy that has any. They are in backquotes.
 #[track_caller]
 fn commands(remedy: &str) -> Vec<String> {
     let mut first: Vec<String> = Vec::new();
@@ -139,22 +139,22 @@ fn commands(remedy: &str) -> Vec<String> {
     first
 }
 
-/// What came of commands.
+/// The result of commands.
 struct Typed {
     servers: Vec<Server>,
-    /// The last command was a doctor who found nothing.
+    /// Whether the last command was a doctor without findings.
     is_well: bool,
 }
 
 struct Server(Child);
 
 impl Typed {
-    /// The processes of the only server.
+    /// The process group of the only server.
     fn group(&self) -> Pid {
         Pid::from_child(&self.servers[0].0)
     }
 
-    /// Until the server says that it listens.
+    /// Waits until the server reports that it listens.
     #[track_caller]
     fn await_server(&mut self, words: &str) {
         let server = self.servers.last_mut().unwrap();
@@ -163,7 +163,7 @@ impl Typed {
         while !said.contains("listening") {
             assert_ne!(lines.read_line(&mut said).unwrap(), 0, "{words}: {said}");
         }
-        // It goes on logging.
+        // The server continues to log.
         server.0.stderr = Some(lines.into_inner());
     }
 }
@@ -171,25 +171,25 @@ impl Typed {
 impl Drop for Server {
     fn drop(&mut self) {
         let group = Pid::from_child(&self.0);
-        // The shell around a server may have been stopped with it.
+        // The shell around a server may have been stopped together with it.
         for signal in [Signal::TERM, Signal::CONT] {
             let _ = rustix::process::kill_process_group(group, signal);
         }
         let _ = self.0.wait();
-        // The server may outlive its shell by a moment. It has the pipe until it ends.
+        // The server may run slightly longer than its shell. It holds the pipe until it ends.
         if let Some(mut rest) = self.0.stderr.take() {
             let _ = rest.read_to_end(&mut Vec::new());
         }
     }
 }
 
-/// The finding is there, its remedy is typed, and then nothing is left to find.
+/// Checks that the finding is reported, follows its remedy, and checks that no finding is left.
 #[track_caller]
 fn cured(name: &str, place: Place, visit: impl Fn() -> Visit) -> String {
     cured_after(name, place, visit, || ())
 }
 
-/// The same, when something is ended before, as the remedy says.
+/// The same, with something that is ended before the remedy, as the remedy requires.
 #[track_caller]
 fn cured_after(name: &str, place: Place, visit: impl Fn() -> Visit, end: impl FnOnce()) -> String {
     let remedy = visit().remedy(name);
@@ -214,7 +214,7 @@ struct Nobody(TempDir);
 
 impl Nobody {
     fn new() -> Self {
-        // The program is where everybody may run it.
+        // A copy in a directory from which every user may run it.
         let dir = TempDir::new().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         program::copy(checkout::built("ivshmem"), dir.path().join("ivshmem"));
@@ -243,7 +243,7 @@ fn without_a_device_there_is_a_note_and_whoever_wants_one_a_problem() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("note: no-device"));
 }
 
-/// Findings whose remedy is no command that a test can type and look again.
+/// Findings whose remedy is not a command that a test can type and then check.
 const CURED_OTHERWISE: [(&str, &str); 6] = [
     ("security-module", "the rules of a sandbox, AppArmor or SELinux, which are the administrator's"),
     ("server-refuses", "what the reason asks for"),
@@ -266,7 +266,7 @@ fn every_finding_is_in_the_documentation_and_in_a_test_that_applies_its_remedy()
     let documentation = text("../../docs/cli.md") + &text("../../docs/linux-guest.md");
     let troubleshooting = text("../../docs/troubleshooting.md");
     let mut count = 0;
-    // A finding of a server is cured where servers are tested, although some have the same names as those of files.
+    // Findings of servers are tested in the file for servers, although some have the same names as those of files.
     let (file, mounts) = ("tests/cli/doctor/file.rs", "tests/cli/doctor/mounts.rs");
     for (source, tested) in [
         ("server.rs", &["tests/cli/doctor/server.rs"][..]),
@@ -278,7 +278,7 @@ fn every_finding_is_in_the_documentation_and_in_a_test_that_applies_its_remedy()
         ("guest.rs", &["../../vmtest/tests/operators/doctor.rs"]),
     ] {
         let cures: String = tested.iter().map(|test| text(test)).collect();
-        // However it is broken into lines.
+        // Regardless of line breaks.
         let cures: String = cures.split_whitespace().collect();
         for name in names(&text(&format!("src/doctor/{source}"))) {
             count += 1;
@@ -298,7 +298,7 @@ fn every_finding_is_in_the_documentation_and_in_a_test_that_applies_its_remedy()
     assert!(count > 30, "{count}");
 }
 
-/// What Windows programs find, they find only in a guest. Their names are compared here.
+/// Findings on Windows can only be provoked in a guest. This test compares their names.
 #[test]
 fn every_finding_of_windows_is_in_the_documentation() {
     let read = |place: &str| fs::read_to_string(checkout::package().join(place)).unwrap();
@@ -312,12 +312,12 @@ fn every_finding_of_windows_is_in_the_documentation() {
     }
 }
 
-/// Whether a row of a table has the name.
+/// Whether a row of a table contains the name.
 fn has_row(page: &str, name: &str) -> bool {
     page.lines().any(|line| line.starts_with("| ") && line.contains(&format!("`{name}`")))
 }
 
-/// What the findings that a source makes are called.
+/// The names of the findings that a source file creates.
 fn names(source: &str) -> Vec<String> {
     let made = source.split("Finding::problem(").skip(1).chain(source.split("Finding::note(").skip(1));
     let quoted = made.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());

@@ -1,4 +1,4 @@
-//! What holds for every verb alike: wrong arguments, no such target, standard streams that are closed or full, JSON.
+//! Common behaviour of all verbs: wrong arguments, missing targets, closed or full standard streams, JSON.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
@@ -12,25 +12,25 @@ use tempfile::TempDir;
 use crate::serve::Served;
 use crate::{ivshmem, region, run};
 
-/// One verb, by the words that follow it. `{plain}` and the like are filled in by the [`World`].
+/// One verb with its arguments. The [`World`] replaces `{plain}` and similar placeholders.
 struct Row {
     verb: &'static str,
     /// Ends with 0, whatever standard input is.
     good: &'static str,
     /// Ends with 2.
     wrong: &'static str,
-    /// Names something that is not there, and ends with 1.
+    /// Names something that does not exist, and ends with 1.
     missing: &'static str,
     prints: Prints,
 }
 
 #[derive(PartialEq)]
 enum Prints {
-    /// Text, or with --json objects.
+    /// Text, or objects with --json.
     Facts,
-    /// Nothing, or with --json an object.
+    /// Nothing, or an object with --json.
     JsonOnly,
-    /// Text that is no facts: it has no --json.
+    /// Text that is not data: the verb has no --json.
     Text,
     Nothing,
 }
@@ -117,14 +117,14 @@ const ROWS: &[Row] = &[
     Row { verb: "manual", good: "{dir}", wrong: "", missing: "/nonexistent/dir", prints: Prints::Nothing },
 ];
 
-/// Verbs whose shape no row can have; each has tests of its own.
+/// Verbs that do not fit into a row; each has separate tests.
 const ELSEWHERE: &[&str] = &["serve", "list", "bind", "help"];
 
 #[test]
 fn every_verb_has_a_row() {
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    // Lines that are indented more continue the text of the verb above.
+    // Lines with a larger indent continue the text of the previous verb.
     let verbs = commands
         .take_while(|line| !line.is_empty())
         .filter(|line| !line.starts_with("   "))
@@ -166,7 +166,7 @@ fn what_is_not_there_ends_with_1_and_is_named_in_one_line() {
         let end = world.run(row.verb, row.missing, "");
         assert_eq!((end.code, end.stdout.as_str()), (1, ""), "{}: {}", end.command, end.stderr);
         end.has_one_line_with("/nonexistent");
-        // The exit status says it all when nothing else can.
+        // If nothing can be written, the exit status alone reports the failure.
         assert_eq!(world.run(row.verb, row.missing, "2>&-").code, 1);
         assert_eq!(world.run(row.verb, row.missing, "2>/dev/full").code, 1);
     }
@@ -242,7 +242,7 @@ fn help_and_version_are_no_failures() {
     }
 }
 
-/// What the verbs of the table are about: a file, a server with a peer that answers, and a control socket.
+/// The targets of the table's verbs: a file, a server with a peer that answers, and a status socket.
 struct World {
     dir: TempDir,
     _region: TempDir,
@@ -270,7 +270,7 @@ impl World {
         Self { dir, _region: region, plain, server, answering, peer: first["id"].to_string() }
     }
 
-    /// Runs a verb in bash with these words and redirections. 124 is the limit against hanging, 101 a panic.
+    /// Runs a verb in bash with these arguments and redirections. Status 124 is the limit against hanging, 101 a panic.
     fn run(&self, verb: &str, words: &str, streams: &str) -> End {
         self.run_into(verb, words, streams, Stdio::piped())
     }
@@ -325,7 +325,7 @@ impl End {
     }
 }
 
-/// A server that tells everybody the same status. Its thread ends with the test.
+/// A server that sends the same status to every client. Its thread ends with the test.
 fn control_socket(path: &Path) {
     let listener = UnixListener::bind(path).unwrap();
     thread::spawn(move || {

@@ -1,10 +1,10 @@
-//! `list` and `bind` where there is no device to list or bind. What they do in virtual machines is tested there.
+//! `list` and `bind` without a device. Tests in virtual machines cover them with devices.
 
 use std::fs::File;
 
 use crate::{bad, good, ivshmem, run};
 
-/// Whether this test runs inside a machine that has a device.
+/// Whether this test runs in a machine with a device.
 fn has_devices() -> bool {
     !run(&["list", "--json"]).stdout.is_empty()
 }
@@ -64,7 +64,7 @@ fn what_was_not_set_up_cannot_be_undone() {
     let text = bad(&run(&["setup", "--undo"]), 1);
     assert!(text.contains(rules) && text.contains("nothing has been set up"), "{text}");
     bad(&run(&["setup", "--undo", "--group", "x"]), 2);
-    // Looking changes nothing.
+    // Examining changes nothing.
     good(&run(&["setup", "--dry-run", "--group", "no-such-group"]));
     assert!(!std::path::Path::new(rules).exists());
 }

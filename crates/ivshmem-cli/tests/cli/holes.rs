@@ -1,4 +1,4 @@
-//! Files with holes: looking leaves them as they are, and writing fills what it writes to.
+//! Files with holes: verbs that only read leave holes as they are, and writing fills what it writes to.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,7 @@ fn space(path: &Path) -> u64 {
     fs::metadata(path).unwrap().blocks() * 512
 }
 
-/// A file that is all hole, and its target.
+/// A file that consists of one hole, and its target.
 fn sparse(dir: &Path) -> (PathBuf, String) {
     let path = dir.join("sparse");
     File::create(&path).unwrap().set_len(SIZE).unwrap();
@@ -25,7 +25,7 @@ fn sparse(dir: &Path) -> (PathBuf, String) {
     (path, target)
 }
 
-/// Each verb that only looks, as words behind `ivshmem`.
+/// Arguments of `ivshmem` for each verb that only reads.
 fn looks(target: &str) -> Vec<Vec<String>> {
     ["info {}", "read {}", "read {} 0 4096 --json", "dump {}", "watch {} --timeout 0.05", "doctor {}"]
         .map(|words| words.replace("{}", target).split(' ').map(str::to_owned).collect())
@@ -36,14 +36,14 @@ fn looks(target: &str) -> Vec<Vec<String>> {
 fn looking_takes_no_space_for_holes() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let (path, target) = sparse(dir.path());
-    // One string may name the memory for those who use it and for those who look.
+    // The same target string may be used by programs that write and by verbs that only read.
     for target in [target.clone(), format!("{target}?prefault"), format!("{target}?readonly&prefault")] {
         for words in looks(&target) {
             let output = ivshmem().args(&words).stdin(Stdio::null()).output().unwrap();
             good(&output);
             assert_eq!(space(&path), 0, "{words:?}");
         }
-        // Those that need interrupts fail, and take nothing either.
+        // Verbs that need interrupts fail, and take no space either.
         for verb in ["peers {}", "ring {} 0 0", "listen {}", "ping {}"] {
             let words: Vec<String> = verb.replace("{}", &target).split(' ').map(str::to_owned).collect();
             bad(&ivshmem().args(&words).output().unwrap(), 1);
@@ -63,7 +63,7 @@ fn looking_at_the_memory_of_a_server_takes_no_memory() {
     let socket = dir.path().join("s.sock");
     let _server = ivshmem_server::Server::builder(&socket).size(SIZE).start().unwrap();
     let target = format!("doorbell:{}", socket.display());
-    // The server is of this process.
+    // The server runs in this process.
     let memory = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
     let memory: Vec<PathBuf> = memory
         .filter(|link| fs::read_link(link).is_ok_and(|name| name.to_string_lossy().contains("memfd:")))

@@ -8,7 +8,7 @@ use ivshmem_conformance::checkout;
 use crate::serve::Served;
 use crate::{bad, good, ivshmem, region, run};
 
-/// A running `ivshmem listen`, of which each line is read. Killed on drop.
+/// A running `ivshmem listen`, whose lines are read one by one. Killed on drop.
 struct Listener {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -34,7 +34,7 @@ impl Listener {
         line.trim_end().to_owned()
     }
 
-    /// The next line that contains this; peers come and go between the lines that matter.
+    /// The next line that contains `word`; peers connect and disconnect between the relevant lines.
     #[track_caller]
     fn line_with(&mut self, word: &str) -> String {
         loop {
@@ -67,7 +67,7 @@ fn a_ring_is_heard_on_its_vector() {
     assert_eq!(listener.line_with("interrupt"), "interrupt on vector 0");
 }
 
-/// Each command that connects is a client itself, with the lowest id that is free.
+/// Each command that connects is a client itself, with the lowest free id.
 #[test]
 fn ringing_oneself_needs_an_option() {
     let server = Served::start(&["--vectors", "2"]);
@@ -128,7 +128,7 @@ fn what_is_heard_has_its_time() {
     }
 }
 
-/// The minute, as `date` tells it.
+/// The minute, as `date` prints it.
 fn utc_now() -> String {
     let output = Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M"]).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -150,7 +150,7 @@ fn the_count_of_interrupts_ends_listening() {
     let id = first.split_whitespace().nth(3).unwrap();
     good(&run(&["ring", &server.target(), id, "0"]));
     listener.line_with("interrupt on vector 0");
-    // One ring each time: of several at once, the first may end the listener before the others come.
+    // One ring at a time: of several at once, the first one may end the listener before the others arrive.
     good(&run(&["ring", &server.target(), id, "0"]));
     listener.line_with("interrupt on vector 0");
     assert_eq!(listener.child.wait().unwrap().code(), Some(0));
@@ -224,7 +224,7 @@ fn a_reader_that_has_seen_enough_ends_listening() {
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     lines.read_line(&mut String::new()).unwrap();
     drop(lines);
-    // The line about a newcomer cannot be written any more. Several tries, because a process that another test is just
+    // The line about a new client cannot be written any more. Several tries, because a process that another test is just
     // starting holds a copy of the pipe's other end for a moment.
     for _ in 0..1000 {
         good(&run(&["info", &server.target()]));

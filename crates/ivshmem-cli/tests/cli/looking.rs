@@ -201,13 +201,13 @@ fn the_socket_for_clients_and_the_one_for_the_status_are_told_apart_at_once() {
     let running = server(1);
     let text = bad(&run(&["status", &asked]), 1);
     assert!(text.contains("socket for clients") && text.contains(&wanted), "{text}");
-    // One that refuses clients says so in the place of its version.
+    // A server that refuses clients sends the reason instead of its version.
     let _client = ivshmem::doorbell(&socket).connect().unwrap();
     let text = bad(&run(&["status", &asked]), 1);
     assert!(text.contains("socket for clients") && text.contains(&wanted), "{text}");
     let text = bad(&run(&["info", &format!("doorbell:{}", status.display())]), 1);
     assert!(text.contains("status socket of a server") && text.contains("`ivshmem status`"), "{text}");
-    // Waiting for what the wrong socket never sends would take 5 seconds each time.
+    // Waiting for data that the wrong socket never sends would take 5 seconds each time.
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     drop(running);
 }
@@ -226,7 +226,7 @@ fn a_status_that_never_ends_or_brings_descriptors_is_given_up_in_time() {
         let Lingering { socket: bait, reader } = Lingering::new(Duration::from_secs(60)).unwrap();
         send(&stream, 7, Some(&bait)).unwrap();
         drop(ForeignFd::from(bait));
-        // Until the command has gone.
+        // Until the command has disconnected.
         let _ = (&stream).read(&mut [0; 1]);
         reader
     });

@@ -1,4 +1,4 @@
-//! Every verb through the real binary: what a shell user sees, with good and bad input.
+//! Every verb through the real binary: what a user of a shell sees, with good and bad input.
 #![expect(clippy::disallowed_methods, reason = "the folders of tests are changed by nobody else")]
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
@@ -36,16 +36,16 @@ fn run_with_input(args: &[&str], input: &[u8]) -> Output {
     fed(ivshmem().args(args), input)
 }
 
-/// What a command does with this input.
+/// The output of a command with this input.
 fn fed(command: &mut Command, input: &[u8]) -> Output {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // The command may end without reading: that is for the caller to judge.
+    // The command may end without reading its input; the caller checks that.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
 
-/// A folder and the target of a file in it, which has `size` bytes.
+/// A directory, and the target and path of a file in it that has `size` bytes.
 fn region(size: u64) -> (TempDir, String, PathBuf) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("region");
@@ -60,7 +60,7 @@ fn good(output: &Output) {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
-/// The one line on standard error of a command that failed with this status.
+/// The only line on standard error of a command that must fail with this status.
 #[track_caller]
 fn bad(output: &Output, status: i32) -> String {
     let text = String::from_utf8(output.stderr.clone()).unwrap();

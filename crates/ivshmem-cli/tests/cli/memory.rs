@@ -96,7 +96,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 #[test]
 fn a_file_at_the_limit_of_the_process_is_a_failure_and_not_the_end() {
     let (dir, target, path) = region(1 << 20);
-    // No two lines of it are alike.
+    // No two of its lines are equal.
     fs::write(&path, (0..1_u32 << 18).flat_map(u32::to_ne_bytes).collect::<Vec<_>>()).unwrap();
     let output = dir.path().join("output");
     for words in [format!("read {target}"), format!("dump {target}"), "completions bash".to_owned()] {
@@ -120,7 +120,7 @@ fn a_file_at_the_limit_of_the_process_is_a_failure_and_not_the_end() {
     assert!(text.contains("8192 are the most that this process may give a file"), "{text}");
 }
 
-/// Runs what a shell makes of the words, with files of at most 8 KiB.
+/// Runs words in a shell, with a limit of 8 KiB for files.
 fn limited(words: &str, output: &Path) -> Output {
     let mut shell = Command::new("bash");
     shell.arg("-c").arg(format!("ulimit -f 8; {words}")).env("IVSHMEM", checkout::built("ivshmem"));

@@ -17,11 +17,11 @@ use tempfile::TempDir;
 
 use crate::{bad, good, ivshmem, run, run_with_input};
 
-/// `ivshmem serve` in a folder of its own. Killed on drop.
+/// `ivshmem serve` in a separate directory. Killed on drop.
 pub(crate) struct Served {
     dir: TempDir,
     child: Child,
-    /// What it printed before it was ready.
+    /// Its output before it was ready.
     greeting: String,
 }
 
@@ -89,7 +89,7 @@ fn it_says_what_to_type_next_and_ends_cleanly_with_a_signal() {
         kill_process(Pid::from_child(&server.child), Signal::USR1).unwrap();
         kill_process(Pid::from_child(&server.child), Signal::USR2).unwrap();
         let socket = server.socket();
-        // All of it is typed in doctor/machine.rs.
+        // doctor/machine.rs types all of it.
         let qemu = format!("-chardev socket,path={},id=", socket.display());
         assert!(server.greeting.contains(&qemu), "{}", server.greeting);
         assert!(server.greeting.contains(&server.target()), "{}", server.greeting);
@@ -156,7 +156,7 @@ fn a_socket_in_this_directory_is_told_with_its_whole_path() {
     assert_eq!(child.0.wait().unwrap().code(), Some(0));
 }
 
-/// A server that should not be there ends after a time.
+/// A server that should not start ends after a time limit.
 fn in_time(words: &[&str], directory: &Path) -> Output {
     let mut command = Command::new("timeout");
     command.args(["20", checkout::built("ivshmem")]).args(words).current_dir(directory);

@@ -1,4 +1,4 @@
-//! What depends on who looks: bars, colours, the width of the help, and bytes that a terminal must not get.
+//! Behaviour that depends on a terminal: bars, colours, the width of the help, and bytes that a terminal must not get.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use ivshmem_conformance::checkout;
 
 use crate::{bad, good, ivshmem, region, run};
 
-/// Runs what a shell makes of the words on a terminal; its exit status, and all that the terminal got.
+/// Runs words in a shell on a terminal. Returns its exit status, and everything that the terminal received.
 fn on_terminal(words: &str, environment: &[(&str, &str)]) -> (Option<i32>, String) {
     let dir = tempfile::TempDir::new().unwrap();
     let typescript = dir.path().join("typescript");
@@ -28,12 +28,12 @@ fn what_takes_long_shows_a_bar_to_those_who_look() {
     // Standard error is the terminal, standard output is not.
     let (code, text) = on_terminal(&format!("{program} read {target} >/dev/null"), &[]);
     assert!(code == Some(0) && text.contains("of 256.00 MiB"), "{text:?}");
-    // A pipe has a length that nobody knows.
+    // The length of a pipe is unknown.
     let (code, text) = on_terminal(&format!("head -c 192M /dev/zero | {program} write {target}"), &[]);
     assert!(code == Some(0) && text.contains("MiB, ") && text.contains("/s"), "{text:?}");
     let (code, text) = on_terminal(&format!("head -c 1M /dev/zero | {program} write {target}"), &[]);
     assert!(code == Some(0) && !text.contains("/s"), "{text:?}");
-    // Nobody looks.
+    // Without a terminal.
     good(&run(&["fill", &target, "0"]));
 }
 
@@ -50,7 +50,7 @@ fn bytes_that_are_no_text_are_kept_from_a_terminal() {
     fs::write(&path, "Gr\u{fc}\u{df}e\n").unwrap();
     let (code, text) = on_terminal(&format!("{program} read {target}"), &[]);
     assert!(code == Some(0) && text.contains("Gr\u{fc}\u{df}e"), "{text:?}");
-    // A character across the end of a piece of 1 MiB, and what is no text only behind it.
+    // A character across the end of a piece of 1 MiB, and binary data only after that.
     let mut long = "a".repeat((1 << 20) - 1) + "\u{fc}" + &"b".repeat(1 << 19);
     fs::write(&path, &long).unwrap();
     let (code, text) = on_terminal(&format!("{program} read {target}"), &[]);
@@ -63,7 +63,7 @@ fn bytes_that_are_no_text_are_kept_from_a_terminal() {
         "{} bytes",
         text.len()
     );
-    // Elsewhere they are what they are.
+    // Elsewhere the bytes are unchanged.
     fs::write(&path, [0xff, 0]).unwrap();
     assert_eq!(run(&["read", &target]).stdout, [0xff, 0]);
 }
@@ -106,7 +106,7 @@ fn the_help_has_as_many_columns_as_the_terminal_and_breaks_no_list() {
             assert!(line.chars().count() <= columns.min(100), "{verb} {columns}: {line}");
         }
         if verb.is_empty() && columns >= 60 {
-            // What continues an entry stands in its column.
+            // The continuation of an entry is in its column.
             let targets = text
                 .lines()
                 .skip_while(|line| *line != "Targets:")

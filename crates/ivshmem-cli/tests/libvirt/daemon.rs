@@ -1,7 +1,7 @@
-//! A libvirt of the tests' own: nothing of it is seen outside, and nothing of it outlives the test.
+//! A separate libvirt for the tests: nothing of it is visible outside, and nothing of it outlives the test.
 //!
-//! Mounts and processes have namespaces of their own. The first process there reads from a pipe of the test; when that is
-//! closed, or the test is killed, it ends, and with it the kernel ends the daemon, the machines, and the mounts.
+//! It has its own mount and process namespaces. The first process in them reads from a pipe of the test. It ends when the
+//! pipe is closed or the test is killed, and then the kernel ends the daemon, the machines, and the mounts.
 
 use std::fs;
 use std::io::Read;
@@ -14,10 +14,10 @@ use std::time::Duration;
 use ivshmem_conformance::checkout;
 use tempfile::TempDir;
 
-/// As Debian's package libvirt-daemon-system makes it; that package is not needed, as it starts daemons.
+/// Created like that of Debian's package libvirt-daemon-system, which is not installed, because it starts daemons.
 const USER: &str = "libvirt-qemu";
 
-/// Runs as the first process in the namespaces. `$D` is a folder that everybody may pass.
+/// Runs as the first process in the namespaces. `$D` is a directory that all users may enter.
 const SCRIPT: &str = r#"
 set -e
 for place in /etc/libvirt /run /var/lib /var/log /var/cache; do mount -t tmpfs -o mode=755 none $place; done
@@ -55,7 +55,7 @@ pub(crate) struct Libvirt {
 
 impl Libvirt {
     /// # Panics
-    /// When it does not come up.
+    /// When it does not start.
     pub(crate) fn start() -> Self {
         let dir = TempDir::with_prefix("ivshmem-libvirt.").unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -86,7 +86,7 @@ impl Libvirt {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// A program among these mounts and processes.
+    /// A command that runs a program in these namespaces.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         let namespaces = format!("/proc/{}/ns", self.child.id());
@@ -95,7 +95,7 @@ impl Libvirt {
         command
     }
 
-    /// A command that a remedy has, typed as root.
+    /// Runs a command of a remedy as root.
     #[track_caller]
     pub(crate) fn shell(&self, command: &str) {
         let output = self.command("sh").args(["-c", command]).output().unwrap();
@@ -107,19 +107,19 @@ impl Libvirt {
         if output.status.success() { Ok(said(&output)) } else { Err(said(&output)) }
     }
 
-    /// What the doctor prints, in a system that has libvirt's user.
+    /// Exit status and output of the doctor, in a system with libvirt's user.
     pub(crate) fn doctor(&self, target: &str, options: &[&str]) -> (Option<i32>, String) {
         let mut command = self.command(checkout::built("ivshmem"));
         let output = command.args(["doctor", target]).args(options).output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     }
 
-    /// Checks a description against libvirt's schema and starts the machine, which never runs.
+    /// Validates a description against libvirt's schema and starts the machine, which stays paused.
     pub(crate) fn create(&self, description: &Description) -> Result<Machine<'_>, String> {
         self.create_from(&description.name(), &description.text())
     }
 
-    /// What the profile of such a machine lets it have.
+    /// The rules of the AppArmor profile for such a machine.
     #[track_caller]
     pub(crate) fn apparmor_rules(&self, description: &Description) -> String {
         let id = "11111111-2222-3333-4444-555555555555";
@@ -155,12 +155,12 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// A small machine without disks, and what is pasted into it.
+/// A small machine without disks, and the elements to insert.
 #[derive(Clone, Copy)]
 pub(crate) struct Description<'a> {
     /// "q35" or "pc".
     pub machine: &'a str,
-    /// As whom QEMU runs: "root" or libvirt's user.
+    /// The user that QEMU runs as: "root" or libvirt's user.
     pub user: &'a str,
     pub devices: &'a str,
     pub features: &'a str,
@@ -201,14 +201,14 @@ impl<'a> Description<'a> {
     }
 }
 
-/// A machine that has started. Destroyed on drop.
+/// A started machine. Destroyed on drop.
 pub(crate) struct Machine<'a> {
     libvirt: &'a Libvirt,
     name: String,
 }
 
 impl Machine<'_> {
-    /// The devices of this kind, as QEMU has them.
+    /// Number of devices of this kind in QEMU.
     pub(crate) fn count(&self, kind: &str) -> usize {
         let tree = self.libvirt.virsh(&["qemu-monitor-command", &self.name, "--hmp", "info qtree"]).unwrap();
         tree.matches(&format!("dev: {kind}")).count()
@@ -218,7 +218,7 @@ impl Machine<'_> {
         self.libvirt.virsh(&["dumpxml", &self.name]).unwrap()
     }
 
-    /// Plugs a device in.
+    /// Plugs in a device.
     pub(crate) fn attach(&self, element: &str) -> Result<String, String> {
         let file = self.libvirt.dir.path().join("device.xml");
         fs::write(&file, element).unwrap();
@@ -232,7 +232,7 @@ impl Drop for Machine<'_> {
     }
 }
 
-/// What is missing here for a libvirt of one's own.
+/// What this machine lacks for a separate libvirt.
 pub(crate) fn missing() -> Option<&'static str> {
     if !rustix::process::geteuid().is_root() {
         return Some("it needs root, for mounts of its own");

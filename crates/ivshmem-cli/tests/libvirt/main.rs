@@ -1,4 +1,4 @@
-//! The elements that the doctor prints, pasted as they stand into machines of a real libvirt.
+//! Inserts the elements that the doctor prints unchanged into machines of a real libvirt.
 #![expect(clippy::disallowed_methods, reason = "the folders of tests are changed by nobody else")]
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use daemon::{Description, Libvirt, Machine, missing};
 
-/// Names that XML or QEMU's options would read otherwise.
+/// Names that need quoting in XML or in QEMU's options.
 const NAMES: [&str; 5] = ["x", "a b", "a&b<", "a'b", "a,b\"é"];
 
 /// A file in /dev/shm, where `<shmem>` finds it. Removed on drop.
@@ -46,7 +46,7 @@ fn make(path: &Path, size: u64, mode: u32) {
     file.set_permissions(fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// What the doctor prints for libvirt.
+/// The doctor's output for libvirt.
 #[derive(Default)]
 struct Advice {
     devices: String,
@@ -77,7 +77,7 @@ impl Advice {
         }
     }
 
-    /// The machine that has it all.
+    /// Starts the machine with all of these elements.
     #[track_caller]
     fn paste<'a>(&self, libvirt: &'a Libvirt, machine: &str, user: &str) -> Machine<'a> {
         self.try_to_paste(libvirt, machine, user)
@@ -152,7 +152,7 @@ fn what_is_printed_is_taken_by_machines_of_libvirt() {
     documented(&libvirt, elsewhere.path());
 }
 
-/// As the doctor says of AppArmor: the file of a `<shmem>` is in the rules that libvirt makes for a machine, and another is not.
+/// As the doctor reports for AppArmor: libvirt's rules for a machine contain the file of a `<shmem>`, and no other file.
 fn given_by_libvirts_profile(libvirt: &Libvirt) {
     let shm = [Shm::new("profile", 1 << 20, 0o666), Shm::new("profile.small", 4096, 0o666)];
     for (shm, is_given) in shm.iter().zip([true, false]) {
@@ -165,7 +165,7 @@ fn given_by_libvirts_profile(libvirt: &Libvirt) {
     }
 }
 
-/// The elements of the documentation, whose sockets and files lie where this system has its own.
+/// The elements of the documentation, with their sockets and files at the paths of a real system.
 fn documented(libvirt: &Libvirt, elsewhere: &Path) {
     let socket = elsewhere.join("documented.sock");
     let _server = Server::builder(&socket).vectors(2).mode(0o666).start().unwrap();
@@ -203,7 +203,8 @@ fn huge_pages(libvirt: &Libvirt, elsewhere: &Path) {
     assert_eq!(count, Some(1), "{text}");
 }
 
-/// Each `<shmem>` has a slot of the root bus, and so an IOMMU group, of its own, and what is QEMU's alone gets one from QEMU.
+/// Each `<shmem>` has a separate slot on the root bus, and so a separate IOMMU group; QEMU assigns slots to its own
+/// devices.
 fn several(libvirt: &Libvirt, elsewhere: &Path) {
     let socket = elsewhere.join("several.sock");
     let _server = Server::builder(&socket).vectors(2).mode(0o666).start().unwrap();
@@ -225,7 +226,7 @@ fn several(libvirt: &Libvirt, elsewhere: &Path) {
     let colliding = both(&file.devices);
     let why = colliding.try_to_paste(libvirt, "q35", "libvirt-qemu").err().expect("two devices in one slot");
     assert!(why.contains("PCI Address"), "{why}");
-    // As stands above the slot.
+    // As the comment above the slot says.
     assert!(file.devices.contains("give one of them another, from 0x10 to 0x19"), "{}", file.devices);
     let slot = (0x10..=0x19).map(|slot| format!("{slot:#x}")).find(|slot| slot != server.slot()).unwrap();
     let moved = file.devices.replace(&format!("slot='{}'", file.slot()), &format!("slot='{slot}'"));
@@ -238,13 +239,13 @@ fn several(libvirt: &Libvirt, elsewhere: &Path) {
     }
 }
 
-/// What stands in an element.
+/// The content of an element.
 fn inside<'a>(text: &'a str, element: &str) -> &'a str {
     let (_, rest) = text.split_once(&format!("<{element}>")).unwrap();
     rest.split_once(&format!("</{element}>")).unwrap().0
 }
 
-/// As the doctor's last lines say.
+/// Follows the doctor's last lines.
 fn plugged_in(libvirt: &Libvirt, elsewhere: &Path) {
     let shm = Shm::new("later", 1 << 20, 0o666);
     let socket = elsewhere.join("later.sock");
@@ -261,7 +262,7 @@ fn plugged_in(libvirt: &Libvirt, elsewhere: &Path) {
         assert_eq!(machine.count(kind), 1);
         drop(machine);
 
-        // The root bus of q35 takes nothing, a free root port does.
+        // The root bus of q35 does not support hot-plug, a free root port does.
         let machine = libvirt.create(&Description::of("q35")).unwrap();
         let why = machine.attach(&element).unwrap_err();
         assert!(why.contains("doesn't support hotplug"), "{why}");
@@ -277,7 +278,7 @@ fn plugged_in(libvirt: &Libvirt, elsewhere: &Path) {
         let element = element.replace(address, "");
         let machine = libvirt.create(&Description::of("q35")).unwrap();
         machine.attach(&element).unwrap_err();
-        // As an editor of the machine's description adds it, and in a new one.
+        // Added in an editor to an existing description, and in a new one.
         let edited = machine.description().replace("</devices>", &format!("{bridge}</devices>"));
         drop(machine);
         let machine = libvirt.create_from("q35-libvirt-qemu", &edited).unwrap();
@@ -292,7 +293,7 @@ fn plugged_in(libvirt: &Libvirt, elsewhere: &Path) {
     }
 }
 
-/// The index of a root port that no device has for its bus.
+/// The index of a root port whose bus has no device.
 fn free_root_port(description: &str) -> u32 {
     let used = |index: u32| description.contains(&format!(" bus='{index:#04x}' "));
     let ports = description.split("<controller type='pci' index='").skip(1).filter_map(|rest| {
@@ -302,7 +303,7 @@ fn free_root_port(description: &str) -> u32 {
     ports.filter(|index| !used(*index)).last().expect("libvirt keeps a root port free")
 }
 
-/// What the doctor says of another user is what libvirt's machines meet, and its remedy opens the way.
+/// The doctor's findings for another user agree with what libvirt's machines get, and its remedy gives access.
 fn judged_as_the_user_of_machines(libvirt: &Libvirt) {
     let dir = TempDir::with_prefix_in("ivshmem-libvirt.", "/dev/shm").unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();

@@ -11,7 +11,7 @@ pub(super) fn runs(fixture: &dyn Fixture) {
     let own = device.own_id().unwrap();
     let (sender, receiver) = mpsc::channel();
     let also = sender.clone();
-    // One is rung before anyone listens.
+    // One vector is rung before it has a callback.
     device.ring(own, 1).unwrap();
     let _zero = device.on_interrupt(0, move |vector| sender.send(vector).unwrap()).unwrap();
     let _one = device.on_interrupt(1, move |vector| also.send(vector).unwrap()).unwrap();

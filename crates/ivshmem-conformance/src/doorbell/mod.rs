@@ -1,4 +1,4 @@
-//! What every device with interrupts must do.
+//! Requirements on every device with interrupts.
 
 mod callbacks;
 mod closing;
@@ -11,25 +11,25 @@ use std::time::{Duration, Instant};
 use ivshmem::PeerId;
 use ivshmem::device::Device;
 
-/// A way to open the device under test and to make others come and go.
+/// Opens the device under test and connects other peers.
 pub trait Fixture: Sync {
-    /// Opens the device under test, with two vectors or more. Called once for each case, when the last one is closed.
+    /// Opens the device under test, with two vectors or more. Called once for each case, after the last device was closed.
     fn open(&self) -> Device;
 
-    /// Somebody else at the same region, with two vectors or more: here, or in another machine at the end of a wire.
-    /// Dropping it makes it go.
+    /// Connects another peer to the same region, with two vectors or more: in this process, or in another machine. Dropping
+    /// it disconnects the peer.
     fn other(&self) -> Box<dyn Other>;
 }
 
-/// Somebody else at the same region.
+/// Another peer of the same region.
 pub trait Other: Send {
     /// Its id.
     fn id(&self) -> PeerId;
 
-    /// Rings the device under test as soon as it knows it.
+    /// Rings the device under test, once the peer knows it.
     fn ring(&self, peer: PeerId, vector: u16);
 
-    /// Whether it is rung before the deadline.
+    /// Whether the peer is rung before the deadline.
     fn wait(&self, vector: u16, deadline: Instant) -> bool;
 }
 
@@ -51,7 +51,7 @@ impl Other for Device {
 /// Runs every case and prints its name.
 ///
 /// # Panics
-/// When a case fails, after all of them ran; the text names those that failed.
+/// When a case fails, after all of them ran; the message names those that failed.
 pub fn run(fixture: &dyn Fixture) {
     let failed: Vec<_> = CASES
         .iter()
@@ -85,9 +85,9 @@ const CASES: &[(&str, Case)] = &[
     ("everything after closing says Closed", closing::after),
 ];
 
-/// Opens the device under test, and takes what rang before.
+/// Opens the device under test, and takes earlier interrupts.
 ///
-/// A device of a guest cannot know what rang before it was there, so it begins with a hint on each vector.
+/// A device of a guest cannot know what was rung before it was opened, so it begins with an interrupt on each vector.
 fn open(fixture: &dyn Fixture) -> Device {
     let device = fixture.open();
     if !device.knows_peers() {
@@ -98,8 +98,8 @@ fn open(fixture: &dyn Fixture) -> Device {
     device
 }
 
-/// Rings somebody else until it was rung. A device that knows its peers rings once it knows this one, and once; one that
-/// does not may ring before the hardware knows it.
+/// Rings another peer until it was rung. A device that knows its peers waits until it knows this one, and rings once; any
+/// other device may ring before the hardware knows the peer.
 fn ring_other(device: &Device, other: &dyn Other, vector: u16) {
     if device.knows_peers() {
         until(|| device.peer(other.id()).unwrap().is_some_and(|peer| peer.vectors > vector));
@@ -113,14 +113,14 @@ fn ring_other(device: &Device, other: &dyn Other, vector: u16) {
     }
 }
 
-/// A hang is a failure; nothing takes a part of this.
+/// A limit against hanging only; no test takes a noticeable part of it.
 const HANG: Duration = Duration::from_secs(30);
 
 fn hang() -> Instant {
     Instant::now() + HANG
 }
 
-/// Until something is so that another thread or machine brings about.
+/// Waits for a condition that another thread or machine fulfils.
 fn until(condition: impl Fn() -> bool) {
     let limit = hang();
     while !condition() {

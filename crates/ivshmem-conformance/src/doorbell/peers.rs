@@ -43,7 +43,7 @@ pub(super) fn gone(fixture: &dyn Fixture) {
     assert_eq!(device.peer(id).unwrap(), None);
 }
 
-/// A device of a guest says that it knows nobody, and what peers do does not disturb it.
+/// Checks that a guest's device reports that it does not know its peers, and that peers do not disturb it.
 fn nobody_is_known(device: &Device, fixture: &dyn Fixture) {
     for _ in 0..3 {
         let other = fixture.other();

@@ -48,10 +48,10 @@ pub(super) fn unknown(fixture: &dyn Fixture) {
     }
     let nobody = (0..=u16::MAX).map(PeerId).find(|id| *id != own && !device.is_connected(*id)).unwrap();
     if !device.knows_peers() {
-        // Hardware does not say what became of a ring.
+        // Hardware does not report the result of a ring.
         device.ring(own, vectors).unwrap();
         device.ring(nobody, 0).unwrap();
-        // No device has so many.
+        // No device has that many vectors.
         return assert_unknown_vector(&device.ring(own, 256).unwrap_err(), 256);
     }
     assert_unknown_vector(&device.ring(own, vectors).unwrap_err(), vectors);
@@ -97,7 +97,7 @@ pub(super) fn one_reader(fixture: &dyn Fixture) {
         let waiter = scope.spawn(|| {
             loop {
                 match device.wait(1, Some(hang())) {
-                    // A callback was faster.
+                    // A callback was registered first.
                     Err(error) if error.kind() == ErrorKind::Busy => std::thread::yield_now(),
                     rung => return rung.unwrap(),
                 }

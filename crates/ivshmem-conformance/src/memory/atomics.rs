@@ -1,4 +1,4 @@
-//! Atomic accesses, against the standard library's.
+//! Atomic accesses, compared with those of the standard library.
 
 use std::fmt::Debug;
 use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
@@ -132,7 +132,7 @@ pub(super) fn orderings(fixture: &dyn Fixture) {
 pub(super) fn threads(fixture: &dyn Fixture) {
     let memory = fixture.open();
     let rounds = if cfg!(miri) { 20 } else { 5_000_u32 };
-    // Aligned, unaligned within a line, across a line, and across a page where there is one.
+    // Aligned, unaligned within a cache line, across a cache line, and across a page if there is one.
     for offset in [64, 67, 125, 61, 4093, memory.len() - 8] {
         if offset + 8 > memory.len() || !possible(&memory, offset, 8) {
             continue;
@@ -160,7 +160,7 @@ pub(super) fn threads(fixture: &dyn Fixture) {
 
 pub(super) fn whole(fixture: &dyn Fixture) {
     let memory = fixture.open();
-    // By time, not by rounds: an access that is not whole is fast and seldom caught, one that is may be slow.
+    // Limited by time, not by rounds: a torn access is fast and rarely detected, an atomic one may be slow.
     let time = Duration::from_millis(60);
     for offset in [64, 67, 125, 61, 4093] {
         if offset + 8 > memory.len() || !possible(&memory, offset, 8) {
@@ -241,7 +241,7 @@ pub(super) fn wide(fixture: &dyn Fixture) {
     }
 }
 
-/// Both halves go up together, whatever the threads do.
+/// Both halves always change together.
 fn add_up(memory: &Memory, offset: u64) {
     const BOTH: u128 = 1 << 64 | 1;
     memory.write(offset, &[0; 16]).unwrap();

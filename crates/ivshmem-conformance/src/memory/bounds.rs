@@ -1,4 +1,4 @@
-//! What may be accessed at all.
+//! Which accesses are allowed.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) fn inside(fixture: &dyn Fixture) {
             }
         }
     }
-    // An empty access is inside up to the very end.
+    // An empty access is inside up to and including the end.
     for offset in [0, 1, memory.len()] {
         memory.read(offset, &mut []).unwrap();
         memory.write(offset, &[]).unwrap();
@@ -123,14 +123,14 @@ pub(super) fn read_only(fixture: &dyn Fixture) {
             } else {
                 result.unwrap();
             }
-            // Outside is outside, whatever the memory is.
+            // An access outside is refused as such in read-only memory too.
             let kind = (access.act)(memory, u64::MAX).unwrap_err().kind();
             assert_eq!(kind, ErrorKind::OutOfBounds, "{}", access.name);
         }
     }
     assert_eq!(memory.copy_to(0, &memory, 64, 8).unwrap_err().kind(), ErrorKind::ReadOnly);
     memory.copy_to(0, &writable, 64, 8).unwrap();
-    // An atomic load that is not one for every observer would have to write.
+    // An atomic load that is not atomic for every observer would have to write.
     for offset in 0..64 {
         match memory.load::<u64>(offset, SeqCst) {
             Ok(_) => assert_eq!(offset % 8, 0),
@@ -158,7 +158,7 @@ pub(super) fn views(fixture: &dyn Fixture) {
     inner.write_word(0, 77_u8).unwrap();
     assert_eq!(memory.read_word::<u8>(101).unwrap(), 77);
     assert_eq!(view.index_of(0, 1000, &all[110..120]).unwrap(), Some(10));
-    // What is left of a memory keeps its pages.
+    // A view keeps the pages mapped after its memory is dropped.
     drop((memory, view));
     assert_eq!(inner.read_word::<u8>(0).unwrap(), 77);
     let last = inner.clone();
@@ -166,7 +166,7 @@ pub(super) fn views(fixture: &dyn Fixture) {
     assert!(last.is_closed());
 }
 
-/// One method at one size.
+/// One method with one size.
 struct Access {
     name: String,
     len: u64,

@@ -22,7 +22,7 @@ pub(super) fn read_write(fixture: &dyn Fixture) {
             assert_eq!(bytes(&memory, offset, len), expected, "{len} bytes at {offset}");
         }
     }
-    // The private side has alignments, too.
+    // The private side has alignments too.
     let expected = pattern(1200);
     for i in 0..70 {
         for len in [1, 3, 7, 15, 16, 31, 33, 64, 65, 129, 1000] {
@@ -58,7 +58,7 @@ pub(super) fn overlap(fixture: &dyn Fixture) {
                 let mut expected = start.clone();
                 expected.copy_within(from..from + len, to);
                 assert_eq!(bytes(&memory, 0, 4096), expected, "{len} bytes from {from} to {to}");
-                // The same through two views, which have offsets of their own.
+                // The same through two views, which have their own offsets.
                 memory.write(0, &start).unwrap();
                 let (source, target) = (memory.view(from as u64, 2000), memory.view(to as u64, 2000));
                 source.unwrap().copy_to(0, &target.unwrap(), 0, len as u64).unwrap();
@@ -107,7 +107,7 @@ pub(super) fn sync(fixture: &dyn Fixture) {
     memory.sync(memory.len(), 0).unwrap();
 }
 
-/// Nothing but the range changes.
+/// Checks that nothing outside the range changes.
 fn guard(memory: &Memory, offset: u64, len: usize, act: impl FnOnce()) {
     let before = offset.saturating_sub(32)..offset;
     let end = offset + len as u64;

@@ -1,4 +1,4 @@
-//! Waiting for a value, and closing while others wait or work.
+//! Waiting for a value, and closing during waits and accesses.
 
 use std::sync::Barrier;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
@@ -21,7 +21,7 @@ pub(super) fn spin(fixture: &dyn Fixture) {
         let start = Instant::now();
         assert!(!memory.spin(0, 1_u32, Spin { sleep, timeout }).unwrap());
         assert!(start.elapsed() >= Duration::from_millis(5));
-        // What is there needs no time at all.
+        // A value that is already there is found without waiting.
         assert!(memory.spin(0, 0_u32, Spin { sleep, timeout: Some(Duration::ZERO) }).unwrap());
         assert!(memory.spin(0, 0_u32, Spin { sleep, timeout: None }).unwrap());
         assert!(memory.spin(0, 0_u32, Spin { sleep, timeout: Some(Duration::MAX) }).unwrap());
@@ -46,7 +46,7 @@ pub(super) fn spin_and_set(fixture: &dyn Fixture) {
     assert_eq!(memory.read_word::<u8>(0).unwrap(), 0);
     assert!(memory.spin_and_set(0, 0_u8, 1, soon).unwrap());
     assert_eq!(memory.read_word::<u8>(0).unwrap(), 1);
-    // As a lock around a number that is not atomic.
+    // Used as a lock around a number that is not atomic.
     let (lock, number) = (64, 128);
     let rounds = if cfg!(miri) { 5 } else { 500_u64 };
     thread::scope(|scope| {
@@ -116,7 +116,7 @@ pub(super) fn during_access(fixture: &dyn Fixture) {
             }
             ready.wait();
             memory.close();
-            // The pages live as long as the views that the threads have.
+            // The pages stay mapped as long as the threads have views.
             drop(memory);
         });
     }

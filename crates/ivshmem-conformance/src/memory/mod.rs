@@ -1,4 +1,4 @@
-//! What every `Memory` must do.
+//! Requirements on every `Memory`.
 
 mod atomics;
 mod bounds;
@@ -14,20 +14,20 @@ use std::time::Duration;
 
 use ivshmem::region::Memory;
 
-/// A way to open the memory under test.
+/// Opens the memory under test.
 pub trait Fixture: Sync {
-    /// Opens it, for reading and writing, with 4096 bytes or more. Called once for each case; some cases close it.
-    /// What its bytes are does not matter.
+    /// Opens it for reading and writing, with 4096 bytes or more and any content. Called once for each case; some cases
+    /// close it.
     fn open(&self) -> Memory;
 
-    /// The same bytes as `memory`, which this fixture opened, once more; `None` where that cannot be.
+    /// Opens the same bytes as `memory`, which this fixture opened, once more; `None` where that is impossible.
     fn open_read_only(&self, memory: &Memory) -> Option<Memory>;
 }
 
 /// Runs every case and prints its name.
 ///
 /// # Panics
-/// When a case fails, after all of them ran; the text names those that failed.
+/// When a case fails, after all of them ran; the message names those that failed.
 pub fn run(fixture: &dyn Fixture) {
     let failed: Vec<_> = CASES
         .iter()
@@ -43,7 +43,7 @@ pub fn run(fixture: &dyn Fixture) {
 
 type Case = fn(&dyn Fixture);
 
-/// Ends the process when a case hangs: a thread that was never woken cannot be ended by anything less.
+/// Ends the process when a case hangs: a thread that waits indefinitely cannot be ended otherwise.
 struct Watchdog(
     #[expect(dead_code, reason = "its drop is the sign that the case has ended")] mpsc::Sender<()>,
 );
@@ -55,7 +55,7 @@ impl Watchdog {
         let (sender, receiver) = mpsc::channel::<()>();
         thread::spawn(move || {
             if receiver.recv_timeout(Self::LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
-                // Not eprintln: the test harness would keep it for the end of a test that has none.
+                // Not eprintln: the test harness keeps its output until the test ends, which never happens.
                 let _ = writeln!(std::io::stderr(), "memory: hangs for {:?}: {name}", Self::LIMIT);
                 std::process::exit(101);
             }
@@ -101,7 +101,7 @@ fn bytes(memory: &Memory, offset: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// The first and the last place where `len` bytes fit with each of 16 alignments.
+/// The first and the last offset at which `len` bytes fit with each of 16 alignments.
 fn places(memory: &Memory, len: u64) -> impl Iterator<Item = u64> {
     let last = memory.len() - len;
     (0..16).flat_map(move |i| [i, last - i])

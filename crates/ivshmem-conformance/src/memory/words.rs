@@ -28,7 +28,7 @@ pub(super) fn orders(fixture: &dyn Fixture) {
         f32: 0.0, -1.5, f32::INFINITY;
         f64: 0.0, -1.5, f64::MIN_POSITIVE;
     }
-    // A number that is none keeps its bits through both orders.
+    // A NaN keeps its bits in both byte orders.
     for bits in [0x7fa0_0001_u32, 0xffc1_2345] {
         memory.write_word_be(3, bits).unwrap();
         let nan = memory.read_word_be::<f32>(3).unwrap();

@@ -3,11 +3,11 @@ use std::time::{Duration, Instant};
 use super::{COUNTER, HANG, Role, Side};
 
 impl Side<'_> {
-    /// On every vector and in both directions: so many rings as fast as can be. Most of them are merged, and the last is
-    /// never missed.
+    /// On every vector and in both directions, rings `rings` times as fast as possible. Most rings are merged, and the last
+    /// one must not be missed.
     ///
     /// # Panics
-    /// When the last one is missed.
+    /// When the last ring is missed.
     pub fn burst(&mut self, rings: u32) {
         for vector in 0..self.device.vectors() {
             for ringer in [Role::First, Role::Second] {
@@ -23,13 +23,13 @@ impl Side<'_> {
                     self.until_counted(&ears, vector, rings);
                 }
                 drop(ears);
-                // Only then may the counters be used again.
+                // Only after this may the counters be reused.
                 self.meet();
             }
         }
     }
 
-    /// Waits for the end of all rings, of which some may still be on their way, and then rings somebody who is gone.
+    /// Waits for the end of all rings, of which some may still be outstanding, and then rings the disconnected peer.
     ///
     /// # Panics
     /// When the rings do not end.

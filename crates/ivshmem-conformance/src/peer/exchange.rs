@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, Hasher};
 use super::{COUNTER, LENGTH, PART, PAYLOAD, Role, SEED, Side, pattern};
 
 impl Side<'_> {
-    /// On every vector so many round trips: the first side writes bytes that nobody can guess and rings, the second one
-    /// answers with the same bytes turned over and rings back. Each checks every byte.
+    /// Makes `rounds` round trips on every vector: the first side writes random bytes and rings; the second side answers
+    /// with the same bytes in reverse order and inverted, and rings back. Each side checks every byte.
     ///
     /// # Panics
     /// When a byte is wrong, or an interrupt is missing.

@@ -1,8 +1,8 @@
-//! What two peers do with a region and its interrupts to prove both: the same code on each side, in a guest or on the host,
-//! of 32 or 64 bits.
+//! Tests of a region and its interrupts by two peers: the same code runs on each side, in a guest or on the host, with 32
+//! or 64 bits.
 //!
-//! All methods of [`Side`] are called by both sides, in the same order and with the same arguments. They panic when
-//! anything is not as it must be.
+//! Both sides call all methods of [`Side`] in the same order and with the same arguments. The methods panic when a check
+//! fails.
 
 mod burst;
 mod exchange;
@@ -18,7 +18,7 @@ use ivshmem::PeerId;
 use ivshmem::device::Device;
 use ivshmem::doorbell::Registration;
 
-/// A hang is a failure; nothing takes a part of this.
+/// A limit against hanging only; no test takes a noticeable part of it.
 const HANG: Duration = Duration::from_secs(120);
 
 /// One of two peers.
@@ -28,20 +28,20 @@ pub struct Side<'a> {
     other: PeerId,
     role: Role,
     conversation: u32,
-    /// How often the two have met in it.
+    /// Number of meetings in this conversation.
     meetings: u32,
 }
 
-/// Who begins.
+/// The order of the two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// This side.
+    /// This side starts.
     First,
-    /// The other one.
+    /// The other side starts.
     Second,
 }
 
-/// Where things stand in the part of the region that one side writes for one vector.
+/// Offsets in the part of the region that one side writes for one vector.
 const MET: u64 = 0;
 const COUNTER: u64 = 64;
 const LENGTH: u64 = 128;
@@ -50,26 +50,27 @@ const PAYLOAD: u64 = 256;
 const PART: u64 = 4096;
 
 impl<'a> Side<'a> {
-    /// This device and another, of which as many vectors are used as this one has. `conversation` is the same on both
-    /// sides, below 4096, and another one each time: what stands in the region may be from an earlier one.
+    /// Creates a side for this device and another peer. As many of the peer's vectors are used as this device has.
+    /// `conversation` is the same on both sides, below 4096, and different each time, because the region may contain data
+    /// of an earlier conversation.
     ///
     /// # Panics
     /// When the device cannot be rung, or its memory is too small.
     pub fn new(device: &'a Device, other: PeerId, role: Role, conversation: u32) -> Self {
         assert!(device.supports_interrupts(), "it cannot be rung: {:?}", device.interrupt_finding());
         assert!(device.memory().len() >= Self::part_of(Role::Second, device.vectors()) + PART);
-        // What rang before has nothing to do with the other side.
+        // Earlier interrupts do not come from the other side.
         for vector in 0..device.vectors() {
             let _ = device.wait(vector, Some(Instant::now())).unwrap();
         }
         Self { device, other, role, conversation, meetings: 0 }
     }
 
-    /// Goes on when both sides are here. Either may come first, before the other's machine is known to anybody: both ring
-    /// on every vector until each has heard the other on all of them.
+    /// Returns when both sides have called it. Either side may call first, even before the other's machine is announced:
+    /// both ring every vector until each has received an interrupt from the other on all of them.
     ///
     /// # Panics
-    /// When the other side does not come.
+    /// When the other side does not arrive.
     pub fn meet(&mut self) {
         self.meetings += 1;
         let limit = Instant::now() + HANG;
@@ -86,25 +87,26 @@ impl<'a> Side<'a> {
                 "the other side does not come; {heard} of {vectors} vectors were rung"
             );
             for vector in 0..vectors {
-                // A device that knows its peers refuses to ring one that is not here yet.
+                // A device that knows its peers refuses to ring one that is not announced yet.
                 let _ = self.device.ring(self.other, vector);
             }
             let pause = Duration::from_millis(5);
             if heard == vectors {
                 std::thread::sleep(pause);
             } else if self.device.wait(heard, Some(Instant::now() + pause)).unwrap() {
-                // A hint may come early: only one that came when the other was here counts.
+                // An interrupt may be an early hint: it counts only if the other side had arrived before.
                 heard += u16::from(self.has_come(other, 0));
             }
         }
     }
 
-    /// What a side says of itself: the conversation, the meeting, and on how many vectors it has heard the other.
+    /// The published state of a side: the conversation, the meeting, and the number of vectors on which it was rung by the
+    /// other.
     fn stage(&self, heard: u16) -> u32 {
         self.conversation << 20 | self.meetings << 10 | u32::from(heard)
     }
 
-    /// Whether what the other says is that it is in this meeting, or beyond, and has heard this side so often.
+    /// Whether the other side's state is in this meeting or a later one, and includes at least `heard` vectors.
     fn has_come(&self, other: u32, heard: u16) -> bool {
         other >> 20 == self.conversation && other >= self.stage(heard)
     }
@@ -134,13 +136,13 @@ impl<'a> Side<'a> {
         self.device.memory().load(self.part(role, vector) + what, Ordering::Acquire).unwrap()
     }
 
-    /// Publishes what was written before.
+    /// Stores a value after all earlier writes.
     fn store(&self, vector: u16, what: u64, value: u32) {
         self.device.memory().store(self.part(self.role, vector) + what, value, Ordering::Release).unwrap();
     }
 
-    /// Waits for interrupts until the other's counter for this vector is there. No interrupt may be missing after the
-    /// last ring: nothing else wakes this.
+    /// Waits for interrupts until the other side's counter for this vector has this value. No interrupt may be missing
+    /// after the last ring: nothing else wakes this side.
     fn until_counted(&self, ears: &Ears<'_>, vector: u16, count: u32) {
         while self.load(self.other_role(), vector, COUNTER) != count {
             assert!(
@@ -150,26 +152,26 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// One way of being told on each vector: threads that wait, callbacks on every other vector.
+    /// The method of receiving interrupts on a vector: waiting threads on even vectors, callbacks on odd ones.
     fn ears(&self, vector: u16) -> Ears<'a> {
         if vector.is_multiple_of(2) {
             return Ears::Waiting(self.device, vector);
         }
         let (tell, told) = channel();
-        // The receiver goes before the registration does.
+        // The receiver may be dropped before the registration.
         let registration = self.device.on_interrupt(vector, move |_| _ = tell.send(())).unwrap();
         Ears::Called(told, registration)
     }
 }
 
-/// How a side is told of interrupts.
+/// How a side receives interrupts.
 enum Ears<'a> {
     Waiting(&'a Device, u16),
     Called(Receiver<()>, #[expect(dead_code, reason = "its drop ends the callbacks")] Registration),
 }
 
 impl Ears<'_> {
-    /// Whether there is an interrupt.
+    /// Waits for an interrupt; false at the time limit.
     fn hear(&self) -> bool {
         match self {
             Self::Waiting(device, vector) => device.wait(*vector, Some(Instant::now() + HANG)).unwrap(),
@@ -178,7 +180,7 @@ impl Ears<'_> {
     }
 }
 
-/// Bytes that only who knows the seed can tell.
+/// Bytes that can be computed only with the seed.
 fn pattern(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed | 1;
     let mut next = || {

@@ -3,11 +3,11 @@ use std::io::BufRead;
 use super::Side;
 
 impl Side<'_> {
-    /// Does what the lines of the standard input say until they end: each is the name of a method and its argument.
-    /// Answers each with "done", and says "open" first.
+    /// Executes the lines of standard input until it ends: each line is the name of a method and its argument. Prints
+    /// "open" first, and "done" after each line.
     ///
     /// # Panics
-    /// When a line is something else, or as the methods do.
+    /// When a line is invalid, or as the methods do.
     pub fn obey(mut self) {
         println!("open");
         for line in std::io::stdin().lock().lines() {

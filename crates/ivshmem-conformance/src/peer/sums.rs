@@ -5,8 +5,8 @@ use ivshmem::region::Memory;
 use super::{PAYLOAD, Role, Side};
 
 impl Side<'_> {
-    /// Both sides change the same words at once, each so often: by adding, and by exchanging when nobody else was faster.
-    /// No change may be lost. The words are aligned: an emulator does not make others atomic.
+    /// Both sides change the same words concurrently, `times` times each: by adding, and by compare-and-exchange loops. No
+    /// change may be lost. The words are aligned, because an emulator does not make other accesses atomic.
     ///
     /// # Panics
     /// When a sum is wrong.
@@ -29,7 +29,7 @@ impl Side<'_> {
         assert_eq!(memory.read_word::<u64>(words + 8).unwrap(), both << 16);
         assert_eq!(u64::from(memory.read_word::<u32>(words + 16).unwrap()), 3 * both);
         assert_eq!(memory.read_word::<u64>(words + 24).unwrap(), both << 20);
-        // Nobody may begin again before the other has looked.
+        // Neither side may start again before the other one has checked.
         self.meet();
     }
 }
@@ -39,7 +39,7 @@ fn add(memory: &Memory, words: u64) {
     memory.fetch_add(words, 1_u8, order).unwrap();
     memory.fetch_add(words + 2, 1_u16, order).unwrap();
     memory.fetch_add(words + 4, 1_u32, order).unwrap();
-    // Carries from the lower half of the word to the upper, which two accesses of 32 bits would lose.
+    // Carries from the lower half of the word to the upper one, which two accesses of 32 bits would lose.
     memory.fetch_add(words + 8, 1_u64 << 16, order).unwrap();
     exchange(|old: u32| memory.compare_exchange(words + 16, old, old + 3, order, Ordering::Acquire).unwrap());
     exchange(|old: u64| {
@@ -47,7 +47,7 @@ fn add(memory: &Memory, words: u64) {
     });
 }
 
-/// Tries with what was there instead, until nobody else was faster.
+/// Retries with the value found until the exchange succeeds.
 fn exchange<T: Default>(mut attempt: impl FnMut(T) -> Result<T, T>) {
     let mut old = T::default();
     while let Err(found) = attempt(old) {

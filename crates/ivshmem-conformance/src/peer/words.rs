@@ -5,7 +5,7 @@ use super::{PAYLOAD, Role, Side, pattern};
 const LENGTH: usize = 1500;
 
 impl Side<'_> {
-    /// Words of every size and rows of bytes look the same from both sides, at any alignment.
+    /// Checks that words of every size and rows of bytes look the same on both sides, at any alignment.
     ///
     /// # Panics
     /// When they do not.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use ivshmem_conformance::huge_pages::{HUGE_PAGE, HugePages};
 
-/// A hugetlbfs of our own; undone on drop.
+/// A hugetlbfs that only this test uses; unmounted on drop.
 pub(crate) struct Hugetlbfs {
     directory: tempfile::TempDir,
     _pages: HugePages,
@@ -18,7 +18,7 @@ impl Hugetlbfs {
         self.directory.path()
     }
 
-    /// Mounts it with room for a few pages; else the reason why this machine cannot.
+    /// Mounts it with space for a few pages; or returns the reason why this machine cannot.
     pub(crate) fn mount() -> Result<Self, String> {
         let huge = Self { _pages: HugePages::add(WANTED)?, directory: tempfile::tempdir().unwrap() };
         let size = format!("pagesize={HUGE_PAGE},size={}", WANTED * HUGE_PAGE);
@@ -29,7 +29,7 @@ impl Hugetlbfs {
 
 impl Drop for Hugetlbfs {
     fn drop(&mut self) {
-        // When mounting failed there is nothing to unmount, and no need to say so.
+        // If mounting failed there is nothing to unmount, and an error is not reported.
         let _ = Command::new("umount").arg("-q").arg(self.directory.path()).output();
     }
 }

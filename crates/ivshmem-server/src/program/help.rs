@@ -1,7 +1,8 @@
-//! Help and man pages from the same words: what stands behind the options is text in sections, which is laid out here.
+//! Help and man pages from the same text: the text after the options has sections, which this module lays out.
 //!
-//! A section begins with a line like `Examples:`. Lines that are indented by two spaces are entries: a term, and its text
-//! behind two more spaces or in lines that are indented further. Other lines are paragraphs.
+//! A section begins with a line like `Examples:`. Lines with an indent of two spaces are entries: a term and its text,
+//! separated by at least two spaces, or with the text in the following lines, which have a larger indent. Other lines are
+//! paragraphs.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,10 +11,10 @@ use std::path::Path;
 use clap::Command;
 use clap_mangen::roff::{Roff, bold, roman};
 
-/// As wide as lines are read well.
+/// The widest line that is still easy to read, in columns.
 const WIDEST: usize = 100;
 
-/// Lays out the help of a command and its verbs for the terminal, or for as many columns as the environment says.
+/// Lays out the help of a command and its verbs for the width of the terminal, or else for `COLUMNS` of the environment.
 pub fn fit(command: Command) -> Command {
     let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
     let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
@@ -29,7 +30,8 @@ fn fit_to(command: Command, width: usize) -> Command {
     command.term_width(width).mut_subcommands(|verb| fit_to(verb, width))
 }
 
-/// Writes a man page for a command and one for each of its verbs. Verbs end with the exit statuses of the command.
+/// Writes a man page for a command and one for each of its verbs. Each verb's page ends with the exit statuses of the
+/// command.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -109,7 +111,7 @@ fn sections(text: &str) -> Roff {
 enum Block<'a> {
     Heading(&'a str),
     Paragraph(&'a str),
-    /// `column` is where the text begins; below the term when that has a line of its own.
+    /// `column` is where the text begins; `is_below` is set when the term has its own line.
     Entry {
         term: &'a str,
         text: String,
@@ -144,7 +146,7 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// Commands are never broken: they are there to be copied.
+/// Lays out text. Commands are never wrapped, because users copy them.
 fn laid_out(text: &str, width: usize) -> String {
     let mut out = String::new();
     for block in blocks(text) {
@@ -175,7 +177,7 @@ fn laid_out(text: &str, width: usize) -> String {
     out
 }
 
-/// Puts words from a column on, beginning in a line that has `used` columns already.
+/// Appends words from a column on, beginning in a line in which `used` columns are taken.
 fn put_wrapped(text: &str, used: usize, column: usize, width: usize, out: &mut String) {
     let mut at = used;
     let mut is_first = true;

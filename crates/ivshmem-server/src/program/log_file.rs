@@ -7,13 +7,14 @@ use rustix::process::geteuid;
 
 use crate::Error;
 
-/// Opens a file to which a log is appended, or creates it for this user and its group.
+/// Opens a file to which a log is appended, or creates it with read permission for its group.
 ///
-/// A link is not followed, a pipe is not waited for, and a file of another user is not written to: somebody who may write
-/// to the directory could have put it there. A character device like /dev/null is fine, as only root makes those.
+/// The function does not follow a link, does not wait for a pipe, and refuses a file of another user: a user with write
+/// permission on the directory could have put it there. It accepts a character device like /dev/null, as only root can
+/// create those.
 ///
 /// # Errors
-/// When it is no such file, or cannot be opened.
+/// When the file is refused or cannot be opened.
 pub fn open_log(path: &Path) -> Result<OwnedFd, Error> {
     let opening = || format!("opening the log {}", path.display());
     let refused = |problem: &str| Error::NotTrusted { path: path.to_owned(), problem: problem.to_owned() };

@@ -1,5 +1,5 @@
-//! What the programs of this project share beyond the library: output that keeps nobody waiting, and files by which a
-//! daemon is known. No part of the library's interface.
+//! Code that the project's programs share in addition to the library: output that never blocks, and files that identify a
+//! daemon. Not part of the library's interface.
 
 mod help;
 mod log_file;

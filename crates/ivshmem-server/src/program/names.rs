@@ -1,10 +1,10 @@
-//! Users and groups as they are typed: by name or by number.
+//! Users and groups as arguments: by name or by number.
 
 use std::fmt::Display;
 
 use nix::unistd::{Group, User};
 
-/// To whom something is given.
+/// User and group that a file is given to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// The user's id.
@@ -21,10 +21,10 @@ pub(crate) fn group(text: &str) -> Result<u32, String> {
     id(text, "group", || Group::from_name(text).map(|group| group.map(|group| group.gid.as_raw())))
 }
 
-/// `USER`, `USER:GROUP` or `:GROUP`.
+/// Parses `USER`, `USER:GROUP` or `:GROUP`.
 ///
 /// # Errors
-/// What is wrong with it, for the one who has typed it.
+/// A description of the problem, for the user who typed the argument.
 pub fn owner(text: &str) -> Result<Owner, String> {
     let (name, group_name) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     if name.is_empty() && group_name.is_none_or(str::is_empty) {
@@ -36,7 +36,7 @@ pub fn owner(text: &str) -> Result<Owner, String> {
     })
 }
 
-/// The largest number is none: it stands for "leave as it is".
+/// The highest number is not an id: the system interprets it as "leave unchanged".
 const NONE: u32 = u32::MAX;
 
 fn id<E: Display>(

@@ -77,7 +77,7 @@ impl ServerOptions {
         }
     }
 
-    /// A server like that, on this socket.
+    /// A builder with these options, for this socket.
     pub fn builder(&self, socket: &Path) -> Builder {
         let mut builder = Server::builder(socket)
             .size(self.size)
@@ -105,10 +105,10 @@ impl ServerOptions {
     }
 }
 
-/// The path of a socket. What looks like a target is refused: as a path it would make a socket of that name.
+/// Parses the path of a socket. Refuses text that looks like a target: as a path it would create a socket of that name.
 ///
 /// # Errors
-/// What to type in its place.
+/// A description of the problem with the text to type instead.
 pub fn socket_path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {
         return Err("the path is missing; name one, as /run/ivshmem.sock".to_owned());
@@ -130,7 +130,7 @@ pub fn socket_path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// A name as shm_open takes it, with or without the slash in front.
+/// Parses a name as shm_open takes it, with or without a leading slash.
 fn object_name(text: &str) -> Result<String, String> {
     let name = text.strip_prefix('/').unwrap_or(text);
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
@@ -139,10 +139,10 @@ fn object_name(text: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-/// Permissions.
+/// Parses permissions.
 ///
 /// # Errors
-/// When it is not three octal digits or fewer.
+/// When the text is not an octal number of 0 to 777.
 pub fn octal(text: &str) -> Result<u32, String> {
     let digits = text.bytes().all(|digit| digit.is_ascii_digit());
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o777);

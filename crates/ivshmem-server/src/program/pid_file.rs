@@ -13,24 +13,24 @@ use crate::Error;
 use crate::builder::Access;
 use crate::place::{Identity, Place, Published, Unpublished};
 
-/// A file with this process's id, locked while the process lives and removed at its end.
+/// A file with this process's id, locked while the process lives and removed on drop.
 #[derive(Debug)]
 pub struct PidFile {
     published: Published,
     _locked: File,
 }
 
-/// Anybody may read it, and only this user may write to it.
+/// Everybody may read it, and only this user may write to it.
 const ACCESS: Access = Access { mode: 0o644, uid: None, gid: None };
-/// Of names that come and go.
+/// Attempts to get a name that other processes create and remove meanwhile.
 const TRIES: usize = 100;
 
 impl PidFile {
-    /// Creates it, or takes over one that a dead server left. A link, a file of another user, or a file that holds anything
-    /// but a process id, is left alone.
+    /// Creates the file, or takes over one that a server left that has ended. Does not touch a link, a file of another
+    /// user, or a file that contains anything but a process id.
     ///
     /// # Errors
-    /// When it cannot be created, or a server that lives has it.
+    /// When the file cannot be created, or a running server holds it.
     pub fn create(path: &Path) -> Result<Self, Error> {
         let writing = writing(path);
         let place = Place::open(path)?;
@@ -68,8 +68,8 @@ impl Drop for PidFile {
     }
 }
 
-/// The file of a server that is dead; `None` when nothing has the name. One of a server that lives, and anything else, is
-/// an error.
+/// Finds the file of a server that has ended; `None` when nothing has the name. The file of a running server, and anything
+/// else, is an error.
 fn stale(place: &Place) -> Result<Option<Identity>, Error> {
     let path = place.path();
     let refused = |problem: &str| {
@@ -99,7 +99,7 @@ fn stale(place: &Place) -> Result<Option<Identity>, Error> {
     Ok(Some(Identity::of(&stat)))
 }
 
-/// Whether a server has it. Only who may write to a file can have such a lock; those of readers do not count.
+/// Whether a server holds the file. Only processes with write permission can take such a lock; read locks do not count.
 fn is_held(file: &OwnedFd) -> io::Result<bool> {
     let mut lock = whole_file(libc::F_WRLCK);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock))?;

@@ -8,9 +8,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use signal_hook::consts::{SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 
-/// Signals that ask for the end, and all others that would end a process at once, which would leave its socket behind. The
-/// real-time signals are among them, and have no names; those of faults of the process itself are not, nor is SIGABRT, by which
-/// others ask for a dump.
+/// Signals that request the end, and all others whose default action would end the process at once and leave its socket
+/// behind. The real-time signals belong to these too, but have no names. Signals for faults of the process itself do not,
+/// nor does SIGABRT, with which others request a dump.
 const ENDS: [Signal; 13] = [
     Signal::SIGTERM,
     Signal::SIGINT,
@@ -26,26 +26,27 @@ const ENDS: [Signal; 13] = [
     Signal::SIGTRAP,
     Signal::SIGSYS,
 ];
-/// Other daemons take these for a request, as to open their log anew. There is nothing to do, and no reason to end.
+/// Other daemons interpret these as a request, for example to reopen their log. The server has nothing to do, and does not
+/// end.
 const IGNORED: [c_int; 2] = [SIGUSR1, SIGUSR2];
 
-/// A descriptor that becomes readable with the first signal that ends a server, and stays so. SIGUSR1 and SIGUSR2 do nothing from
-/// then on.
+/// Returns a descriptor that becomes readable with the first signal that ends a server, and stays readable. SIGUSR1 and
+/// SIGUSR2 have no effect from then on.
 ///
-/// For a process with one thread: threads that exist already would still be ended by these signals.
+/// Call it while the process has one thread: these signals would still end the process through threads that exist already.
 ///
 /// # Errors
-/// When the system has no room for the descriptor.
+/// When the system cannot create the descriptor.
 pub fn stop_signals() -> io::Result<Arc<OwnedFd>> {
     let mut ends = SigSet::all();
     for signal in Signal::iterator().filter(|signal| !ENDS.contains(signal)) {
         ends.remove(signal);
     }
-    // Threads that are started from now on inherit it. It comes before the handlers, which would take a signal that is not blocked,
-    // and the descriptor would not tell of it.
+    // Threads that are started from now on inherit the mask. Block before installing the handlers: a handler would consume
+    // a signal that is not blocked, and the descriptor would not report it.
     ends.thread_block()?;
-    // A signal that the parent had this process ignore is never pending, such as the interrupt of what a shell runs in the
-    // background. With a handler it is.
+    // A signal that the parent process set to ignored never becomes pending, for example SIGINT in what a shell runs in the
+    // background. With a handler it does.
     let named = ENDS.iter().map(|&signal| signal as c_int);
     for signal in named.chain(SIGRTMIN()..=SIGRTMAX()).chain(IGNORED) {
         flag::register(signal, Arc::default())?;

@@ -1,4 +1,4 @@
-//! Output that keeps nobody waiting: a thread of its own writes it, and what cannot be written is dropped and counted.
+//! Output that never blocks: a separate thread writes it, and lines that cannot be written are dropped and counted.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -12,20 +12,20 @@ use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// Where output goes.
+/// Destination of output.
 #[derive(Debug)]
 pub enum Output {
-    /// Whatever is standard output at the time of writing.
+    /// Standard output, as it is at the time of writing.
     Stdout,
-    /// Whatever is standard error at the time of writing.
+    /// Standard error, as it is at the time of writing.
     Stderr,
-    /// A file of one's own.
+    /// A file that was opened for this output.
     File(OwnedFd),
 }
 
-/// Takes lines at once, from any thread, and has a thread of its own write them. Lines that find the queue full, because
-/// nobody reads a pipe, and lines that cannot be written, because the reader is gone or a file system is full, are
-/// dropped and counted. When the output works again, a line of the log says how many were lost.
+/// Queues lines from any thread without waiting; a separate thread writes them. Lines are dropped and counted when the
+/// queue is full because a pipe has no active reader, or when writing fails because the reader has ended or a file system
+/// is full. When the output works again, a line in the log reports the number of lost lines.
 #[derive(Clone, Debug)]
 pub struct Sink {
     shared: Arc<Shared>,
@@ -34,9 +34,9 @@ pub struct Sink {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// The thread has something to do.
+    /// The thread has lines to write.
     work: Condvar,
-    /// The thread has nothing left to do.
+    /// The thread has written all lines.
     idle: Condvar,
 }
 
@@ -46,22 +46,22 @@ struct State {
     writing: bool,
 }
 
-/// Lines that wait to be written: more than any start or burst of a server has, some 100 KiB.
+/// Maximum number of queued lines: more than any start or burst of a server has, about 100 KiB.
 const CAPACITY: usize = 1024;
-/// How long the end of a process waits for what is still to be written.
+/// How long an ending process waits for lines that are not written yet.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Lines that this process has lost.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// Lines of output that this process could not write.
+/// Number of lines of output that this process could not write.
 pub(crate) fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Writes a last line to standard error, without waiting for a reader that does not read.
+/// Writes a last line to standard error, without waiting longer than half a second for a slow reader.
 pub fn tell(line: &str) {
-    // Without a thread there is no way to write that cannot wait; the exit status has to say it all.
+    // Without a thread any write could block; the exit status alone must report the failure.
     if let Ok(sink) = Sink::new(Output::Stderr) {
         sink.put(format!("{line}\n").as_bytes());
         sink.drain();
@@ -80,7 +80,7 @@ impl Sink {
         Ok(Self { shared })
     }
 
-    /// Takes whole lines, or counts them as lost. Never waits for the output.
+    /// Queues whole lines, or counts them as lost. Never waits for the output.
     pub fn put(&self, lines: &[u8]) {
         let mut state = self.shared.state();
         if state.lines.len() < CAPACITY {
@@ -91,14 +91,14 @@ impl Sink {
         }
     }
 
-    /// Waits until all is written, at most half a second.
+    /// Waits until all lines are written, at most half a second.
     pub fn drain(&self) {
         let busy = |state: &mut State| state.writing || !state.lines.is_empty();
         let _state = self.shared.idle.wait_timeout_while(self.shared.state(), PATIENCE, busy);
     }
 }
 
-/// Each call takes whole lines, as a log's formatter makes them.
+/// Each call takes whole lines, as the log's formatter produces them.
 impl Write for &Sink {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.put(lines);
@@ -116,10 +116,10 @@ impl Shared {
     }
 
     fn write_to(&self, output: &Output) {
-        // Signals are for the thread that serves: what it does next depends on the signal being known before.
+        // Signals are left to the serving thread, whose next step requires that the signal is delivered before.
         let _ = SigSet::all().thread_block();
         let mut told = lost();
-        // A line that was cut short must not begin the next one.
+        // A partial line must not become the beginning of the next one.
         let mut torn = false;
         loop {
             let line = self.next();
@@ -157,7 +157,7 @@ impl Shared {
     }
 }
 
-/// Tells by `begun` when some of the bytes are out.
+/// Sets `begun` when some of the bytes are written.
 fn write_all(output: &Output, mut bytes: &[u8], begun: &mut bool) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(output, bytes) {
@@ -167,7 +167,7 @@ fn write_all(output: &Output, mut bytes: &[u8], begun: &mut bool) -> Result<(), 
                 bytes = &bytes[count..];
             }
             Err(Errno::INTR) => {}
-            // Others who have the same pipe or terminal open may have made it non-blocking.
+            // Another process with the same pipe or terminal may have made it non-blocking.
             Err(Errno::AGAIN) => match poll(&mut [PollFd::new(output, PollFlags::OUT)], None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(e) => return Err(e),
@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    // One test, as the count is the process's.
+    // One test, because the count belongs to the process.
     #[test]
     fn output_that_is_not_read_or_cannot_be_written_is_counted_and_keeps_nobody_waiting() {
         let (mut reader, writer) = io::pipe().unwrap();

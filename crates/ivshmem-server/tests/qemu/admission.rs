@@ -1,4 +1,4 @@
-//! Who may be a client: by user, by group, and how often.
+//! Which clients are admitted: by user, by group, and by rate.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -18,7 +18,7 @@ fn only_qemus_of_listed_users_and_groups_become_clients_and_the_others_are_told_
     }
     let dir = open_dir();
     let (listed, other, member) = (Nobody(64_011), Nobody(64_012), Nobody(64_013));
-    // Root is the user of this test, and is a client only because it is listed, too.
+    // Root is the user of this test, and is admitted only because it is listed too.
     let args = ["--mode", "666", "--allow-uid", "64011,root", "--allow-gid", "64019"];
     let server = Daemon::start(dir.path(), &args);
     let mut checker = [Client::connect(&server.socket, 1).greeted()];
@@ -68,7 +68,7 @@ fn who_connects_too_often_is_refused_and_no_other_user_is() {
     let members = clients.len() + 1;
     agree(&mut clients, members);
     qemu.assert_alive();
-    // The next second begins anew.
+    // The next second starts a new count.
     let next = loop {
         let client = Client::connect(&server.socket, 1).greeted();
         if client.refused().is_none() {

@@ -1,4 +1,4 @@
-//! Clients that come and go by the thousand beside others that stay.
+//! Thousands of clients that connect and disconnect, while others stay connected.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -22,7 +22,7 @@ fn ten_thousand_that_connect_and_close_cost_nobody_anything() {
 
     for n in 0..10_000 {
         let mut short = UnixStream::connect(&server.socket).unwrap();
-        // Every third leaves something that the server must not trip over.
+        // Every third one leaves something that must not affect the server.
         match n % 3 {
             0 => {}
             1 => drop(short.write_all(b"never asked for")),
@@ -34,7 +34,7 @@ fn ten_thousand_that_connect_and_close_cost_nobody_anything() {
     }
 
     server.process.assert_alive();
-    // Those who were there lost nothing, and newcomers are welcome.
+    // The other clients have lost nothing, and new ones are admitted.
     clients.push(Client::connect(&server.socket, 2).greeted());
     let after = agree(&mut clients, 4);
     assert!(before.iter().all(|(id, vectors)| after.get(id) == Some(vectors)));
@@ -65,7 +65,7 @@ fn a_qemu_lives_through_two_thousand_peers_and_no_id_comes_back_to_it() {
     let dir = tempfile::tempdir().unwrap();
     let server = Daemon::start(dir.path(), &["-n", "2"]);
     let mut qemu = Qemu::connect(dir.path(), "qemu", &server.socket, 2);
-    // Connected as long as the QEMU, the checker hears what the QEMU hears, and judges it.
+    // The checker is connected as long as the QEMU, receives the same messages, and checks them.
     let mut checker = [Client::connect(&server.socket, 2).greeted()];
     let census = agree(&mut checker, 2);
     qemu.note_internal(&census);
@@ -104,7 +104,7 @@ fn sixty_five_thousand_connections_of_one_user_leave_a_qemu_alive_and_room_for_a
     let census = agree(&mut checker, 2);
     qemu.note_internal(&census);
 
-    // Each reads its whole greeting and leaves only when it was announced, so that its id is burnt.
+    // Each client reads its whole handshake and leaves only after it was announced, so that its id is used up.
     let mut refused = 0;
     for _ in 0..CONNECTIONS / AT_ONCE {
         let round: Vec<_> = (0..AT_ONCE).map(|_| Client::connect(&server.socket, 1).greeted()).collect();

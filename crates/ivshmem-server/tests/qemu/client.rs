@@ -1,7 +1,8 @@
-//! A client that judges every message of the server by the protocol's rules, and the comparison of many of them.
+//! A client that checks every message of the server against the protocol's rules, and the comparison of several such
+//! clients.
 //!
-//! The rules are those that real QEMU imposes (an id that comes back, or a second disconnect, aborts it): a checker
-//! that is connected beside a QEMU sees what QEMU is sent, and names the broken rule instead of dying of it.
+//! The rules are those of real QEMU (an id that is announced again, or a second departure, aborts it): a checker that is
+//! connected together with a QEMU receives the same messages, and names the broken rule instead of aborting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,10 +20,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::descriptors::eventfd_number;
 use crate::process::HANG_LIMIT;
 
-/// The kernel's numbers of the eventfds of each connected client, by id and in the order of the vectors.
+/// The kernel's ids of the eventfds of each connected client, by client id and in the order of the vectors.
 pub(crate) type Census = BTreeMap<u16, Vec<u64>>;
 
-/// One connection. Any broken rule is a panic that names it.
+/// One connection. Any broken rule causes a panic that names it.
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: Receiver<UnixStream>,
@@ -41,7 +42,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects and reads nothing yet. `vectors` is what the server was told to give each client.
+    /// Connects without reading. `vectors` is the server's number of vectors per client.
     pub(crate) fn connect(path: &Path, vectors: usize) -> Self {
         let socket = UnixStream::connect(path).unwrap_or_else(|e| panic!("connect to {path:?}: {e}"));
         Self {
@@ -61,7 +62,7 @@ impl Client {
         }
     }
 
-    /// Keeps the eventfds open, as a real client does; otherwise only their numbers are remembered.
+    /// Keeps the eventfds open, as a real client does; otherwise only their ids are kept.
     pub(crate) fn keeping_eventfds(mut self) -> Self {
         self.kept = Some(BTreeMap::new());
         self
@@ -75,7 +76,7 @@ impl Client {
         self
     }
 
-    /// Whether the greeting has arrived up to its last message.
+    /// Whether the handshake is complete.
     pub(crate) fn is_complete(&self) -> bool {
         self.own.len() == self.vectors
     }
@@ -98,12 +99,12 @@ impl Client {
         self.memory.as_ref().expect("greeted")
     }
 
-    /// The peers known now, without this client.
+    /// The known peers, without this client.
     pub(crate) fn peers(&self) -> &Census {
         &self.peers
     }
 
-    /// Every id ever announced to this client, in order.
+    /// Every id that was ever announced to this client, in order.
     pub(crate) fn announced(&self) -> &[u16] {
         &self.announced
     }
@@ -113,23 +114,23 @@ impl Client {
         self.messages
     }
 
-    /// The eventfds of a peer, or its own; kept ones only.
+    /// The eventfds of a peer, or its own; only with `keeping_eventfds`.
     pub(crate) fn eventfds_of(&self, id: u16) -> &[OwnedFd] {
         &self.kept.as_ref().expect("keeping eventfds")[&id]
     }
 
-    /// Everything it knows, itself included.
+    /// All known clients, including this one.
     pub(crate) fn census(&self) -> Census {
         let mut census = self.peers.clone();
         census.extend(self.id.map(|id| (id, self.own.clone())));
         census
     }
 
-    /// Reads at most `limit` messages of what has arrived. Tells how many there were.
+    /// Reads at most `limit` messages of those that have arrived, and returns their number.
     pub(crate) fn read(&mut self, limit: usize) -> usize {
         let mut bytes = [0; 8];
         for done in 0..limit {
-            // A message may come in pieces; count whole ones only.
+            // A message may arrive in pieces; only whole ones count.
             loop {
                 let missing = self.reader.missing();
                 match self.socket.receive(&mut bytes[..missing]).unwrap() {
@@ -199,7 +200,7 @@ impl Client {
     }
 }
 
-/// Reads on all `clients` until `done`, which may also look at something else.
+/// Reads on all `clients` until `done`, which may check other conditions too.
 pub(crate) fn read_until(what: &str, clients: &mut [Client], mut done: impl FnMut(&[Client]) -> bool) {
     let start = Instant::now();
     let mut seen = 0;
@@ -217,7 +218,7 @@ pub(crate) fn read_until(what: &str, clients: &mut [Client], mut done: impl FnMu
     }
 }
 
-/// What all of them know, when they know the same and each peer has all its vectors; otherwise who differs.
+/// The common census of all clients, if they agree and each peer has all its vectors; otherwise the clients that differ.
 pub(crate) fn agreed(clients: &[Client]) -> Result<Census, String> {
     let census = clients[0].census();
     let mut doubts = String::new();
@@ -236,7 +237,7 @@ pub(crate) fn agreed(clients: &[Client]) -> Result<Census, String> {
     if doubts.is_empty() { Ok(census) } else { Err(doubts) }
 }
 
-/// Reads on all of them until they agree on exactly `size` clients, each of them among these or not.
+/// Reads on all of these clients until they agree on exactly `size` connected clients, which may include others.
 pub(crate) fn agree(clients: &mut [Client], size: usize) -> Census {
     let mut last = Err(String::new());
     read_until(&format!("all agree on {size} clients"), clients, |c| {
@@ -246,7 +247,7 @@ pub(crate) fn agree(clients: &mut [Client], size: usize) -> Census {
     last.expect("agreed")
 }
 
-/// All eventfds of a census.
+/// The ids of all eventfds in a census.
 pub(crate) fn eventfds_in(census: &Census) -> BTreeSet<u64> {
     census.values().flatten().copied().collect()
 }

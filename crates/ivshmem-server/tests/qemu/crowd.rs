@@ -8,7 +8,7 @@ use crate::process::{all_here, raise_descriptor_limit};
 #[test]
 fn a_qemu_gets_every_vector_of_nineteen_clients_though_one_has_stopped_reading() {
     if all_here(&[QEMU]) {
-        // Three messages: it is known to all by then, and the rest of its greeting stays in its socket.
+        // Three messages: then it is announced to all, and the rest of its handshake stays in its socket.
         nineteen_clients_and_a_qemu(3);
     }
 }
@@ -35,12 +35,12 @@ fn nineteen_clients_and_a_qemu(first_messages: usize) {
     clients.extend((0..9).map(|_| join().greeted()));
     let mut qemu = Qemu::connect(dir.path(), "qemu", &server.socket, VECTORS);
 
-    // Who has not begun to read is nobody's peer yet.
+    // A client that has not begun to read is not announced yet.
     let census = agree(&mut clients, if first_messages == 0 { 19 } else { 20 });
     qemu.note_internal(&census);
     assert!(census.values().all(|vectors| vectors.len() == usize::from(VECTORS)));
 
-    // Now it reads on, and nothing is missing anywhere.
+    // After it has read the rest, nothing is missing in any client.
     clients.push(silent);
     let census = agree(&mut clients, 20);
     qemu.await_exactly(&census);
@@ -91,7 +91,7 @@ fn a_qemu_with_fewer_vectors_than_the_server_gives_lives_on() {
     let server = Daemon::start(dir.path(), &["-n", "4"]);
     let mut clients = [Client::connect(&server.socket, 4).greeted()];
     let mut qemu = Qemu::connect(dir.path(), "qemu", &server.socket, 1);
-    // It is as complete for the others as any; what it has no vector for it says and leaves alone.
+    // The other clients see all of its vectors; QEMU reports the ones that it has no room for, and ignores them.
     agree(&mut clients, 2);
     drop(clients);
     let mut next = [Client::connect(&server.socket, 4).greeted()];

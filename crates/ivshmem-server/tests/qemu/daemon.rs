@@ -1,4 +1,4 @@
-//! The product's daemon as a process of its own, so that it can be killed, limited and run as another user.
+//! The product's daemon in a separate process, so that it can be killed, limited and run as another user.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,13 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// How to start one in the foreground whose socket and log lie in `dir`.
+    /// The launch of a server in the foreground, with its socket and log in `dir`.
     pub(crate) fn launch(dir: &Path, args: &[&str]) -> Launch {
         Self::launch_program(Path::new(checkout::built("ivshmem-server")), dir, args)
     }
 
-    /// As another user. The program is copied to `dir`: that user may have no way to the place where it was built.
+    /// The same as another user. The program is copied to `dir`, because that user may have no access to the build
+    /// directory.
     pub(crate) fn launch_as(user: Nobody, dir: &Path, args: &[&str]) -> Launch {
         let program = dir.join("ivshmem-server");
         program::copy(checkout::built("ivshmem-server"), &program);
@@ -35,7 +36,7 @@ impl Daemon {
         Self::listening(Self::launch(dir, args), dir)
     }
 
-    /// Starts what `launch` described and waits until it listens.
+    /// Starts `launch` and waits until it listens.
     pub(crate) fn listening(launch: Launch, dir: &Path) -> Self {
         let mut daemon = Self { process: launch.start(), socket: socket_in(dir) };
         eventually("the server listens", || {
@@ -46,7 +47,7 @@ impl Daemon {
         daemon
     }
 
-    /// Ends it as an operator does.
+    /// Ends it with SIGTERM.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         self.process.signal(Signal::TERM);
         self.process.end()
@@ -61,14 +62,14 @@ impl Daemon {
     }
 }
 
-/// A directory that every user may write to, as the tests with other users need it.
+/// A directory that every user may write to, for tests with other users.
 pub(crate) fn open_dir() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
     dir
 }
 
-/// Where `Daemon` puts its socket.
+/// The path of `Daemon`'s socket.
 pub(crate) fn socket_in(dir: &Path) -> PathBuf {
     dir.join("server.sock")
 }

@@ -1,10 +1,10 @@
-//! Which eventfds a process holds, by the kernel's own number for each.
+//! The eventfds that a process holds, identified by the kernel's id of each.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// The numbers of all eventfds that a process holds: its own and those it was given.
+/// The ids of all eventfds that a process holds: its own and received ones.
 ///
 /// # Panics
 /// When the process is gone.
@@ -14,18 +14,18 @@ pub(crate) fn eventfds(pid: u32) -> BTreeSet<u64> {
     infos.filter_map(|entry| number(&std::fs::read_to_string(entry.unwrap().path()).ok()?)).collect()
 }
 
-/// The number of one eventfd of this process.
+/// The id of one eventfd of this process.
 ///
 /// # Errors
-/// When it is something else.
+/// When the descriptor is not an eventfd.
 pub(crate) fn eventfd_number(fd: &impl AsFd) -> io::Result<u64> {
     number(&own_info(fd)?).ok_or_else(|| io::Error::other("not an eventfd"))
 }
 
-/// What stands in an eventfd's counter, without taking it: 0 after somebody has.
+/// The value of an eventfd's counter, without resetting it: 0 after its owner has read it.
 ///
 /// # Errors
-/// When it is something else.
+/// When the descriptor is not an eventfd.
 pub(crate) fn pending(fd: &impl AsFd) -> io::Result<u64> {
     let info = own_info(fd)?;
     let count = info.lines().find_map(|line| line.strip_prefix("eventfd-count:"));
@@ -34,7 +34,7 @@ pub(crate) fn pending(fd: &impl AsFd) -> io::Result<u64> {
         .ok_or_else(|| io::Error::other("not an eventfd"))
 }
 
-/// How many descriptors a process has open.
+/// Number of open descriptors of a process.
 pub(crate) fn count(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }

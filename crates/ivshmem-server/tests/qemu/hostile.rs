@@ -1,6 +1,7 @@
-//! A process of another user that does to the server whatever a client can, beside clients and a QEMU that lose nothing.
+//! A process of another user that does everything a client can do to the server, while clients and a QEMU must lose
+//! nothing.
 //!
-//! Some seconds in every run; `IVSHMEM_SOAK_SECONDS` says how many in `make soak`.
+//! A few seconds in every run; `IVSHMEM_SOAK_SECONDS` sets the number of seconds in `make soak`.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -24,7 +25,7 @@ const TARGET: &str = "IVSHMEM_TEST_HOSTILE_TO";
 const SECONDS: &str = "IVSHMEM_SOAK_SECONDS";
 const VECTORS: usize = 4;
 
-/// The most that a server may take with some hundred clients and every id burnt: far above what it needs.
+/// Memory limit of the server with some hundred clients and every id used up: far above what it needs.
 const MEMORY: u64 = 128 << 20;
 
 #[test]
@@ -74,7 +75,7 @@ fn hostile_clients_of_every_kind_cost_the_others_nothing_and_the_server_little()
     );
     drop(hostile);
 
-    // Then everything is as it was.
+    // Afterwards the state is as before.
     let mut after = agree(&mut clients, 4);
     assert_eq!(after, census);
     qemu.await_exactly(&census);
@@ -101,7 +102,7 @@ fn hostile_clients_of_every_kind_cost_the_others_nothing_and_the_server_little()
     assert!(status["counters"]["accepted"].as_u64().unwrap() > 100, "the hostile ones were there: {status}");
 }
 
-/// Bytes of memory that a process has taken at most.
+/// Peak memory of a process in bytes.
 fn most_memory(process: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -114,7 +115,7 @@ fn read_all(path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// This test program once more, as another user who cannot open it where it was built.
+/// Runs this test program again, as another user who has no access to the build directory.
 fn hostile_process(dir: &Path, server: &Path) -> Process {
     let program = dir.join("hostile");
     program::copy(std::env::current_exe().unwrap(), &program);
@@ -143,7 +144,7 @@ struct Hostile<'a> {
     done: [u64; 9],
 }
 
-/// Connections that one thread holds.
+/// Maximum number of connections that one thread holds.
 const HELD: usize = 150;
 
 impl<'a> Hostile<'a> {
@@ -155,7 +156,7 @@ impl<'a> Hostile<'a> {
         for n in 0_u64.. {
             let what = self.below(9);
             self.done[what] += 1;
-            // A server that closes, refuses or is full is no reason to stop.
+            // Ignores that the server closes the connection, refuses it or is full.
             let _ = self.harm(what);
             while self.held.len() > HELD {
                 let which = self.below(self.held.len());
@@ -170,14 +171,14 @@ impl<'a> Hostile<'a> {
     fn harm(&mut self, what: usize) -> std::io::Result<()> {
         let mut stream = UnixStream::connect(self.server)?;
         match what {
-            // Gone at once, and many of them.
+            // Disconnects at once, many times.
             0 => {}
             1 => {
                 for _ in 0..self.below(200) {
                     drop(UnixStream::connect(self.server)?);
                 }
             }
-            // Garbage, until the socket is full.
+            // Sends garbage until the socket is full.
             2 | 3 => {
                 let byte = u8::try_from(self.below(256)).unwrap();
                 stream.set_nonblocking(true)?;
@@ -190,26 +191,26 @@ impl<'a> Hostile<'a> {
             }
             // Half-open: never reads.
             4 => self.held.push(stream),
-            // Reads some messages, cut anywhere, and no more.
+            // Reads some messages, cut at any position, and stops.
             5 => {
                 let bytes = self.below(200);
                 self.read(&stream, bytes);
                 self.held.push(stream);
             }
-            // One half shut.
+            // Shuts down one direction.
             6 => {
                 let halves = [Shutdown::Write, Shutdown::Read];
                 stream.shutdown(halves[self.below(2)])?;
                 self.held.push(stream);
             }
-            // Sends descriptors, which the server never asked for.
+            // Sends descriptors, which the protocol does not have.
             7 => {
                 for _ in 0..self.below(20) {
                     send(stream.as_fd(), b"take this", Some(stream.as_fd()))?;
                 }
                 self.held.push(stream);
             }
-            // One that was there for long reads on.
+            // Reads on in an old connection.
             _ => {
                 if !self.held.is_empty() {
                     let which = self.below(self.held.len());
@@ -221,7 +222,7 @@ impl<'a> Hostile<'a> {
         Ok(())
     }
 
-    /// Reads up to so many bytes of what comes, whatever it is.
+    /// Reads at most `bytes` bytes, whatever they are.
     fn read(&mut self, stream: &UnixStream, mut bytes: usize) {
         let (mut receiver, mut buffer) = (Receiver::from(stream), [0; 8]);
         let patience = Instant::now() + Duration::from_millis(5);

@@ -1,4 +1,4 @@
-//! A server that has come to its limits: clients, and descriptors, those in flight among them.
+//! A server at its limits: of clients, and of descriptors, including those in flight.
 
 use std::path::Path;
 use std::process::ExitStatus;
@@ -30,7 +30,7 @@ fn a_refused_qemu_ends_with_the_version_message_and_does_not_hang() {
     println!("a refused QEMU ended {:?} after its start", start.elapsed());
     assert_refused(status, &qemu.log(), Refusal::TooManyClients);
 
-    // It was never a peer, and the place is free again when the other goes.
+    // It was never announced, and its place is available when the other client disconnects.
     assert_eq!(agree(&mut clients, 1).len(), 1);
     assert_eq!(clients[0].announced(), [0; 0]);
     drop(clients);
@@ -47,7 +47,7 @@ fn a_qemu_whose_hot_plug_is_refused_says_why_and_its_monitor_answers() {
     let _only = Client::connect(&server.socket, 1).greeted();
     let mut qemu = Qemu::start(Qemu::bare(dir.path(), "qemu", &[]), dir.path(), "qemu");
     qemu.add_chardev(&server.socket);
-    // Were the connection closed now, QEMU's main loop would forget what it has not read, and `plug` never return.
+    // If the connection were closed now, QEMU's main loop would discard unread data, and `plug` would never return.
     eventually("it is refused", || server.process.log().contains("refused"));
     (0..3).for_each(|_| qemu.assert_alive());
     let answer = qemu.plug(1);
@@ -67,7 +67,7 @@ fn those_who_do_not_read_their_refusal_take_few_descriptors_and_give_them_back()
     let heard = Client::connect(&server.socket, 1).greeted();
     assert_eq!(heard.refused(), Some(Refusal::TooManyClients.version()));
     eventually("few of them are open", || count(server.process.id()) <= descriptors + 16);
-    // The answer reaches those as well whose connection was closed meanwhile.
+    // Clients whose connection was closed meanwhile get the answer too.
     read_until("all hear of it", &mut deaf, |c| c.iter().all(|c| c.refused().is_some()));
     eventually("their descriptors are free again", || count(server.process.id()) == descriptors);
     agree(&mut only, 1);
@@ -89,7 +89,7 @@ fn a_server_that_stops_while_qemus_start_leaves_none_of_them_spinning() {
                 Qemu::start_at_risk(launch, dir.path(), name)
             })
             .into();
-        // Their greetings are on the way then, 64 vectors each and those of the others.
+        // Then their handshakes are being sent: 64 vectors of each, and those of the others.
         eventually("so many are connected", || {
             server.process.log().matches("client connected").count() >= connected
         });
@@ -116,7 +116,7 @@ fn a_qemu_that_is_connected_and_has_read_nothing_when_the_server_stops_can_still
     eventually("it is a client", || server.process.log().contains("client connected"));
     server.process.signal(Signal::TERM);
     eventually("nobody new can connect", || !server.socket.exists());
-    // It gets the first messages, which is all that it needs to live on.
+    // It gets the first messages, which is all that it needs to keep running.
     let answer = qemu.plug(1);
     assert!(answer.get("return").is_some(), "{answer}");
     qemu.assert_alive();
@@ -150,13 +150,13 @@ fn a_server_that_cannot_even_accept_waits_without_work_and_goes_on_when_it_can()
     let mut server = Daemon::start(dir.path(), &["-n", "2"]);
     let mut clients: Vec<_> = (0..3).map(|_| Client::connect(&server.socket, 2).greeted()).collect();
     agree(&mut clients, 3);
-    // Fewer than it has open, so that giving one up makes no room for another.
+    // Fewer than it has open, so that closing one makes no room for another.
     let pid = Some(Pid::from_raw(server.process.id().try_into().unwrap()).unwrap());
     let before = prlimit(pid, Resource::Nofile, Rlimit { current: Some(4), maximum: Some(200) }).unwrap();
     let mut waiting = [Client::connect(&server.socket, 2)];
     eventually("the server says what is wrong", || server.process.log().contains("cannot accept"));
 
-    // Those who are there lose nothing meanwhile, and the server does not spin.
+    // Connected clients lose nothing meanwhile, and the server does not spin.
     clients.pop();
     agree(&mut clients, 2);
     let begin = server.process.processor_time();
@@ -176,8 +176,8 @@ fn a_server_that_cannot_even_accept_waits_without_work_and_goes_on_when_it_can()
 #[test]
 fn descriptors_used_up_cost_no_client_anything_and_refuse_the_next_with_a_reason() {
     if all_here(&["prlimit", QEMU]) {
-        // With 64 vectors they are used up by a newcomer's eventfds; with one vector, and these two limits, once by its
-        // eventfd and once by its connection.
+        // With 64 vectors the eventfds of a new client use them up; with one vector and these two limits, once its eventfd
+        // and once its connection.
         for (vectors, limit) in [(64, 1024), (1, 64), (1, 65)] {
             let dir = tempfile::tempdir().unwrap();
             let launch = Daemon::launch(dir.path(), &["-n", &vectors.to_string()]).descriptors(limit);
@@ -196,7 +196,7 @@ fn descriptors_used_up_cost_no_client_anything_when_the_server_has_no_privileges
     }
 }
 
-/// The server has so many vectors for each client and at most `limit` descriptors.
+/// The server has this number of vectors per client and at most `limit` descriptors.
 fn use_up_descriptors(mut server: Daemon, dir: &Path, vectors: u16, limit: u32) {
     let mut clients = Vec::new();
     let mut refused = 0;
@@ -225,7 +225,7 @@ fn use_up_descriptors(mut server: Daemon, dir: &Path, vectors: u16, limit: u32) 
     assert!(log.contains(&Refusal::OutOfDescriptors.to_string()), "{log}");
     assert_eq!(agreed(&clients), Ok(before), "somebody lost something");
 
-    // A place that gets free is given to the next, who is complete.
+    // A place that becomes free goes to the next client, which gets all announcements.
     clients.pop();
     agree(&mut clients, members - 1);
     clients.push(await_admission(&server, vectors.into()));
@@ -245,8 +245,8 @@ fn clients_that_do_not_read_stop_no_message_to_the_others_though_the_kernel_limi
 
     let mut readers = vec![join().greeted(), join().greeted()];
     let mut stalled: Vec<Client> = Vec::new();
-    // Each of these would hold 278 messages in its socket, 12 x 278 descriptors in all; the kernel allows 1024.
-    // One after the other takes what the others left, until the next message always waits for somebody's reading.
+    // Each of these would hold 278 messages in its socket, 12 x 278 descriptors in total; the kernel allows 1024. Each
+    // takes what the previous ones left, until the next message always waits until a client reads.
     for n in 1..=12 {
         let mut silent = [join()];
         read_until("the first messages", &mut silent, |c| c[0].messages() >= 3);
@@ -281,18 +281,18 @@ fn a_kernel_that_takes_no_more_descriptors_of_the_user_delays_clients_and_costs_
     let mut clients: Vec<_> = (0..2).map(|_| Client::connect(&server.socket, 2).greeted()).collect();
     agree(&mut clients, 2);
 
-    // Another process of the server's user has all of them on the way that the kernel allows.
+    // Another process of the server's user holds all descriptors in flight that the kernel allows.
     let hog = member::hog_descriptors_in_flight(user, dir.path(), 1024);
     let launch = Qemu::launch(dir.path(), "qemu", &server.socket, 2);
     let mut qemu = Qemu::start_at_risk(launch, dir.path(), "qemu");
     eventually("the server says what is wrong", || server.process.log().contains("cannot send"));
-    // They have read what they could be sent, so it is for the server to try again.
+    // They have read everything that could be sent, so the server must retry on its own.
     for _ in 0..2 {
         clients.push(Client::connect(&server.socket, 2));
         let last = clients.len() - 1;
         read_until("version and id", &mut clients[last..], |c| c[0].messages() == 2);
     }
-    // And it waits between its tries, instead of taking a processor for itself.
+    // The server waits between its tries, and does not spin.
     let before = server.process.processor_time();
     std::thread::sleep(Duration::from_secs(1));
     let spent = server.process.processor_time() - before;

@@ -1,4 +1,4 @@
-//! A real QEMU that does not run its guest: device, main loop and monitor live, and that is all a server sees.
+//! A real QEMU that does not run its guest: device, main loop and monitor work, and a server sees nothing else.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -23,19 +23,19 @@ pub(crate) struct Qemu {
     pub(crate) process: Process,
     monitor: Option<BufReader<UnixStream>>,
     monitor_path: PathBuf,
-    /// Eventfds that QEMU made for itself, which no server gave.
+    /// Eventfds that QEMU created itself, which no server sent.
     internal: BTreeSet<u64>,
 }
 
 impl Qemu {
-    /// How to start one whose device is connected to `server`; its files go to `dir`, told apart by `name`.
+    /// The launch of a QEMU whose device is connected to `server`; its files in `dir` are distinguished by `name`.
     pub(crate) fn launch(dir: &Path, name: &str, server: &Path, vectors: u16) -> Launch {
         let device = format!("ivshmem-doorbell,vectors={vectors},chardev=server,id=shm");
         let chardev = format!("socket,path={},id=server", server.display());
         Self::bare(dir, name, &["-chardev", &chardev, "-device", &device])
     }
 
-    /// How to start one without the device.
+    /// The launch of a QEMU without the device.
     pub(crate) fn bare(dir: &Path, name: &str, more: &[&str]) -> Launch {
         let monitor = format!("unix:{},server=on,wait=off", monitor_path(dir, name).display());
         let mut args = vec!["-S", "-nodefaults", "-no-user-config", "-display", "none", "-M", "pc"];
@@ -44,14 +44,14 @@ impl Qemu {
         Launch::new(Path::new(QEMU), args, dir.join(format!("{name}.log")))
     }
 
-    /// Starts what `launch` or `bare` described and waits for its monitor.
+    /// Starts a launch of `launch` or `bare` and waits for the monitor.
     pub(crate) fn start(launch: Launch, dir: &Path, name: &str) -> Self {
         let mut qemu = Self::start_at_risk(launch, dir, name);
         qemu.assert_alive();
         qemu
     }
 
-    /// Starts what `launch` or `bare` described, which may end at once.
+    /// Starts a launch of `launch` or `bare`, which may end at once.
     pub(crate) fn start_at_risk(launch: Launch, dir: &Path, name: &str) -> Self {
         Self {
             process: launch.start(),
@@ -61,30 +61,30 @@ impl Qemu {
         }
     }
 
-    /// Starts one as this user and waits for its monitor.
+    /// Starts a QEMU as this user and waits for the monitor.
     pub(crate) fn connect(dir: &Path, name: &str, server: &Path, vectors: u16) -> Self {
         Self::start(Self::launch(dir, name, server, vectors), dir, name)
     }
 
-    /// Starts one as another user and waits for its monitor. `dir` must be writable for that user.
+    /// Starts a QEMU as another user and waits for the monitor. `dir` must be writable for that user.
     pub(crate) fn connect_as(user: Nobody, dir: &Path, name: &str, server: &Path, vectors: u16) -> Self {
         Self::start(Self::launch(dir, name, server, vectors).run_as(user), dir, name)
     }
 
-    /// QEMU lives and its main loop answers.
+    /// Checks that QEMU runs and its main loop answers.
     pub(crate) fn assert_alive(&mut self) {
         let status = self.execute(&json!({"execute": "query-status"}));
         assert_eq!(status["return"]["status"], "prelaunch", "{status}");
     }
 
-    /// One command of QEMU's machine protocol and its answer; events are passed over.
+    /// Executes one command of QMP and returns its answer; events are skipped.
     pub(crate) fn execute(&mut self, command: &Value) -> Value {
         self.execute_unless_ended(command).unwrap_or_else(|status| {
             panic!("no answer to {command} but {status}; QEMU printed:\n{}", self.process.log())
         })
     }
 
-    /// Like `execute`; how it ended when it has ended instead of answering. A QEMU that does neither is stuck.
+    /// Like `execute`; returns the exit status if QEMU ended instead of answering. A QEMU that does neither fails the test.
     pub(crate) fn execute_unless_ended(&mut self, command: &Value) -> Result<Value, ExitStatus> {
         let mut monitor = match self.monitor.take() {
             Some(monitor) => monitor,
@@ -100,7 +100,7 @@ impl Qemu {
         }
     }
 
-    /// Connects it to the server while it runs. Only `plug` reads.
+    /// Connects it to the server at run time. Only `plug` reads.
     pub(crate) fn add_chardev(&mut self, server: &Path) {
         let address = json!({"type": "unix", "data": {"path": server}});
         let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
@@ -109,14 +109,14 @@ impl Qemu {
         assert!(added.get("return").is_some(), "{added}");
     }
 
-    /// Gives it the device while it runs. The answer tells of success by `return` and of failure by `error`.
+    /// Plugs in the device at run time. The answer has `return` on success and `error` on failure.
     pub(crate) fn plug(&mut self, vectors: u16) -> Value {
         let device =
             json!({"driver": "ivshmem-doorbell", "id": "shm", "chardev": "server", "vectors": vectors});
         self.execute(&json!({"execute": "device_add", "arguments": device}))
     }
 
-    /// Waits until it holds each eventfd of `census`. What it holds beyond is its own, and no more may come.
+    /// Waits until it holds each eventfd of `census`. Any further ones are its own, and no more may be added.
     pub(crate) fn note_internal(&mut self, census: &Census) {
         eventually("QEMU holds each eventfd of its own and of the others", || {
             self.process.assert_alive();
@@ -125,13 +125,13 @@ impl Qemu {
         self.internal = &eventfds(self.process.id()) - &eventfds_in(census);
     }
 
-    /// Whether it holds each eventfd of `census` and, beyond its own, no other.
+    /// Whether it holds each eventfd of `census` and no other except its own.
     pub(crate) fn holds_exactly(&self, census: &Census) -> bool {
         let held = &eventfds(self.process.id()) - &self.internal;
         held == eventfds_in(census)
     }
 
-    /// Waits until it holds each eventfd of `census` and, beyond its own, no other.
+    /// Waits until it holds each eventfd of `census` and no other except its own.
     pub(crate) fn await_exactly(&mut self, census: &Census) {
         eventually("QEMU holds exactly the eventfds of the living", || {
             self.process.assert_alive();
@@ -180,7 +180,7 @@ impl Qemu {
     }
 
     fn say(&mut self, monitor: &mut BufReader<UnixStream>, command: &Value) -> Result<(), ExitStatus> {
-        // A monitor that is closed is the end of the process.
+        // A closed monitor means that the process has ended.
         writeln!(monitor.get_mut(), "{command}").map_err(|_| self.process.end())
     }
 

@@ -1,17 +1,17 @@
-//! The daemon against real QEMU, and by the thousand.
+//! Tests of the daemon with real QEMU, and with thousands of clients.
 //!
-//! What QEMU demands of a server (Q) and what ends or confuses QEMU's own server (S), and where each is tested; a name
-//! with `serving::` stands in the other test program of this crate, one with `wire::` in the engine's own tests.
+//! The requirements of QEMU on a server (Q), and what crashes or confuses QEMU's own server (S), with their tests; a name
+//! with `serving::` is in the other test program of this crate, one with `wire::` in the engine's own tests.
 //!
 //! | | | |
 //! |---|---|---|
-//! | Q1 | never accept and close, finish a greeting | `limits::a_server_that_stops_...`, `limits::a_qemu_whose_hot_plug_is_refused_...` |
-//! | Q1b | greet at once | `crowd::a_qemu_takes_the_device_while_it_runs_...` |
+//! | Q1 | never accept and close, complete each handshake | `limits::a_server_that_stops_...`, `limits::a_qemu_whose_hot_plug_is_refused_...` |
+//! | Q1b | begin the handshake at once | `crowd::a_qemu_takes_the_device_while_it_runs_...` |
 //! | Q1c | refuse by the version | `limits::a_refused_qemu_...` |
 //! | Q2, Q2b | no id comes back, one end for each | `client` checks every message; `churn::a_qemu_lives_through_...` |
 //! | Q5, Q6 | sizes, sealed memory | `options::a_size_that_is_accepted_...` |
 //! | Q7 | more vectors than the device has | `crowd::a_qemu_with_fewer_vectors_...` |
-//! | Q8, Q9 | lowest id, order of the greeting | `churn::ids_start_again_...`, `client` checks the order |
+//! | Q8, Q9 | lowest id, order of the handshake | `churn::ids_start_again_...`, `client` checks the order |
 //! | Q10, S17 | 256 vectors | `crowd::a_qemu_with_256_vectors_...` |
 //! | Q12 | always all vectors | `client::agree`, which every test uses |
 //! | S1 | connect and close | `churn::ten_thousand_...` |
@@ -29,8 +29,9 @@
 //! | S15 | signals at any moment | `names::a_signal_at_any_moment_...` |
 //! | S16 | ids spent | `churn::sixty_five_thousand_...`, `wire::server` |
 //!
-//! What QEMU does where a server breaks Q1, Q1b, Q2, Q2b or Q5 is in `rules`, and so is what no server can save it from: a
-//! device that is unplugged after a peer has left (Q2c), and the server's end (Q3). That eventfds are common property (S12) is told in SECURITY.md.
+//! `rules` tests what QEMU does if a server breaks Q1, Q1b, Q2, Q2b or Q5, and what no server can prevent: the unplugging
+//! of a device after a peer has left (Q2c), and the server's end (Q3). SECURITY.md describes that every client has all
+//! eventfds (S12).
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,

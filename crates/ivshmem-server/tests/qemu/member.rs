@@ -1,6 +1,6 @@
-//! Processes that a test needs beside itself, to be stopped by a signal or to be another user.
+//! Further processes for a test, which it can stop by a signal or run as another user.
 //!
-//! Each is this test program once more, running only one of the "tests" below. Run as tests they have nothing to do.
+//! Each runs this test program again, with only one of the "tests" below. Run as tests, these do nothing.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -21,7 +21,7 @@ const VECTORS: &str = "IVSHMEM_TEST_VECTORS";
 const HOG: &str = "IVSHMEM_TEST_HOG";
 const FULL: &str = "no descriptor more";
 
-/// The process of a client that keeps its eventfds and prints the id of every peer that is announced to it.
+/// The process of a client that keeps its eventfds and prints the id of every announced peer.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) process: Process,
@@ -48,7 +48,7 @@ impl Member {
     }
 }
 
-/// A process of `user` that holds as many descriptors in flight as the kernel lets a user have with this limit.
+/// A process of `user` that holds as many descriptors in flight as the kernel allows a user with this limit.
 pub(crate) fn hog_descriptors_in_flight(user: Nobody, dir: &Path, limit: u32) -> Process {
     let program = dir.join("hog");
     program::copy(std::env::current_exe().unwrap(), &program);
@@ -70,7 +70,7 @@ fn hog_process() {
     }
     let gift = eventfd::create().unwrap();
     let mut pairs = Vec::new();
-    // One socket takes a few hundred messages; the kernel's limit for the user comes after some sockets.
+    // One socket takes a few hundred messages; several sockets reach the kernel's limit for the user.
     loop {
         let (ours, theirs) = UnixStream::pair().unwrap();
         match std::iter::repeat_with(|| send(ours.as_fd(), &[0], Some(gift.as_fd())).unwrap())

@@ -1,4 +1,4 @@
-//! What a server owns on the host: its memory, its names, and what becomes of them when it is killed.
+//! What a server owns on the host: its memory, its names, and what happens to them when it is killed.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -70,7 +70,7 @@ fn a_second_server_on_the_same_memory_is_refused_and_the_first_untouched() {
     assert_eq!((&bytes, object.metadata().unwrap().len()), (b"mine", 1 << 20));
     clients.push(Client::connect(&server.socket, 1).greeted());
     agree(&mut clients, 2);
-    // What the server made goes with it.
+    // The server removes what it created.
     assert!(server.terminate().success());
     assert!(!object.exists());
 }
@@ -88,7 +88,7 @@ fn after_kill_minus_nine_the_next_server_starts_and_those_of_the_first_share_on(
     killed.process.signal(Signal::KILL);
     killed.process.end();
 
-    // The socket of the dead one is in the way, and is taken over.
+    // The socket of the killed server still exists, and is taken over.
     let mut server = Daemon::start(dir.path(), &["-n", "2", "-l", "1M"]);
     let mut next_qemu = Qemu::connect(dir.path(), "second", &server.socket, 2);
     let mut next = [Client::connect(&server.socket, 2).greeted()];
@@ -97,7 +97,7 @@ fn after_kill_minus_nine_the_next_server_starts_and_those_of_the_first_share_on(
     next_qemu.assert_alive();
     server.process.assert_alive();
 
-    // The memory of the first server lives as long as its clients, and is not that of the second.
+    // The memory of the first server lives as long as its clients, and differs from that of the second one.
     qemu.assert_alive();
     let memory = File::from(clients[0].memory().try_clone().unwrap());
     memory.write_all_at(b"after the end", 4096).unwrap();
@@ -105,7 +105,7 @@ fn after_kill_minus_nine_the_next_server_starts_and_those_of_the_first_share_on(
     let other = File::from(next[0].memory().try_clone().unwrap());
     assert_eq!(next_qemu.read_region(&other, 4096, 13), [0; 13]);
 
-    // An interrupt still reaches that QEMU: its main loop takes it off the counter.
+    // An interrupt still reaches that QEMU: its main loop resets the counter.
     let id = *census.keys().find(|id| **id != clients[0].id()).unwrap();
     for vector in clients[0].eventfds_of(id) {
         eventfd::ring(vector.as_fd()).unwrap();
@@ -184,14 +184,14 @@ fn a_signal_at_any_moment_ends_the_server_and_leaves_nothing_behind() {
         std::thread::sleep(delay);
         server.signal(Signal::TERM);
         let status = server.end();
-        // Before it has created anything the signal may simply end it.
+        // Before the server has created anything, the signal may end it by its default action.
         assert!(matches!(status.code(), Some(0) | None), "{status}: {}", server.log());
         assert!(!socket_in(dir.path()).exists(), "after {delay:?}");
         assert_eq!(objects.path().read_dir().unwrap().count(), 0, "after {delay:?}");
     }
 }
 
-/// A directory in memory, for objects with names.
+/// A directory in memory, for named objects.
 fn in_memory() -> TempDir {
     tempdir_in("/dev/shm").unwrap()
 }

@@ -1,4 +1,4 @@
-//! Sizes and numbers of vectors as they are typed, up to what a real QEMU maps.
+//! Sizes and numbers of vectors as arguments, up to what a real QEMU maps.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -15,7 +15,7 @@ fn a_size_that_is_accepted_is_the_size_that_qemu_maps_to_its_last_byte() {
     if !all_here(&[QEMU]) {
         return;
     }
-    // As typed, as served, and whether that differs.
+    // The argument, the served size, and whether they differ.
     let sizes = [
         ("4K", 4 << 10, false),
         ("3M", 4 << 20, true),

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// No test waits longer than this for anything: a guard against hanging, not a claim about speed.
+/// No test waits longer than this for anything: a limit against hanging, not a requirement on speed.
 pub(crate) const HANG_LIMIT: Duration = Duration::from_secs(120);
 
-/// A user with no rights. Descriptors in flight are counted for each user, so tests that use them up take one each.
+/// A user without rights. The kernel counts descriptors in flight per user, so each test that uses them up has its own
+/// user.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nobody(pub(crate) u32);
 
-/// How to start a program.
+/// The description of a program to start.
 #[derive(Debug)]
 pub(crate) struct Launch {
     command: Command,
@@ -24,19 +25,19 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// `program` with `args`; what it prints goes to the file `log`.
+    /// `program` with `args`; its output is written to the file `log`.
     pub(crate) fn new(
         program: &Path,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
         log: PathBuf,
     ) -> Self {
         let mut command = Command::new("setpriv");
-        // The kernel kills the child when the test's thread ends, however it ends.
+        // The kernel kills the child when the test's thread ends, for any reason.
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(args);
         Self { command, log }
     }
 
-    /// As another user without any capability.
+    /// Runs it as another user without capabilities.
     pub(crate) fn run_as(mut self, user: Nobody) -> Self {
         let mut command = Command::new("setpriv");
         command.arg(format!("--reuid={}", user.0)).arg(format!("--regid={}", user.0));
@@ -46,7 +47,7 @@ impl Launch {
         self
     }
 
-    /// As another user without any capability, in these groups besides its own.
+    /// Runs it as another user without capabilities, in these groups in addition to the user's own.
     pub(crate) fn run_as_in(mut self, user: Nobody, groups: &[u32]) -> Self {
         self = self.run_as(user);
         let groups = groups.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
@@ -60,7 +61,7 @@ impl Launch {
         self
     }
 
-    /// With at most this many descriptors, which the program cannot raise unless it is privileged.
+    /// Limits its descriptors; the program cannot raise the limit unless it is privileged.
     pub(crate) fn descriptors(mut self, limit: u32) -> Self {
         let mut command = Command::new("prlimit");
         command.arg(format!("--nofile={limit}:{limit}")).arg("setpriv").args(self.command.get_args());
@@ -68,13 +69,13 @@ impl Launch {
         self
     }
 
-    /// Prints to another file.
+    /// Writes its output to another file.
     pub(crate) fn log_to(mut self, log: PathBuf) -> Self {
         self.log = log;
         self
     }
 
-    /// With an environment variable.
+    /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
@@ -88,7 +89,7 @@ impl Launch {
     }
 }
 
-/// A running program. Dropping it kills it and waits for its end.
+/// A running program. Dropping it kills the program and waits for its end.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -100,7 +101,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Everything it has printed so far.
+    /// All of its output so far.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
@@ -109,7 +110,7 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Stops it, and returns when all of its threads stand still, until it gets SIGCONT.
+    /// Stops it until it gets SIGCONT, and returns when all of its threads are stopped.
     pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
         eventually("it has stopped", || {
@@ -119,16 +120,16 @@ impl Process {
         });
     }
 
-    /// Processor time that it has used so far, to a hundredth of a second.
+    /// Processor time used so far, with a resolution of a hundredth of a second.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
-        // Behind the name, which may contain anything, utime and stime are the fields 14 and 15 of proc(5).
+        // After the name, which may contain any character; utime and stime are fields 14 and 15 of proc(5).
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
         Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
-    /// How it ended, when it has.
+    /// Its exit status, if it has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -145,7 +146,7 @@ impl Process {
         }
     }
 
-    /// Fails the test with what it printed when it has ended.
+    /// Fails the test with its output if it has ended.
     pub(crate) fn assert_alive(&mut self) {
         if let Some(status) = self.ended() {
             panic!("ended with {status}; it printed:\n{}", self.log());
@@ -158,13 +159,13 @@ impl Drop for Process {
         if std::thread::panicking() {
             println!("{} had printed:\n{}", self.log.display(), self.log());
         }
-        // A stopped process is killed as well; one that has ended gives an error, and then there is nothing to do.
+        // This kills stopped processes too; it is an error for one that has ended, which needs nothing.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Polls until `done`; for what announces itself by no descriptor.
+/// Polls until `done`, for conditions that no descriptor reports.
 pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
@@ -173,21 +174,21 @@ pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Lets this process and its children have as many descriptors as the system allows it.
+/// Raises the descriptor limit of this process and its children to the maximum that the system allows.
 pub(crate) fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
-/// Whether everything a test needs is here: programs, or "root" to become another user. When something is missing the
-/// test has to return; `make test` counts the line that says so, and fails on it with CI=true.
+/// Whether this machine has everything that a test needs: programs, or "root" to run processes as another user. If not, the
+/// test must return; `make test` counts the printed line, and fails with CI=true.
 pub(crate) fn all_here(needs: &[&str]) -> bool {
     let missing = needs.iter().find(|need| !is_here(need));
     if let Some(need) = missing {
         let thread = std::thread::current();
         let test = thread.name().and_then(|path| path.rsplit("::").next()).unwrap_or("a_test");
-        // Past the test harness, which swallows what a test that passes has printed.
+        // Directly to standard error, because the test harness discards the output of a passing test.
         let line = format!("SKIP {test}: no {need} here\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }

@@ -1,5 +1,5 @@
-//! What QEMU does to itself when a server breaks a rule, or when it is used as it cannot be: why the rules of docs/wire.md are
-//! there. A QEMU that does better fails a test here, and the pages that name the versions need a look.
+//! What happens to QEMU when a server breaks a rule, or when QEMU is used in an unsupported way: the reasons for the rules
+//! of docs/wire.md. A QEMU that behaves better fails a test here, and then the pages that name versions need an update.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::machine::{QEMU, Qemu};
 use crate::process::{HANG_LIMIT, Launch, Process, all_here, eventually};
 
-/// A directory with a socket on which nothing but the test serves.
+/// A directory with a socket on which only the test serves.
 fn listen() -> (TempDir, PathBuf, UnixListener) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("server");
@@ -26,7 +26,7 @@ fn listen() -> (TempDir, PathBuf, UnixListener) {
     (dir, path, listener)
 }
 
-/// A QEMU with the device, as it starts, and the server's end of its connection.
+/// A starting QEMU with the device, and the server's end of its connection.
 fn start(dir: &Path, path: &Path, listener: &UnixListener, more: &[&str]) -> (Qemu, UnixStream) {
     let chardev = format!("socket,path={},id=server", path.display());
     let mut args =
@@ -41,7 +41,7 @@ fn vector() -> OwnedFd {
     eventfd::create().unwrap()
 }
 
-/// Tells a client that its id is 0, and gives it memory and one vector.
+/// Sends id 0, memory and one vector to a client.
 fn greet(client: &UnixStream) {
     greet_with(client, 4096);
 }
@@ -54,7 +54,7 @@ fn greet_with(client: &UnixStream, size: u64) {
     }
 }
 
-/// Tells of a peer that has come, and of its end.
+/// Announces a peer.
 fn come(client: &UnixStream, peer: i64) {
     send(client, peer, Some(&vector())).unwrap();
 }
@@ -144,7 +144,7 @@ fn an_id_that_comes_back_or_leaves_twice_ends_a_qemu() {
     }
 }
 
-/// A guest that runs no system: the test does in its place what its system does when a device is to be unplugged.
+/// A guest without an operating system: the test does what that would do when a device is to be unplugged.
 #[test]
 fn a_qemu_ends_when_its_device_is_unplugged_after_a_peer_has_left() {
     if !all_here(&[QEMU]) {
@@ -192,7 +192,7 @@ fn a_qemu_does_not_come_back_to_a_server_that_has_ended() {
     qemu.assert_alive();
     drop(client);
     listener.set_nonblocking(true).unwrap();
-    // Longer than any pause that QEMU makes between two tries of what it does try again.
+    // Longer than any interval in which QEMU retries operations that it does retry.
     for _ in 0..30 {
         std::thread::sleep(Duration::from_millis(100));
         qemu.assert_alive();
@@ -200,7 +200,7 @@ fn a_qemu_does_not_come_back_to_a_server_that_has_ended() {
     }
 }
 
-/// QEMU's interface for tests of devices.
+/// QEMU's interface for device tests.
 struct Qtest(BufReader<UnixStream>);
 
 impl Qtest {
@@ -208,7 +208,7 @@ impl Qtest {
         Self(BufReader::new(UnixStream::connect(path).unwrap()))
     }
 
-    /// A QEMU that has died of it does not answer.
+    /// A QEMU that this command crashes does not answer.
     fn say(&mut self, command: &str) {
         let _ = self.0.get_mut().write_all(format!("{command}\n").as_bytes());
         let _ = self.0.read_line(&mut String::new());

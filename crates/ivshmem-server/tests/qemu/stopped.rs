@@ -1,4 +1,4 @@
-//! Processes that are stopped for a minute while others come and go.
+//! Processes that are stopped for a minute while other clients connect and disconnect.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ fn a_client_and_a_qemu_stopped_for_a_minute_catch_up_and_delay_nobody() {
         });
         slowest = slowest.max(round.elapsed());
         came_and_went.push(id);
-        // Some of what stays true changes when the sockets of the two have long been full.
+        // Some changes that last happen when the sockets of the two have long been full.
         match came_and_went.len() {
             200 => drop(leaving.pop()),
             300 => clients.push(join()),
@@ -73,7 +73,8 @@ fn a_client_and_a_qemu_stopped_for_a_minute_catch_up_and_delay_nobody() {
     });
     qemu.assert_alive();
 
-    // What had been sent before the socket was full could not be taken back; of all the others it never hears.
+    // Messages that were sent before the socket was full cannot be withdrawn; all other short-lived peers are never
+    // announced to it.
     let announced = member.announced();
     let heard = came_and_went.iter().filter(|id| announced.contains(id)).count();
     println!(
@@ -82,7 +83,7 @@ fn a_client_and_a_qemu_stopped_for_a_minute_catch_up_and_delay_nobody() {
         came_and_went.len()
     );
     assert!(came_and_went.len() > 500, "only {} peers: too few to fill a socket", came_and_went.len());
-    // A socket takes some 278 messages, and each peer is as many as it has vectors and one more.
+    // A socket takes about 278 messages; each peer causes one message per vector and one more.
     assert!(heard < 100, "{heard} dead peers were announced");
 }
 
@@ -91,7 +92,7 @@ fn a_server_that_is_itself_stopped_and_continued_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = Daemon::start(dir.path(), &["-n", "16"]);
     let mut clients = Vec::new();
-    // Each stop interrupts whatever system call it waits in.
+    // Each stop interrupts the system call in which it waits.
     for n in 1..=15 {
         clients.push(Client::connect(&server.socket, 16));
         for _ in 0..20 {

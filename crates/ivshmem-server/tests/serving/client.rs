@@ -10,10 +10,10 @@ use ivshmem::sys::linux::socket::{Received, Receiver};
 use ivshmem::wire::{MESSAGE_LEN, MessageReader, RawMessage};
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// Nothing here takes long; a test that would wait for ever fails after this time.
+/// Nothing here takes long; a test that would wait indefinitely fails after this time.
 pub(crate) const HANG: Duration = Duration::from_secs(30);
 
-/// Reads message by message, and panics on what QEMU does not survive.
+/// Reads message by message, and panics on messages that would crash QEMU.
 #[derive(Debug)]
 pub(crate) struct Client {
     receiver: Receiver<UnixStream>,
@@ -41,7 +41,7 @@ impl Client {
         }
     }
 
-    /// Connects and reads until it has so many vectors of its own.
+    /// Connects and reads until it has this number of its own vectors.
     pub(crate) fn greeted(path: &Path, vectors: usize) -> Self {
         let mut client = Self::connect(path);
         client.read_until(|client| client.own.len() == vectors);
@@ -84,7 +84,7 @@ impl Client {
         poll(&mut [PollFd::new(&self.receiver, PollFlags::IN)], Some(&now)).unwrap() > 0
     }
 
-    /// Reads one message the way QEMU does.
+    /// Reads one message as QEMU does.
     pub(crate) fn read_one(&mut self) {
         let message = self.raw().expect("the server closed the connection");
         self.read += 1;
@@ -111,7 +111,7 @@ impl Client {
         }
     }
 
-    /// Reads until exactly these peers are there, with so many vectors each.
+    /// Reads until exactly these peers are connected, with `vectors` vectors each.
     pub(crate) fn read_until_peers_are(&mut self, ids: impl IntoIterator<Item = i64>, vectors: usize) {
         let ids: BTreeSet<_> = ids.into_iter().collect();
         self.read_until(|client| {
@@ -119,13 +119,13 @@ impl Client {
         });
     }
 
-    /// Bytes of the shared memory.
+    /// Size of the shared memory in bytes.
     pub(crate) fn size(&self) -> u64 {
         u64::try_from(rustix::fs::fstat(self.memory.as_ref().unwrap()).unwrap().st_size).unwrap()
     }
 }
 
-/// Waits until something becomes true in another thread or process.
+/// Waits until a condition becomes true in another thread or process.
 pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {

@@ -1,4 +1,4 @@
-//! Clients that come, go, stop reading, and come back to it.
+//! Clients that connect, disconnect, stop reading, and resume.
 
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
@@ -71,7 +71,7 @@ fn a_client_that_stops_reading_is_brought_up_to_date_and_delays_nobody() {
     let server = builder.vectors(8).start().unwrap();
     let mut stalled = Client::greeted(server.path(), VECTORS);
     for _ in 0..300 {
-        // Each is greeted at once, though the stalled one has not read of a single one of them.
+        // Each completes its handshake at once, although the stalled client has not read the announcement of any of them.
         Client::greeted(server.path(), VECTORS);
     }
     let mut there: Vec<_> = (0..5).map(|_| Client::greeted(server.path(), VECTORS)).collect();
@@ -92,7 +92,7 @@ fn whatever_clients_do_those_who_read_to_the_end_know_the_truth() {
     let (_dir, builder) = new();
     let server = builder.vectors(5).start().unwrap();
     let mut clients: Vec<Client> = Vec::new();
-    // A fixed sequence of numbers; what the server does between two of them differs from run to run.
+    // A fixed sequence of numbers; what the server does between two of them varies from run to run.
     let mut state = 1_u64;
     let mut number = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -102,7 +102,7 @@ fn whatever_clients_do_those_who_read_to_the_end_know_the_truth() {
         match number(20) {
             0 if clients.len() < 40 => clients.push(Client::connect(server.path())),
             1 if !clients.is_empty() => drop(clients.swap_remove(number(clients.len()))),
-            // Some read much more often than others, and some hardly ever.
+            // Some clients read much more often than others, and some hardly ever.
             _ if !clients.is_empty() => {
                 let picked = number(clients.len());
                 let reader = number(picked + 1);
@@ -195,7 +195,7 @@ fn who_sends_anything_or_ends_its_sending_has_left() {
                 talker.stream().set_nonblocking(true).unwrap();
                 while talker.stream().write(&[0xff; 4096]).is_ok() {}
             }
-            // The descriptor on its way keeps the connection open though this process has no other.
+            // The descriptor in flight keeps the connection open, although no process holds another one.
             "its own end" => {
                 sends_a_descriptor(talker.stream());
             }
@@ -209,7 +209,7 @@ fn who_sends_anything_or_ends_its_sending_has_left() {
     eventually("nothing is left of them", || server.status().unwrap().clients == 1);
 }
 
-/// Sends one to a server, which gets it only where the kernel cannot keep it out, before Linux 6.16.
+/// Sends a descriptor to a server, which receives it only where the kernel cannot refuse it, before Linux 6.16.
 fn sends_a_descriptor(stream: &UnixStream) {
     let (probe, _other_end) = UnixStream::pair().unwrap();
     let is_kept_out = refuse_descriptors(&probe).unwrap();

@@ -1,4 +1,4 @@
-//! The program: its options, its exit codes, its signals and what it leaves behind.
+//! The program: its options, exit codes and signals, and what it leaves behind.
 
 use std::fs;
 use std::io::Read;
@@ -41,7 +41,7 @@ impl Daemon {
         daemon
     }
 
-    /// Stops it by a signal; its exit code, if it was not killed, and its log.
+    /// Stops it with a signal. Returns its exit code, unless it was killed, and its log.
     pub(crate) fn stop(mut self, signal: Signal) -> (Option<i32>, String) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
         let status = self.child.wait().unwrap();
@@ -130,7 +130,7 @@ fn without_f_it_goes_to_the_background_when_it_listens() {
     let dir = tempfile::tempdir().unwrap();
     let (socket, pid_file, log) = (dir.path().join("s"), dir.path().join("pid"), dir.path().join("log"));
     let pid_argument = pid_file.to_str().unwrap();
-    // Reads both outputs to their end, so it also shows that the daemon lets go of them.
+    // Reads both outputs to their end, which also proves that the daemon closes them.
     let output = run(&["-p", pid_argument, "--log", log.to_str().unwrap()], &socket);
     let pid = Background::of(&pid_file);
     assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
@@ -190,7 +190,7 @@ fn a_pid_file_never_harms_another_file_and_goes_away() {
     assert!(!stale.exists());
 }
 
-/// All whose default is to end a process, except those of faults and of its own doing.
+/// All signals whose default action ends a process, except those for faults and those that a process sends to itself.
 const ENDS: [Signal; 13] = [
     Signal::TERM,
     Signal::INT,
@@ -224,7 +224,7 @@ fn signals_by_which_others_reload_do_nothing() {
 fn signals_that_ask_to_stop_end_it_with_success_and_leave_nothing() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let socket = dir.path().join("s");
-    // The first and the last real-time signal, as glibc counts them.
+    // The first and the last real-time signal in glibc's numbering.
     for number in ENDS.map(Signal::as_raw).into_iter().chain([34, 64]) {
         let directory = dir.path().to_str().unwrap();
         let mut daemon = foreground(&["-m", directory, "-M", "object"], &socket);
@@ -238,7 +238,7 @@ fn signals_that_ask_to_stop_end_it_with_success_and_leave_nothing() {
     }
 }
 
-/// A handler that could run would take the signal away from the descriptor that the server waits for.
+/// A handler that runs would consume the signal before the descriptor that the server waits for reports it.
 #[test]
 fn no_moment_of_a_start_takes_a_signal_that_asks_to_stop() {
     let dir = tempfile::tempdir().unwrap();
@@ -247,7 +247,7 @@ fn no_moment_of_a_start_takes_a_signal_that_asks_to_stop() {
         let mut command = program();
         command.args(["-F", "-l", "4K", "-S"]).arg(dir.path().join(format!("s{start}")));
         let server = Killed(command.stderr(Stdio::null()).spawn().unwrap());
-        // Without a pause: between the two is less than a tenth of a millisecond.
+        // Without a pause: the interval between the two is less than a tenth of a millisecond.
         let begin = Instant::now();
         while {
             let [caught, blocked] = masks(server.0.id(), ["SigCgt:", "SigBlk:"]);
@@ -259,11 +259,11 @@ fn no_moment_of_a_start_takes_a_signal_that_asks_to_stop() {
     }
 }
 
-/// The signal is there before the program: blocked and pending signals outlast exec.
+/// The signal is pending before the program starts: blocked and pending signals survive exec.
 #[test]
 fn a_signal_ends_a_start_that_takes_space_before_it_listens() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-    // A server that the signal does not end is ended by `timeout`.
+    // `timeout` ends a server that the signal does not end.
     let mut command = Command::new("timeout");
     command.args(["30", "/usr/bin/python3", "-c", PENDING]).arg(program().get_program());
     command.args(["-F", "-v", "-l", "4K", "-M", "object", "-m"]).arg(dir.path());
@@ -280,7 +280,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 os.kill(os.getpid(), signal.SIGTERM)
 os.execv(sys.argv[1], sys.argv[1:])";
 
-/// On hugetlbfs, where every signal interrupts the kernel while it takes space.
+/// On hugetlbfs, where every signal interrupts the kernel while it allocates space.
 #[test]
 fn signals_that_ask_for_nothing_interrupt_no_start() {
     let name = "signals_that_ask_for_nothing_interrupt_no_start";
@@ -310,7 +310,7 @@ fn signals_that_ask_for_nothing_interrupt_no_start() {
     assert_eq!(Client::greeted(&socket, 1).size(), 512 << 20);
 }
 
-/// Sets of signals in a process's status, a bit each, from 1 on.
+/// Sets of signals in a process's status, one bit per signal, from 1 on.
 fn masks<const N: usize>(pid: u32, names: [&str; N]) -> [u64; N] {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     names.map(|name| {
@@ -479,7 +479,7 @@ fn a_file_at_the_limit_of_the_process_is_an_error_and_not_the_end() {
         assert!(text.contains(words), "{text}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{place:?}: something is left");
     }
-    // An object of that size is there already, and the log is as long as it may be.
+    // An object of that size exists already, and the log has its maximum size.
     fs::write(&object, vec![0; 1 << 20]).unwrap();
     fs::write(&log, vec![b'x'; 8192]).unwrap();
     let mut command = limited();

@@ -1,4 +1,4 @@
-//! Descriptors used up, and users without privileges.
+//! Exhausted descriptors, and users without privileges.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,10 +14,10 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, getrlimit, kill_pr
 use crate::client::{Client, eventually};
 use crate::daemon::{Daemon, program};
 
-/// The program with so many descriptors, soft and hard, as an ordinary user if we are root. Each test has a
-/// user of its own, because the kernel counts descriptors on the way by user.
+/// The program with this soft and hard limit of descriptors, as an ordinary user if the test runs as root. Each test has
+/// its own user, because the kernel counts descriptors in flight per user.
 fn unprivileged(uid: u32, descriptors: u32, dir: &Path, arguments: &[&str]) -> Command {
-    // The build directory may be closed to other users.
+    // Other users may have no access to the build directory.
     let executable = dir.join("ivshmem-server");
     if !executable.exists() {
         copy(program().get_program(), &executable);
@@ -88,7 +88,7 @@ fn without_privileges_clients_that_do_not_read_leave_room_for_the_others() {
         unprivileged(65_534, 1024, dir.path(), &["-F", "-n", "32", "--mode", "666", "-S", socket_argument]);
     let daemon = Daemon::start(command, &socket);
     let mut witness = Client::greeted(&socket, VECTORS);
-    // Each begins to read and then stops, with more to be told than all may have in flight together.
+    // Each begins to read and then stops, with more messages waiting than all clients may have in flight together.
     let mut stalled: Vec<_> = (0..14)
         .map(|_| {
             let mut client = Client::connect(&socket);
@@ -102,7 +102,7 @@ fn without_privileges_clients_that_do_not_read_leave_room_for_the_others() {
             .read_until(|witness| witness.peers.get(&newcomer.id).is_some_and(|peer| peer.len() == VECTORS));
     }
     let last = Client::greeted(&socket, VECTORS);
-    // 15 others with 32 vectors each, of which the kernel would hold only 1024 for all who do not read.
+    // 15 others with 32 vectors each, of which the kernel would hold only 1024 for all clients that do not read.
     assert_eq!(last.peers.len(), 15);
     let ids: Vec<_> = (0..15).chain([last.id]).collect();
     for client in &mut stalled {
@@ -123,7 +123,8 @@ fn a_newcomer_is_greeted_while_a_crowd_reads_nothing_and_the_budget_is_spent() {
     let socket_argument = socket.to_str().unwrap();
     let command = unprivileged(65_532, 256, dir.path(), &["-F", "--mode", "666", "-S", socket_argument]);
     let _daemon = Daemon::start(command, &socket);
-    // From about the fifteenth on, a newcomer has one message on the way at a time, and each must follow on its reading.
+    // From about the fifteenth on, a new client has one message in flight at a time, and each next one must follow its
+    // reading.
     let mut crowd: Vec<Client> = Vec::new();
     for before in 0..100 {
         crowd.push(Client::greeted(&socket, 1));
@@ -154,7 +155,7 @@ fn descriptors_that_other_processes_have_on_the_way_delay_a_client_and_lose_noth
             client
         })
         .collect();
-    // By now the user has more on the way than the other server's limit lets it add to.
+    // By now the user has more in flight than the other server's limit permits.
     Client::greeted(&greedy, 32);
     let _modest = start(256, &modest);
     let mut client = Client::connect(&modest);
@@ -207,13 +208,13 @@ fn the_log_tells_who_has_stopped_reading_and_who_has_caught_up() {
     eventually("so is its end", || log().contains("caught up"));
 }
 
-/// The clients are here, and each holds the eventfds of all.
+/// The clients are in this process, and each holds the eventfds of all.
 pub(crate) fn raise_own_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
 }
 
-/// An allocation that fails ends a process on the spot.
+/// A failed allocation ends a process at once.
 #[test]
 fn when_address_space_is_used_up_clients_are_refused_with_a_word_and_the_server_ends_cleanly() {
     raise_own_descriptor_limit();
@@ -237,7 +238,7 @@ fn when_address_space_is_used_up_clients_are_refused_with_a_word_and_the_server_
     };
     println!("{} clients beside the first", clients.len());
     assert_eq!(refusal, Refusal::OutOfMemory);
-    // Whoever is there gets all that is to be told.
+    // Connected clients get all remaining messages.
     clients.iter_mut().for_each(|client| while client.raw().unwrap().value != -1 {});
     let mut text = String::new();
     let stream = std::os::unix::net::UnixStream::connect(&status).unwrap();
@@ -264,7 +265,7 @@ fn without_the_memory_for_itself_a_server_does_not_start_and_leaves_nothing() {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();
-        // One that lacks memory ends by itself, one that listens when it is to.
+        // A server without enough memory ends itself, one that listens ends by a signal.
         while lines.read_line(&mut said).unwrap() > 0 {
             if said.lines().last().is_some_and(|line| line.contains("listening")) {
                 kill_process(Pid::from_child(&child), Signal::TERM).unwrap();

@@ -1,4 +1,4 @@
-//! The log: its levels, how its lines look to whom, and that nobody can fill it.
+//! The log: its levels, the format of its lines for each destination, and the proof that no client can fill it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::client::{Client, eventually};
 use crate::daemon::{Daemon, program};
 
-/// What a server with these arguments logs when one client comes, is greeted, one is refused, and both leave.
+/// The log of a server with these arguments when one client connects, one is refused, and both leave.
 fn log_with(arguments: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let (socket, log) = (dir.path().join("s"), dir.path().join("log"));
@@ -25,7 +25,7 @@ fn log_with(arguments: &[&str]) -> String {
 
 fn one_of_each(socket: &Path) {
     let mut only = None;
-    // The harness has connected too, and may not have left yet.
+    // The harness has connected too, and may not have disconnected yet.
     eventually("there is room", || {
         let mut client = Client::connect(socket);
         let admitted = client.raw().unwrap().value == 0;
@@ -61,12 +61,12 @@ fn lines_for_the_journal_begin_with_their_priority_and_others_with_the_time() {
     for is_journal in [true, false] {
         let file = File::create(&path).unwrap();
         let metadata = file.metadata().unwrap();
-        // A service's child inherits the variable, but its standard error may be something else.
+        // A service's child process inherits the variable, but its standard error may be something else.
         let inode = metadata.ino() + u64::from(!is_journal);
         let mut command = program();
         command.args(["-F", "-v", "--max-clients", "1"]).arg("-S").arg(&socket);
         command.env("JOURNAL_STREAM", format!("{}:{inode}", metadata.dev()));
-        // The harness takes standard error for itself, so a shell gives it to the server.
+        // The harness uses standard error itself, so a shell redirects that of the server.
         let mut shell = std::process::Command::new("sh");
         shell
             .args(["-c", "exec \"$0\" \"$@\" 2>>\"$LOG\""])

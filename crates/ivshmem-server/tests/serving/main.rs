@@ -1,4 +1,4 @@
-//! The server and its daemon against a plain client, as strict as QEMU.
+//! Tests of the server and its daemon with a plain client that is as strict as QEMU.
 
 #![expect(clippy::disallowed_methods, reason = "the folders of tests are changed by nobody else")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]

@@ -1,4 +1,4 @@
-//! The shared memory: its size, its seals, and whose it is.
+//! The shared memory: its size, its seals, and its owner.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -24,7 +24,7 @@ fn new() -> (TempDir, PathBuf) {
     (dir, object)
 }
 
-/// Makes an object with this content and mode.
+/// Creates an object with this content and mode.
 fn write(object: &Path, content: &[u8], mode: u32) {
     fs::write(object, content).unwrap();
     File::open(object).unwrap().set_permissions(fs::Permissions::from_mode(mode)).unwrap();
@@ -124,7 +124,7 @@ fn an_object_that_is_less_safe_than_a_new_one_is_refused_with_the_remedy_and_not
         refused(narrow, &format!("mode 0{mode:03o}"));
         start(wide).unwrap();
     }
-    // As QEMU's own server makes them: that the owner may execute memory does no harm.
+    // As QEMU's own server creates them: the owner's execute permission does no harm.
     write(&object, &content, 0o700);
     start(0o600).unwrap();
     let second = dir.path().join("second");
@@ -136,7 +136,7 @@ fn an_object_that_is_less_safe_than_a_new_one_is_refused_with_the_remedy_and_not
     }
     chown(&object, Some(65_534), None).unwrap();
     refused(0o600, "user 65534");
-    // A lock on it does not make it the memory of another server.
+    // A lock on it does not change the reason to "in use by another server".
     let held = File::open(&object).unwrap();
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     refused(0o600, "user 65534");
@@ -144,7 +144,7 @@ fn an_object_that_is_less_safe_than_a_new_one_is_refused_with_the_remedy_and_not
     let given = || builder(dir.path(), "s", Backing::Named(object.clone()));
     given().owner(65_534, None).start().unwrap();
     assert!(given().owner(65_533, None).start().is_err());
-    // The group counts where it may do something.
+    // The group matters if it has permissions.
     chown(&object, Some(0), Some(65_534)).unwrap();
     given().owner(None, 65_533).start().unwrap();
     write(&object, &content, 0o660);
@@ -153,7 +153,7 @@ fn an_object_that_is_less_safe_than_a_new_one_is_refused_with_the_remedy_and_not
     assert!(error.to_string().contains("group 65534"), "{error}");
 }
 
-/// In a directory with the set-group-ID bit, new files have its group. What a killed server has left is such a file.
+/// In a directory with the set-group-ID bit, new files get its group. A killed server leaves such a file.
 #[test]
 fn the_object_of_a_killed_server_is_used_whatever_group_the_directory_gives() {
     if !rustix::process::geteuid().is_root() {
@@ -171,13 +171,13 @@ fn the_object_of_a_killed_server_is_used_whatever_group_the_directory_gives() {
         let server = start().unwrap();
         let inherits = mode & 0o2000 != 0;
         assert_eq!(fs::metadata(&object).unwrap().gid() == 1234, inherits);
-        // What it finds under another name it does not remove.
+        // The server does not remove its object if the object has another name.
         let kept = dir.path().join("kept");
         fs::rename(&object, &kept).unwrap();
         server.stop().unwrap();
         fs::rename(&kept, &object).unwrap();
         start().unwrap().stop().unwrap();
-        // Anybody's file of that group, where a new one would not have it.
+        // A file of any user with a group that a new file would not get.
         chown(&object, None, Some(if inherits { 4321 } else { 1234 })).unwrap();
         assert_eq!(start().unwrap_err().kind(), ErrorKind::PermissionDenied);
     }
@@ -195,7 +195,7 @@ fn an_empty_object_gets_its_size_and_stays_empty_when_the_start_fails() {
     let too_large = builder(dir.path(), "s", backing.clone()).size(1 << 40).start().unwrap_err();
     assert_eq!(too_large.kind(), ErrorKind::NoSpace, "{too_large}");
     is_untouched();
-    // What fails after the memory: before it is looked at, in its own turn, and last of all.
+    // Failures before the memory is examined, in the memory itself, and last of all.
     fs::write(dir.path().join("file"), "").unwrap();
     let no_status = builder(dir.path(), "s", backing.clone()).status_socket(dir.path().join("missing/s"));
     for failing in [
@@ -266,7 +266,7 @@ fn a_second_server_on_the_same_object_is_refused_and_the_first_goes_on() {
     assert!(object.exists() && !dir.path().join("second").exists());
     Client::greeted(first.path(), 1);
     drop(first);
-    // The client still has the first one's memory open, which must not lock the name.
+    // The client still has the first server's memory open, which must not lock the name.
     let second = builder(dir.path(), "second", backing).start().unwrap();
     Client::greeted(second.path(), 1);
     drop(client);
@@ -295,7 +295,7 @@ fn a_start_that_is_to_stop_takes_no_more_space_and_leaves_nothing() {
         assert!(matches!(error, Error::Stopped { taken: 0, size: 0x10_0000 }), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
-    // One that was there keeps its length.
+    // An existing file keeps its length.
     write(&object, b"", 0o600);
     let builder = builder(dir.path(), "s", Backing::Named(object.clone())).stop_on(stop);
     assert!(matches!(builder.listen().unwrap_err(), Error::Stopped { .. }));
@@ -361,7 +361,7 @@ fn a_start_that_finds_too_few_huge_pages_leaves_an_existing_object_its_holes_and
         let backing = Backing::Named(object.clone());
         let error = builder(sockets.path(), "s", backing.clone()).size(size).start().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
-        // With the one that the object has.
+        // Including the page that the object has.
         let available = format!(" asked for, {} available in ", (before + 1) * (2 << 20));
         assert!(error.to_string().contains(&available), "{error}");
         let has = fs::metadata(&object).unwrap();
@@ -377,7 +377,7 @@ fn a_start_that_finds_too_few_huge_pages_leaves_an_existing_object_its_holes_and
     }
 }
 
-/// Those of 2 MiB that nobody has or has reserved.
+/// Number of pages of 2 MiB that are neither used nor reserved.
 fn free_huge_pages() -> u64 {
     let [free, reserved] = ["free", "resv"].map(|name| {
         let path = format!("/sys/kernel/mm/hugepages/hugepages-2048kB/{name}_hugepages");
@@ -386,7 +386,7 @@ fn free_huge_pages() -> u64 {
     free - reserved
 }
 
-/// A mounted hugetlbfs, undone on drop.
+/// A mounted hugetlbfs, unmounted on drop.
 pub(crate) struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {

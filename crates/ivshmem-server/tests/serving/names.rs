@@ -1,4 +1,4 @@
-//! The socket's name: taken over from the dead, left to the living, and to whatever is no socket.
+//! The socket's name: taken over from a server that has ended, left alone if a server uses it or if it is not a socket.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
@@ -55,7 +55,7 @@ fn of_many_servers_that_find_a_stale_socket_one_wins() {
 fn a_path_as_long_as_an_address_allows_is_served_and_a_longer_one_refused() {
     let dir = tempfile::tempdir().unwrap();
     let room = 107 - dir.path().as_os_str().len() - 1;
-    // Also with a name that is nearly all of it.
+    // Also with a name that takes nearly all of the length.
     let paths =
         [dir.path().join("x".repeat(room)), dir.path().join("d".repeat(40)).join("x".repeat(room - 41))];
     fs::create_dir(dir.path().join("d".repeat(40))).unwrap();
@@ -66,7 +66,7 @@ fn a_path_as_long_as_an_address_allows_is_served_and_a_longer_one_refused() {
             Client::greeted(server.path(), 1);
             assert_eq!(Server::builder(&path).start().unwrap_err().kind(), ErrorKind::Busy);
             server.stop().unwrap();
-            // A dead one is in the way.
+            // The socket of a server that has ended.
             drop(UnixListener::bind(&path).unwrap());
         }
         fs::remove_file(&path).unwrap();
@@ -151,7 +151,7 @@ fn values_out_of_range_are_refused_with_their_limits() {
         Server::builder(&path).vectors(65_537),
         Server::builder(&path).max_clients(0),
         Server::builder(&path).max_clients(65_537),
-        // What Java's -1 is, 660 without the 0 in front, and bits that are no permissions.
+        // Java's -1, 660 without the leading 0, and bits that are not permissions.
         Server::builder(&path).mode(u32::MAX),
         Server::builder(&path).mode(660),
         Server::builder(&path).mode(0o1777),

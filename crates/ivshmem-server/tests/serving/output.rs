@@ -1,4 +1,4 @@
-//! Output that cannot be written, or that nobody reads, costs lines and nothing else.
+//! Output that cannot be written, or that nothing reads, costs lines and nothing else.
 
 use std::fs::{self, File};
 use std::io::{PipeReader, Read};
@@ -19,12 +19,12 @@ use serde_json::Value;
 use crate::client::{Client, eventually};
 use crate::daemon::program;
 
-/// A pipe that nobody reads and that is full.
+/// A full pipe without an active reader.
 fn full_pipe() -> (PipeReader, OwnedFd) {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
     fcntl_setpipe_size(&writer, 4096).unwrap();
     while rustix::io::write(&writer, &[b'.'; 512]).is_ok() {}
-    // The program gets it as any other pipe: it waits.
+    // Blocking, like any pipe that a program gets.
     rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).unwrap();
     rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::empty()).unwrap();
     (reader.into(), writer)
@@ -106,7 +106,7 @@ fn a_log_that_nobody_reads_delays_no_client_and_no_end_and_says_afterwards_what_
     println!("20 clients greeted in {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     drop(writer);
-    // What waited is still there for a reader who comes late.
+    // Waiting lines are kept for a late reader.
     let (mut log, mut part) = (String::new(), [0; 4096]);
     while !log.contains("client connected") {
         let count = reader.read(&mut part).unwrap();
@@ -149,7 +149,7 @@ fn after_lines_were_lost_the_next_that_can_be_written_says_how_many() {
     running.ends_cleanly(&socket);
 }
 
-/// A small tmpfs, undone on drop.
+/// A small tmpfs, unmounted on drop.
 struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
@@ -189,10 +189,10 @@ fn exit_statuses_are_the_documented_ones_though_nobody_can_be_told_why() {
                 program().args(arguments).stdout(stdout).stderr(stderr).status().unwrap().code()
             };
             if code == 2 && is_full(&stderr) {
-                continue; // clap writes its own words, as every program does, and waits for their reader.
+                continue; // clap writes its own text, as in every program, and waits for its reader.
             }
             assert_eq!(run(File::create("/dev/null").unwrap().into()), Some(code), "{arguments:?}");
-            // Help that nobody wants to read to its end is no failure; help that cannot be written is one.
+            // Help that is not read to its end is not a failure; help that cannot be written is one.
             assert_eq!(run(broken_pipe()), Some(code), "{arguments:?} into a broken pipe");
             let full = if code == 0 { 1 } else { code };
             assert_eq!(run(full_device()), Some(full), "{arguments:?} into a full device");

@@ -1,4 +1,4 @@
-//! What the status socket sends, to whom, and that nobody is kept waiting by its readers.
+//! The content and the readers of the status socket, and the proof that its readers delay no one else.
 
 use std::fs;
 use std::io::Read;
@@ -32,7 +32,7 @@ fn each_connection_gets_one_document_with_every_field_that_is_documented() {
     command.args(["-F", "-n", "3", "-l", "1M", "--max-clients", "2", "--connection-rate", "1000"]);
     command.arg("-S").arg(&socket).arg("--status").arg(&status);
     let daemon = Daemon::start(command, &socket);
-    // The harness looks whether it listens by connecting.
+    // The harness checks by a connection whether the server listens.
     eventually("that connection is gone", || read(&status)["clients"] == 0);
     let before = read(&status);
 
@@ -88,7 +88,7 @@ fn each_connection_gets_one_document_with_every_field_that_is_documented() {
 
     let since =
         |name: &str| now["counters"][name].as_u64().unwrap() - before["counters"][name].as_u64().unwrap();
-    // First and silent; version, id, memory and vectors of the first, three messages of the silent one.
+    // The first and the silent client; version, id, memory and vectors of the first, three messages of the silent one.
     assert_eq!((since("accepted"), since("left"), since("messages")), (2, 0, 6 + 3));
     let reasons = now["counters"]["refused"].as_object().unwrap();
     assert_eq!(reasons.len(), Refusal::ALL.len());
@@ -132,7 +132,7 @@ fn readers_of_the_status_that_do_not_read_delay_no_client_and_others_get_it_stil
     let dir = tempfile::tempdir().unwrap();
     let (socket, status) = (dir.path().join("s"), dir.path().join("status"));
     let server = Server::builder(&socket).status_socket(&status).start().unwrap();
-    // So many that the document does not fit into a socket that nobody reads.
+    // So many that the document does not fit into a socket that is not read.
     let mut crowd: Vec<_> = (0..3_000).map(|_| Client::connect(&socket)).collect();
     eventually("all are connected", || server.status().unwrap().clients == 3_000);
     let document = read(&status);
@@ -147,7 +147,7 @@ fn readers_of_the_status_that_do_not_read_delay_no_client_and_others_get_it_stil
     println!("greeted {:?} after it connected, beside 3 readers that do not read", begin.elapsed());
     assert_eq!(newcomer.id, 3_000);
     assert_eq!(read(&status)["clients"], 3_001);
-    // Who is not read from gets as much as the socket holds, and then the end.
+    // A reader that did not read gets what its socket holds, and then the end.
     for mut stream in deaf {
         let mut text = Vec::new();
         stream.read_to_end(&mut text).unwrap();
@@ -165,7 +165,7 @@ fn readers_who_do_not_read_and_those_who_close_at_once_keep_no_honest_reader_wai
     let dir = tempfile::tempdir().unwrap();
     let (socket, status) = (dir.path().join("s"), dir.path().join("status"));
     let _server = Server::builder(&socket).status_socket(&status).start().unwrap();
-    // So many that the document does not fit into a socket that nobody reads.
+    // So many that the document does not fit into a socket that is not read.
     let _crowd: Vec<_> = (0..3_000).map(|_| Client::connect(&socket)).collect();
     eventually("all are connected", || read(&status)["clients"] == 3_000);
     let over = std::sync::atomic::AtomicBool::new(false);
@@ -187,7 +187,7 @@ fn readers_who_do_not_read_and_those_who_close_at_once_keep_no_honest_reader_wai
         over.store(true, std::sync::atomic::Ordering::Relaxed);
         println!("10 readings took {:?}", begin.elapsed());
         result.unwrap();
-        // One after the other, each of the 8 readers who do not read would take a second at each of the 10 readings.
+        // If served one by one, each of the 8 readers that do not read would take a second at each of the 10 readings.
         assert!(begin.elapsed() < std::time::Duration::from_secs(60), "{:?}", begin.elapsed());
     });
 }

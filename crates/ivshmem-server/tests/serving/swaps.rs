@@ -20,9 +20,9 @@ use tempfile::TempDir;
 use crate::client::{Client, HANG};
 
 const NOBODY: u32 = 65_534;
-/// To whom sockets are given.
+/// The user that sockets are given to.
 const FRIEND: u32 = 65_530;
-/// Where mode and owner are changed by the name, one start in 15 to 100 changes another file.
+/// If mode and owner were changed by name, one start in 15 to 100 would change another file.
 const STARTS: usize = 2_000;
 
 #[test]
@@ -54,7 +54,7 @@ fn whoever_swaps_names_meanwhile_never_has_another_file_changed() {
             })
         };
         let public = swap(&|bait, socket, _| [exchange(bait, socket), false]);
-        // What is there only for a moment, too, whose name can be known before.
+        // Also names that exist only for a moment, but are predictable.
         let private = swap(&|bait, socket, trap| {
             let private = socket.with_file_name(private_name(socket.file_name().unwrap().to_str().unwrap()));
             [exchange(&private, trap), exchange(&private, bait)]
@@ -66,7 +66,7 @@ fn whoever_swaps_names_meanwhile_never_has_another_file_changed() {
             let (bait, socket, trap) = (bait(dir, current), socket(dir, current), trap(dir, current));
             let file = File::create(&bait).unwrap();
             file.set_permissions(Permissions::from_mode(0o600)).unwrap();
-            // Where somebody could be led who looks for a private directory again by its name.
+            // A target for a server that would open its private directory again by name.
             fs::DirBuilder::new().mode(0o777).create(&trap).unwrap();
             chown(&trap, Some(NOBODY), None).unwrap();
             symlink(&bait, trap.join(socket.file_name().unwrap())).unwrap();
@@ -147,7 +147,7 @@ fn what_others_lock_or_put_into_a_sticky_directory_stops_no_start() {
     };
     starts();
     assert_eq!(names_in(dir.path()), [""; 0], "nothing is left");
-    // Somebody has the name that a start would like to have, with a lock on it.
+    // Another user has the name that a start would use, with a lock on it.
     let victim = dir.path().join("victim");
     fs::write(&victim, "precious").unwrap();
     let new_dir = |mode| fs::DirBuilder::new().mode(mode).create(&private).unwrap();
@@ -229,7 +229,7 @@ fn a_directory_whose_group_is_inherited_gives_it_to_what_is_made_there() {
     }
 }
 
-/// A directory that belongs to nobody; `None`, having said so, without root.
+/// A directory that belongs to nobody; `None`, after reporting the skip, without root.
 fn dir_of_nobody(test: &str) -> Option<TempDir> {
     if !geteuid().is_root() {
         skip(test, "not root");
@@ -240,7 +240,7 @@ fn dir_of_nobody(test: &str) -> Option<TempDir> {
     Some(dir)
 }
 
-/// The private directory of a start, next to what it makes.
+/// The name of a start's private directory, which is next to what it creates.
 fn private_name(name: &str) -> PathBuf {
     let mut hash = DefaultHasher::new();
     OsStr::new(name).hash(&mut hash);

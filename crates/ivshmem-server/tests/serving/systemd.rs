@@ -1,4 +1,4 @@
-//! What a service manager does with the server: the units, the socket that it hands over, and what it is told.
+//! The server under a service manager: the units, the inherited socket, and the notifications.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -29,7 +29,7 @@ fn systemd(test: &str, command: &mut Command) -> Option<Output> {
     }
 }
 
-/// The units for one instance, with the program where it was built.
+/// The units for one instance, with the path of the built program.
 fn instance(dir: &Path) -> [PathBuf; 2] {
     UNITS.map(|unit| {
         let text = fs::read_to_string(packaging().join(unit)).unwrap();
@@ -103,7 +103,7 @@ fn a_socket_that_is_handed_over_is_served_and_left_to_its_owner() {
             "no systemd-socket-activate here",
         );
     }
-    // The first connection starts the server, which is the harness's.
+    // The first connection, which the harness makes, starts the server.
     let daemon = Daemon::start(activate, &socket);
     let mut first = Client::greeted(&socket, 2);
     let second = Client::greeted(&socket, 2);
@@ -121,7 +121,7 @@ fn a_socket_that_is_handed_over_is_served_and_left_to_its_owner() {
 
 #[test]
 fn sockets_that_cannot_be_served_are_refused_with_the_remedy() {
-    // A shell hands over what it has open as descriptor 3 and above.
+    // A shell passes its open descriptors 3 and above.
     for (redirections, count, remedy) in [
         ("3</dev/null", "1", "not a listening Unix stream socket"),
         ("3</dev/null 4</dev/null", "2", "socket unit"),
@@ -152,7 +152,7 @@ fn the_manager_is_told_when_the_server_is_ready_and_when_it_stops() {
     assert_eq!(daemon.stop(Signal::TERM).0, Some(0));
     assert_eq!(next().trim_end(), "STOPPING=1");
 
-    // One that is not there is no reason not to serve.
+    // A missing manager does not prevent serving.
     drop(told);
     let mut command = program();
     command.arg("-F").arg("-S").arg(&socket).env("NOTIFY_SOCKET", dir.path().join("nobody"));

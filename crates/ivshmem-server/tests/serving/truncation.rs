@@ -1,4 +1,4 @@
-//! Clients that try to take the memory from under the others.
+//! Clients that try to truncate the memory that others use.
 
 use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,7 +13,7 @@ use crate::client::Client;
 
 const SIZE: u64 = 4 << 20;
 
-/// A lost page would end this process by SIGBUS.
+/// A lost page would end this process with SIGBUS.
 #[test]
 fn no_client_cuts_sealed_memory_short_while_others_use_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -46,7 +46,7 @@ fn no_client_cuts_sealed_memory_short_while_others_use_it() {
     }
 }
 
-/// Everything that makes a file shorter or longer; the number of tries.
+/// Every operation that shortens or lengthens a file; returns the number of attempts.
 fn attack(memory: &OwnedFd) -> u64 {
     let mut tries = 0;
     for size in [0, 4096, SIZE - 1, SIZE + 1, SIZE * 2] {
@@ -61,11 +61,11 @@ fn attack(memory: &OwnedFd) -> u64 {
     for flags in [FallocateFlags::COLLAPSE_RANGE, FallocateFlags::INSERT_RANGE] {
         assert!(fallocate(memory, flags, 0, 4096).is_err());
     }
-    // By another opening of it.
+    // Through another open of the file.
     let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
     let emptied = OpenOptions::new().write(true).truncate(true).open(&path);
     assert_eq!(emptied.unwrap_err().raw_os_error(), Some(Errno::PERM.raw_os_error()));
-    // A hole is no cut: who may write zeroes may punch one, and its pages come back when they are touched.
+    // A hole is not a truncation: a writer of zeroes may punch one, and its pages are allocated again on access.
     let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     fallocate(memory, hole, 0, SIZE / 2).unwrap();
     tries + 7

@@ -1,4 +1,4 @@
-//! A Wine of its own with the driver double in it.
+//! A separate Wine with the driver double.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,14 @@ pub(crate) enum Bits {
 
 pub(crate) const BOTH: [Bits; 2] = [Bits::B64, Bits::B32];
 
-/// Wine, until it is dropped.
+/// A running Wine, which ends on drop.
 pub(crate) struct Bench {
     keeper: Program,
     environment: Vec<(String, String)>,
 }
 
 impl Bench {
-    /// With the devices, in the words of `scripts/wine`.
+    /// Starts a Wine with these devices, in the syntax of `scripts/wine`.
     pub(crate) fn start(words: &[&str]) -> Self {
         const NAMES: [&str; 5] = ["WINE", "WINEPREFIX", "WINEDLLPATH", "WINEDEBUG", "WINEDLLOVERRIDES"];
         let script = NAMES.map(|name| format!("echo \"${name}\";")).concat() + "exec cat";
@@ -41,7 +41,7 @@ impl Bench {
         Self { keeper, environment }
     }
 
-    /// A command of this Wine.
+    /// The command that runs programs in this Wine.
     pub(crate) fn wine(&self) -> Command {
         let mut command = Command::new(&self.environment[0].1);
         command.envs(self.environment.iter().cloned()).env_remove("DISPLAY");
@@ -52,14 +52,14 @@ impl Bench {
         &self.environment[1].1
     }
 
-    /// The side of a guest, on a target.
+    /// Starts the program for the guest's side with a target.
     pub(crate) fn guest(&self, bits: Bits, target: &str, words: &[&str]) -> Program {
         let mut command = self.wine();
         Program::start(command.arg(built(bits, "wintest-guest.exe")).arg(target).args(words))
     }
 
-    /// The same, run to its end, which is a good one. Its output has something in it: a program that Wine cannot run
-    /// ends well and without a word.
+    /// Runs the same program to its end, and requires success and some output: a program that Wine cannot run exits
+    /// successfully without output.
     pub(crate) fn run(&self, bits: Bits, target: &str, words: &[&str]) -> String {
         let mut command = self.wine();
         good(command.arg(built(bits, "wintest-guest.exe")).arg(target).args(words))
@@ -72,8 +72,8 @@ impl Bench {
         command
     }
 
-    /// What the double tells about itself, one line for each device. Just while a program's memory is taken away Wine may
-    /// refuse to open it, and `cmd` has words of its own for that.
+    /// The double's report of its state, one line for each device. While a program's mapping is being removed, Wine may
+    /// refuse to open the control device, and `cmd` prints its own error for that.
     pub(crate) fn double(&self) -> String {
         let mut command = self.wine();
         command.args(["cmd", "/c", "type", r"\\.\IvshmemDouble"]);
@@ -87,7 +87,7 @@ impl Bench {
         good(&mut command)
     }
 
-    /// Waits until a device has no handle: Wine's closing is over some time after CloseHandle.
+    /// Waits until a device has no open handle: Wine completes a close some time after CloseHandle.
     pub(crate) fn until_closed(&self, device: usize) {
         let limit = Instant::now() + Duration::from_secs(60);
         let begin = format!("device={device} ");
@@ -105,12 +105,12 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // scripts/wine ends with its command, and removes what it made.
+        // scripts/wine ends with its command and removes what it created.
         self.keeper.end();
     }
 }
 
-/// A server on this host, and the file of a folder.
+/// A server on this host, and the directory of its socket.
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
     server: Option<Server>,
@@ -123,7 +123,7 @@ impl Place {
         Self { server: Some(server.start().unwrap()), folder }
     }
 
-    /// The word by which `scripts/wine` makes a device at this server.
+    /// The argument with which `scripts/wine` creates a device of this server.
     pub(crate) fn device(&self, vectors: u16) -> String {
         format!("socket={},vectors={vectors}", self.socket().display())
     }
@@ -146,16 +146,16 @@ impl Drop for Place {
     }
 }
 
-/// A file of so many bytes, for a device without a server.
+/// Creates a file of `size` bytes, for a device without a server.
 pub(crate) fn file(folder: &Path, name: &str, size: u64) -> PathBuf {
     let path = folder.join(name);
     File::create(&path).unwrap().set_len(size).unwrap();
     path
 }
 
-/// A program from its start to its end. On a busy machine Wine itself fails now and then: it does not start a program,
-/// without a word or with one of its own, or refuses to open a device with 998, of which its driver knows nothing. Then it
-/// is asked again. What a program of ours says or fails with is never asked for twice: it always gives a reason.
+/// Runs a program to its end. On a busy machine Wine itself sometimes fails: it does not start a program, with or without
+/// an error, or refuses to open a device with error 998, which the driver does not return. Only then the run is repeated.
+/// Output or an error of one of the project's programs is never discarded: they always print a reason.
 pub(crate) fn ended(command: &mut Command) -> Output {
     for _ in 1..3 {
         let output = command.output().unwrap();
@@ -170,7 +170,7 @@ pub(crate) fn ended(command: &mut Command) -> Output {
     command.output().unwrap()
 }
 
-/// The output of a command that succeeds and says something.
+/// The output of a command that must succeed and print something.
 pub(crate) fn good(command: &mut Command) -> String {
     let output = ended(command);
     assert!(output.status.success(), "{command:?}: {output:?}");
@@ -178,7 +178,7 @@ pub(crate) fn good(command: &mut Command) -> String {
     text(&output.stdout)
 }
 
-/// The exit status and the last line of the errors of a command that fails.
+/// The exit status and the error output of a command that must fail.
 pub(crate) fn bad(command: &mut Command) -> (i32, String) {
     let Output { status, stderr, .. } = ended(command);
     assert!(!status.success(), "{command:?} succeeded");
@@ -189,7 +189,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace("\r\n", "\n")
 }
 
-/// A program as wintest/build-guest built it.
+/// The path of a program that wintest/build-guest has built.
 pub(crate) fn built(bits: Bits, name: &str) -> PathBuf {
     let target = match bits {
         Bits::B64 => "x86_64-pc-windows-gnu",

@@ -71,7 +71,7 @@ fn every_verb_does_on_windows_what_it_does_on_linux() {
         ]));
         let limit = Instant::now() + Duration::from_secs(60);
         let mut value = 0_u32;
-        // It tells changes since it began to look, which nobody can see from here.
+        // The command reports changes since its first examination, whose time is not visible here.
         while watching.is_silent() {
             assert!(Instant::now() < limit);
             value += 1;
@@ -153,7 +153,7 @@ fn doctor_says_what_to_do_where_there_is_no_device() {
     assert!(told.contains("no-device") && told.contains("0.1-161 or later"), "{told}");
 }
 
-/// Runs a command that succeeds and says nothing.
+/// Runs a command that must succeed without output.
 fn silent(command: &mut Command) {
     let output = ended(command);
     assert!(output.status.success() && output.stdout.is_empty(), "{command:?}: {output:?}");

@@ -51,7 +51,7 @@ fn a_device_without_vectors_is_memory_that_says_why() {
     assert_eq!(program.ask("finding"), "no-vectors");
     assert_eq!(program.ask("vectors"), "0");
     assert!(program.ask("ring 0 0").starts_with("Unsupported"));
-    // A hint to look at the memory, as on a device of a Linux guest that cannot be rung.
+    // A hint to examine the memory, as for a device of a Linux guest that cannot be rung.
     assert_eq!(program.ask("wait 0 1000"), "rung");
 }
 
@@ -87,7 +87,7 @@ fn drivers_with_a_mapping_for_each_handle_serve_two_programs() {
     first.expect("open, 65536 bytes");
     let mut second = bench.guest(Bits::B32, "auto", &["hold"]);
     second.expect("open, 65536 bytes");
-    // Both have this device's id, and both are told.
+    // Both have this device's id, and both get the interrupt.
     assert_eq!(first.ask("ring 3 1"), "rung");
     assert_eq!(first.ask("wait 1 30000"), "rung");
     assert_eq!(second.ask("wait 1 30000"), "rung");

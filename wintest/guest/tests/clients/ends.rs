@@ -19,7 +19,7 @@ fn holder(bench: &Bench, bits: Bits) -> Program {
     program
 }
 
-/// The next program maps and is rung.
+/// Checks that the next program can map and be rung.
 fn serves_the_next(bench: &Bench, bits: Bits) {
     bench.until_closed(0);
     let mut next = holder(bench, bits);
@@ -67,7 +67,7 @@ fn a_killed_driver_is_a_typed_error_and_no_hang() {
     }
     let (_folder, bench) = bench_of_one_file();
     let mut program = holder(&bench, Bits::B64);
-    // Wine runs a driver in a process, so it can die as no driver of Windows can.
+    // Wine runs a driver in a process, so the driver can be killed, which is impossible on Windows.
     let hosts = hosts_of_drivers(bench.prefix());
     assert!(!hosts.is_empty());
     for host in hosts {
@@ -78,7 +78,7 @@ fn a_killed_driver_is_a_typed_error_and_no_hang() {
     assert!(program.end().success());
 }
 
-/// Memory stays for as long as somebody has it, waits end in time, and ringing says what has happened.
+/// Checks that memory stays as long as the program has it, that waits end in time, and that ringing reports the reason.
 fn gone(program: &mut Program) {
     assert_eq!(program.ask("read 0"), "0");
     let refused = program.ask("ring 3 0");

@@ -1,4 +1,4 @@
-//! Java on Windows with Java on Linux, at one server; and the library in the jar.
+//! Java on Windows with Java on Linux, as clients of one server; and the native library in the jar.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ fn java_on_windows_and_java_on_linux_exchange_data_and_a_thousand_interrupts_eac
     }
 }
 
-/// Each calls the other one on each vector; all data is checked on both sides.
+/// Each side rings the other one on each vector; both sides check all data.
 fn talk(linux: &mut Program, windows: &mut Program, version: &str) {
     for (caller, called) in [(&mut *linux, 1), (&mut *windows, 0)] {
         assert_eq!(caller.ask(&format!("meet {called}")), "met");
@@ -94,7 +94,7 @@ fn the_library_comes_from_the_jar_is_used_again_and_one_that_was_tampered_with_i
         assert!(said.starts_with("opened id=true vectors=1"), "{said}");
     };
 
-    // Two first uses at once.
+    // Two first uses at the same time.
     let mut peers = [windows_peer(&bench, "17"), windows_peer(&bench, "25")];
     for (peer, what) in peers.iter_mut().zip(["0", "1"]) {
         peer.send(&format!("open windows:{what}"));
@@ -111,7 +111,7 @@ fn the_library_comes_from_the_jar_is_used_again_and_one_that_was_tampered_with_i
     assert_eq!(digest(&files[0]), name[..64]);
     assert!(fs::read(jar()).unwrap().len() > library.len() / 4);
 
-    // While one uses it, another one's copy is damaged. Windows cannot replace what is in use.
+    // While one program uses its copy, another copy is damaged. Windows cannot replace a file in use.
     let mut tampered = library.clone();
     let middle = tampered.len() / 2;
     tampered[middle] ^= 1;
@@ -130,7 +130,7 @@ fn the_library_comes_from_the_jar_is_used_again_and_one_that_was_tampered_with_i
     }
     bench.until_closed(1);
 
-    // What others may write to is not used: the folder, then.
+    // A directory to which other users can write is not used.
     fs::remove_dir_all(&cache).unwrap();
     fs::create_dir(&cache).unwrap();
     fs::set_permissions(&cache, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
@@ -147,7 +147,7 @@ fn the_samples_of_the_documents_run_on_windows() {
     }
     let place = Place::new(1 << 20, VECTORS);
     let bench = Bench::start(&[&place.device(VECTORS)]);
-    // Wine hides what begins with a dot from JVMs, as temporary folders do.
+    // JVMs in Wine do not see paths that begin with a dot, as those of temporary directories do.
     let classes = &root().join("target/wintest/samples");
     fs::create_dir_all(classes).unwrap();
     for (document, class) in [("docs/windows.md", "WindowsGuest"), ("docs/java.md", "Talk")] {
@@ -187,7 +187,7 @@ fn the_samples_of_the_documents_run_on_windows() {
     assert_eq!(waiting.line(), None);
 }
 
-/// The folder of the only user of a Wine.
+/// The directory for application data of Wine's only user.
 fn local_app_data(prefix: &Path) -> PathBuf {
     let users = list(&prefix.join("drive_c/users"));
     let user = users.iter().find(|user| !user.ends_with("Public")).unwrap();

@@ -30,7 +30,7 @@ fn ten_thousand_registrations_leave_no_handle_and_a_vector_that_hears() {
     }
 }
 
-/// "N times, handles A and B": not one handle more.
+/// Parses "N times, handles A and B", and checks that there are not more handles after than before.
 fn nothing_left(told: &str) {
     println!("{told}");
     let words: Vec<_> = told.trim().rsplit(' ').collect();

@@ -1,4 +1,5 @@
-//! Windows programs over the driver double, 64 and 32 bit, beside Linux programs. `wintest/build-guest` builds the programs.
+//! Windows programs, 64 and 32 bit, with the driver double and with Linux programs. `wintest/build-guest` builds the
+//! programs.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
-/// A hang is a failure; nothing takes a part of this.
+/// A limit against hanging only; no test takes a noticeable part of it.
 const HANG: Duration = Duration::from_secs(120);
 
 pub(crate) struct Program {
@@ -28,7 +28,7 @@ impl Program {
         Self { input: child.stdin.take(), child, lines }
     }
 
-    /// A program that has begun, which its first line shows. One that ends before that was not started by Wine, which
+    /// Starts a program and waits for its first line. A program that ends before that was not started by Wine, which
     /// happens on a busy machine, and is started again.
     pub(crate) fn begun(command: &mut Command) -> (Self, String) {
         for _ in 0..3 {
@@ -49,7 +49,7 @@ impl Program {
         }
     }
 
-    /// Whether it has said nothing up to now. What it has said is taken.
+    /// Whether it has printed no line yet. A line is consumed.
     pub(crate) fn is_silent(&self) -> bool {
         matches!(self.lines.try_recv(), Err(TryRecvError::Empty))
     }
@@ -62,25 +62,25 @@ impl Program {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
 
-    /// The answer to a line.
+    /// Sends a line and returns the answer.
     pub(crate) fn ask(&mut self, line: &str) -> String {
         self.send(line);
         self.line().unwrap_or_else(|| panic!("the program ended at {line:?}"))
     }
 
-    /// The same; `None` when it ended before it answered.
+    /// Like `ask`; `None` if the program ended before it answered.
     pub(crate) fn try_ask(&mut self, line: &str) -> Option<String> {
         writeln!(self.input.as_mut().unwrap(), "{line}").ok()?;
         self.line()
     }
 
-    /// As a crash: without a word to anybody.
+    /// Kills it, like a crash.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Ends its input and waits for its own end.
+    /// Closes its input and waits for its end.
     pub(crate) fn end(&mut self) -> ExitStatus {
         drop(self.input.take());
         while self.line().is_some() {}

@@ -1,4 +1,4 @@
-//! The tests of the Java library on JVMs of Windows: the same classes as on Linux, over the double's device.
+//! The tests of the Java library in JVMs on Windows: the same classes as on Linux, with the double's device.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ const CLASSES: [&str; 8] = [
     "internal.device.OnWindows",
 ];
 
-/// What only one system has; everything else passes on both. The tests say so themselves, by EnabledOnOs.
+/// Tests that only one system runs; all others pass on both. EnabledOnOs in the tests selects them.
 const ON_LINUX_ONLY: [&str; 5] = [
     "RejectionTest.noBytesAreNotWrittenToMemoryForReading",
     "RejectionTest.readOnlyMemoryRefusesToBeWritten",
@@ -30,7 +30,7 @@ const ON_LINUX_ONLY: [&str; 5] = [
 ];
 const ON_WINDOWS_ONLY: &str = "OnWindows.";
 
-/// How often each test has passed: one with parameters several times.
+/// How often each test has passed: a parameterised one passes several times.
 type Passed = BTreeMap<String, u32>;
 
 #[test]
@@ -39,7 +39,7 @@ fn the_tests_of_the_java_library_pass_on_windows_as_on_linux() {
         return;
     }
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-    // Before Java 22 memory of Windows is another class, which Linux has for tests only.
+    // Before Java 22, memory on Windows has another class, which Linux uses in tests only.
     let linux = [None, Some("-Divshmem4j.memory=guarded")].map(|option| {
         let mut java = linux_jvm();
         java.args(option);
@@ -51,7 +51,7 @@ fn the_tests_of_the_java_library_pass_on_windows_as_on_linux() {
         linux
     });
 
-    // A test maps the memory twice now and then, which most builds of the driver refuse.
+    // Some tests map the memory twice, which most builds of the driver refuse.
     let memory = format!("file={},vectors=4", file(folder.path(), "m", 8 << 20).display());
     let bench = Bench::start(&["--mapping-per-handle", &memory]);
     for version in VERSIONS {
@@ -81,7 +81,7 @@ fn the_tests_of_the_java_library_pass_on_windows_as_on_linux() {
     }
 }
 
-/// Runs the tests to a good end, and looks into the report.
+/// Runs the tests, which must succeed, and reads the report.
 fn passed(mut java: Command, separator: &str, reports: &Path, name: impl Fn(&Path) -> String) -> Passed {
     fs::create_dir(reports).unwrap();
     let classes = java_folder().join("ivshmem4j/target/test-classes");
@@ -93,7 +93,7 @@ fn passed(mut java: Command, separator: &str, reports: &Path, name: impl Fn(&Pat
     for _ in 0..3 {
         let output = java.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        // Wine does not start each program at once; one that has said something was started.
+        // Wine does not always start a program; one with output was started.
         if !said.is_empty() {
             assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
             return read(&fs::read_to_string(&report).unwrap());
@@ -105,7 +105,7 @@ fn passed(mut java: Command, separator: &str, reports: &Path, name: impl Fn(&Pat
     panic!("{java:?} ended three times without a word");
 }
 
-/// The test cases of JUnit's report, without those that were skipped.
+/// The test cases of JUnit's report, except skipped ones.
 fn read(report: &str) -> Passed {
     let mut passed = Passed::new();
     for case in report.split("<testcase ").skip(1) {
@@ -124,7 +124,7 @@ fn read(report: &str) -> Passed {
     passed
 }
 
-/// JUnit's program that runs tests; scripts/test-wine brings it.
+/// JUnit's console launcher, which scripts/test-wine fetches.
 fn console() -> PathBuf {
     let folder = root().join("target/junit");
     let mut files = fs::read_dir(&folder).into_iter().flatten().map(|file| file.unwrap().path());

@@ -5,7 +5,7 @@ use ivshmem_wintest::can_run;
 use crate::bench::{BOTH, Bench, Bits, Place};
 use crate::program::Program;
 
-/// Enough that odd and even ones, which are heard in different ways, come several times.
+/// Enough for several odd and even vectors, for which interrupts are received in different ways.
 const VECTORS: u16 = 5;
 
 /// The other side of a conversation, in a Windows program.
@@ -27,7 +27,7 @@ impl There {
     }
 }
 
-/// The id of the double's device: the server gives ids from 0 on, and it is the first.
+/// The id of the double's device: the server assigns ids from 0 on, and the double is the first client.
 const WINDOWS: PeerId = PeerId(0);
 
 #[test]

@@ -17,7 +17,7 @@ use super::mounts::in_mounts;
 use super::{HERE, Nobody, commands, cured, folder, is_root, make, visit};
 use crate::{ivshmem, run};
 
-/// A name that is not in /dev/shm, where some remedies create a file. Removed at the end.
+/// A path that is not in /dev/shm, where some remedies create a file. Removed on drop.
 struct Elsewhere(TempDir);
 
 impl Elsewhere {
@@ -27,7 +27,7 @@ impl Elsewhere {
         Self(dir)
     }
 
-    /// Of the same name as its folder.
+    /// A file with the same name as its directory.
     fn path(&self) -> Box<Path> {
         self.0.path().join(self.0.path().file_name().unwrap()).into()
     }
@@ -59,7 +59,7 @@ fn a_file_in_order_gets_arguments_that_fit_it() {
 
 #[test]
 fn a_missing_file_is_created_by_the_remedy() {
-    // Also of a size that no machine takes, which is rounded up, and under names that a shell would read otherwise.
+    // Also with a size that no machine accepts, which is rounded up, and with names that need quoting in a shell.
     for (name, size) in [("x", "4M"), ("x", "3M"), ("a b", "1"), ("a'b & c", "64K")] {
         let (dir, target) = folder(name);
         let remedy = cured("file-missing", HERE, || visit(&target, &["--size", size]));
@@ -67,13 +67,13 @@ fn a_missing_file_is_created_by_the_remedy() {
         let mode = fs::metadata(dir.path().join(name)).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600, "nobody else reads it, whatever the umask is");
     }
-    // One that a link names is made where the link leads to.
+    // If a link names the file, it is created at the link's target.
     let (dir, target) = folder("link");
     std::os::unix::fs::symlink("middle", dir.path().join("link")).unwrap();
     std::os::unix::fs::symlink(dir.path().join("end"), dir.path().join("middle")).unwrap();
     cured("file-missing", HERE, || visit(&target, &[]));
     assert!(dir.path().join("end").is_file());
-    // Looking has created nothing.
+    // Examining has created nothing.
     let (dir, target) = folder("y");
     visit(&format!("{target}?size=4M"), &[]).remedy("file-missing");
     assert!(!dir.path().join("y").exists());
@@ -86,7 +86,7 @@ fn a_missing_file_is_created_for_the_machine_as_well() {
     }
     let (dir, target) = folder("x");
     let remedy = cured("file-missing", HERE, || visit(&target, &["--qemu-user", "nobody"]));
-    // A file that a shell makes has the mode of its umask until it is changed.
+    // A file that a shell creates has a mode by its umask until it is changed.
     assert!(!remedy.contains("chmod") && !remedy.contains("chown"), "{remedy}");
     let facts = fs::metadata(dir.path().join("x")).unwrap();
     assert_eq!((facts.uid(), facts.mode() & 0o777), (0, 0o660), "no more than is needed");
@@ -109,7 +109,7 @@ fn a_link_that_another_user_may_have_put_there_is_not_followed() {
     let (dir, target) = folder("link");
     let (link, end) = (dir.path().join("link"), dir.path().join("end"));
     std::os::unix::fs::symlink(&end, &link).unwrap();
-    // One of this user's own is followed, and one that only this user can have put there.
+    // A link of this user is followed, and one that only this user can have created.
     for (owner, of_directory, mode, is_followed) in [
         (0, 0, 0o1777, true),
         (65_534, 0, 0o755, true),
@@ -122,7 +122,7 @@ fn a_link_that_another_user_may_have_put_there_is_not_followed() {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
         let remedy = visit(&target, &[]).remedy(if is_followed { "file-missing" } else { "not-a-file" });
         assert_eq!(remedy.contains(end.to_str().unwrap()), is_followed, "{owner} {mode:o}: {remedy}");
-        // And nothing can be made below it.
+        // Nothing can be created below it.
         visit(&format!("{target}/x"), &[]).remedy("not-a-file");
     }
 }
@@ -134,7 +134,7 @@ fn what_is_no_file_is_told_apart() {
         visit.remedy("not-a-file");
         visit.cause_has(word);
     }
-    // A directory, a server's socket, a pipe, and a file that is named as a directory.
+    // A directory, a server's socket, a pipe, and a file in the place of a directory.
     let (_dir, target) = folder("");
     cured("not-a-file", HERE, || visit(target.trim_end_matches('/'), &[]));
     let (dir, target) = folder("s");
@@ -155,7 +155,7 @@ fn a_name_that_is_too_long_is_replaced_by_the_remedy() {
     let target = format!("plain:/dev/shm/{}", "x".repeat(256));
     let remedy = visit(&target, &[]).remedy("path-too-long");
     assert!(commands(&remedy)[0].contains(" plain:/dev/shm/ivshmem "), "{remedy}");
-    // What is typed makes a file of a name that somebody may use: not in this system's /dev/shm.
+    // The remedy creates a file whose name may be in use, so not in this system's /dev/shm.
     in_mounts(test, "tmpfs", "size=16M", |mounted| {
         mounted.run("mount --bind $M /dev/shm");
         let place = mounted.place();
@@ -165,7 +165,7 @@ fn a_name_that_is_too_long_is_replaced_by_the_remedy() {
 
 #[test]
 fn an_empty_file_is_a_note_and_gets_its_size_by_the_remedy() {
-    // packaging/ivshmem.conf makes such files, and libvirt gives them their size.
+    // packaging/ivshmem.conf creates such files, and libvirt sets their size.
     let (dir, target) = folder("a b");
     make(&dir.path().join("a b"), 0, 0o666);
     let visited = visit(&target, &[]);
@@ -203,7 +203,7 @@ fn remedies_work_on_files_of_others_in_a_sticky_directory() {
     if !is_root("remedies_work_on_files_of_others_in_a_sticky_directory") {
         return;
     }
-    // fs.protected_regular keeps even root from opening such a file with O_CREAT, as `>` and plain truncate do.
+    // fs.protected_regular prevents even root from opening such a file with O_CREAT, as `>` and plain truncate do.
     for (size, name) in [(0, "file-empty"), (5000, "size-not-a-power-of-two")] {
         let (dir, target) = folder("x");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
@@ -227,7 +227,7 @@ fn a_user_without_permission_gets_it_by_the_remedy() {
     make(&dir.path().join("x"), 1 << 20, 0o600);
     nobody.visit(&target, &[]).cause_has("mode 600, user root");
     cured("not-permitted", HERE, || nobody.visit(&target, &[]));
-    // Its owner, who closed it even to themselves; then a machine of another user as well.
+    // Its owner, who has removed their own permission; then a machine of another user as well.
     let path = dir.path().join("x");
     let mode = || fs::metadata(&path).unwrap().mode() & 0o777;
     std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
@@ -238,12 +238,12 @@ fn a_user_without_permission_gets_it_by_the_remedy() {
     cured("qemu-not-permitted", HERE, both);
     assert_eq!(mode() & 0o007, 0, "others get nothing");
 
-    // A directory that was made for it; what is behind it cannot be seen until then.
+    // A directory that was created for memory; its content cannot be examined before.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let visited = nobody.visit(&target, &[]);
     visited.cause_has("may not pass");
     cured("not-permitted", HERE, || nobody.visit(&target, &[]));
-    // And one that was made for something else.
+    // A directory that was created for something else.
     let other = Elsewhere::new();
     fs::set_permissions(other.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
     make(&other.path(), 5000, 0o600);
@@ -274,7 +274,7 @@ fn who_may_not_make_or_resize_a_file_hears_that_root_may() {
     let reading = format!("{target}?readonly");
     let remedy = cured("size-not-a-power-of-two", HERE, || nobody.visit(&reading, &[]));
     assert!(remedy.contains(": as root: `truncate"), "{remedy}");
-    // Who may, does.
+    // A user with permission does not need root.
     std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
     let remedy = nobody.visit(&format!("{}/y", target.trim_end_matches("/x")), &[]).remedy("file-missing");
     assert!(!remedy.contains("as root"), "{remedy}");
@@ -382,7 +382,7 @@ fn a_file_that_the_machine_may_not_use_is_opened_to_it_by_the_remedy() {
     let options = ["--qemu-user", "nobody"];
     let remedy = cured("qemu-not-permitted", HERE, || visit(&target, &options));
     assert!(remedy.contains("chmod g+rw "), "root has it anyway: {remedy}");
-    // A directory, and both at once.
+    // A directory, and both at the same time.
     for mode in [0o660, 0o600] {
         make(&dir.path().join("x"), 1 << 20, mode);
         std::os::unix::fs::chown(dir.path().join("x"), Some(0), Some(0)).unwrap();
@@ -394,7 +394,7 @@ fn a_file_that_the_machine_may_not_use_is_opened_to_it_by_the_remedy() {
     let visited = visit(&target, &["--qemu-user", "no-such-person"]);
     let typed = HERE.type_in(&visited.remedy("no-such-user"));
     assert!(typed.is_well);
-    // Nobody is let into a place of other things.
+    // No user gets access to a directory for other purposes.
     let other = Elsewhere::new();
     fs::set_permissions(other.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
     make(&other.path(), 4096, 0o666);
@@ -419,13 +419,13 @@ fn lists_of_users_beside_the_mode_are_looked_at() {
         return skip(test, "no access lists: the package acl, or /dev/shm's file system");
     }
     visit(&target, &options).is_well();
-    // What the list gives, its mask takes, and a list may deny what the mode gives to all.
+    // The mask limits the list's entries, and a list may deny what the mode permits to all.
     assert!(list("m::r"));
     cured("qemu-not-permitted", HERE, || visit(&target, &options));
     make(&path, 1 << 20, 0o666);
     assert!(list("u:nobody:-"));
     cured("qemu-not-permitted", HERE, || visit(&target, &options));
-    // Others who have a file keep it: its owner, who is neither of both, and its group.
+    // Users with access keep it: an owner other than both users, and the group.
     let nobody = Nobody::new();
     for (owner, group, mode) in [(4711, 4711, 0o600), (0, 4711, 0o660)] {
         fs::remove_file(&path).unwrap();
@@ -464,7 +464,7 @@ fn what_the_system_says_of_a_file_that_it_does_not_open_is_told() {
     let test = "what_the_system_says_of_a_file_that_it_does_not_open_is_told";
     in_mounts(test, "tmpfs", "size=16M", |mounted| {
         mounted.run("mount --bind $M /dev/shm");
-        // A program that runs, of a size that memory may have.
+        // A running program, of a size that memory may have.
         mounted.run("cp /usr/bin/cat /dev/shm/program && truncate -s 1M /dev/shm/program");
         let place = mounted.place();
         let mut program = place.command("/dev/shm/program");
@@ -497,7 +497,7 @@ fn a_file_that_becomes_a_pipe_while_it_is_looked_at_makes_nobody_wait() {
             }
         });
         let looks = (0..200).map(|_| {
-            // A doctor that waited for a writer of the pipe would be ended by this.
+            // `timeout` ends a doctor that waits for a writer of the pipe.
             let mut doctor = Command::new("timeout");
             doctor.arg("30").arg(ivshmem().get_program()).args(["doctor", &format!("{target}?readonly")]);
             doctor.output().map(|output| output.status.code())
@@ -506,7 +506,7 @@ fn a_file_that_becomes_a_pipe_while_it_is_looked_at_makes_nobody_wait() {
         over.store(true, Relaxed);
         codes
     });
-    // A file is well, and a pipe is a problem.
+    // A file has no finding, a pipe is a problem.
     assert!(codes.iter().all(|code| matches!(code, Ok(Some(0 | 4)))), "{codes:?}");
 }
 
@@ -517,7 +517,7 @@ fn a_sandbox_is_told_apart_from_permissions() {
     };
     let (dir, target) = folder("x");
     make(&dir.path().join("x"), 1 << 20, 0o666);
-    // The thread that starts the doctor has no way back out of it.
+    // The thread that starts the doctor cannot leave the sandbox again.
     let confined = std::thread::spawn({
         let target = target.clone();
         move || {
@@ -533,18 +533,18 @@ fn a_sandbox_is_told_apart_from_permissions() {
         Some(visited) => drop(visited.remedy("security-module")),
         None => skip("a_sandbox_is_told_apart_from_permissions", "this kernel has no Landlock"),
     }
-    // The remedy: outside of the sandbox.
+    // The remedy: run it outside the sandbox.
     visit(&target, &[]).is_well();
 }
 
 #[test]
 fn a_region_that_no_machine_can_address_is_told() {
-    // A file of that size without its space on a tmpfs is another finding.
+    // On a tmpfs, a file of that size without its space is another finding.
     let other = Elsewhere::new();
     make(&other.path(), 1 << 40, 0o666);
     cured("address-width", HERE, || visit(&other.target(), &[]));
     visit(&other.target(), &["--phys-bits", "46"]).is_well();
-    // More than the host has is never advised.
+    // More memory than the host has is never recommended.
     let (dir, target) = folder("x");
     make(&dir.path().join("x"), 1 << 45, 0o666);
     let remedy = visit(&target, &["--phys-bits", "52"]).remedy("no-space");

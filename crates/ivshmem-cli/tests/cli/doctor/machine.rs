@@ -1,4 +1,4 @@
-//! The arguments that `doctor` and `serve` print: typed into a shell, exactly as they stand, real QEMU takes them.
+//! Types the arguments that `doctor` and `serve` print into a shell unchanged; real QEMU must accept them.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -16,7 +16,7 @@ use super::mounts::in_mounts;
 use super::{HERE, Place, folder, make};
 use crate::ivshmem;
 
-/// Names that a shell, QEMU's options or XML would read otherwise.
+/// Names that need quoting in a shell, in QEMU's options or in XML.
 const NAMES: [&str; 6] = ["x", "a b", "a&b", "a'b", "a,b", "$x;`\"é"];
 
 fn has_qemu(test: &str) -> bool {
@@ -27,7 +27,7 @@ fn has_qemu(test: &str) -> bool {
     has
 }
 
-/// What the doctor prints for people.
+/// The doctor's text output.
 #[track_caller]
 fn printed(place: Place, target: &str) -> String {
     let output = place.command(checkout::built("ivshmem")).args(["doctor", target]).output().unwrap();
@@ -36,7 +36,7 @@ fn printed(place: Place, target: &str) -> String {
     text
 }
 
-/// The lines below the heading that begins so, as a terminal shows them.
+/// The lines below the heading with this beginning, as a terminal shows them.
 #[track_caller]
 fn block<'a>(text: &'a str, heading: &str) -> (&'a str, String) {
     let mut lines = text.lines().skip_while(|line| !line.starts_with(heading));
@@ -45,14 +45,14 @@ fn block<'a>(text: &'a str, heading: &str) -> (&'a str, String) {
     (heading, body.join("\n"))
 }
 
-/// QEMU up to its monitor.
+/// A QEMU that runs up to its monitor.
 struct Machine {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
 }
 
 impl Machine {
-    /// With the words as the shell makes them.
+    /// Starts it with these words, which the shell splits.
     fn start(place: Place, words: &str) -> Self {
         let line = format!(
             "exec timeout 120 qemu-system-x86_64 -S -nodefaults -display none -monitor stdio 2>&1 {words}"
@@ -68,12 +68,12 @@ impl Machine {
         Self { child, lines }
     }
 
-    /// Types into the monitor, ends the machine, and gives all that it said.
+    /// Types lines into the monitor, ends the machine, and returns all of its output.
     fn says(mut self, lines: &str) -> String {
         let mut monitor = self.child.stdin.take().unwrap();
         let _ = write!(monitor, "{lines}\ninfo qtree\nprint /d 4242*10001\n");
         let mut said = Vec::new();
-        // Echoes of a terminal are no text. What has not been read when QEMU quits is lost.
+        // A terminal's echo is not UTF-8 text. Output that was not read when QEMU quits is lost.
         while self.lines.read_until(b'\n', &mut said).unwrap() > 0 {
             if said.trim_ascii_end().ends_with(b"42424242") {
                 let _ = writeln!(monitor, "quit");
@@ -109,7 +109,7 @@ fn qemu_takes_what_is_printed_for_a_file() {
     }
 }
 
-/// Two in one machine have ids of their own.
+/// Two memories in one machine have different ids.
 #[test]
 fn arguments_of_several_memories_are_taken_together() {
     if !has_qemu("arguments_of_several_memories_are_taken_together") {
@@ -121,7 +121,7 @@ fn arguments_of_several_memories_are_taken_together() {
         all += &block(&printed(HERE, target), "QEMU:").1;
     }
     Machine::start(HERE, &all).has("ivshmem-plain", 2);
-    // Names that are alike where QEMU allows few characters.
+    // Names that look the same after replacing the characters that QEMU does not allow.
     let ((dir, target), mut all) = (folder(""), String::new());
     fs::create_dir(dir.path().join("r")).unwrap();
     let names = ["r-d", "r d", "r/d", "r,d", "r.d"];
@@ -130,7 +130,7 @@ fn arguments_of_several_memories_are_taken_together() {
         all += &block(&printed(HERE, &format!("{target}{name}")), "QEMU:").1;
     }
     Machine::start(HERE, &all).has("ivshmem-plain", names.len());
-    // With servers the first line is needed once.
+    // With several servers the first line is needed only once.
     let (dir, mut all) = (TempDir::new().unwrap(), String::new());
     let sockets = ["s", "t"].map(|name| dir.path().join(name));
     let _servers = sockets.each_ref().map(|socket| Server::builder(socket).start().unwrap());
@@ -168,7 +168,7 @@ fn qemu_takes_what_is_printed_for_huge_pages() {
     });
 }
 
-/// `ivshmem serve` in its folder, by a relative name.
+/// `ivshmem serve` in its directory, with a relative path.
 struct Serving {
     child: Child,
     greeting: String,
@@ -208,7 +208,7 @@ fn qemu_takes_what_doctor_and_serve_print_for_a_server() {
         assert_eq!(words, block(&printed(HERE, &target), "QEMU:").1, "one printer");
         let said = Machine::start(HERE, &words).says("");
         assert!(said.contains("dev: intel-iommu") && said.contains("vectors = 3"), "{said}");
-        // The example is typed as well.
+        // Runs the printed example too.
         let example = served.greeting.lines().find(|line| line.starts_with("programs:")).unwrap();
         let example = example.split_once("for example: ").unwrap().1;
         let path = Path::new(checkout::built("ivshmem")).parent().unwrap();
@@ -243,14 +243,14 @@ fn a_running_machine_takes_what_is_printed_for_later() {
             let start = heading.split_once("start with ").unwrap().1.split_once(", and").unwrap().0;
             let said = Machine::start(HERE, &format!("-machine q35 {start}")).says(&lines);
             assert_eq!(said.matches(&format!("dev: {device}")).count(), 1, "{said}");
-            // Without a root port there is no place: the root bus of q35 takes nothing later.
+            // Without a root port there is no slot: the root bus of q35 does not support hot-plug.
             let said = Machine::start(HERE, "-machine q35").says(&lines.replace(",bus=later", ""));
             assert!(said.contains("does not support hotplugging"), "{said}");
         }
     }
 }
 
-/// The lines of a page that are arguments of QEMU, with what they leave open removed.
+/// The lines of a page that are arguments of QEMU, without placeholders.
 fn documented(page: &str) -> Vec<String> {
     let path = checkout::root().join("docs").join(page);
     let text = fs::read_to_string(path).unwrap().replace("\\\n", "");
@@ -268,7 +268,7 @@ fn qemu_takes_what_stands_in_the_documentation() {
     if !has_qemu(test) {
         return;
     }
-    // Its sockets and files lie where this system has its own.
+    // With its sockets and files at the paths of a real system.
     in_mounts(test, "tmpfs", "size=256M", |mounted| {
         mounted.run("mkdir $M/run $M/shm && mount --bind $M/run /run && mount --bind $M/shm /dev/shm");
         let place = mounted.place();

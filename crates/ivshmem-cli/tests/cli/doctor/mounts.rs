@@ -1,4 +1,4 @@
-//! Findings about file systems, each mounted where nobody else sees it.
+//! Findings about file systems, each mounted in a separate mount namespace.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,7 +27,7 @@ fn a_file_system_without_room_is_made_larger_by_the_remedy() {
     });
 }
 
-/// Followed in their order, remedies lead to the end, and show no problem that was there before.
+/// Following remedies in order solves all problems, and causes no earlier problem again.
 #[track_caller]
 fn cured_together(names: &[&str], place: Place, visit: impl Fn() -> Visit) {
     let visited = visit();
@@ -59,7 +59,7 @@ fn room_is_needed_for_the_size_that_the_other_remedies_give() {
         mounted.run("mount -o remount,size=4M $M");
         let target = format!("plain:{}/new/x", mounted.point);
         cured_together(&["no-space", "directory-missing"], place, || place.visit(&target, &[]));
-        // What fits needs nothing more.
+        // A size that fits needs nothing more.
         mounted.run("rm -r $M/new && truncate -s 1000000 $M/x");
         cured("size-not-a-power-of-two", place, || mounted.visit(&[]));
     });
@@ -87,7 +87,7 @@ fn huge_pages_are_needed_for_the_size_that_the_other_remedies_give() {
 #[test]
 fn too_few_huge_pages_are_made_more_by_the_remedy() {
     let name = "too_few_huge_pages_are_made_more_by_the_remedy";
-    // What the remedy adds goes with these, which are none.
+    // Adds no pages; dropping it removes those that the remedy adds.
     let _pages = match HugePages::add(0) {
         Ok(pages) => pages,
         Err(why) => return skip(name, &why),
@@ -96,7 +96,7 @@ fn too_few_huge_pages_are_made_more_by_the_remedy() {
         mounted.run("truncate -s 64M $M/x");
         mounted.visit(&[]).cause_has("32 more huge pages of 2M");
         cured("hugepages-short", mounted.place(), || mounted.visit(&[]));
-        // What is created there has whole pages.
+        // A file that is created there has whole pages.
         mounted.run("rm $M/x");
         cured("file-missing", mounted.place(), || mounted.visit(&["--size", "64K"]));
     });
@@ -104,7 +104,7 @@ fn too_few_huge_pages_are_made_more_by_the_remedy() {
 
 #[test]
 fn notes_about_libvirts_confinement_go_by_the_remedy() {
-    // Files of the kernel that a machine with AppArmor or SELinux has. What they then do is not seen here.
+    // Files of a kernel with AppArmor or SELinux. Their effect is not tested here.
     in_mounts("notes_about_libvirts_confinement_go_by_the_remedy", "tmpfs", "size=4M", |mounted| {
         mounted.run("mkdir $M/apparmor $M/fs $M/rules && mount --bind $M/apparmor /sys/module");
         mounted.run(
@@ -130,7 +130,7 @@ fn notes_about_libvirts_confinement_go_by_the_remedy() {
     });
 }
 
-/// A process with mounts of its own, in which a file system is mounted. Nothing of it is seen outside.
+/// A process with its own mount namespace, in which a file system is mounted. Nothing of it is visible outside.
 pub(crate) struct Mounted {
     pid: u32,
     point: String,
@@ -167,7 +167,7 @@ pub(crate) fn in_mounts(test: &str, kind: &str, options: &str, body: impl FnOnce
 }
 
 impl Mounted {
-    /// A program among these mounts.
+    /// A command that runs a program in this mount namespace.
     pub(crate) fn command(&self, program: &str) -> Command {
         self.place().command(program)
     }
@@ -182,7 +182,7 @@ impl Mounted {
         &self.point
     }
 
-    /// The mounted folder, for this process.
+    /// The path of the mounted directory for this process.
     pub(crate) fn seen_from_outside(&self) -> PathBuf {
         format!("/proc/{}/root{}", self.pid, self.point).into()
     }

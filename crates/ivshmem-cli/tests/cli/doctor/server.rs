@@ -44,10 +44,10 @@ fn a_server_in_order_gets_arguments_that_fit_it() {
 fn a_missing_server_is_started_by_the_remedy() {
     let (dir, path, target) = socket();
     cured("server-missing", HERE, || visit(&target, &[]));
-    // A socket that a killed server left behind is taken over. Sizes and vectors are those that are wanted.
+    // A socket that a killed server left is taken over. Sizes and vectors are the requested ones.
     drop(UnixListener::bind(&path).unwrap());
     cured("server-missing", HERE, || visit(&target, &["--size", "3M", "--vectors", "2"]));
-    // A directory that is not there, and a name that a shell would read otherwise.
+    // A missing directory, and a name that needs quoting in a shell.
     let target = format!("doorbell:{}/new/s & t.sock", dir.path().display());
     cured("server-missing", HERE, || visit(&target, &[]));
 }
@@ -59,7 +59,7 @@ fn who_may_not_start_a_server_hears_that_root_may() {
     }
     let (dir, _, target) = socket();
     let nobody = Nobody::new();
-    // The directory is root's, also above one that is missing; then the machine's group is not the user's.
+    // The directory, or the nearest existing one above it, belongs to root; then the user is not in the machine's group.
     for (target, options) in [(&target, &[][..]), (&format!("{target}.d/s"), &[])] {
         let remedy = cured("server-missing", HERE, || nobody.visit(target, options));
         assert!(remedy.contains(": as root: `"), "{remedy}");
@@ -118,7 +118,7 @@ fn what_is_no_server_is_told_apart() {
     cured("not-a-server", HERE, || visit(&target, &[]));
 }
 
-/// A socket that keeps the ends of messages.
+/// A socket that preserves message boundaries.
 fn packets(path: &Path) -> OwnedFd {
     let packets = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
     rustix::net::bind(&packets, &SocketAddrUnix::new(path).unwrap()).unwrap();
@@ -146,7 +146,7 @@ fn a_server_that_keeps_silent_is_told_apart() {
     assert!(remedy.contains(&format!("process {} listens there", std::process::id())), "{remedy}");
     assert!(HERE.type_in(&remedy).is_well);
     drop(listener);
-    // One that was stopped goes on.
+    // A stopped server continues.
     fs::remove_file(&path).unwrap();
     let remedy = visit(&target, &[]).remedy("server-missing");
     let server = HERE.type_in(&remedy);
@@ -163,7 +163,7 @@ fn a_stopped_server_whose_queue_is_full_goes_on_after_the_remedy() {
         return;
     }
     let (_dir, path, target) = socket();
-    // In a network of its own the queue can be short.
+    // In a separate network namespace the backlog can be short.
     let serve = "echo 4 >/proc/sys/net/core/somaxconn && exec \"$0\" serve \"$1\" --mode 666";
     let mut command = Command::new("unshare");
     command.args(["-n", "sh", "-c", serve, checkout::built("ivshmem")]).arg(&path).process_group(0);
@@ -180,7 +180,7 @@ fn a_stopped_server_whose_queue_is_full_goes_on_after_the_remedy() {
     rustix::process::kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::STOP).unwrap();
     let connect = || ivshmem::sys::linux::socket::connect(&path, Duration::from_millis(100));
     let _queue: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
-    // To whom it does not belong.
+    // As a user to whom the server does not belong.
     let remedy = Nobody::new().visit(&target, &[]).remedy("server-silent");
     assert!(remedy.contains(&format!("as root, `ivshmem doctor {target}`")), "{remedy}");
     let remedy = cured("server-silent", HERE, || {
@@ -199,7 +199,7 @@ fn a_server_that_refuses_serves_again_after_the_remedy() {
     let visited = visit(&target, &[]);
     visited.remedy("server-refuses");
     visited.cause_has("too many clients");
-    // What the reason asks for: disconnect some.
+    // The remedy in the reason: disconnect some clients.
     drop(client);
     let admits = (0..1000).any(|_| visit(&target, &[]).names.iter().all(|name| name != "server-refuses"));
     assert!(admits, "still refused after 1,000 visits");
@@ -216,7 +216,7 @@ fn a_socket_without_permission_is_opened_by_the_remedy() {
     let nobody = Nobody::new();
     nobody.visit(&target, &[]).cause_has("mode 600, user root");
     let remedy = nobody.visit(&target, &[]).remedy("not-permitted");
-    // What listens there may be no server at all: nothing is opened to others.
+    // The listening program may not be a server, so the remedy gives no user access to it.
     assert!(!remedy.contains("chmod"), "{remedy}");
     cured_after("not-permitted", HERE, || nobody.visit(&target, &[]), || server.stop().unwrap());
 
@@ -246,13 +246,13 @@ fn a_socket_is_judged_for_the_user_who_runs_machines() {
     let (_dir, path, target) = socket();
     let _server = ivshmem_server::Server::builder(&path).mode(0o660).owner(0, 65534).start().unwrap();
     visit(&target, &options).is_well();
-    // The permissions let it in, and the server does not.
+    // The permissions let the user connect, but the server refuses.
     let (_dir, path, target) = socket();
     let server = ivshmem_server::Server::builder(&path).mode(0o666).allow_uids([0]).start().unwrap();
     let end = || server.stop().unwrap();
     let remedy = cured_after("qemu-not-permitted", HERE, || visit(&target, &options), end);
     assert!(remedy.contains("--allow-uid root,nobody"), "{remedy}");
-    // A directory of something else is not opened: the server moves.
+    // A directory for other purposes stays closed: the server moves.
     in_mounts("a_socket_is_judged_for_the_user_who_runs_machines", "tmpfs", "size=8M", |mounted| {
         mounted.run("mkdir -p $M/run/private && chmod 700 $M/run/private && mount --bind $M/run /run");
         let place = mounted.place();
@@ -270,7 +270,7 @@ fn a_server_that_is_started_anew_keeps_its_size_and_its_vectors() {
     let (_dir, path, target) = socket();
     let server = || ivshmem_server::Server::builder(&path).size(64 << 20).vectors(4);
     let running = server().start().unwrap();
-    // What is wanted is changed, and nothing else.
+    // Only what was requested changes.
     let remedy = visit(&target, &["--size", "1M"]).remedy("size-differs");
     assert!(commands(&remedy)[0].contains(" -l 1M -n 4"), "{remedy}");
     let remedy = visit(&target, &["--vectors", "2"]).remedy("vectors-differ");
@@ -287,11 +287,11 @@ fn a_server_that_is_started_anew_keeps_its_size_and_its_vectors() {
     let remedy = visits().remedy("qemu-not-permitted");
     assert!(commands(&remedy)[0].contains(" -l 64M -n 4 "), "{remedy}");
     running.stop().unwrap();
-    // And where the socket is opened, which lasts until the server starts anew.
+    // Also where the socket is opened, which lasts until the server starts again.
     let _running = server().start().unwrap();
     let remedy = visits().remedy("qemu-not-permitted");
     assert!(remedy.contains(" -l 64M -n 4 "), "{remedy}");
-    // Who may not connect cannot know them.
+    // A user who may not connect cannot know these values.
     let remedy = Nobody::new().visit(&target, &[]).remedy("not-permitted");
     assert!(remedy.contains("with -l, -n and its other options"), "{remedy}");
 }
@@ -307,7 +307,7 @@ fn sizes_of_servers_are_compared_and_checked() {
     let end = || server.stop().unwrap();
     let remedy = cured_after("size-differs", HERE, || visit(&target, &["--size", "32K"]), end);
     assert!(remedy.contains("-l 32K"), "{remedy}");
-    // Who wants 3M has 4M from every server.
+    // A request for 3M is satisfied by 4M, which every server provides.
     let _server = ivshmem_server::Server::builder(&path).size(3 << 20).start().unwrap();
     visit(&target, &["--size", "3M"]).is_well();
 }
@@ -321,7 +321,7 @@ fn vectors_that_differ_are_told_with_who_has_how_many() {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (stream, bell) = (stream.unwrap(), eventfd(0, EventfdFlags::CLOEXEC).unwrap());
-            // Peer 1 has two vectors, the newcomer, 2, has one.
+            // Peer 1 has two vectors, the new client, 2, has one.
             let messages = [
                 (0, None),
                 (2, None),
@@ -331,7 +331,7 @@ fn vectors_that_differ_are_told_with_who_has_how_many() {
                 (2, Some(&bell)),
             ];
             messages.iter().for_each(|(value, fd)| send(&stream, *value, *fd).unwrap());
-            // Until the doctor has seen enough.
+            // Until the doctor disconnects.
             let _ = std::io::Read::read(&mut &stream, &mut [0]);
         }
     });
@@ -376,12 +376,12 @@ fn a_limit_of_descriptors_that_is_too_low_is_told_before_and_when_it_hurts() {
         command.args([&format!("--nofile={limit}:"), checkout::built("ivshmem")]);
         command
     };
-    // 128 vectors: they fit, and hardly anything else does; and they do not.
+    // 128 vectors: with the first limit they fit, but hardly anything else; with the second one they do not.
     for limit in ["150", "60"] {
         let visited = visit_by(limited(limit), &target, &[]);
         let remedy = visited.remedy("descriptors-short");
         let [command] = &commands(&remedy)[..] else { panic!("{remedy}") };
-        // It is typed in the shell that runs the doctor.
+        // The command is typed in the shell that runs the doctor.
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -Sn {limit}; {command}; exec \"$0\" \"$@\"")]);
         shell.arg(checkout::built("ivshmem"));
