@@ -15,15 +15,21 @@ fn commit() -> Option<String> {
     if git(&root, &["rev-parse", "--show-toplevel"])? != root.to_str()? {
         return None;
     }
-    // Each commit and each checkout writes to one of these, also where no log of HEAD is kept and all branches are packed: then
-    // the branch's own file is new, which its folder shows.
+    // Each commit and each checkout writes to one of these, also where no log of HEAD is kept.
     let branch = git(&root, &["symbolic-ref", "--quiet", "HEAD"]);
     let branch = branch.as_deref().unwrap_or("HEAD");
-    let folder = Path::new(branch).parent().and_then(Path::to_str).filter(|folder| !folder.is_empty());
-    for name in ["HEAD", "logs/HEAD", branch].into_iter().chain(folder) {
+    for name in ["HEAD", "logs/HEAD", "packed-refs", branch] {
         let path = root.join(git(&root, &["rev-parse", "--git-path", name])?);
-        if path.exists() {
-            println!("cargo:rerun-if-changed={}", path.display());
+        let there = if name == branch {
+            // A packed branch has no file, and no folder where its name has a slash: the next commit makes them, which the folder
+            // shows that is there already.
+            path.ancestors().find(|path| path.exists())
+        } else {
+            // Cargo would take what is not there for changed, at each build.
+            Some(path.as_path()).filter(|path| path.exists())
+        };
+        if let Some(there) = there {
+            println!("cargo:rerun-if-changed={}", there.display());
         }
     }
     git(&root, &["rev-parse", "--short=12", "HEAD"])

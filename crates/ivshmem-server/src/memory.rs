@@ -338,6 +338,10 @@ fn take_space(
         }
         Err(e) => io(e),
     };
+    let go_on = |taken| {
+        if stop.is_some_and(is_readable) { Err(Error::Stopped { taken, size }) } else { Ok(()) }
+    };
+    go_on(0)?;
     // All or nothing: otherwise the pieces allocated before a failure would stay in a file that existed before.
     let fits = match page {
         Some(_) => reserve(fd, size).map_err(io)?,
@@ -348,9 +352,7 @@ fn take_space(
     }
     let mut from = 0;
     while from < size {
-        if stop.is_some_and(is_readable) {
-            return Err(Error::Stopped { taken: from, size });
-        }
+        go_on(from)?;
         let piece = (size - from).min(PIECE);
         match fallocate(fd, flags, from, piece) {
             Ok(()) => from += piece,

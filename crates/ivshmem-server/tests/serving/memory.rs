@@ -349,21 +349,28 @@ fn a_start_that_finds_too_few_huge_pages_leaves_an_existing_object_its_holes_and
             return skip(test, "hugetlbfs cannot be mounted here");
         };
         let (sockets, object) = (tempfile::tempdir().unwrap(), dir.path().join("object"));
-        write(&object, b"", 0o600);
-        File::options().write(true).open(&object).unwrap().set_len(size).unwrap();
-        let data = || ivshmem::plain(&object).window(2 << 20, 2 << 20).open().unwrap();
-        data().memory().write(0, b"data").unwrap();
+        let backing = Backing::Named(object.clone());
         let free = || match options {
             "size=6M" => rustix::fs::statvfs(dir.path()).unwrap().f_bfree,
             _ => free_huge_pages(),
         };
+        let (all, refused) = (free(), |pages: u64| {
+            let error = builder(sockets.path(), "s", backing.clone()).size(size).start().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+            let available = format!(" asked for, {} available in ", pages * (2 << 20));
+            assert!(error.to_string().contains(&available), "{error}");
+        });
+        refused(all);
+        assert_eq!((object.exists(), free()), (false, all));
+        write(&object, b"", 0o600);
+        refused(all);
+        assert_eq!((fs::metadata(&object).unwrap().len(), free()), (0, all));
+        File::options().write(true).open(&object).unwrap().set_len(size).unwrap();
+        let data = || ivshmem::plain(&object).window(2 << 20, 2 << 20).open().unwrap();
+        data().memory().write(0, b"data").unwrap();
         let before = free();
-        let backing = Backing::Named(object.clone());
-        let error = builder(sockets.path(), "s", backing.clone()).size(size).start().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
         // Including the page that the object has.
-        let available = format!(" asked for, {} available in ", (before + 1) * (2 << 20));
-        assert!(error.to_string().contains(&available), "{error}");
+        refused(before + 1);
         let has = fs::metadata(&object).unwrap();
         assert_eq!((has.len(), has.blocks() * 512, free()), (size, 2 << 20, before));
         let mut bytes = [0; 4];

@@ -1,0 +1,99 @@
+//! The commit that the programs tell is that of the last build, however git keeps its branches: this package's build script, in
+//! repositories with nothing but a program that prints what it found.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use ivshmem_conformance::checkout;
+
+#[test]
+fn a_build_after_a_commit_or_a_checkout_tells_the_new_commit_and_no_other_build_looks() {
+    for (branch, logs) in
+        [("main", "true"), ("main", "false"), ("kept/in/folders", "true"), ("kept/in/folders", "false")]
+    {
+        for is_packed in [false, true] {
+            let case = format!("{branch}, logs {logs}, packed {is_packed}");
+            let place = tempfile::tempdir().unwrap();
+            let repository = Repository(place.path());
+            repository.fill(branch, logs);
+            let pack = || _ = is_packed.then(|| repository.git(&["pack-refs", "--all", "--prune"]));
+            pack();
+            assert_eq!(repository.told(), repository.head(), "{case}");
+            assert!(repository.is_fresh(), "{case}");
+            repository.commit();
+            assert_eq!(repository.told(), repository.head(), "{case}");
+            repository.commit();
+            pack();
+            assert_eq!(repository.told(), repository.head(), "{case}");
+            assert!(repository.is_fresh(), "{case}");
+            repository.git(&["checkout", "--detach", "HEAD~1"]);
+            assert_eq!(repository.told(), repository.head(), "{case}");
+            assert!(repository.is_fresh(), "{case}");
+            repository.git(&["checkout", branch]);
+            assert_eq!(repository.told(), repository.head(), "{case}");
+        }
+    }
+}
+
+struct Repository<'a>(&'a Path);
+
+impl Repository<'_> {
+    fn fill(&self, branch: &str, logs: &str) {
+        let package = self.0.join("crates/ivshmem-server");
+        fs::create_dir_all(package.join("src")).unwrap();
+        fs::copy(checkout::package().join("build.rs"), package.join("build.rs")).unwrap();
+        fs::write(package.join("src/main.rs"), "fn main() { print!(\"{}\", env!(\"IVSHMEM_COMMIT\")); }")
+            .unwrap();
+        let manifest = "[package]\nname = \"told\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
+        fs::write(package.join("Cargo.toml"), manifest).unwrap();
+        fs::write(self.0.join(".gitignore"), "target\nCargo.lock\n").unwrap();
+        self.git(&["init", "--initial-branch", branch]);
+        self.git(&["config", "core.logAllRefUpdates", logs]);
+        self.git(&["add", "."]);
+        self.commit();
+    }
+
+    fn commit(&self) {
+        let who =
+            ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org", "-c", "commit.gpgSign=false"];
+        self.git(&[&who[..], &["commit", "--allow-empty", "--message", "next"]].concat());
+    }
+
+    fn head(&self) -> String {
+        format!(" ({})", self.git(&["rev-parse", "--short=12", "HEAD"]).trim_end())
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        // Nothing of this user's or this system's settings.
+        let settings = ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"].map(|name| (name, "/dev/null"));
+        let mut git = Command::new("/usr/bin/git");
+        git.arg("-C").arg(self.0).args(arguments).envs(settings);
+        succeeded(git)
+    }
+
+    fn told(&self) -> String {
+        succeeded(self.cargo("run"))
+    }
+
+    /// Whether one more build runs nothing.
+    fn is_fresh(&self) -> bool {
+        let output = self.cargo("build").arg("--verbose").output().unwrap();
+        String::from_utf8_lossy(&output.stderr).contains("Fresh told")
+    }
+
+    fn cargo(&self, verb: &str) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").expect("cargo starts tests"));
+        cargo.arg(verb).arg("--offline").current_dir(self.0.join("crates/ivshmem-server"));
+        cargo.env("CARGO_TARGET_DIR", self.0.join("target"));
+        cargo
+    }
+}
+
+fn succeeded(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
