@@ -390,6 +390,8 @@ impl Peer {
     }
 
     fn on_host_by(mut command: Command) -> Self {
+        // Cargo names its folders there, where a JVM looks before it takes the jar's library.
+        command.env_remove("LD_LIBRARY_PATH");
         command.args(words(Place::Host)).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));

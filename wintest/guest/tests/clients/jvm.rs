@@ -48,6 +48,8 @@ pub(crate) fn windows_jvm(bench: &Bench, version: &str) -> Command {
 pub(crate) fn linux_jvm() -> Command {
     let mut command = Command::new("java");
     command.arg(format!("-Duser.home={}", root().join("target").display()));
+    // Cargo names its folders there, where a JVM looks before it takes the jar's library.
+    command.env_remove("LD_LIBRARY_PATH");
     command
 }
 
