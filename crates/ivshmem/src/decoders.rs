@@ -1,29 +1,29 @@
-//! What reads words and bytes from outside, for the fuzz targets alone; the protocol's is public anyway.
+//! The parsers of external text and bytes, for the fuzz targets only. The parser of the protocol is public anyway.
 
 use crate::device::pci::layout::{self, Bar};
 use crate::device::{self, Target};
 
-/// Whether a target is understood, or why not. Nothing is opened.
+/// Parses a target string; an error is the reason why it is invalid. Opens nothing.
 pub fn target(text: &str) -> Result<(), String> {
     Target::read(text).map(drop).map_err(|error| error.to_string())
 }
 
-/// Bytes, with a power of 1024 behind.
+/// Parses a number of bytes, optionally followed by a suffix for a power of 1024.
 pub fn size(text: &str) -> Result<u64, String> {
     device::size(text)
 }
 
-/// How many vectors a device has by its configuration.
+/// The number of vectors of a device, from its configuration space.
 pub fn vectors(configuration: &[u8]) -> Option<u16> {
     layout::vectors(configuration)
 }
 
-/// Whether a BAR has no address in the device.
+/// Whether the device has lost the address of a BAR.
 pub fn lost_its_address(configuration: &[u8], bar: usize) -> bool {
     layout::lost_its_address(configuration, bar)
 }
 
-/// First address and length of a line of the attribute `resource`.
+/// The first address and the length in a line of the attribute `resource`.
 pub fn bar(line: &str) -> Option<(u64, u64)> {
     Bar::parse(line).map(|bar| (bar.start, bar.len))
 }

@@ -1,43 +1,43 @@
-/// What kind of failure an error of this library is, the same for every room and for the Java library.
+/// The kind of an error. Every error type of this library and the Java library use the same kinds.
 ///
-/// Each room has its own error type, whose text carries the numbers and the remedy and whose `kind()` is one
-/// of these. Programs decide by the kind, people read the text.
+/// Each module has its own error type. Its `kind()` returns one of these kinds, by which programs decide; its text,
+/// which is for people, contains the numbers and the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A file, socket or device that was named does not exist.
+    /// The named file, socket or device does not exist.
     NotFound,
     /// The operating system denies access to something that exists.
     PermissionDenied,
-    /// Something that was to be created exists.
+    /// The file or name to create already exists.
     AlreadyExists,
-    /// An argument is wrong by itself, whatever the state of the region or the server.
+    /// An argument is invalid, regardless of the state of the region or the server.
     InvalidArgument,
-    /// An access reaches outside the memory. Nothing was read or written.
+    /// An access reaches outside the memory. It read and wrote nothing.
     OutOfBounds,
-    /// An atomic access is not aligned where the processor demands it. Nothing was written.
+    /// An atomic access is not aligned as the processor requires. It wrote nothing.
     Misaligned,
-    /// The memory or the device was closed.
+    /// The memory or the device is closed.
     Closed,
-    /// A write to memory that was opened for reading only.
+    /// A write to memory that is open for reading only.
     ReadOnly,
-    /// This kind of device, platform or processor cannot do it.
+    /// This kind of device, this platform or this processor does not support the operation.
     Unsupported,
-    /// Not enough memory, huge pages, disk space or descriptors.
+    /// Memory, huge pages, disk space or descriptors are exhausted.
     NoSpace,
-    /// Somebody else holds what can be held once.
+    /// Another holder has a resource that only one can hold.
     Busy,
     /// No peer with this id is connected.
     UnknownPeer,
     /// The peer, or this device, has no such vector.
     UnknownVector,
-    /// The server turned the connection down.
+    /// The server refused the connection.
     Refused,
     /// The other side broke the protocol.
     Protocol,
-    /// The server is gone. Memory and the peers known so far go on working.
+    /// The connection to the server is lost. The memory and interrupts to the known peers continue to work.
     ServerGone,
-    /// Something that was waited for did not come in the time that was given.
+    /// An operation did not complete within its timeout.
     TimedOut,
     /// Any other failure of the operating system.
     Io,
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_list_of_all_kinds_is_complete() {
-        // Whoever adds a kind comes here: the list and the count below need it, too.
+        // A new kind makes this match fail to compile. Add it to the list `ALL` and to the count below, too.
         let number = |kind| match kind {
             ErrorKind::NotFound => 0,
             ErrorKind::PermissionDenied => 1,

@@ -1,7 +1,7 @@
-/// Whose names the text of an error uses for what it advises.
+/// The interface whose names an error's remedy uses.
 ///
-/// `Display` of an error speaks to programs in Rust. `text` of the same error speaks to others who use this library through a
-/// face of their own, and know its methods by other names, or none.
+/// `Display` of an error uses the names of the Rust API. `text` of the same error uses the names of another interface to
+/// this library, such as the methods of the Java library or the verbs of the command.
 ///
 /// # Examples
 /// ```
@@ -14,7 +14,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Face {
-    /// This library.
+    /// This crate.
     Rust,
     /// The library Ivshmem4j for Java.
     Java,
@@ -23,7 +23,7 @@ pub enum Face {
 }
 
 impl Face {
-    /// The words for this face.
+    /// Selects the words for this face.
     pub(crate) fn pick<T>(self, rust: T, java: T, command: T) -> T {
         match self {
             Self::Rust => rust,
@@ -33,7 +33,7 @@ impl Face {
     }
 }
 
-/// What helps against an error of the system, as an end of the line that tells it; empty where nobody can say.
+/// The remedy for an error of the operating system, to append to the line that reports the error; empty if none is known.
 pub fn remedy(error: &std::io::Error) -> &'static str {
     const KNOWN: &[(i32, &str)] = &[
         (1, "; this user may not, another one may"),
@@ -52,12 +52,12 @@ pub fn remedy(error: &std::io::Error) -> &'static str {
         (91, "; it is a socket of another type than a server's, so name the one of an ivshmem server"),
         (111, "; nobody listens there, so start the server first"),
     ];
-    // Windows has other numbers.
+    // Windows uses other error numbers.
     let number = error.raw_os_error().filter(|_| cfg!(unix));
     KNOWN.iter().find(|(known, _)| Some(*known) == number).map_or("", |(_, remedy)| remedy)
 }
 
-/// One word of a POSIX shell.
+/// Quotes text as one word of a POSIX shell, if it needs quotes.
 pub fn shell_word(word: impl std::fmt::Display) -> String {
     let word = word.to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=,+@%".contains(c);

@@ -1,11 +1,12 @@
 //! Shared memory and interrupts between QEMU virtual machines and their host.
 //!
-//! One region of memory, seen by several virtual machines and by processes on the host, and a way to
-//! interrupt each other: QEMU calls it ivshmem. This crate opens such a region from either side.
+//! QEMU's ivshmem device maps one region of memory into several virtual machines and processes on the host, and lets
+//! them interrupt each other. This crate opens such a region on the host and in a guest.
 //!
-//! The feature `tokio`, off by default, adds waiting for interrupts and peers as tasks of a tokio runtime.
+//! The feature `tokio`, off by default, adds asynchronous functions that wait for interrupts and peers in a tokio
+//! runtime.
 
-// Data flows one way. wire, sys and layout know nobody; region may use sys; doorbell may use sys and wire;
+// Dependencies run one way. wire and sys use no other room; region may use sys; doorbell may use sys and wire;
 // device composes all of them. A room never uses a later one.
 #[cfg(fuzzing)]
 pub mod decoders;
@@ -26,9 +27,10 @@ pub use face::Face;
 pub use face::{remedy, shell_word};
 pub use wire::PeerId;
 
-/// Memory that is a file: in /dev/shm or any other tmpfs, on hugetlbfs, or a regular file on disk.
+/// A builder for memory backed by a file: in /dev/shm or another tmpfs, on hugetlbfs, or a regular file on disk.
 ///
-/// Programs on one host, and virtual machines whose `ivshmem-plain` device has the same file behind it, share it.
+/// All programs on the host that open the file share its memory, and so do virtual machines whose `ivshmem-plain`
+/// device is backed by the same file.
 ///
 /// # Examples
 /// ```
@@ -47,14 +49,15 @@ pub fn plain(path: impl AsRef<Path>) -> device::Plain {
     device::plain(path.as_ref())
 }
 
-/// Memory behind a descriptor: a memfd, or a file that was opened elsewhere. The mapping does not need the descriptor
-/// any more once it is open.
+/// A builder for memory backed by a descriptor: a memfd, or a file that is already open. Once the device is open, the
+/// mapping no longer needs the descriptor.
 #[cfg(unix)]
 pub fn plain_fd(fd: impl Into<std::os::fd::OwnedFd>) -> device::Plain {
     device::plain_fd(fd.into())
 }
 
-/// A server's client on the host: its memory, and interrupts to and from everyone else who is connected.
+/// A builder for a client of an ivshmem server on the host. The client maps the server's memory, and sends interrupts
+/// to the other clients of the server and receives theirs. `path` is the server's socket.
 ///
 /// # Examples
 /// ```no_run
@@ -69,10 +72,11 @@ pub fn doorbell(path: impl AsRef<Path>) -> device::Doorbell {
     device::doorbell(path.as_ref())
 }
 
-/// An ivshmem device of the Linux guest this runs in: its memory, and interrupts where the guest is prepared for them.
+/// A builder for an ivshmem device of the Linux guest in which this program runs: its memory, and interrupts if the
+/// guest is set up for them.
 ///
 /// The selector is an address (`0000:00:05.0` or `00:05.0`), an index in the order of addresses (`0`), a size
-/// (`size=64M`), or nothing when there is only one device.
+/// (`size=64M`), or the empty string if there is only one device.
 ///
 /// # Examples
 /// ```no_run
@@ -91,15 +95,17 @@ pub fn pci(selector: &str) -> device::Pci {
     device::pci::pci(selector)
 }
 
-/// The ivshmem devices of a Linux guest: which there are, what each can do, and why not; see also [`pci()`].
+/// Lists the ivshmem devices of a Linux guest, with what each of them supports and what prevents the rest; see also
+/// [`pci()`].
 pub mod pci {
     pub use crate::device::pci::{Finding, PciAddress, PciDevice, devices, find};
 }
 
-/// An ivshmem device of the Windows guest this runs in, through virtio-win's driver: its memory and its interrupts.
+/// A builder for an ivshmem device of the Windows guest in which this program runs: its memory and its interrupts,
+/// through the virtio-win driver.
 ///
 /// The selector is an index (`0`), the path of the device's interface (`\\\\?\\pci#...`), a size (`size=64M`), an
-/// address (`00:05.0`) where Windows tells it, or nothing when there is only one device.
+/// address (`00:05.0`) if Windows reports one, or the empty string if there is only one device.
 ///
 /// # Examples
 /// ```no_run
@@ -112,22 +118,26 @@ pub fn windows(selector: &str) -> device::Windows {
     device::windows::windows(selector)
 }
 
-/// The ivshmem devices of a Windows guest: which there are, and why one cannot be opened; see also [`windows()`].
+/// Lists the ivshmem devices of a Windows guest, with the reason why a device cannot be opened; see also [`windows()`].
 pub mod windows {
     pub use crate::device::windows::{DriverError, WindowsDevice, devices, find};
 }
 
-/// Opens what one string names: `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:SELECTOR`, or `windows:SELECTOR`,
-/// or `auto` for the only ivshmem device of this guest. For command lines and configuration files.
+/// Opens the device that a target string names. Programs use it for command lines and configuration files.
 ///
-/// Options stand behind a `?` and are joined by `&`. A plain target takes `size=BYTES`, decimal or 0x..., with K, M, G
-/// or T behind the number, by which a file is created or grows, `readonly`, and `prefault`. A pci target, whose selector [`pci()`](pci()) explains, takes `cache=wc` or
-/// `cache=uncached`, and `memory-only`; a windows target, whose selector [`windows()`](windows()) explains, takes
-/// `cache=cached`, `cache=wc` or `cache=uncached`.
+/// A target is `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:SELECTOR` or `windows:SELECTOR`, or `auto`
+/// for the only ivshmem device of this guest. [`pci()`](pci()) and [`windows()`](windows()) describe their selectors.
+///
+/// Options follow a `?` and are separated by `&`:
+///
+/// - A plain target accepts `size=BYTES`, which creates the file or makes it longer, `readonly` and `prefault`. The
+///   number of bytes is decimal or hexadecimal (0x...), and K, M, G or T may follow it.
+/// - A pci target accepts `cache=wc` or `cache=uncached`, and `memory-only`.
+/// - A windows target accepts `cache=cached`, `cache=wc` or `cache=uncached`.
 ///
 /// # Errors
-/// [`OpenError`](device::OpenError): of the kind `InvalidArgument` when the string names nothing, otherwise what
-/// opening the device gives.
+/// [`OpenError`](device::OpenError): of the kind `InvalidArgument` if the string is not a target, otherwise the error
+/// from opening the device.
 ///
 /// # Examples
 /// ```
@@ -141,13 +151,14 @@ pub fn open(target: &str) -> Result<device::Device, device::OpenError> {
     device::open(target)
 }
 
-/// Opens what one string names, as [`open()`] does, to look at it: a file is neither created nor grown, no write is possible
-/// to it or to the memory of a server, and [`Memory::peek`](region::Memory::peek) reads without giving pages to holes. So
-/// `prefault` among a target's options, which would fill them, has no effect. A guest's device, which has none, is opened
-/// as ever.
+/// Opens the device that a target string names, as [`open()`] does, but for reading only.
+///
+/// It neither creates a file nor makes one longer. The memory of a file or of a server is read-only, and
+/// [`Memory::peek`](region::Memory::peek) reads it without allocating pages for holes. The option `prefault`, which would
+/// fill the holes, has no effect. A guest's device has no holes; this function opens it as [`open()`] does.
 ///
 /// # Errors
-/// As [`open()`].
+/// The same as [`open()`].
 pub fn open_read_only(target: &str) -> Result<device::Device, device::OpenError> {
     device::open_read_only(target)
 }

@@ -1,4 +1,4 @@
-//! Interrupts and peers as tasks of a tokio runtime: `cargo test -p ivshmem --features tokio --test asynchronous`
+//! Asynchronous interrupts and peer events: `cargo test -p ivshmem --features tokio --test asynchronous`
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
@@ -55,7 +55,7 @@ async fn a_cancelled_wait_takes_nothing() {
     let own = device.own_id().unwrap();
     let mut interrupt = device.async_interrupt(0).unwrap();
     for _ in 0..1000 {
-        // Polled once and dropped; the ring comes before, between or after.
+        // The wait is polled once and dropped; the ring comes before, between or after.
         let _ = timeout(Duration::ZERO, interrupt.wait()).await;
         device.ring(own, 0).unwrap();
         timeout(HANG, interrupt.wait()).await.unwrap().unwrap();

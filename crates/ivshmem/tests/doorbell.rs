@@ -1,5 +1,5 @@
-//! The doorbell client over a real socket, beside a server like QEMU's and beside hostile ones. What every device with
-//! interrupts must do is in the conformance suite.
+//! The doorbell client over a real socket, with a server like QEMU's and with hostile ones. The conformance suite tests the
+//! behaviour of all devices with interrupts.
 
 #![cfg(target_os = "linux")]
 #![expect(
@@ -21,7 +21,7 @@ use ivshmem::doorbell::{ConnectionError, PeerEvent, Registration};
 use ivshmem::sys::linux::eventfd;
 use ivshmem_conformance::bare_server::{BareServer, Manner, send};
 
-/// A hang is a failure; nothing here takes a part of this.
+/// A limit that only a hang exceeds. All tests are much faster.
 const HANG: Duration = Duration::from_secs(20);
 
 struct Place(tempfile::TempDir);
@@ -40,14 +40,14 @@ fn soon() -> Option<Instant> {
     Some(Instant::now() + HANG)
 }
 
-/// Hands on what happens to the peers.
+/// Passes on the peer events.
 fn events(device: &Device) -> mpsc::Receiver<PeerEvent> {
     let (sender, receiver) = mpsc::channel();
     device.on_peer(move |event| drop(sender.send(event.clone()))).unwrap().forget();
     receiver
 }
 
-/// Lets `script` play the server for one client.
+/// Runs `script` as the server of one client.
 fn hostile(path: &Path, script: impl FnOnce(UnixStream) + Send + 'static) -> std::thread::JoinHandle<()> {
     let listener = UnixListener::bind(path).unwrap();
     std::thread::spawn(move || script(listener.accept().unwrap().0))
@@ -59,7 +59,7 @@ fn memfd(size: u64) -> OwnedFd {
     fd
 }
 
-/// The beginning of a greeting that everything follows.
+/// Sends the start of a greeting: version, id and memory.
 fn begin(stream: &UnixStream, id: i64) {
     send(stream, 0, None).unwrap();
     send(stream, id, None).unwrap();
@@ -98,7 +98,7 @@ fn a_greeting_in_pieces_with_late_vectors_is_complete_in_the_end() {
     let _server = BareServer::start(&place.socket(), manner).unwrap();
     let connect = || ivshmem::doorbell(place.socket());
     let others: Vec<_> = (0..4).map(|_| connect().vectors(64).connect().unwrap()).collect();
-    // So impatient that all of it is growth.
+    // The quiet time is zero, so all vectors come after the greeting.
     let late = connect().quiet(Duration::ZERO).connect().unwrap();
     let events = events(&late);
     while late.vectors() < 64 {
@@ -227,7 +227,8 @@ fn what_a_hostile_server_gives_as_memory_or_interrupt_is_a_typed_error() {
             send(&stream, 1, None).unwrap();
             send(&stream, -1, Some(&gift)).unwrap();
         });
-        // The server closes right after, so either may be seen first where the greeting is not over yet.
+        // With vectors(0), the memory completes the greeting. Otherwise the client may see first that the server closes the
+        // connection right after the memory.
         let error = ivshmem::doorbell(place.socket()).vectors(0).connect().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
         server.join().unwrap();
@@ -324,7 +325,7 @@ fn an_executor_gets_one_job_at_a_time_and_a_dropped_job_is_not_the_last() {
     assert!(queue.try_recv().is_err(), "queued twice");
     first();
     assert_eq!(runs.load(Ordering::SeqCst), 1);
-    // Rings that came after the run began, if the dispatcher was so slow.
+    // A slow dispatcher may deliver earlier rings after the start of the run.
     while let Ok(job) = queue.recv_timeout(Duration::from_millis(20)) {
         job();
     }
@@ -469,7 +470,7 @@ fn sixteen_peers_with_sixty_four_vectors_are_complete_at_once() {
     let all = rustix::process::Rlimit { current: limit.maximum, ..limit };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, all).unwrap();
     let place = Place::new();
-    // A server of a script: sixteen peers are sixteen numbers with eventfds.
+    // A scripted server: sixteen peers are sixteen ids with eventfds.
     let server = hostile(&place.socket(), |stream| {
         begin(&stream, 16);
         let interrupt = eventfd::create().unwrap();
@@ -523,7 +524,7 @@ fn descriptors_used_up_are_an_error_that_says_what_to_raise() {
     }
     let place = Place::new();
     let _server = BareServer::start(&place.socket(), Manner { vectors: 64, ..Manner::default() }).unwrap();
-    // In a process of its own: the limit is everybody's.
+    // In a separate process, because the limit applies to the whole process.
     let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "descriptors_used_up_are_an_error_that_says_what_to_raise"])
         .env("IVSHMEM_TEST_FEW_DESCRIPTORS", place.socket())
@@ -573,7 +574,7 @@ fn a_server_without_vectors_gives_memory_and_nobody_who_leaves_ends_it() {
     let (sender, events) = mpsc::channel();
     let _listening = stays.on_peer(move |event| sender.send(event.clone()).unwrap()).unwrap();
     leaves.close();
-    // Its id is free again as soon as the server has told the others that it left.
+    // Its id is free again as soon as the server has announced its disconnection to the others.
     while ivshmem::doorbell(place.socket()).vectors(0).connect().unwrap().own_id() != leaves.own_id() {}
     drop(server);
     let first = events.recv_timeout(HANG).unwrap();
@@ -592,7 +593,7 @@ fn a_plain_file_has_no_interrupts_and_says_so() {
     assert_eq!(error.to_string(), "plain memory has no interrupts; connect to a server for them");
 }
 
-/// Runs each job in a thread of its own.
+/// Runs each job in a separate thread.
 fn executor() -> impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static {
     |job| drop(std::thread::spawn(job))
 }
@@ -616,14 +617,14 @@ fn callbacks_that_end_each_other_in_any_way_all_end() {
             let (end, both, sender, begun) =
                 (ends[me], Arc::clone(&both), sender.clone(), AtomicUsize::new(0));
             let callback = move |_| {
-                // It may run again.
+                // The callback may run again.
                 if begun.fetch_add(1, Ordering::Relaxed) == 0 {
                     both.wait();
                     end(&its, &device);
                     sender.send(()).unwrap();
                 }
             };
-            // In the dispatchers of both, in other threads, and one of each.
+            // In both dispatchers, in two other threads, and in one of each.
             let registration = match round / 3 % 3 {
                 0 => devices[me].on_interrupt(0, callback),
                 1 => devices[me].on_interrupt_with(0, executor(), callback),

@@ -1,5 +1,5 @@
-//! Descriptors whose closing waits: no thread of the caller's waits with it, and nothing is left. Alone in its process, so
-//! that nothing else counts.
+//! Descriptors whose closing waits: no thread of the caller waits for the closing, and no resource is left. This test needs its
+//! own process, so that the counts include nothing else.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::disallowed_methods,
@@ -27,12 +27,12 @@ use ivshmem_conformance::linger::{Lingering, knows_urgent, send_all, send_all_ur
 use ivshmem_conformance::skip;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
-/// What a closing that waits takes, unless the other end reads.
+/// The time that a closing waits, unless the other end reads.
 const LINGER: Duration = Duration::from_secs(30);
-/// Against hanging; nothing here takes a part of it, and LINGER is longer.
+/// A limit that only a hang exceeds. All tests are much faster, and LINGER is longer.
 const HANG: Duration = Duration::from_secs(10);
 
-/// Each test counts threads and descriptors of the process.
+/// Runs one test at a time, because each counts threads and descriptors of the process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,7 +44,7 @@ fn closers() -> usize {
     threads("ivshmem-close")
 }
 
-/// Fails when it takes so long that a closing was waited for.
+/// Fails if `act` takes so long that it waited for a closing.
 fn at_once<T>(what: &str, act: impl FnOnce() -> T) -> T {
     let begin = Instant::now();
     let result = act();
@@ -60,7 +60,7 @@ fn dropping_what_lingers_waits_neither_here_nor_in_the_thread_that_closes_it() {
     let lingering: Vec<_> = (0..20).map(|_| Lingering::new(LINGER).unwrap()).collect();
     let (sockets, readers): (Vec<_>, Vec<_>) = lingering.into_iter().map(|l| (l.socket, l.reader)).unzip();
     at_once("20 drops", || drop(sockets.into_iter().map(ForeignFd::from).collect::<Vec<_>>()));
-    // Behind those, and not held up by them.
+    // Queued after those, and not delayed by them.
     let (read, write) = UnixStream::pair().unwrap();
     drop(ForeignFd::from(OwnedFd::from(write)));
     eventually("the last one is closed", || matches!(rustix::io::read(&read, &mut [0; 1]), Ok(0)));
@@ -89,7 +89,7 @@ fn connections_of_honest_processes_are_closed_without_a_thread() {
     let _alone = alone();
     let before = descriptors();
     let (ours, theirs) = UnixStream::pair().unwrap();
-    // Before Linux 6.16 every closing of a socket may have to do with others.
+    // Before Linux 6.16, closing any socket may also close sockets of other processes.
     let is_new = refuse_descriptors(&ours).unwrap();
     drop(ForeignSocket::from(OwnedFd::from(ours)));
     assert_eq!(rustix::io::read(&theirs, &mut [0; 1]), Ok(0));
@@ -100,7 +100,7 @@ fn connections_of_honest_processes_are_closed_without_a_thread() {
     eventually("that one is closed as well", || descriptors() == before);
 }
 
-/// A server that plays `script` for one client.
+/// A server that runs `script` for one client.
 struct Hostile {
     place: tempfile::TempDir,
     thread: JoinHandle<Vec<TcpStream>>,
@@ -113,7 +113,7 @@ impl Hostile {
         let thread = std::thread::spawn(move || {
             let stream = listener.accept().unwrap().0;
             let baits = script(&stream);
-            // Until the client goes.
+            // Wait until the client disconnects.
             let _ = rustix::io::read(&stream, &mut [0; 1]);
             baits
         });
@@ -139,17 +139,17 @@ fn greet(stream: &UnixStream) {
     send(stream, 1, Some(&eventfd::create().unwrap())).unwrap();
 }
 
-/// Sends a lingering socket with a byte out of band.
+/// Sends a lingering socket with an out-of-band byte.
 fn send_urgent(stream: &UnixStream) -> Vec<TcpStream> {
     let bait = Lingering::new(LINGER).unwrap();
     if send_all_urgently(stream, vec![bait.socket]).unwrap() { vec![bait.reader] } else { Vec::new() }
 }
 
-/// Sends so many lingering sockets with one message, and gives the ends that would have to read.
+/// Sends `count` lingering sockets with one message, and returns their other ends, which would have to read.
 fn send_lingering(stream: &UnixStream, value: i64, count: usize) -> Vec<TcpStream> {
     let (sockets, readers): (Vec<_>, Vec<_>) =
         (0..count).map(|_| Lingering::new(LINGER).unwrap()).map(|bait| (bait.socket, bait.reader)).unzip();
-    // A client that has gone needs none.
+    // A client that has disconnected needs none.
     if send_all(stream, value, sockets).unwrap() { readers } else { Vec::new() }
 }
 
@@ -220,10 +220,10 @@ fn a_limit_of_time_holds_whatever_a_server_sends_out_of_band_in_its_greeting() {
     ]);
 }
 
-/// Why a test is skipped.
+/// The reason for skipping a test.
 const NOT_URGENT: &str = "this kernel sends nothing out of band over Unix sockets";
 
-/// What a server sends in its greeting, and what becomes of it.
+/// What a server sends in its greeting. Returns the other ends of the sent sockets.
 type Script = Box<dyn FnOnce(&UnixStream) -> Vec<TcpStream> + Send>;
 
 fn the_limit_holds<const N: usize>(scripts: [(&str, Script, ErrorKind); N]) {
@@ -239,8 +239,8 @@ fn the_limit_holds<const N: usize>(scripts: [(&str, Script, ErrorKind); N]) {
     }
 }
 
-/// Sockets that linger are closed by threads that wait with them where no thread may have copies of all descriptors: as long as
-/// something is open that may be a file of another process.
+/// While a descriptor is open that may be a file from another process, no thread may copy the descriptor table. Then the threads
+/// that close lingering sockets wait for them.
 #[test]
 fn no_server_is_heard_while_many_sockets_cannot_be_closed() {
     let _alone = alone();
@@ -250,7 +250,7 @@ fn no_server_is_heard_while_many_sockets_cannot_be_closed() {
     let (sockets, readers): (Vec<_>, Vec<_>) =
         (0..70).map(|_| Lingering::new(LINGER).unwrap()).map(|bait| (bait.socket, bait.reader)).unzip();
     at_once("70 drops", || drop(sockets.into_iter().map(ForeignFd::from).collect::<Vec<_>>()));
-    // For the threads to see that they may have no copies.
+    // Let the threads detect that they may not copy the table.
     std::thread::sleep(Duration::from_millis(300));
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("honest");
@@ -273,7 +273,7 @@ fn neither_the_end_of_a_session_nor_closing_waits_for_what_the_server_sent() {
         let server = Hostile::new(move |s| {
             greet(s);
             std::thread::sleep(Duration::from_millis(300));
-            // All but the first stay in the socket: the client has given up by then, or is closing.
+            // All but the first stay in the socket: the client has ended the session by then, or is closing.
             (2..8).flat_map(|peer| send_lingering(s, peer, 1)).collect()
         });
         let device = ivshmem::doorbell(server.socket()).vectors(1).connect().unwrap();
@@ -295,7 +295,7 @@ fn neither_the_end_of_a_session_nor_closing_waits_for_what_the_server_sent() {
     }
 }
 
-/// A byte out of band is part of the stream: it makes the messages after it invalid, and the receiving thread does not spin.
+/// An out-of-band byte is part of the stream: it makes later messages invalid, and the receiving thread does not spin.
 #[test]
 fn a_byte_out_of_band_is_received_in_its_place() {
     let _alone = alone();

@@ -1,5 +1,5 @@
-//! A server whose eventfds cannot be closed, because a process of its own holds the mutex of an epoll that watches them: no caller
-//! waits with them. Alone in its process, whose descriptors it counts.
+//! A server whose eventfds cannot be closed, because its process holds the mutex of an epoll that watches them: no caller waits
+//! for them to be closed. This test needs its own process, because it counts descriptors.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
@@ -18,9 +18,9 @@ use ivshmem_conformance::fuse::Fuse;
 use ivshmem_conformance::program::Killed;
 use ivshmem_conformance::skip;
 
-/// Against hanging.
+/// A limit that only a hang exceeds.
 const HANG: Duration = Duration::from_secs(20);
-/// The server: arguments are a file that is never read to the end, and the path of its socket.
+/// The server. Its arguments are a file of which reads never return, and the path of its socket.
 const SERVER: &str = include_str!("held/server.py");
 
 fn within_the_limit<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
@@ -33,7 +33,7 @@ fn start_a_program() {
     within_the_limit(|| assert!(Command::new("/bin/true").status().unwrap().success()));
 }
 
-/// The thread that receives goes on after a peer has left, and so does the one that closes the device.
+/// The receiving thread continues after a peer has disconnected, and so does the thread that closes the device.
 fn a_peer_that_leaves_holds_up_nobody(path: &Path, server: &mut ChildStdin) {
     let device = ivshmem::doorbell(path).connect().unwrap();
     let (sender, news) = mpsc::channel();
@@ -72,7 +72,7 @@ fn eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors
     let before = descriptors();
 
     a_peer_that_leaves_holds_up_nobody(&path, &mut hostile.0.stdin.take().unwrap());
-    // Each greeting gives two vectors that cannot be closed, and then fails.
+    // Each greeting sends two vectors that cannot be closed, and then fails.
     let mut refused = 0;
     for _ in 0..40 {
         let connect = ivshmem::doorbell(&path).vectors(2).timeout(Duration::from_millis(500));
@@ -85,7 +85,7 @@ fn eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors
     start_a_program();
     let kept = descriptors() - before;
     println!("{refused} of 40 refused, {kept} descriptors kept");
-    // Two vectors for each that was not refused, of which the closing threads have taken all but a few out of the table.
+    // Each connection that was not refused has two vectors. The closing threads have removed nearly all of them from the table.
     assert!((1..40).contains(&refused) && kept < 40, "{refused} refused, {kept} kept");
 
     // The remedy.

@@ -1,4 +1,5 @@
-//! Descriptors, threads and mappings, counted around many connections. Alone in its process, so that nothing else counts.
+//! Counts descriptors, threads and mappings before and after many connections. This test needs its own process, so that the
+//! counts include nothing else.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
@@ -44,17 +45,17 @@ fn a_thousand_connections_leave_no_descriptor_thread_or_mapping() {
         match round % 4 {
             0 => device.close(),
             1 => drop(registration),
-            // A registration that outlives its device keeps nothing of it.
+            // A registration that outlives its device keeps no resource of it.
             2 if round < 100 => closed_but_held.push(registration),
             _ => registration.forget(),
         }
     }
     for _ in 0..100 {
         ivshmem::doorbell(place.path().join("nothing")).connect().unwrap_err();
-        // Vectors that do not come: everything received before is given back.
+        // With vectors missing, everything received before is released.
         ivshmem::doorbell(&path).vectors(3).timeout(Duration::from_millis(1)).connect().unwrap_err();
     }
-    // The server notices the last end, and a thread that has ended vanishes, in their own time.
+    // The server notices the last disconnection after a while, and a thread that has ended disappears after a while.
     let limit = Instant::now() + Duration::from_secs(30);
     while Counts::now() != before && Instant::now() < limit {
         std::thread::sleep(Duration::from_millis(5));

@@ -1,4 +1,4 @@
-//! Model checking: the callbacks' own source, compiled against loom, over all interleavings of a few threads.
+//! Model checking: the source of the callbacks, compiled with loom, over all interleavings of a few threads.
 //!
 //! `cargo test -p ivshmem --release --test model`
 
@@ -23,7 +23,7 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-/// What the kernel gives: a counter of one vector and a stop, both waited for together.
+/// A model of the kernel: the counter of one vector and a stop event, for which the dispatcher waits together.
 #[derive(Default)]
 struct Kernel {
     state: Mutex<Pending>,
@@ -51,7 +51,7 @@ impl Kernel {
         std::mem::take(&mut self.state.lock().unwrap().rung)
     }
 
-    /// False when it is time to stop.
+    /// Waits for a ring or a stop. Returns false after a stop.
     fn wait(&self) -> bool {
         let mut state = self.state.lock().unwrap();
         while !state.rung && !state.stop {
@@ -61,7 +61,7 @@ impl Kernel {
     }
 }
 
-/// One device with one vector: the loop of the dispatcher over the modelled kernel.
+/// A device with one vector: the dispatcher's loop on the modelled kernel.
 struct Device {
     kernel: Kernel,
     callbacks: Callbacks<u16>,
@@ -204,7 +204,7 @@ fn callbacks_of_two_threads_that_remove_each_other_both_end() {
     });
 }
 
-/// Jobs that wait for the test's own thread, as in an executor with one thread.
+/// Jobs that wait for the test's thread, as in an executor with one thread.
 type Queue = Arc<Mutex<Vec<Job>>>;
 
 #[test]

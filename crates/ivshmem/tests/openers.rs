@@ -1,4 +1,5 @@
-//! Many who open one name at once, with different sizes, some of them in vain; and limits that stop them.
+//! Many processes and threads that open one name at the same time, with different sizes, while some of them fail or reach
+//! limits.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
 
-/// A small file system of its own, as root alone can mount it.
+/// A small file system, which only root can mount.
 struct Small(TempDir);
 
 impl Small {
@@ -27,7 +28,7 @@ impl Small {
         Self::mounted(test, &["-t", "tmpfs", "-o", &options, "none"].map(OsStr::new))
     }
 
-    /// A disk in a file.
+    /// A file system of this kind in an image file.
     fn disk(test: &str, kind: &str, image: &Path) -> Option<Self> {
         File::create(image).unwrap().set_len(32 * MIB).unwrap();
         let made = Command::new(format!("mkfs.{kind}")).arg("-q").arg(image).status();
@@ -51,12 +52,12 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        // Lazily, as what a failed test has mapped is still there.
+        // Lazily, because mappings of a failed test still exist.
         let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
     }
 }
 
-/// Runs a test in a process of its own, which a lost page ends.
+/// Runs a test in a separate process, which a lost page ends.
 fn run_alone(test: &str, place: &Path) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let status = command.args([test, "--exact", "--nocapture"]).env(PLACE, place).status().unwrap();
@@ -86,7 +87,7 @@ fn who_keeps_the_lock_of_a_file_delays_an_opener_and_does_not_stop_it() {
     println!("opened after {:?}", start.elapsed());
     device.memory().write(0, b"here").unwrap();
     assert_eq!(fs::read(&path).unwrap()[..4], *b"here");
-    // What has its length already is opened without a lock.
+    // A file that already has its length is opened without a lock.
     assert_eq!(ivshmem::plain(&path).size(MIB).open().unwrap().memory().len(), MIB);
 }
 
@@ -95,7 +96,7 @@ fn a_file_that_cannot_grow_has_no_more_space_than_before() {
     let name = "a_file_that_cannot_grow_has_no_more_space_than_before";
     let images = tempfile::tempdir().unwrap();
     for kind in ["ext4", "ext2"] {
-        // ext2 cannot take space beforehand.
+        // ext2 cannot allocate space in advance.
         let Some(small) = Small::disk(name, kind, &images.path().join(kind)) else { return };
         let path = small.0.path().join("memory");
         fs::write(&path, b"here").unwrap();
@@ -157,7 +158,7 @@ fn stay_below_the_limit(place: &Path) {
     let memfd = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
     refused(ivshmem::plain_fd(memfd.try_clone().unwrap()), 2 * MIB);
     assert_eq!(rustix::fs::fstat(&memfd).unwrap().st_size, 0);
-    // What is longer already does not grow.
+    // A file that is already longer does not grow.
     for path in [&longer, &sparse] {
         let device = ivshmem::plain(path).size(MIB + 1).open().unwrap();
         device.memory().fill(0, 1, 2 * MIB).unwrap();
@@ -167,14 +168,14 @@ fn stay_below_the_limit(place: &Path) {
 
 fn open_at_once(place: &Path) {
     const ROUNDS: usize = 60;
-    // With this file the largest size does not fit, which shows only when most of its space is taken.
+    // With this file the largest size does not fit, which becomes apparent only when most of the space is allocated.
     let filler = File::create(place.join("filler")).unwrap();
     rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, 24 * MIB).unwrap();
     let sizes = [8 * MIB, 60 * MIB, 4 * MIB, 60 * MIB, 12 * MIB, 60 * MIB];
     let path = place.join("memory");
     let mut refusals = 0;
     for round in 0..ROUNDS {
-        // In every other round somebody has made an empty file, which nobody here may remove.
+        // In every other round, there is an empty file of another program, which no opener may remove.
         let is_empty = round.is_multiple_of(2);
         if is_empty {
             File::create(&path).unwrap();
@@ -203,7 +204,7 @@ fn open_at_once(place: &Path) {
         fs::remove_file(&path).unwrap();
     }
     assert_eq!(refusals, ROUNDS * 3);
-    // Nobody but those in vain.
+    // Only openers that fail.
     for _ in 0..ROUNDS / 4 {
         let both = std::thread::scope(|scope| {
             [0, 1]
@@ -215,7 +216,7 @@ fn open_at_once(place: &Path) {
     }
 }
 
-/// Opens, counts itself in the first word, and touches every page.
+/// Opens the file, increments its first word, and writes to every page.
 fn open(path: &Path, size: u64) -> Option<Device> {
     match ivshmem::plain(path).size(size).open() {
         Ok(device) => {

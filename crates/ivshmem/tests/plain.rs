@@ -1,4 +1,4 @@
-//! Plain memory: which files can be opened, what becomes of them, and what an error says.
+//! Plain memory: the files that can be opened, the effects on them, and the error texts.
 #![expect(clippy::disallowed_methods, reason = "the folders of tests are changed by nobody else")]
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -90,7 +90,7 @@ fn sizes_that_cannot_be_are_refused_with_the_limit() {
     for size in [u64::MAX, 1 << 63] {
         refused(ivshmem::plain(&path).size(size), ErrorKind::InvalidArgument, &[&size.to_string(), &limit]);
     }
-    // A size that no file system can have, or no space for it: which of the two depends on the file system.
+    // The error depends on the file system: the size is above its limit, or it has no space.
     let error = ivshmem::plain(&path).size(i64::MAX as u64).open().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::NoSpace), "{error}");
     assert!(!path.exists(), "{error}");
@@ -151,7 +151,7 @@ fn paths_that_lead_nowhere_are_told_apart() {
     fs::remove_file(&path).unwrap();
     fs::write(&path, b"a file").unwrap();
     refused(ivshmem::plain(&odd).size(8), ErrorKind::Io, &["cannot open", "memory/file"]);
-    // A link that leads somewhere is followed.
+    // A link whose target exists is followed.
     let link = directory.path().join("link");
     symlink(&path, &link).unwrap();
     assert_eq!(ivshmem::plain(&link).open().unwrap().memory().len(), 6);
@@ -199,7 +199,7 @@ fn a_created_file_has_the_mode_and_the_owner_asked_for() {
 #[test]
 fn a_mode_or_an_owner_that_is_none_is_refused_and_nothing_is_created() {
     let (_directory, path) = place();
-    // What Java's -1 is, 660 without the 0 in front, and bits that are no permissions.
+    // The value of Java's -1, 660 without a leading 0, and bits that are not permissions.
     for mode in [u32::MAX, 660, 0o1777, 0o100_600] {
         let error = ivshmem::plain(&path).size(64).mode(mode).open().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
@@ -222,7 +222,7 @@ fn without_permission_the_error_says_so() {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let unprivileged = || {
         if rustix::process::geteuid().is_root() {
-            // The system call, unlike the C library's function, changes the calling thread only.
+            // The system call, unlike the C library's function, changes only the calling thread.
             let nobody = rustix::fs::Uid::from_raw(65_534);
             rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
         }
@@ -270,7 +270,7 @@ fn a_descriptor_is_enough() {
         ErrorKind::PermissionDenied,
         &["no permission to map"],
     );
-    // It may grow, and then it cannot be mapped: so it must not have grown.
+    // The seals allow growing but not mapping: the failure must not leave the file longer.
     refused(ivshmem::plain_fd(sealed.try_clone().unwrap()).size(8192), ErrorKind::PermissionDenied, &[]);
     assert_eq!(ivshmem::plain_fd(sealed).read_only().open().unwrap().memory().len(), 4096);
     refused(ivshmem::plain_fd(fd).size(8).create_new(), ErrorKind::InvalidArgument, &["needs a path"]);
@@ -298,7 +298,7 @@ fn a_window_shows_its_part_of_the_file_only() {
         let words = [format!("{len} bytes at offset {offset}"), "100000 bytes".to_owned()];
         refused(ivshmem::plain(&path).window(offset, len), ErrorKind::OutOfBounds, &[&words[0], &words[1]]);
     }
-    // A part far beyond what 32 bits can address.
+    // A part at an offset far beyond 32 bits.
     let sparse = OpenOptions::new().write(true).create(true).truncate(true).open(&path).unwrap();
     sparse.set_len(6 << 30).unwrap();
     let part = ivshmem::plain(&path).window((5 << 30) + 3, 5).open().unwrap();
@@ -337,12 +337,12 @@ fn a_regular_file_has_the_bytes_after_sync() {
     assert_eq!(device.memory().sync(0, 1).unwrap_err().kind(), ErrorKind::Closed);
 }
 
-/// Bytes of the file that have space.
+/// The number of allocated bytes of the file.
 fn space(path: &Path) -> u64 {
     fs::metadata(path).unwrap().blocks() * 512
 }
 
-/// A file that is all hole.
+/// Creates a file that consists of one hole.
 fn sparse(path: &Path, size: u64) {
     fs::File::create(path).unwrap().set_len(size).unwrap();
     assert_eq!(space(path), 0);
@@ -385,17 +385,17 @@ fn looking_at_memory_with_holes_takes_no_space() {
     device.memory().peek(0, &mut all).unwrap();
     assert_eq!(&all[40_000..40_004], b"here");
     assert!(all.iter().filter(|byte| **byte != 0).count() == 4);
-    // A part of a part, whose mapping begins at another page.
+    // A part of a part, whose mapping starts at another page.
     let part = ivshmem::plain(&path).window(39_998, 10).read_only().open().unwrap();
     let mut bytes = [7; 5];
     part.memory().view(1, 9).unwrap().peek(0, &mut bytes).unwrap();
     assert_eq!(&bytes, b"\0here");
     assert_eq!(space(&path), 4096);
     assert_eq!(device.memory().peek(1, &mut all).unwrap_err().kind(), ErrorKind::OutOfBounds);
-    // What may be written is read as ever.
+    // Writable memory is read through the mapping.
     writer.memory().peek(40_000, &mut bytes).unwrap();
     assert_eq!(&bytes, b"here\0");
-    // What another process has cut off is an error and not the end.
+    // Reading a part that another process has cut off is an error and does not end the process.
     fs::File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
     let error = device.memory().peek(0, &mut all).unwrap_err();
     assert!(error.to_string().contains("1048576 bytes at offset 0"), "{error}");
@@ -422,7 +422,7 @@ fn looking_at_the_memory_of_a_server_takes_no_space() {
     assert_eq!(&all[1..5], b"here");
 }
 
-/// Blocks that the server's memory has; it is of this process.
+/// The number of blocks of the server's memory, which belongs to this process.
 fn blocks_of_the_server() -> u64 {
     let links = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
     let is_memory = |link: &PathBuf| {
@@ -450,7 +450,7 @@ fn prefault_and_huge_pages_are_done_or_refused() {
     }
 }
 
-/// KiB of the mapping that are present.
+/// The present part of the mapping, in KiB.
 fn resident(device: &Device) -> u64 {
     let text = smaps_of(device);
     let line = text.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
@@ -493,7 +493,7 @@ fn fill_up(directory: PathBuf) {
     refused(ivshmem::plain(&path).size(size), ErrorKind::NoSpace, &[]);
     assert_eq!(fs::metadata(&path).unwrap().len(), 512 << 10, "half done");
     assert_eq!(first_bytes(&fits), *b"here");
-    // A file with holes, made by somebody who promised more than there is.
+    // A file with holes that are larger than the free space.
     let holes = directory.join("holes");
     sparse(&holes, 768 << 10);
     refused(ivshmem::plain(&holes).prefault(), ErrorKind::NoSpace, &["holes"]);

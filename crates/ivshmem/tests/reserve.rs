@@ -1,5 +1,5 @@
-//! A server that sends descriptors without end leaves the process a quarter of those it may have. Alone in its process,
-//! whose limit it lowers.
+//! A server that sends descriptors without end leaves the process a quarter of its limit. This test needs its own process,
+//! because it lowers the limit.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::disallowed_methods,
@@ -29,7 +29,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const HANG: Duration = Duration::from_secs(20);
 const LIMIT: u64 = 400;
 
-/// The client has id 0 and one vector.
+/// Sends a greeting: the client has id 0 and one vector.
 fn greet(stream: UnixStream) -> (UnixStream, OwnedFd) {
     let memory = memfd_create("memory", MemfdFlags::CLOEXEC).unwrap();
     ftruncate(&memory, 4096).unwrap();
@@ -40,7 +40,7 @@ fn greet(stream: UnixStream) -> (UnixStream, OwnedFd) {
     (stream, vector)
 }
 
-/// Told once.
+/// Receives the reason for which the connection ended, once.
 fn reason_of_the_end(device: &Device) -> mpsc::Receiver<ConnectionError> {
     let (sender, reason) = mpsc::channel();
     let listener = move |event: &PeerEvent| {
@@ -52,7 +52,7 @@ fn reason_of_the_end(device: &Device) -> mpsc::Receiver<ConnectionError> {
     reason
 }
 
-/// Sends peers without end, from the moment it is let.
+/// Announces peers without end, after a message on `begin`.
 fn flood(listener: UnixListener, begin: mpsc::Receiver<()>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let (stream, vector) = greet(listener.accept().unwrap().0);
@@ -66,7 +66,7 @@ fn descriptors() -> u64 {
     std::fs::read_dir("/proc/self/fd").unwrap().count().try_into().unwrap()
 }
 
-/// Other threads close what a server sent, as long as that takes.
+/// Waits for the threads that close the server's descriptors.
 fn wait_until_descriptors_are_closed() {
     let begin = Instant::now();
     while descriptors() > 20 {
@@ -75,7 +75,7 @@ fn wait_until_descriptors_are_closed() {
     }
 }
 
-/// What any program does: it opens files, and starts another one.
+/// Checks that the rest of the process can open files and start a program.
 fn assert_the_rest_works() {
     let files: Vec<_> = (0..LIMIT / 4 - 10).map(|_| File::open("/dev/null")).collect();
     assert!(files.iter().all(Result::is_ok), "the reserve is there: {:?}", files.iter().find(|f| f.is_err()));
@@ -83,7 +83,8 @@ fn assert_the_rest_works() {
     assert!(Command::new("/bin/true").status().unwrap().success());
 }
 
-/// The program itself has most of the rest, and a message brings more, whose closing waits.
+/// The process itself uses most of the reserve, and a message has more descriptors than there is room for, whose closing
+/// waits.
 fn a_message_with_more_than_there_is_room_for(path: &Path) {
     let listener = UnixListener::bind(path).unwrap();
     let server = std::thread::spawn(move || greet(listener.accept().unwrap().0).0);
@@ -105,7 +106,7 @@ fn a_message_with_more_than_there_is_room_for(path: &Path) {
     drop(readers);
 }
 
-/// The program itself has all of the rest.
+/// The process itself uses all of the reserve.
 fn a_message_with_a_descriptor_where_none_is_left(path: &Path) {
     let listener = UnixListener::bind(path).unwrap();
     let server = std::thread::spawn(move || greet(listener.accept().unwrap().0));
@@ -114,11 +115,11 @@ fn a_message_with_a_descriptor_where_none_is_left(path: &Path) {
     let gone = reason_of_the_end(&device);
     let mut files = Vec::new();
     let begin = Instant::now();
-    // The device's thread may still close what it read, and then a peer joins with that number.
+    // The device's thread may still be closing a descriptor, and then another peer can join with that number.
     let reason = (1..).find_map(|peer| {
         files.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
         assert!(begin.elapsed() < HANG, "{peer} peers joined where no descriptor is left");
-        // Fails once the device has ended the connection, for the reason that it tells.
+        // This fails once the device has ended the connection and reports the reason.
         let _ = send(&stream, peer, Some(&vector));
         gone.recv_timeout(Duration::from_millis(100)).ok()
     });
@@ -133,7 +134,7 @@ fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
     setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT), maximum: before.maximum }).unwrap();
     let place = tempfile::tempdir().unwrap();
 
-    // After the greeting: the session ends, and those who were told of can still be rung.
+    // After the greeting: the session ends, and the announced peers can still be rung.
     let path = place.path().join("after");
     let (begin, may_begin) = mpsc::channel();
     let server = flood(UnixListener::bind(&path).unwrap(), may_begin);
@@ -159,7 +160,7 @@ fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
 
     a_message_with_a_descriptor_where_none_is_left(&place.path().join("none"));
 
-    // Within the greeting: it is an error.
+    // During the greeting: connecting fails.
     let path = place.path().join("within");
     let (begin, may_begin) = mpsc::channel();
     let server = flood(UnixListener::bind(&path).unwrap(), may_begin);
@@ -177,7 +178,7 @@ fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
     let device = ivshmem::doorbell(&path).vectors(1).connect().unwrap();
     begin.send(()).unwrap();
     let enough = Instant::now();
-    // Without a pause: a program that lists the peers all the time does not hold up the thread that hears the server.
+    // Without a pause: a program that lists the peers all the time does not delay the thread that receives from the server.
     while device.peers().unwrap().len() < usize::try_from(LIMIT).unwrap() {
         assert!(enough.elapsed() < HANG, "{} peers", device.peers().unwrap().len());
     }

@@ -1,4 +1,4 @@
-//! A file that somebody makes shorter while it is mapped: what SECURITY.md says becomes of those who use it.
+//! A file that becomes shorter while it is mapped: the effects on its users that SECURITY.md describes.
 #![cfg(target_os = "linux")]
 #![expect(clippy::print_stdout, reason = "the test reads what its other process says")]
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -35,7 +35,7 @@ fn a_file_that_is_cut_short_ends_who_touches_what_is_lost_by_sigbus_and_nobody_e
         OpenOptions::new().write(true).open(&path).unwrap().set_len(4096).unwrap();
         let status = child.wait().unwrap();
         assert_eq!(status.signal(), Some(rustix::process::Signal::BUS.as_raw()), "{status}");
-        // The rest of the file, and all that does not touch what is lost.
+        // The rest of the file works, and so does everything that does not access the lost pages.
         device.memory().fill(0, 1, 4096).unwrap();
         device.memory().sync(0, SIZE).unwrap();
         device.memory().detach().unwrap();

@@ -1,5 +1,5 @@
-//! A server that sends files whose closing waits for a process that does not answer: no caller waits with it, and the process
-//! keeps its descriptors for everything else. Alone in its process, whose descriptors it counts.
+//! A server that sends files whose closing waits for a process that does not answer: no caller waits for the closing, and the
+//! process keeps its descriptors for other uses. This test needs its own process, because it counts descriptors.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::disallowed_methods,
@@ -31,13 +31,13 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::pipe;
 
-/// Against hanging.
+/// A limit that only a hang exceeds.
 const HANG: Duration = Duration::from_secs(20);
-/// Make this program a server that sends a file, and name the file and the socket.
+/// The variables that make this program a server that sends a file: the path of the file and of the socket.
 const SENDS: &str = "IVSHMEM_TEST_SENDS";
 const LISTENS: &str = "IVSHMEM_TEST_LISTENS";
 
-/// Runs a hostile server. To all clients but the first it sends the file as the memory, or with a message that must have no descriptor.
+/// Runs a hostile server. To most clients it sends the file as the memory, or with a message that must have no descriptor.
 fn send_to_all(file: &Path, path: &Path) {
     let file: OwnedFd = OpenOptions::new().read(true).write(true).open(file).unwrap().into();
     let gift = Some(&file);
@@ -48,7 +48,7 @@ fn send_to_all(file: &Path, path: &Path) {
             1 => send_five(&stream, &file),
             2 => {
                 greet(&stream);
-                // For the greeting to end. Then it goes.
+                // Let the greeting end, then disconnect.
                 std::thread::sleep(Duration::from_millis(300));
             }
             _ => {}
@@ -65,7 +65,7 @@ fn send_to_all(file: &Path, path: &Path) {
         } else {
             &[(0, gift)]
         };
-        // A client that has gone needs no more.
+        // A client that has disconnected needs no further messages.
         if messages.iter().all(|(value, fd)| send(&stream, *value, *fd).is_ok()) {
             let _ = rustix::io::read(&stream, &mut [0; 1]);
         }
@@ -80,11 +80,11 @@ fn greet(stream: &UnixStream) {
     }
 }
 
-/// Greets a client, tells it of another one, and sends the file with a part of a message.
+/// Greets a client, announces other peers to it, and sends the file with a part of a message.
 fn greet_and_send(stream: &UnixStream, file: &OwnedFd) {
     greet(stream);
     let vector = eventfd::create().unwrap();
-    // For the greeting to end, and then for the thread that receives to be kept by a callback.
+    // Let the greeting end; later, let a callback occupy the receiving thread.
     std::thread::sleep(Duration::from_millis(100));
     send(stream, EARLY.into(), Some(&vector)).unwrap();
     std::thread::sleep(Duration::from_millis(100));
@@ -103,7 +103,7 @@ fn send_five(stream: &UnixStream, file: &OwnedFd) {
 const EARLY: u16 = 2;
 const LATE: u16 = 3;
 
-/// Drops a socket that something lies in, and gives the end of a pipe that ends with it.
+/// Drops a socket that contains a descriptor of a pipe, and returns the pipe's other end, which reports when it is closed.
 fn drop_socket() -> OwnedFd {
     let ((ours, theirs), (read, write)) = (UnixStream::pair().unwrap(), pipe().unwrap());
     send(&theirs, 7, Some(&write)).unwrap();
@@ -116,25 +116,26 @@ fn wait_for_end(pipe: &OwnedFd) {
     eventually("the socket is closed", || rustix::io::read(pipe, &mut [0; 1]) == Ok(0));
 }
 
-/// Threads that close descriptors, or end with copies of some.
+/// The number of threads that close descriptors, or that end with copies of some.
 fn closers() -> usize {
     threads("ivshmem-close")
 }
 
-/// A thread that has copies of the descriptors, to end with those of sockets, has none of a server's file.
+/// A thread that copies the descriptor table to close sockets has no copy of a server's file.
 fn sockets_are_closed_while_a_file_cannot_be(file: &ForeignFd) {
     wait_for_end(&drop_socket());
     eventually("the threads that closed the socket have ended", || closers() == 0);
     assert!(!file.is_ram());
 }
 
-/// Only a few threads have a copy of a file of this program that cannot be closed. Gives what ends when it can.
+/// Only a few threads have a copy of this program's own file, which cannot be closed. Returns pipes that report end of file
+/// once it can.
 fn few_threads_wait_for_a_file_of_this_program() -> Vec<OwnedFd> {
     let before = descriptors();
     let pipes: Vec<_> = (0..20)
         .map(|_| {
             let pipe = drop_socket();
-            // One by one.
+            // Drop the sockets one by one.
             std::thread::sleep(Duration::from_millis(5));
             pipe
         })
@@ -146,7 +147,7 @@ fn few_threads_wait_for_a_file_of_this_program() -> Vec<OwnedFd> {
     pipes
 }
 
-/// A file that comes with a part of a message ends the session, and is closed before a callback may start a program.
+/// A file that arrives with a part of a message ends the session, and is closed before a callback may start a program.
 fn a_session_keeps_no_file(path: &Path) {
     let device = ivshmem::doorbell(path).connect().unwrap();
     let ((sender, news), (started, has_started)) = (mpsc::channel(), mpsc::channel());
@@ -182,9 +183,9 @@ fn a_device_that_comes_back_takes_no_file_for_its_memory(path: &Path) {
     device.close();
 }
 
-/// However often the receiving thread looks at the file before it takes the message.
+/// A greeting makes one copy of a file, however often the receiving thread peeks at the message.
 fn a_greeting_makes_no_copies(path: &Path) {
-    // For threads without work to end.
+    // Let idle threads end.
     std::thread::sleep(Duration::from_millis(300));
     let before = closers();
     let error = ivshmem::doorbell(path).connect().unwrap_err();
@@ -199,7 +200,7 @@ fn several_with_one_message_hold_up_no_caller(path: &Path) {
     assert!(error.to_string().contains("several descriptors"), "{error}");
 }
 
-/// A file that is being closed holds up no program that this one starts.
+/// A file that is being closed does not delay a program that this one starts.
 fn start_a_program() {
     within_the_limit(|| assert!(Command::new("/bin/true").status().unwrap().success()));
 }
@@ -228,7 +229,7 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
             .spawn()
             .unwrap(),
     );
-    // Dropped before the other process, which cannot end while the closing of its file has no answer.
+    // Dropped before the other process, which cannot end while closing its file is not answered.
     let mut fuse = fuse;
     eventually("the server listens", || path.exists());
     let before_all = descriptors();
@@ -236,7 +237,7 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
     sockets_are_closed_while_a_file_cannot_be(&foreign);
     let own = foreign.into_owned();
     let pipes = few_threads_wait_for_a_file_of_this_program();
-    // Out of the table, as a program that this one starts would wait for it as well.
+    // Remove the file from the table, because a program that this one starts would wait for it as well.
     drop(ForeignFd::from(own));
     eventually("it is closed in another thread", || descriptors() == before_all + pipes.len());
     let before = descriptors();
@@ -262,9 +263,9 @@ fn files_whose_closing_is_never_answered_hold_up_no_caller_and_take_no_descripto
         }
     }
     println!("{refused} of 60 refused, {} descriptors", descriptors());
-    // Each connection before leaves one file or a few.
+    // Each earlier connection leaves one or a few files.
     assert!((30..60).contains(&refused), "{refused}");
-    // Those of the connections themselves are closed soon.
+    // The descriptors of the connections themselves are closed soon.
     eventually("they are closed", || descriptors() < before + 10);
     start_a_program();
 

@@ -8,33 +8,34 @@ use crate::face::shell_word;
 use crate::wire::MAX_VECTORS;
 use crate::{ErrorKind, Face};
 
-/// Why a region could not be opened. Whatever was created or grown for it was put back.
+/// Why opening a device failed. A failed open leaves no file that it created, and no file longer than before, with the
+/// exceptions in [`Plain::open`](super::Plain::open).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The file does not exist, and no size was given to create it.
+    /// The file does not exist, and the caller set no size to create it.
     #[error("{}", self.text(Face::Rust))]
     Missing {
         /// The file.
         path: PathBuf,
     },
-    /// The file cannot be created where nothing is.
+    /// The file cannot be created because its directory does not exist.
     #[error("cannot create {}: there is no directory {}; create that first", .path.display(), .parent.display())]
     NoDirectory {
         /// The file.
         path: PathBuf,
-        /// The directory it should be in.
+        /// The missing directory.
         parent: PathBuf,
     },
-    /// The path is a symbolic link that leads nowhere.
+    /// The path is a symbolic link whose target does not exist.
     #[error("{} is a link to {}, which does not exist; remove the link or create its target", .path.display(), .target.display())]
     DanglingLink {
         /// The link.
         path: PathBuf,
-        /// Where it leads to.
+        /// The target of the link.
         target: PathBuf,
     },
-    /// The path is a symbolic link, and links were not to be followed.
+    /// The path is a symbolic link, and the options forbid links.
     #[error(
         "{} is a link to {}, which anybody may have put there, and which is not followed; name its target, or remove the link",
         .path.display(), .target.display()
@@ -42,16 +43,16 @@ pub enum OpenError {
     Link {
         /// The link.
         path: PathBuf,
-        /// Where it leads to.
+        /// The target of the link.
         target: PathBuf,
     },
-    /// The file was to be new and exists.
+    /// The file exists, and the options require a new one.
     #[error("{}", self.text(Face::Rust))]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// The system denies access.
+    /// The operating system denies access.
     #[error(
         "no permission to {doing} {}; change the mode or owner of the {}, or the user",
         .path.display(), if *doing == "create" { "directory" } else { "file" }
@@ -59,43 +60,43 @@ pub enum OpenError {
     Denied {
         /// The file.
         path: PathBuf,
-        /// What was to be done with it.
+        /// The operation that failed.
         doing: &'static str,
     },
-    /// What the path leads to cannot be memory.
+    /// The file at the path cannot be mapped.
     #[error("{} is {what}; memory is a regular file, or a memfd", .path.display())]
     NotMappable {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The type of the file.
         what: &'static str,
     },
-    /// The size cannot be had from this file.
+    /// The size is impossible for this file.
     #[error("{}: a size of {size} bytes {problem}", .path.display())]
     BadSize {
         /// The file.
         path: PathBuf,
-        /// The size, as asked for or as found, in bytes.
+        /// The requested or actual size, in bytes.
         size: u64,
-        /// What is wrong with it, the limit, and what to do.
+        /// The problem, the limit and the remedy.
         problem: String,
     },
-    /// The file has no bytes, and no size was given to make it grow.
+    /// The file is empty, and the caller set no size to make it longer.
     #[error("{}", self.text(Face::Rust))]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// The window does not lie in the file.
+    /// The window is not inside the file.
     #[error("{}: a window of {len} bytes at offset {offset} is not inside the file, which has {size} bytes", .path.display())]
     BadWindow {
         /// The file.
         path: PathBuf,
-        /// Where the window begins, in bytes.
+        /// The start of the window in the file, in bytes.
         offset: u64,
-        /// How long it is, in bytes.
+        /// The length of the window, in bytes.
         len: u64,
-        /// How long the file is, in bytes.
+        /// The length of the file, in bytes.
         size: u64,
     },
     /// There is not enough memory, disk space or huge pages.
@@ -103,18 +104,18 @@ pub enum OpenError {
     NoSpace {
         /// The file.
         path: PathBuf,
-        /// The bytes that need space.
+        /// The number of bytes that need space.
         size: u64,
     },
-    /// Two options exclude each other, or one cannot be fulfilled here.
+    /// Two options exclude each other, or one is not supported here.
     #[error("{}", self.text(Face::Rust))]
     BadOption {
         /// The file.
         path: PathBuf,
-        /// Which options, and what to do.
+        /// The options and the remedy.
         problem: &'static str,
     },
-    /// The mode has bits that are no permissions.
+    /// The mode has bits that are not permissions.
     #[error(
         "{}: mode 0o{mode:o}, which is {mode} in decimal: permissions are 0 to 0o777, in octal: 0o660, not 660",
         .path.display()
@@ -122,111 +123,111 @@ pub enum OpenError {
     BadMode {
         /// The file.
         path: PathBuf,
-        /// The mode asked for.
+        /// The requested mode.
         mode: u32,
     },
-    /// The system takes this id for "none".
+    /// The id is 4,294,967,295, which the system interprets as "none".
     #[error("{}: {id} is no id: users and groups are 0 to 4294967294; leave the owner out to keep yours", .path.display())]
     BadId {
         /// The file.
         path: PathBuf,
-        /// The id asked for.
+        /// The requested id.
         id: u32,
     },
-    /// Nobody answers at the socket's path.
+    /// No server listens at the socket's path.
     #[error("{}", self.text(Face::Rust))]
     NoServer {
         /// The socket's path.
         path: PathBuf,
-        /// What is there.
+        /// The reason.
         why: &'static str,
     },
-    /// The path leads to something else than a socket.
+    /// The file at the path is not a socket.
     #[error("{}", self.text(Face::Rust))]
     NotASocket {
         /// The path.
         path: PathBuf,
     },
-    /// The server's queue of new connections stayed full.
+    /// The server's queue of new connections stayed full until the timeout.
     #[error("the server at {} accepts nobody; look whether it hangs", .path.display())]
     Overloaded {
         /// The socket's path.
         path: PathBuf,
     },
-    /// The server refused, kept silent, or broke the protocol.
+    /// The server refused the connection, sent nothing before the timeout, or violated the protocol.
     #[error("{}: {reason}", .path.display())]
     Server {
         /// The socket's path.
         path: PathBuf,
-        /// What it did.
+        /// The reason.
         reason: ConnectionError,
     },
-    /// A socket's path has a limit that files have not.
+    /// The path is too long for a socket: at most 107 bytes.
     #[error("{} is too long: a socket's path has at most 107 bytes", .path.display())]
     LongPath {
         /// The path.
         path: PathBuf,
     },
-    /// What the server gave as memory is none.
+    /// The memory from the server is unusable.
     #[error("what the server at {} gave as memory {problem}", .path.display())]
     BadMemory {
         /// The socket's path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// More vectors expected than a device can have.
+    /// The caller expects more vectors than a device can have.
     #[error("{}: {expected} vectors cannot come, a device has at most {MAX_VECTORS}", .path.display())]
     BadVectors {
         /// The socket's path.
         path: PathBuf,
-        /// What was expected.
+        /// The expected number of vectors.
         expected: u16,
     },
-    /// No device of this guest is what the selector says.
+    /// No device of this guest matches the selector.
     #[error("{}", self.text(Face::Rust))]
     NoDevice {
-        /// What was asked for.
+        /// The selector.
         selector: String,
-        /// What there is.
+        /// The devices of this guest.
         problem: String,
     },
-    /// The selector names no device, or not only one.
+    /// The selector is invalid, or matches several devices.
     #[error("{}", self.text(Face::Rust))]
     BadSelector {
-        /// What was asked for.
+        /// The selector.
         selector: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A device of this guest cannot do what is needed.
+    /// A device of this guest does not support the operation now.
     #[error("{address}: {finding}")]
     Guest {
-        /// Which device.
+        /// The device.
         address: PciAddress,
         /// The cause and the remedy.
         finding: Finding,
     },
-    /// The driver of a Windows guest's device refused.
+    /// The driver of a Windows guest's device returned an error.
     #[error("{device}: {error}")]
     Driver {
         /// The path of the device.
         device: String,
-        /// The cause and the remedy, with Windows' number.
+        /// The cause and the remedy, with the Windows error number.
         error: DriverError,
     },
-    /// The string names no device.
+    /// The string is not a target.
     #[error("cannot open {target:?}: {problem}; targets are {TARGETS}")]
     BadTarget {
         /// The string.
         target: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// This kind of device does not exist on this system.
+    /// This system does not support this kind of device.
     #[error("{what} is not supported on this system; targets are {TARGETS}")]
     Unsupported {
-        /// What was asked for.
+        /// The kind of device.
         what: &'static str,
     },
     /// Any other failure of the operating system.
@@ -234,22 +235,22 @@ pub enum OpenError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was to be done with it.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// What a string may name on this system.
+/// The forms of a target on this system.
 #[cfg(windows)]
 pub(super) const TARGETS: &str = "windows:NUMBER and auto";
 #[cfg(not(windows))]
 pub(super) const TARGETS: &str = "plain:PATH, plain:PATH?size=64M, doorbell:PATH, pci:ADDRESS and auto";
 
 impl OpenError {
-    /// What went wrong, with a remedy in the words of a face. `Display` has those of Rust. What the system said, if
-    /// anything, is the `source`.
+    /// The error text, with a remedy in the words of `face`. `Display` uses the words of [`Face::Rust`]. An error of the
+    /// system is not part of the text; it is the `source`.
     pub fn text(&self, face: Face) -> String {
         match self {
             Self::Missing { path } => {
@@ -346,7 +347,7 @@ impl OpenError {
     }
 }
 
-/// The target of a file, as a shell takes it.
+/// The target of a file, quoted for a shell.
 fn plain(path: &Path) -> String {
     shell_word(format_args!("plain:{}", path.display()))
 }

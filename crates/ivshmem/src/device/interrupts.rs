@@ -5,42 +5,44 @@ use super::{Device, DeviceKind};
 use crate::PeerId;
 use crate::doorbell::{Doorbell, DoorbellError, Peer, PeerEvent, Registration};
 
-/// Interrupts. A device that has memory only, such as a plain file, says [`DoorbellError::Unsupported`] to all of these
-/// but [`supports_interrupts`](Self::supports_interrupts), [`own_id`](Self::own_id) and [`vectors`](Self::vectors).
+/// # Interrupts
 ///
-/// A device of a guest does not know its peers, and says [`DoorbellError::PeersUnknown`] to who asks for them. It can
-/// ring without being able to be rung: then callbacks, raw and asynchronous interrupts are
+/// For a device without interrupts, such as a plain file, the functions that send or receive interrupts or report peers
+/// return [`DoorbellError::Unsupported`].
+///
+/// A device of a guest cannot list its peers: functions about peers return [`DoorbellError::PeersUnknown`]. Such a device
+/// may be able to ring but not to be rung. Then callbacks, raw and asynchronous interrupts fail with
 /// [`DoorbellError::NotPrepared`], and [`wait`](Self::wait) is a short pause.
 ///
-/// All are callable from any thread at any time, also inside callbacks.
+/// Any thread may call these functions at any time, also inside callbacks.
 impl Device {
-    /// Whether this device can be rung: it has vectors. A server may give some later, or none at all (`-n 0`).
+    /// Whether this device can be rung, because it has vectors. A server may assign vectors later, or none at all (`-n 0`).
     pub fn supports_interrupts(&self) -> bool {
         self.interrupt_finding().is_none() && self.vectors() > 0
     }
 
-    /// Why a device of a guest cannot be rung. `None` when it can, and for other kinds of devices.
+    /// Why a device of a guest cannot be rung. `None` if it can, and for other kinds of devices.
     pub fn interrupt_finding(&self) -> Option<&Finding> {
         self.guest.as_ref().and_then(|guest| guest.receiving.as_ref().err())
     }
 
-    /// Whether this device is told who else is there, so that peers can be listed and their coming and going be seen.
+    /// Whether this device can list its peers and report when they connect and disconnect.
     pub fn knows_peers(&self) -> bool {
         self.kind == DeviceKind::Doorbell
     }
 
-    /// The id by which others ring this device; a reconnect may change it. `None` for memory only.
+    /// The id by which peers ring this device. Reconnecting may change it. `None` for a device without interrupts.
     pub fn own_id(&self) -> Option<PeerId> {
         self.doorbell.as_ref().map(Doorbell::own_id)
     }
 
-    /// How many vectors this device has now, 0 to 256. 0 for memory only and after closing. The server may add some
-    /// later, which [`PeerEvent::OwnVectors`] tells.
+    /// The current number of this device's vectors, 0 to 256. It is 0 for a device without interrupts and after closing. The
+    /// server may add vectors later, which [`PeerEvent::OwnVectors`] reports.
     pub fn vectors(&self) -> u16 {
         self.doorbell.as_ref().and_then(|doorbell| doorbell.vectors().ok()).unwrap_or(0)
     }
 
-    /// Everyone else who is connected, by ascending id.
+    /// All connected peers, without this device, by ascending id.
     ///
     /// # Errors
     /// [`DoorbellError::Closed`] after closing, [`DoorbellError::PeersUnknown`] in a guest.
@@ -48,31 +50,31 @@ impl Device {
         self.bell()?.peers()
     }
 
-    /// One peer; `None` when nobody has this id now.
+    /// The peer with this id; `None` if it is not connected now.
     ///
     /// # Errors
-    /// As [`peers`](Self::peers).
+    /// The same as [`peers`](Self::peers).
     pub fn peer(&self, id: impl Into<PeerId>) -> Result<Option<Peer>, DoorbellError> {
         self.bell()?.peer(id.into())
     }
 
-    /// Whether a peer with this id is connected now. False after closing, and when nobody can tell.
+    /// Whether a peer with this id is connected now. False after closing, and if the device cannot list its peers.
     pub fn is_connected(&self, id: impl Into<PeerId>) -> bool {
         matches!(self.peer(id), Ok(Some(_)))
     }
 
-    /// Raises an interrupt at a peer, or at this device itself when `peer` is its own id. An interrupt that
-    /// is pending already is a success.
+    /// Raises an interrupt at a peer, or at this device itself if `peer` is its own id. If an interrupt is already
+    /// pending, this is a success.
     ///
-    /// Does not block, unless a hostile peer makes the eventfd blocking and fills it in this very moment: that can hold
-    /// up the calling thread, and nobody else.
+    /// It does not block, except if a hostile peer makes the eventfd blocking and fills it at the same moment: this can
+    /// block the calling thread, but no other thread.
     ///
-    /// In a guest an interrupt to an id or a vector that nobody has is lost without an error: hardware does not know. So
-    /// is one to somebody who has just connected, until this machine's QEMU has heard of it: ring again until an answer
-    /// comes.
+    /// In a guest, an interrupt to an id or a vector that does not exist is lost without an error, because the hardware does
+    /// not report it. An interrupt to a new peer is also lost until the server has announced the peer to this machine's QEMU:
+    /// ring again until the peer answers.
     ///
     /// # Errors
-    /// When nobody has this id, or the peer has no such vector, or the device is closed.
+    /// If no peer with this id is connected, the peer has no such vector, or the device is closed.
     pub fn ring(&self, peer: impl Into<PeerId>, vector: u16) -> Result<(), DoorbellError> {
         if let Some(Guest { sending: Err(finding), .. }) = &self.guest {
             return Err(not_prepared("ring", finding));
@@ -80,16 +82,16 @@ impl Device {
         self.bell()?.ring(peer.into(), vector)
     }
 
-    /// Waits in the calling thread until this device's `vector` is rung; false when the deadline has passed before.
+    /// Blocks the calling thread until this device's `vector` is rung. Returns false if the deadline passes first.
     ///
-    /// On a device of a guest that cannot be rung it returns true after a short pause, which grows to 2 milliseconds
-    /// while nothing but waiting is done: look at the memory, as after any interrupt.
+    /// For a device of a guest that cannot be rung, it returns true after a short pause, which grows to 2 milliseconds
+    /// if the caller does nothing but wait: check the memory, as after any interrupt.
     ///
-    /// A ring from before the call counts. Of several threads that wait for one vector, one gets each interrupt.
+    /// A pending ring from before the call counts. If several threads wait for one vector, one of them gets each interrupt.
     ///
     /// # Errors
-    /// When the device has no such vector, or callbacks or a raw interrupt have it, or the device is closed, also
-    /// while this waits.
+    /// If the device has no such vector, callbacks or a raw interrupt have the vector, or the device is closed before or
+    /// during the wait.
     ///
     /// # Examples
     /// ```no_run
@@ -108,14 +110,14 @@ impl Device {
         }
     }
 
-    /// Calls `f` with the vector's number after it was rung, in the device's one dispatcher thread.
+    /// Calls `f` with the number of the vector after the vector is rung, in the device's dispatcher thread.
     ///
-    /// At least once after the last ring, though not once for each. All callbacks of a device share that thread, so a
-    /// slow one delays the others. A callback may do anything: close the device, drop registrations, register others,
-    /// ring. One that panics is reported by the panic hook as usual and will be called again; others go on.
+    /// `f` runs at least once after the last ring, but not once for each ring. All callbacks of a device share one thread, so
+    /// a slow callback delays the others. A callback may do anything: close the device, drop registrations, register others,
+    /// ring. The panic hook reports a callback that panics, and later rings call it again; other callbacks are not affected.
     ///
     /// # Errors
-    /// When the device has no such vector, or threads wait for it or a raw interrupt has it, or the device is closed.
+    /// If the device has no such vector, threads or a raw interrupt have the vector, or the device is closed.
     pub fn on_interrupt(
         &self,
         vector: u16,
@@ -124,14 +126,14 @@ impl Device {
         self.receiver()?.on_interrupt(vector, Box::new(move |vector| f(*vector)), None)
     }
 
-    /// As [`on_interrupt`](Self::on_interrupt), but `f` runs where `executor` runs the jobs it is given.
+    /// Like [`on_interrupt`](Self::on_interrupt), but `f` runs in a job that `executor` gets to run.
     ///
-    /// At most one job of a callback waits in the executor at a time, and the callback never runs twice at once. An
-    /// executor that drops a job loses that interrupt, not later ones. Closing the device does not wait for a job that
-    /// runs; dropping the registration does.
+    /// At most one job of a callback is in the executor's queue at a time, and a callback never runs concurrently with itself.
+    /// If the executor drops a job, that interrupt is lost, but later ones are not. Closing the device does not wait for a
+    /// running job; dropping the registration does.
     ///
     /// # Errors
-    /// As `on_interrupt`.
+    /// The same as `on_interrupt`.
     pub fn on_interrupt_with(
         &self,
         vector: u16,
@@ -141,9 +143,10 @@ impl Device {
         self.receiver()?.on_interrupt(vector, Box::new(move |vector| f(*vector)), Some(Box::new(executor)))
     }
 
-    /// Calls `f` in the dispatcher thread when peers come, grow or go, and when the server does.
+    /// Calls `f` in the dispatcher thread when a peer connects, gets more vectors or disconnects, and when the connection to
+    /// the server changes.
     ///
-    /// To see everyone: register first, then read [`peers`](Self::peers).
+    /// To miss no peer, register first and then read [`peers`](Self::peers).
     ///
     /// # Errors
     /// [`DoorbellError::Closed`] after closing.
@@ -151,19 +154,19 @@ impl Device {
         self.bell()?.on_peer(Box::new(f))
     }
 
-    /// The vector's descriptor for an event loop of the caller's. Nobody else reads it until it is dropped.
+    /// The descriptor of a vector, for the caller's own event loop. The vector has no other reader until it is dropped.
     ///
     /// # Errors
-    /// When the device has no such vector, or it has another reader, or the device is closed.
+    /// If the device has no such vector, the vector has another reader, or the device is closed.
     #[cfg(target_os = "linux")]
     pub fn raw_interrupt(&self, vector: u16) -> Result<crate::doorbell::RawInterrupt, DoorbellError> {
         self.receiver()?.raw_interrupt(vector)
     }
 
-    /// The vector, to be waited for by tasks of the tokio runtime this is called in.
+    /// Prepares tasks of the current tokio runtime to wait for a vector.
     ///
     /// # Errors
-    /// When the device has no such vector, or callbacks or a raw interrupt have it, or the device is closed.
+    /// If the device has no such vector, callbacks or a raw interrupt have the vector, or the device is closed.
     ///
     /// # Panics
     /// Outside a tokio runtime that has I/O enabled.
@@ -172,7 +175,7 @@ impl Device {
         crate::doorbell::AsyncInterrupt::new(self.receiver()?, vector)
     }
 
-    /// What happens among the peers from now on, to be awaited in any runtime.
+    /// A stream of all peer events from now on. It works in any runtime.
     ///
     /// # Errors
     /// [`DoorbellError::Closed`] after closing.
@@ -181,7 +184,7 @@ impl Device {
         crate::doorbell::PeerEvents::new(self.bell()?)
     }
 
-    /// The doorbell of a device that can be rung.
+    /// The doorbell, if the device can be rung.
     fn receiver(&self) -> Result<&Doorbell, DoorbellError> {
         self.interrupt_finding().map_or_else(|| self.bell(), |finding| Err(not_prepared("be rung", finding)))
     }

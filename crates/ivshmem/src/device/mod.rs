@@ -1,4 +1,4 @@
-//! The ways into a region; each composes the rooms before it into one `Device`.
+//! The kinds of devices. Each opens a region and composes the other modules into one `Device`.
 
 mod doorbell;
 mod error;
@@ -27,9 +27,9 @@ pub use windows::Windows;
 
 use crate::region::Memory;
 
-/// An open region of shared memory.
+/// An open region of shared memory, with interrupts if the device has them.
 ///
-/// Dropping a device leaves the views of its memory usable; [`close`](Self::close) ends them.
+/// Dropping a device leaves the views of its memory usable; [`close`](Self::close) closes them.
 #[derive(Debug)]
 pub struct Device {
     kind: DeviceKind,
@@ -38,22 +38,22 @@ pub struct Device {
     guest: Option<pci::Guest>,
 }
 
-/// The ways into a region.
+/// The kinds of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceKind {
-    /// A file that several programs map, without interrupts.
+    /// A file that several programs map. It has no interrupts.
     Plain,
-    /// A server's client on the host, with interrupts.
+    /// A client of an ivshmem server on the host, with interrupts.
     Doorbell,
-    /// A device of a Linux guest, with interrupts where the guest is prepared for them.
+    /// A device of a Linux guest, with interrupts if the guest is set up for them.
     Pci,
-    /// A device of a Windows guest, with interrupts when it has vectors.
+    /// A device of a Windows guest, with interrupts if it has vectors.
     Windows,
 }
 
 impl Device {
-    /// By which way this region was opened.
+    /// The kind of this device.
     pub fn kind(&self) -> DeviceKind {
         self.kind
     }
@@ -63,12 +63,12 @@ impl Device {
         &self.memory
     }
 
-    /// Ends the device: every later access to its memory, through any view, is an error.
+    /// Closes the device: every later access to its memory, through any view, is an error.
     ///
-    /// Closing twice is closing once. Callable from any thread at any time.
+    /// Closing a closed device has no effect. Any thread may call this at any time.
     ///
-    /// Threads and tasks that wait for an interrupt are woken with [`Closed`](crate::ErrorKind::Closed). No callback
-    /// begins any more; one that runs in the dispatcher thread has ended when this returns, unless it is the caller.
+    /// Threads and tasks that wait for an interrupt wake with [`Closed`](crate::ErrorKind::Closed). No further callback starts.
+    /// A callback in the dispatcher thread has ended when this returns, unless the callback itself is the caller.
     pub fn close(&self) {
         self.memory.close();
         if let Some(doorbell) = &self.doorbell {
@@ -79,7 +79,7 @@ impl Device {
         }
     }
 
-    /// Whether the device, or its memory, was closed.
+    /// Whether the device or its memory is closed.
     pub fn is_closed(&self) -> bool {
         self.memory.is_closed()
     }

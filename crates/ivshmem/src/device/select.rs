@@ -1,32 +1,32 @@
-//! Which of a guest's devices a selector means.
+//! Selects one of a guest's devices.
 
 use super::OpenError;
 use super::pci::PciAddress;
 use super::size;
 
-/// A device that can be chosen by what it is.
+/// A device that a selector can identify.
 pub(super) trait Selectable {
-    /// What to do when there is none at all.
+    /// The remedy if the guest has no device.
     const NONE: &str;
-    /// What a device is named by.
+    /// The forms of a selector, for error texts.
     const NAMES: &str;
 
     fn size(&self) -> u64;
 
-    /// Where it is on the bus, if that is known.
+    /// Its address on the bus, if that is known.
     fn address(&self) -> Option<PciAddress>;
 
-    /// Whether this can be the name of such a device, beside address, index and size.
+    /// Whether this can be the name of such a device, apart from address, index and size.
     fn is_name(selector: &str) -> bool;
 
     /// Whether it has this name.
     fn is_named(&self, name: &str) -> bool;
 
-    /// How a list calls it.
+    /// Its name in lists.
     fn name(&self) -> String;
 }
 
-/// The one device that the selector names among all there are, in order.
+/// The one of `devices`, which are in order, that the selector identifies.
 pub(super) fn select<'a, D: Selectable>(devices: &'a [D], selector: &str) -> Result<&'a D, OpenError> {
     let matching = matching(devices, selector)?;
     let problem = match matching[..] {
@@ -60,7 +60,7 @@ fn matching<'a, D: Selectable>(devices: &'a [D], selector: &str) -> Result<Vec<&
         return Ok(devices.iter().filter(|device| device.address() == Some(address)).collect());
     }
     if selector.bytes().all(|b| b.is_ascii_digit()) {
-        // One too large for any number is too large for any list.
+        // An index that is too large for the type is too large for the list.
         let index = selector.parse().unwrap_or(usize::MAX);
         return Ok(devices.get(index).into_iter().collect());
     }

@@ -5,7 +5,7 @@ use super::windows::{Windows, windows};
 use super::{Device, OpenError, doorbell, plain};
 use crate::region::CacheMode;
 
-/// Opens what one string names; see [`open`](crate::open()).
+/// Opens a target; see [`open`](crate::open()).
 pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
     match Target::read(target)? {
         Target::Plain(plain) => plain.open(),
@@ -15,7 +15,7 @@ pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
     }
 }
 
-/// Opens what one string names for reading only; see [`open_read_only`](crate::open_read_only()).
+/// Opens a target for reading only; see [`open_read_only`](crate::open_read_only()).
 pub(crate) fn open_read_only(target: &str) -> Result<Device, OpenError> {
     match Target::read(target)? {
         Target::Plain(plain) => plain.for_looking().open(),
@@ -25,7 +25,7 @@ pub(crate) fn open_read_only(target: &str) -> Result<Device, OpenError> {
     }
 }
 
-/// What a string names, with its options; nothing is opened yet.
+/// A parsed target with its options. Parsing opens nothing.
 pub(crate) enum Target {
     Plain(plain::Plain),
     Doorbell(doorbell::Doorbell),
@@ -35,7 +35,7 @@ pub(crate) enum Target {
 
 impl Target {
     pub(crate) fn read(target: &str) -> Result<Self, OpenError> {
-        // What is wrong with a target of another system does not matter on this one.
+        // For a target of another system, "unsupported" takes precedence over other errors in it.
         Self::parse(target).map_err(|error| foreign(target).unwrap_or(error))
     }
 
@@ -94,7 +94,7 @@ fn read_pci(rest: &str) -> Result<Pci, String> {
 }
 
 fn read_windows(rest: &str) -> Result<Windows, String> {
-    // The path of a device has a question mark itself, which a backslash follows.
+    // The path of a device contains a question mark itself, with a backslash after it.
     let (selector, options) = match rest.rsplit_once('?') {
         Some((selector, options)) if !options.starts_with('\\') => (selector, options),
         _ => (rest, ""),
@@ -115,7 +115,7 @@ fn read_windows(rest: &str) -> Result<Windows, String> {
     Ok(device)
 }
 
-/// Why a target of another system names nothing here; `None` for a target of this one.
+/// The error for a target of another system; `None` for a target of this one.
 fn foreign(target: &str) -> Option<OpenError> {
     const WINDOWS: &str = "a device of a Windows guest";
     let others: &[(&str, &str)] = if cfg!(windows) {
@@ -131,10 +131,10 @@ fn foreign(target: &str) -> Option<OpenError> {
     Some(OpenError::Unsupported { what })
 }
 
-/// How the path of a Windows device begins.
+/// The start of the path of a Windows device.
 const WINDOWS_PATH: &str = r"\\?\pci#";
 
-/// Bytes, decimal or hexadecimal, with a power of 1024 behind.
+/// Parses a number of bytes, decimal or hexadecimal, optionally followed by a suffix for a power of 1024.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']);
     let shift = match &text[digits.len()..] {
@@ -146,7 +146,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         _ => return Err(format!("{text:?} is no size; write a number, or one with K, M, G or T behind")),
     };
     let (digits, radix) = digits.strip_prefix("0x").map_or((digits, 10), |digits| (digits, 16));
-    // The standard library would take a sign.
+    // The standard library would accept a sign.
     let only_digits = digits.chars().all(|c| c.is_digit(radix));
     let bytes = if only_digits { u64::from_str_radix(digits, radix).ok() } else { None };
     match bytes.and_then(|bytes| bytes.checked_mul(1 << shift)) {
@@ -157,7 +157,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// What somebody who wrote this probably meant.
+/// The probable mistake in an invalid target, with its remedy.
 fn advice(target: &str) -> String {
     if target.is_empty() {
         return "it is empty".to_string();

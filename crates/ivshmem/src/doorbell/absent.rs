@@ -1,4 +1,4 @@
-//! Stands for the doorbell on systems that have none yet: nobody can make one.
+//! A `Doorbell` type without values, for systems without an implementation.
 
 use std::time::Instant;
 

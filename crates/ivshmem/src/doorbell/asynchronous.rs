@@ -1,4 +1,4 @@
-//! Waiting for interrupts and peers as a task of a tokio runtime.
+//! Asynchronous waits for interrupts and peers in a tokio runtime.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -16,8 +16,8 @@ use super::{Doorbell, DoorbellError, PeerEvent, Reader, Registration};
 use crate::sys::linux::foreign::ForeignFd;
 use crate::sys::linux::runtime;
 
-/// One vector of a device, waited for by tasks. While it exists, threads may wait for the vector as well, callbacks may
-/// not.
+/// One vector of a device, for which tasks wait. While it exists, threads may wait for the vector as well, but it cannot
+/// have callbacks or a raw descriptor.
 pub struct AsyncInterrupt {
     vector: u16,
     shared: Arc<Shared>,
@@ -33,12 +33,12 @@ impl AsyncInterrupt {
         Ok(Self { vector, shared, watched })
     }
 
-    /// Waits until the vector is rung. A ring from before the call counts.
+    /// Waits until the vector is rung. A pending ring from before the call counts.
     ///
-    /// Cancel safe: an interrupt is taken only by the call that returns it.
+    /// Cancel safe: only the call that returns an interrupt takes it.
     ///
     /// # Errors
-    /// [`DoorbellError::Closed`] when the device is closed, also while this waits.
+    /// [`DoorbellError::Closed`] if the device is closed before or during the wait.
     pub async fn wait(&mut self) -> Result<(), DoorbellError> {
         loop {
             if self.watched.rung().await? {
@@ -62,7 +62,7 @@ impl fmt::Debug for AsyncInterrupt {
     }
 }
 
-/// What happens among the peers, in order. Made by [`Device::peer_events`](crate::device::Device::peer_events).
+/// A stream of the peer events, in order. [`Device::peer_events`](crate::device::Device::peer_events) creates it.
 #[derive(Debug)]
 pub struct PeerEvents {
     events: broadcast::Receiver<PeerEvent>,
@@ -72,15 +72,16 @@ pub struct PeerEvents {
 impl PeerEvents {
     pub(crate) fn new(doorbell: &Doorbell) -> Result<Self, DoorbellError> {
         let (sender, events) = broadcast::channel(EVENTS);
-        // Without a receiver it is about to be dropped.
+        // Sending fails only without a receiver, when this stream is about to be dropped.
         let function = Box::new(move |event: &PeerEvent| _ = sender.send(event.clone()));
         Ok(Self { events, _registration: doorbell.on_peer(function)? })
     }
 
-    /// Waits for the next event; [`PeerEvent::Missed`] when more happened than is kept for a slow reader. Cancel safe.
+    /// Waits for the next event. Returns [`PeerEvent::Missed`] if the stream overflowed because its reader is too slow. Cancel
+    /// safe.
     ///
     /// # Errors
-    /// [`DoorbellError::Closed`] when the device is closed and all events from before were read.
+    /// [`DoorbellError::Closed`] if the device is closed and all earlier events have been read.
     pub async fn next(&mut self) -> Result<PeerEvent, DoorbellError> {
         match self.events.recv().await {
             Ok(event) => Ok(event),
@@ -90,10 +91,11 @@ impl PeerEvents {
     }
 }
 
-/// Events kept for a reader that is slow; a server may send any number of them.
+/// The number of events kept for a slow reader. It is bounded, because a server may send any number of events.
 const EVENTS: usize = 1024;
 
-/// One session's vector, known to the runtime. The descriptors are copies, since a runtime knows each only once.
+/// One session's vector, registered with the runtime. The descriptors are copies, because a runtime accepts each descriptor
+/// only once.
 struct Watched {
     interrupt: AsyncFd<ForeignFd>,
     over: AsyncFd<ForeignFd>,
@@ -108,7 +110,7 @@ impl Watched {
         Ok(Self { interrupt: known(session.own(vector)?)?, over: known(session.over())? })
     }
 
-    /// True when an interrupt was taken, false when the session is over.
+    /// Returns true after taking an interrupt, and false if the session has ended.
     async fn rung(&mut self) -> Result<bool, DoorbellError> {
         let failed = |source| DoorbellError::Io { doing: "wait for an interrupt", source };
         poll_fn(|context| {

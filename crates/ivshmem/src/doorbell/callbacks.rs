@@ -1,9 +1,11 @@
-//! Who is called when: registering, delivering, removing and closing, without any I/O.
+//! Registering, calling, removing and closing callbacks, without any I/O.
 //!
-//! The promises, which tests/model.rs checks over all interleavings of this very file:
-//! a callback runs at least once after the last ring; once its removal has returned it does not run and never will,
-//! except when it removed itself, or waits for the end of who removes it; a callback is never queued twice; whatever a
-//! callback does (close, remove itself or others, add some) nothing deadlocks.
+//! The guarantees, which tests/model.rs checks over all interleavings of this file:
+//! - A callback runs at least once after the last ring.
+//! - Once its removal has returned, a callback does not run and never will, unless it removed itself or waits for the end
+//!   of the callback that removes it.
+//! - A callback is never queued twice.
+//! - Whatever a callback does (close, remove itself or others, add others), there is no deadlock.
 //!
 //! No lock is held while a callback, its executor or its destructor runs.
 
@@ -12,26 +14,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::sync::{Arc, Condvar, Mutex, MutexGuard, ThreadId, current};
 use super::waits;
 
-/// The callbacks of one vector, or of the peer events. Changed rarely, walked often: delivering copies one pointer.
+/// The callbacks of one vector, or of the peer events. The list changes rarely and is read often: a delivery copies only
+/// one pointer.
 pub(crate) struct Callbacks<A> {
     list: Mutex<List<A>>,
 }
 
-/// One registered function with where it runs.
+/// A registered function and the executor on which it runs.
 pub(crate) struct Callback<A> {
     state: Mutex<State<A>>,
     ended: Condvar,
     executor: Option<Executor>,
 }
 
-/// What a caller's executor is given to run, once.
+/// A job for a caller's executor, to run once.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
-/// Hands a job to the threads of the caller.
+/// Passes a job to the threads of the caller.
 pub(crate) type Executor = Box<dyn Fn(Job) + Send + Sync>;
 /// The caller's function.
 pub(crate) type Function<A> = Box<dyn FnMut(&A) + Send>;
 
-/// The list was closed before; nothing was added.
+/// The list is closed; nothing was added.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
 
@@ -40,7 +43,7 @@ impl<A: Clone + Send + 'static> Callbacks<A> {
         Self { list: Mutex::new(List { entries: None, closed: false }) }
     }
 
-    /// Adds a callback. `first` runs before any interrupt can be delivered to it, when it is the only one.
+    /// Adds a callback. If it is the only one, `first` runs before any interrupt can be delivered to it.
     pub(crate) fn add<E: From<Closed>>(
         &self,
         callback: &Arc<Callback<A>>,
@@ -59,7 +62,7 @@ impl<A: Clone + Send + 'static> Callbacks<A> {
         Ok(())
     }
 
-    /// Removes a callback and waits until it has ended, unless it is the caller. `last` runs when none is left.
+    /// Removes a callback and waits until it has ended, unless it is the caller. `last` runs if no callback is left.
     pub(crate) fn remove(&self, callback: &Arc<Callback<A>>, last: impl FnOnce()) {
         let mut list = locked(&self.list);
         let before = list.entries.as_deref().map_or(&[][..], Vec::as_slice);
@@ -74,10 +77,10 @@ impl<A: Clone + Send + 'static> Callbacks<A> {
         callback.remove();
     }
 
-    /// Takes what is pending and calls everyone. Tells whether what was taken reached nobody, because all callbacks
-    /// were removed in between: the taker must then put it back for the next reader.
+    /// Takes a pending interrupt with `take`, and calls all callbacks. Returns true if an interrupt was taken but reached no
+    /// callback, because all of them were removed in between: the caller must then restore it for the next reader.
     ///
-    /// `take` runs under the lock: once the last callback is removed, nothing is taken from the next reader.
+    /// `take` runs under the lock: once the last callback is removed, no interrupt is taken from the next reader.
     pub(crate) fn deliver(&self, argument: &A, take: impl FnOnce() -> bool) -> bool {
         let entries = {
             let list = locked(&self.list);
@@ -93,7 +96,7 @@ impl<A: Clone + Send + 'static> Callbacks<A> {
         !reached
     }
 
-    /// No callback begins any more; those that run, run to their end. Functions that rest are dropped here.
+    /// Prevents all further calls. Calls in progress continue to their end. Drops the functions that are not running.
     pub(crate) fn close(&self) {
         let entries = {
             let mut list = locked(&self.list);
@@ -107,7 +110,7 @@ impl<A: Clone + Send + 'static> Callbacks<A> {
 }
 
 impl<A: Clone + Send + 'static> Callback<A> {
-    /// Without an executor it runs in the thread that delivers.
+    /// Without an executor the function runs in the thread that delivers.
     pub(crate) fn new(function: Function<A>, executor: Option<Executor>) -> Arc<Self> {
         let state = State {
             phase: Phase::Idle,
@@ -119,7 +122,7 @@ impl<A: Clone + Send + 'static> Callback<A> {
         Arc::new(Self { state: Mutex::new(state), ended: Condvar::new(), executor })
     }
 
-    /// Runs or queues; false when it was removed before.
+    /// Runs or queues the callback. Returns false if it has been removed.
     fn deliver(self_: &Arc<Self>, argument: &A) -> bool {
         if self_.executor.is_none() {
             return self_.run(argument, Phase::Idle) != Ran::Not;
@@ -141,14 +144,14 @@ impl<A: Clone + Send + 'static> Callback<A> {
         true
     }
 
-    /// Gives the executor a job. One that panics has thrown the job away.
+    /// Passes a job to the executor. An executor that panics has dropped the job.
     fn hand_over(self_: &Arc<Self>, argument: &A) {
         let executor = self_.executor.as_ref().expect("only a callback with an executor is queued");
         let task = Task { callback: Arc::clone(self_), argument: argument.clone(), begun: false };
         let _ = catch_unwind(AssertUnwindSafe(|| executor(Box::new(move || task.run()))));
     }
 
-    /// Calls the function once, if it may: not removed, and in the phase that gives this thread the right to.
+    /// Calls the function once, unless the callback is removed or in another phase than `from`.
     fn run(&self, argument: &A, from: Phase) -> Ran {
         let thread = current().id();
         let mut function = {
@@ -159,12 +162,12 @@ impl<A: Clone + Send + 'static> Callback<A> {
             state.phase = Phase::Running(thread);
             state.function.take().expect("only the running thread takes the function")
         };
-        // A panic has been reported by the panic hook; it must not end the dispatcher, which serves others too.
+        // The panic hook has reported a panic. It must not end the dispatcher, which serves other callbacks, too.
         let _ = catch_unwind(AssertUnwindSafe(|| function(argument)));
 
         let mut state = locked(&self.state);
         if state.removed {
-            // Dropped before anyone hears that it ended: what it captured is free when its removal returns.
+            // Drop the function before reporting the end, so that its captures are dropped when its removal returns.
             drop(state);
             let _ = catch_unwind(AssertUnwindSafe(|| drop(function)));
             state = locked(&self.state);
@@ -184,7 +187,7 @@ impl<A: Clone + Send + 'static> Callback<A> {
         if again { Ran::AndRungAgain } else { Ran::Once }
     }
 
-    /// Never runs again. Waits while another thread runs it, unless that one waits for this thread.
+    /// Prevents all further calls. Waits while another thread runs the callback, unless that thread waits for this one.
     fn remove(&self) {
         let me = current().id();
         let mut state = locked(&self.state);
@@ -194,7 +197,7 @@ impl<A: Clone + Send + 'static> Callback<A> {
             && waits::begin(me, runner, self.address())
         {
             state.awaited = true;
-            // Removed, it does not begin again, so the runner stays the same up to the end.
+            // A removed callback does not start again, so the runner stays the same until the end.
             while state.phase.runner().is_some() {
                 state = self.ended.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
             }
@@ -204,12 +207,12 @@ impl<A: Clone + Send + 'static> Callback<A> {
         drop(function);
     }
 
-    /// What `waits` knows it by.
+    /// The address that identifies this callback in `waits`.
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Never begins again. Waits for nobody.
+    /// Prevents all further calls without waiting.
     fn retire(&self) {
         let mut state = locked(&self.state);
         state.removed = true;
@@ -227,21 +230,21 @@ struct List<A> {
 struct State<A> {
     phase: Phase,
     removed: bool,
-    /// Somebody waits for the end of its run.
+    /// Whether a thread waits for the end of the call.
     awaited: bool,
-    /// Taken out while it runs.
+    /// `None` while the function runs, and after it is dropped.
     function: Option<Function<A>>,
-    /// The thread that is giving the executor a job after a run; see [`Task::run`].
+    /// The thread that is passing a job to the executor after a call; see [`Task::run`].
     handing_over: Option<ThreadId>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Idle,
-    /// The executor has a job for it.
+    /// The executor has a job for the callback.
     Queued,
     Running(ThreadId),
-    /// Rung while it ran, so it must run again.
+    /// Rung during the call, so it must run again.
     RunningAgain(ThreadId),
 }
 
@@ -269,9 +272,9 @@ struct Task<A: Clone + Send + 'static> {
 }
 
 impl<A: Clone + Send + 'static> Task<A> {
-    /// Runs, and goes back to the end of the queue when rung meanwhile, so that a peer that rings without end does not
-    /// hold the executor's thread. An executor that runs jobs at once, in the thread that hands them over, would nest
-    /// here without end; hence such a job returns and the loop below runs in its place.
+    /// Runs the callback, and queues it again if it was rung during the call, so that a peer that rings continuously does
+    /// not occupy the executor's thread. With an executor that runs jobs immediately in the calling thread, this would recurse
+    /// without limit; therefore such a job returns, and the loop below runs the callback instead.
     fn run(mut self) {
         self.begun = true;
         let me = current().id();
@@ -298,7 +301,7 @@ impl<A: Clone + Send + 'static> Task<A> {
 }
 
 impl<A: Clone + Send + 'static> Drop for Task<A> {
-    /// An executor that throws a job away loses that interrupt, not the ones after it.
+    /// If an executor drops a job, that interrupt is lost, but later ones are not.
     fn drop(&mut self) {
         if !self.begun {
             let mut state = locked(&self.callback.state);
@@ -310,6 +313,6 @@ impl<A: Clone + Send + 'static> Drop for Task<A> {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing of the caller's runs under these locks, so a poisoned one is whole.
+    // No code of the caller runs under these locks, so the data of a poisoned lock are consistent.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,22 +1,22 @@
-//! One kind of reader for each vector at a time, without a lock.
+//! Allows one kind of reader for each vector at a time, without a lock.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{DoorbellError, Reader};
 
-/// Who reads one vector, and how many of them.
+/// The kind of the readers of one vector, and their number.
 #[derive(Debug, Default)]
 pub(crate) struct Claim(AtomicU32);
 
-/// The two upper bits are the kind, the rest counts.
+/// The two upper bits are the kind; the other bits are the number of readers.
 const KIND_SHIFT: u32 = 30;
 const COUNT_MASK: u32 = (1 << KIND_SHIFT) - 1;
 
 impl Claim {
-    /// Takes a share; the raw reader is alone even among its kind.
+    /// Takes a share of the vector. There is at most one raw reader.
     ///
     /// # Errors
-    /// Names the reader that holds the vector.
+    /// [`DoorbellError::Busy`] with the kind of reader that has the vector.
     pub(crate) fn take(&self, vector: u16, reader: Reader) -> Result<(), DoorbellError> {
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
@@ -26,7 +26,7 @@ impl Claim {
                 return Err(DoorbellError::Busy { vector, reader: holder });
             }
             let next = kind(reader) | ((seen & COUNT_MASK) + 1);
-            // Acquire with the Release in `give_back`: what the last reader did with the descriptor lies before.
+            // Acquire pairs with the Release in `give_back`: the last reader's accesses to the descriptor happen before.
             match self.0.compare_exchange_weak(seen, next, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => seen = now,
@@ -34,7 +34,7 @@ impl Claim {
         }
     }
 
-    /// Gives one share back; the last one frees the vector.
+    /// Returns one share. The last one frees the vector.
     pub(crate) fn give_back(&self) {
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {

@@ -1,4 +1,4 @@
-//! A server's socket: its messages one by one, and the greeting up to its end.
+//! The connection to a server: receiving its messages, and the greeting.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::sys::linux::foreign::{self, ForeignFd, ForeignSocket, Unclosed};
 use crate::sys::linux::socket::{self, Received, Receiver};
 use crate::wire::{Client, ClientEvent, MESSAGE_LEN, MessageReader};
 
-/// A connection that has been greeted, and everything it gave so far.
+/// A connection to a server, with the state of the protocol.
 #[derive(Debug)]
 pub(crate) struct Connection {
     receiver: Receiver<ForeignSocket>,
@@ -25,7 +25,7 @@ impl Connection {
         Self { receiver: socket.into(), reader: MessageReader::default(), client: Client::default() }
     }
 
-    /// What the next message says; `None` when there is none now. Never blocks.
+    /// The event of the next message; `None` if there is none now. Never blocks.
     pub(crate) fn next(&mut self) -> Result<Option<ClientEvent<ForeignFd>>, ConnectionError> {
         let mut bytes = [0; MESSAGE_LEN];
         loop {
@@ -65,44 +65,45 @@ impl AsFd for Connection {
     }
 }
 
-/// Refuses a descriptor in the last quarter of those that this process may have, so that no server takes what the rest of
-/// the process needs. The kernel gives the lowest free number, so with this one nearly all below it are taken.
+/// Refuses a descriptor in the last quarter of those that this process may have, so that a server cannot use up the ones
+/// that the rest of the process needs. The kernel assigns the lowest free number, so nearly all lower numbers are in use.
 fn check_room(fd: &ForeignFd) -> Result<(), ConnectionError> {
     let (number, limit) = (u64::from(fd.as_fd().as_raw_fd().unsigned_abs()), rlimit());
     if number < limit - limit / 4 { Ok(()) } else { Err(ConnectionError::OutOfDescriptors { limit }) }
 }
 
-/// Hears no new server while descriptors that servers sent cannot be closed: those of a file system in user space (FUSE) whose
-/// process does not answer, for one. Else servers could take all that this process may have, one connection after the other.
+/// Refuses a new connection while too many descriptors from servers cannot be closed, for example files of a file system in
+/// user space (FUSE) whose process does not answer. Otherwise servers could use up all descriptors of this process, one
+/// connection after the other.
 pub(crate) fn check_closing(patience: Duration) -> Result<(), ConnectionError> {
     foreign::wait_for_room(patience.min(CLOSING_PATIENCE))
         .map_err(|Unclosed { files, sockets }| ConnectionError::NotClosed { files, sockets })
 }
 
-/// Descriptors whose closing waits for no process are closed sooner, even many.
+/// Descriptors whose closing does not depend on another process are closed within this time, even a large number of them.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(300);
 
-/// The process's limit of open files; programs change it at run time.
+/// The process's limit of open files. It is read each time, because programs change it at run time.
 fn rlimit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// When a greeting is taken to be complete, since nothing in the protocol marks its end.
+/// When to consider a greeting complete. The protocol does not mark its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// For everything together.
+    /// The time limit for the whole greeting.
     pub(crate) timeout: Duration,
-    /// A socket with nothing to receive for so long, once the memory has come, has said everything; longer when vectors
-    /// are plainly missing.
+    /// After the memory, a greeting is complete if nothing arrives for this long. The time is longer if vectors are known to
+    /// be missing.
     pub(crate) quiet: Duration,
-    /// Be content with nothing else than so many own vectors.
+    /// If set, the greeting is complete only when this device has this many vectors.
     pub(crate) vectors: Option<u16>,
 }
 
-/// A greeting that is on its way.
+/// A greeting in progress.
 #[derive(Debug)]
 pub(crate) struct Greeting {
-    // Dropped first: no socket is closed by a thread that ends while a file of a server is open.
+    // Dropped before the connection: while a file from a server is open, no ending thread can close a socket.
     memory: Option<ForeignFd>,
     connection: Connection,
     patience: Patience,
@@ -111,7 +112,7 @@ pub(crate) struct Greeting {
     session: Option<Arc<Session>>,
 }
 
-/// A greeting that is complete.
+/// The result of a complete greeting.
 #[derive(Debug)]
 pub(crate) struct Greeted {
     pub(crate) connection: Connection,
@@ -119,7 +120,7 @@ pub(crate) struct Greeted {
     pub(crate) memory: ForeignFd,
 }
 
-/// How far a greeting is.
+/// The progress of a greeting.
 #[derive(Debug)]
 pub(crate) enum Progress {
     Complete,
@@ -128,14 +129,14 @@ pub(crate) enum Progress {
 }
 
 impl Greeting {
-    /// `began` is when the caller's patience began.
+    /// Starts a greeting on a connected socket. The timeout counts from `began`.
     pub(crate) fn new(socket: ForeignSocket, patience: Patience, began: Instant) -> Self {
         let deadline = began.checked_add(patience.timeout).unwrap_or(began + A_YEAR);
         let connection = Connection::new(socket);
         Self { connection, patience, deadline, last_message: began, session: None, memory: None }
     }
 
-    /// Takes messages until the greeting is complete. Blocks, but not beyond the patience.
+    /// Receives messages until the greeting is complete. Blocks, but not beyond the timeout.
     pub(crate) fn finish(mut self) -> Result<Greeted, ConnectionError> {
         loop {
             match self.step()? {
@@ -146,7 +147,8 @@ impl Greeting {
         }
     }
 
-    /// Takes what there is. Never blocks; a server that floods does not keep it for ever.
+    /// Receives the available messages, up to a limit per call, so that a server that floods the client cannot keep it busy
+    /// without limit. Never blocks.
     pub(crate) fn step(&mut self) -> Result<Progress, ConnectionError> {
         for received in 0..MESSAGES_PER_STEP {
             let Some(event) = self.connection.next()? else {
@@ -163,7 +165,7 @@ impl Greeting {
         self.judge(false)
     }
 
-    /// What the clock says about a greeting that may be complete or not.
+    /// Judges by the clock whether a greeting without a definite end is complete.
     fn judge(&self, drained: bool) -> Result<Progress, ConnectionError> {
         let now = Instant::now();
         let settled = self.memory.is_some() && self.patience.vectors.is_none();
@@ -178,7 +180,7 @@ impl Greeting {
     }
 
     /// # Panics
-    /// When the greeting is not complete.
+    /// If the greeting is not complete.
     pub(crate) fn into_greeted(self) -> Greeted {
         Greeted {
             connection: self.connection,
@@ -187,9 +189,9 @@ impl Greeting {
         }
     }
 
-    /// Tells whether the greeting is beyond doubt complete now.
+    /// Applies an event. Returns whether the greeting is definitely complete now.
     fn take(&mut self, event: ClientEvent<ForeignFd>) -> Result<bool, ConnectionError> {
-        // Nothing else can complete it, and looking is work for each peer.
+        // Only these events can complete the greeting, and `is_complete` iterates over all peers.
         let decisive = matches!(event, ClientEvent::OwnVector { .. } | ClientEvent::Memory(_));
         match (event, &self.session) {
             (ClientEvent::OwnId(id), _) => {
@@ -203,7 +205,7 @@ impl Greeting {
         Ok(decisive && self.is_complete())
     }
 
-    /// A server that was interrupted in the middle of its greeting deserves more patience than one that may be done.
+    /// The quiet time after which the greeting is complete. It is longer if vectors are known to be missing.
     fn quiet(&self) -> Duration {
         let factor = if self.connection.client.expects_more() { INTERRUPTED } else { 1 };
         self.patience.quiet.saturating_mul(factor).min(A_YEAR)
@@ -236,7 +238,7 @@ impl AsFd for Greeting {
     }
 }
 
-/// Takes up to a bounded number of messages and tells what they changed, each peer once.
+/// Receives a bounded number of messages, and returns the changes: one event for consecutive messages about a peer.
 pub(crate) fn receive_changes(
     connection: &mut Connection,
     session: &Session,
@@ -255,7 +257,7 @@ pub(crate) fn receive_changes(
     (changes, Ok(()))
 }
 
-/// Vectors of one peer come in a row; they become one event.
+/// Appends a change. Consecutive vectors of one peer become one event.
 fn merge(changes: &mut Vec<PeerEvent>, change: Option<PeerEvent>) {
     let Some(change) = change else { return };
     match (changes.last_mut(), &change) {
@@ -268,11 +270,11 @@ fn merge(changes: &mut Vec<PeerEvent>, change: Option<PeerEvent>) {
     }
 }
 
-/// So many messages without looking at anything else: more than a greeting of 16 peers with 64 vectors.
+/// The maximum number of messages to receive in one step: more than a greeting of 16 peers with 64 vectors has.
 const MESSAGES_PER_STEP: usize = 2048;
 
-/// So many times longer is a server given when vectors are plainly missing.
+/// The factor of the quiet time if vectors are known to be missing.
 const INTERRUPTED: u32 = 200;
 
-/// What stands for a timeout that no clock can express.
+/// Replaces a timeout beyond the range of the clock.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,4 +1,4 @@
-//! The doorbell of one device, and its one thread: it calls the callbacks, and serves the link to the server where
+//! The doorbell of one device, and its dispatcher thread, which calls the callbacks and serves the link to the server, if
 //! there is one.
 
 use std::fmt;
@@ -14,25 +14,25 @@ use super::{DoorbellError, Peer, PeerEvent, Registration, wait, waits};
 use crate::PeerId;
 use crate::sys::poller;
 
-/// Sends and receives the interrupts of one device. Closed by `close` or by dropping it.
+/// Sends and receives the interrupts of one device. `close` or dropping it ends the dispatcher.
 pub(crate) struct Doorbell {
     shared: Arc<Shared>,
-    /// `None` for a device that can only ring: nothing ever happens there.
+    /// `None` for a device that can only ring, which has no events to dispatch.
     dispatcher: Option<ThreadId>,
     thread: Mutex<Option<Running>>,
 }
 
-/// The dispatcher's thread, and what is disconnected when it is about to end.
+/// The dispatcher's thread, and a channel that disconnects when the thread is about to end.
 struct Running {
     thread: JoinHandle<()>,
     end: mpsc::Receiver<()>,
 }
 
-/// How long a dispatcher that is to end has before its own rings are undone, and again after that.
+/// The time after which closing undoes the rings of a dispatcher that has not ended, and the interval of repeating that.
 const UNDO_PAUSE: Duration = Duration::from_millis(10);
 
 impl Doorbell {
-    /// The doorbell of a device that no server talks to: it has the vectors of this session and no others, ever.
+    /// The doorbell of a device without a server. Its vectors are those of this session and do not change.
     pub(crate) fn without_server(session: Session) -> std::io::Result<Self> {
         let silent = session.vectors() == 0;
         let shared = Arc::new(Shared::new(Arc::new(session))?);
@@ -42,7 +42,7 @@ impl Doorbell {
         Self::dispatch(shared, None)
     }
 
-    /// `link` is told as [`LINK`] when the poller of `shared` says so.
+    /// Starts the dispatcher thread. It calls `link` when the poller of `shared` reports the token [`LINK`].
     pub(super) fn dispatch(shared: Arc<Shared>, link: Option<Box<dyn Link>>) -> std::io::Result<Self> {
         let dispatcher = Dispatcher { shared: Arc::clone(&shared), link };
         let (ended, end) = mpsc::channel();
@@ -105,8 +105,8 @@ impl Doorbell {
         &self.shared
     }
 
-    /// Wakes all who wait, ends the dispatcher and waits for its end, unless the dispatcher itself is calling, or is in a
-    /// callback that waits for the caller.
+    /// Wakes all waiting threads and tasks, ends the dispatcher and waits for its end. It does not wait if the caller is the
+    /// dispatcher, or if the dispatcher is in a callback that waits for the caller.
     pub(crate) fn close(&self) {
         self.shared.close();
         let me = thread::current().id();
@@ -115,15 +115,15 @@ impl Doorbell {
         if !waits::begin(me, dispatcher, what) {
             return;
         }
-        // Locked while joining, so that a second closer waits as well. The dispatcher never comes here.
+        // The lock is held during the join, so that a second thread that closes waits as well. The dispatcher never takes it.
         if let Some(Running { thread, end }) =
             self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
-            // A peer may have made a ring of an own vector block in the dispatcher.
+            // A peer may have made the dispatcher block in a ring of one of this device's vectors.
             while end.recv_timeout(UNDO_PAUSE) == Err(RecvTimeoutError::Timeout) {
                 self.shared.undo_rings();
             }
-            // Nothing in the dispatcher panics but callbacks, and theirs are caught.
+            // Only callbacks can panic in the dispatcher, and it catches those panics.
             let _ = thread.join();
         }
         waits::end(what);
@@ -142,19 +142,19 @@ impl fmt::Debug for Doorbell {
     }
 }
 
-/// What a dispatcher serves beside the vectors: the link to a server.
+/// The link to a server, which a dispatcher serves in addition to the vectors.
 pub(super) trait Link: Send {
-    /// Takes what there is to take. Called when the poller says so.
+    /// Receives the available messages. The dispatcher calls it when the poller reports the link's token.
     fn receive(&mut self, shared: &Shared);
 
-    /// Does what is due; when to call again.
+    /// Does all work that is due, and returns when to call again.
     fn step(&mut self, shared: &Shared) -> Option<Instant>;
 }
 
 /// The poller's token of a link.
 pub(super) const LINK: u64 = WAKE + 1;
 
-/// What the dispatcher thread owns.
+/// The state of the dispatcher thread.
 struct Dispatcher {
     shared: Arc<Shared>,
     link: Option<Box<dyn Link>>,
@@ -166,7 +166,7 @@ impl Dispatcher {
         let mut deadline = None;
         while !self.shared.is_closed() {
             if poller::wait(&self.shared.poller, &mut ready, deadline).is_err() {
-                // The poller is our own, so this cannot happen while it is open.
+                // This process owns the poller, so waiting on it cannot fail while it is open.
                 return;
             }
             for token in &ready {

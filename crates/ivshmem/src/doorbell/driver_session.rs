@@ -1,4 +1,4 @@
-//! What Windows' driver of a device has given: an id, and an event for each vector that can be received.
+//! The session of a device with the Windows driver: its id, and an event for each vector that can be received.
 
 use std::io;
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use crate::sys::windows::contract::{self, SLOTS};
 use crate::sys::windows::driver::Driver;
 use crate::wire::MAX_VECTORS;
 
-/// Stays as it is until the device is closed: an empty one takes its place then.
+/// A session does not change until the device is closed. Closing replaces it with an empty one.
 #[derive(Debug)]
 pub(crate) struct Session {
     own_id: PeerId,
     driver: Option<Arc<Driver>>,
     own: Vec<Event>,
-    /// How many vectors the device has, of which only the first have an event.
+    /// The number of the device's vectors. Only the first ones have an event.
     all: u16,
-    /// Raised once this session is not the device's any more.
+    /// Raised once the device no longer uses this session.
     over: Event,
 }
 
 impl Session {
-    /// One without vectors and without a device.
+    /// A session without vectors and without a driver.
     pub(crate) fn new(own_id: PeerId) -> io::Result<Self> {
         Ok(Self { own_id, driver: None, own: Vec::new(), all: 0, over: event::create_latch()? })
     }
 
-    /// The session of a device whose first vectors, of `all`, have the events of `own`.
+    /// The session of a device with `all` vectors, of which the first ones have the events in `own`.
     pub(crate) fn by_driver(
         own_id: PeerId,
         driver: Arc<Driver>,
@@ -47,7 +47,7 @@ impl Session {
         u16::try_from(self.own.len()).expect("at most 32 events")
     }
 
-    /// The event of one own vector.
+    /// The event of one of this device's vectors.
     pub(crate) fn own(&self, vector: u16) -> Result<EventRef<'_>, DoorbellError> {
         match self.own.get(usize::from(vector)) {
             Some(event) => Ok(event::borrow(event)),
@@ -58,14 +58,14 @@ impl Session {
         }
     }
 
-    /// Raises an interrupt at a peer, or at this device itself. The driver takes any id and vector, and ignores what
-    /// nobody has.
+    /// Raises an interrupt at a peer, or at this device itself. The driver accepts any id and vector, and ignores those that
+    /// do not exist.
     pub(crate) fn ring(&self, peer: PeerId, vector: u16) -> Result<(), DoorbellError> {
         if vector >= MAX_VECTORS {
             return Err(DoorbellError::UnknownPeerVector { peer, vector, vectors: MAX_VECTORS });
         }
         let driver = self.driver.as_ref().ok_or(DoorbellError::Closed)?;
-        // What was written before is visible to whoever is rung, in every cache mode.
+        // Make earlier writes visible to the rung peer, in every cache mode.
         fence(Ordering::SeqCst);
         driver.ring(peer.0, vector).map_err(|source| match source.raw_os_error().map(i32::cast_unsigned) {
             Some(code) if is_gone(code) => DoorbellError::DeviceGone { code },
@@ -85,19 +85,20 @@ impl Session {
         false
     }
 
-    /// What to wait for beside a vector.
+    /// The latch that ends waits for vectors of this session.
     pub(crate) fn over(&self) -> EventRef<'_> {
         event::borrow(&self.over)
     }
 
-    /// Wakes everyone who waits on this session's vectors.
+    /// Wakes all threads and tasks that wait for vectors of this session.
     pub(crate) fn end(&self) {
-        // Nothing can fail here but a closed handle.
+        // This fails only for a closed handle.
         let _ = event::ring(self.over());
     }
 }
 
-/// A device that was opened before refuses access, does not know its mapping, or is not ready, only when it stopped.
+/// Whether the error means that the device is gone. For an open device, denied access, an unknown mapping or "not ready"
+/// also mean that it has stopped.
 fn is_gone(code: u32) -> bool {
     const ACCESS_DENIED: u32 = 5;
     const INVALID_HANDLE: u32 = 6;

@@ -7,65 +7,65 @@ use thiserror::Error;
 use crate::wire::ProtocolError;
 use crate::{ErrorKind, Face, PeerId};
 
-/// Why an interrupt could not be sent, waited for or connected to a callback.
+/// Why sending an interrupt, waiting for one or registering a callback failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DoorbellError {
-    /// The device was closed, perhaps while this call waited.
+    /// The device was closed before or during the call.
     #[error("the device is closed")]
     Closed,
-    /// The device has memory only.
+    /// The device has memory but no interrupts.
     #[error("{}", self.text(Face::Rust))]
     Unsupported {
-        /// What kind of device it is.
+        /// The kind of the device.
         device: &'static str,
     },
-    /// Nothing tells this device who else is there: a virtual machine's hardware does not know.
+    /// The device cannot list its peers: the hardware of a virtual machine does not report them.
     #[error("this device cannot tell who else is there; let programs write their ids into the memory")]
     PeersUnknown,
-    /// A device of a virtual machine can ring, or be rung, only when the machine is prepared for it.
+    /// The virtual machine is not set up for the operation with this device.
     #[error("this device cannot {doing}: {why}")]
     NotPrepared {
-        /// What was to be done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What is in the way, and what to do about it.
+        /// The obstacle and its remedy.
         why: String,
     },
-    /// Nobody has this id now.
+    /// No peer with this id is connected.
     #[error("{}", self.text(Face::Rust))]
     UnknownPeer {
-        /// The id that was asked for.
+        /// The requested id.
         peer: PeerId,
     },
-    /// The peer has fewer vectors.
+    /// The peer has no such vector.
     #[error("peer {peer} has no vector {vector}: it has {vectors}, counted from 0")]
     UnknownPeerVector {
         /// The peer.
         peer: PeerId,
-        /// The vector that was asked for.
+        /// The requested vector.
         vector: u16,
-        /// How many it has now.
+        /// The number of vectors that the peer has now.
         vectors: u16,
     },
-    /// This device has fewer vectors.
+    /// This device has no such vector.
     #[error("this device has no vector {vector}: it has {vectors}, counted from 0")]
     UnknownVector {
-        /// The vector that was asked for.
+        /// The requested vector.
         vector: u16,
-        /// How many this device has now.
+        /// The number of vectors that this device has now.
         vectors: u16,
     },
-    /// The driver of a Windows guest has fewer slots for events than the device has vectors.
+    /// This vector of a Windows guest's device cannot be received, because the driver had no slot left for its event.
     #[error(
         "vector {vector} cannot be received: Windows' driver has {slots} slots for events, and this device got them \
          for {vectors} vectors, counted from 0; let others ring one of those"
     )]
     NoSlot {
-        /// The vector that was asked for.
+        /// The requested vector.
         vector: u16,
-        /// How many can be received.
+        /// The number of vectors that this device can receive.
         vectors: u16,
-        /// How many the driver has for all of its users.
+        /// The number of slots that the driver has for all its users.
         slots: u16,
     },
     /// The device was removed from the virtual machine, or its driver stopped.
@@ -73,30 +73,30 @@ pub enum DoorbellError {
         "the device is gone (error {code}): it was removed, or its driver stopped; close it, and open it anew when it is back"
     )]
     DeviceGone {
-        /// What the system said.
+        /// The error number of the system.
         code: u32,
     },
-    /// A vector has one kind of reader at a time, and this one has another.
+    /// The vector has a reader of another kind. It can have only one kind at a time.
     #[error("{}", self.text(Face::Rust))]
     Busy {
         /// The vector.
         vector: u16,
-        /// Who reads it.
+        /// The kind of reader that has the vector.
         reader: Reader,
     },
-    /// The operating system refused.
+    /// A system call failed.
     #[error("cannot {doing}")]
     Io {
-        /// What was to be done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 impl DoorbellError {
-    /// What went wrong, with a remedy in the words of a face. `Display` has those of Rust. What the system said, if
-    /// anything, is the `source`.
+    /// The error text, with a remedy in the words of `face`. `Display` uses the words of [`Face::Rust`]. An error of the
+    /// system is not part of the text; it is the `source`.
     pub fn text(&self, face: Face) -> String {
         match self {
             Self::Unsupported { device } => {
@@ -134,11 +134,12 @@ impl DoorbellError {
     }
 }
 
-/// Who takes the interrupts of a vector. One kind at a time: two would steal them from each other.
+/// The kind of reader that takes the interrupts of a vector. A vector has one kind at a time, because two would take each
+/// other's interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reader {
-    /// Threads or tasks inside a wait.
+    /// Threads or tasks that wait.
     Waiters,
     /// Registered callbacks.
     Callbacks,
@@ -168,30 +169,30 @@ impl fmt::Display for Reader {
     }
 }
 
-/// Why a connection to a server ended, or never came to life.
+/// Why a connection to a server ended or failed.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// The server closed the connection, or died.
+    /// The server closed the connection or exited.
     #[error("the server closed the connection")]
     Gone,
-    /// The server refused, or sent what the protocol does not allow.
+    /// The server refused the connection or violated the protocol.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
-    /// Several descriptors came with one message.
+    /// The server sent several descriptors with one message.
     #[error("the server sent several descriptors with one message")]
     TooManyDescriptors,
-    /// Something else than an eventfd after the memory.
+    /// After the memory, the server sent a descriptor that is not an eventfd.
     #[error("the server sent a descriptor that is no eventfd, where only vectors are sent")]
     NotAnEventfd,
-    /// A file that lies in a file system that may ask a process of the server's choice.
+    /// The server sent a file in a file system that may depend on a process of the server's choice.
     #[error("the server sent a file that lies in {place}; let it take its memory from a tmpfs or hugetlbfs")]
     UntrustedFile {
-        /// What it lies in.
+        /// A description of the file system.
         place: String,
     },
-    /// This process may not have another descriptor, and every vector of every peer is one. A quarter of what it may have
-    /// is kept for everything else that the process does.
+    /// This process has no room for another descriptor. The memory and every vector of every peer need one each. A quarter of
+    /// the process's limit is reserved for the rest of the process.
     #[error(
         "no room for another descriptor: the memory and every vector of every peer take one of the {limit} that this \
          process may have, and a quarter of them is kept for the rest of it; raise the limit of open files (ulimit -n, \
@@ -201,46 +202,46 @@ pub enum ConnectionError {
         /// The limit of open files, RLIMIT_NOFILE.
         limit: u64,
     },
-    /// Descriptors that servers sent are still being closed: files of a file system in user space (FUSE) whose process does not
-    /// answer, eventfds that another process holds in an epoll, or sockets that linger (`SO_LINGER`). No server is heard until there
-    /// are fewer.
+    /// Too many descriptors from servers are still being closed: files of a file system in user space (FUSE) whose process does
+    /// not answer, eventfds that another process holds in an epoll, or sockets that linger (`SO_LINGER`). The process connects to
+    /// no server until there are fewer.
     #[error(
         "{files} files or eventfds and {sockets} sockets that a server sent are still being closed, at most 15 and 63 may be: the \
          file system behind a file (FUSE) does not answer, a process holds the eventfds in an epoll, or nobody reads what was sent \
          to the sockets; end the server and the process of its file system, or connect from another process"
     )]
     NotClosed {
-        /// How many files, and threads that close eventfds.
+        /// The number of files, and of threads that close eventfds.
         files: usize,
-        /// How many sockets.
+        /// The number of sockets.
         sockets: usize,
     },
-    /// The greeting did not come to its end in time.
+    /// The greeting was not complete before the timeout.
     #[error("the server has not sent {missing} within {timeout_ms} ms")]
     TimedOut {
-        /// What did not come.
+        /// The missing part of the greeting.
         missing: &'static str,
-        /// How long it had, in milliseconds.
+        /// The timeout in milliseconds.
         timeout_ms: u128,
     },
-    /// Fewer vectors than the caller expects.
+    /// The device has fewer vectors than the caller expects.
     #[error(
         "the server has given this device {vectors} of {expected} expected vectors within {timeout_ms} ms"
     )]
     TooFewVectors {
-        /// How many it has.
+        /// The number of vectors that the device has.
         vectors: u16,
-        /// How many it was to have.
+        /// The expected number of vectors.
         expected: u16,
-        /// How long there was, in milliseconds.
+        /// The timeout in milliseconds.
         timeout_ms: u128,
     },
-    /// The operating system refused.
+    /// A system call failed.
     #[error("cannot {doing}: {reason}{}", crate::remedy(.reason))]
     Io {
-        /// What was to be done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the system said.
+        /// The error of the system.
         reason: Arc<io::Error>,
     },
 }
@@ -265,7 +266,7 @@ impl ConnectionError {
 }
 
 fn kind_of(error: &io::Error) -> ErrorKind {
-    // The two numbers for a full table of descriptors, of the process and of the system; std has no kind for them.
+    // The error numbers for a full descriptor table of the process and of the system; std has no kind for them.
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
     match error.raw_os_error() {
@@ -283,7 +284,7 @@ mod tests {
     fn what_the_system_said_of_a_connection_has_its_remedy() {
         let error = ConnectionError::io("make an eventfd")(io::Error::from_raw_os_error(24));
         assert!(error.to_string().ends_with("raise its limit (ulimit -n)"), "{error}");
-        // Without a number of the system nothing is known.
+        // An error without a system error number has no remedy.
         let error = ConnectionError::io("receive from the server")(io::Error::other("withheld"));
         assert_eq!(error.to_string(), "cannot receive from the server: withheld");
     }

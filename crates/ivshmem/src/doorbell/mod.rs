@@ -1,13 +1,13 @@
-//! Interrupts: sending (ring), receiving (wait, dispatch), and who is there (peers).
+//! Interrupts: sending (ring), receiving (wait, dispatch), and the list of peers.
 //!
-//! A vector is received by one kind of [`Reader`] at a time. Threads that wait do so on the vector's own event; the
-//! device's one dispatcher thread receives from the server, where there is one, and reads those vectors only that have
-//! callbacks; a raw descriptor has no other reader at all.
+//! A vector has one kind of [`Reader`] at a time. A thread that waits blocks on the vector's own event. The device's one
+//! dispatcher thread receives from the server, if there is one, and reads only the vectors that have callbacks. A raw
+//! descriptor has no other reader.
 //!
-//! Linux and Windows share all of this but the session: what a device's vectors are, and how it rings.
+//! Linux and Windows share everything except the session, which defines a device's vectors and how to ring.
 //!
-//! An interrupt is a hint: several may be told as one, and one may come early or without reason. Look at memory after
-//! each. What is promised: after the last ring a wait returns, and a callback runs, at least once.
+//! An interrupt is a hint: several rings may merge into one interrupt, and an interrupt may come early or without a ring.
+//! Check the memory after each. The guarantee: after the last ring, a wait returns and a callback runs at least once.
 
 #[cfg(not(any(target_os = "linux", windows)))]
 mod absent;

@@ -1,47 +1,48 @@
 use super::ConnectionError;
 use crate::PeerId;
 
-/// Another client of the same server: a virtual machine or a program on some host.
+/// Another client of the same server: a virtual machine or a program on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Peer {
-    /// What to ring it by. Not an identity; see [`PeerId`].
+    /// The id by which to ring the peer. It is not an identity; see [`PeerId`].
     pub id: PeerId,
-    /// How many interrupt vectors it has, counted from 0.
+    /// The number of its interrupt vectors, which are numbered from 0.
     pub vectors: u16,
 }
 
-/// What changed among the peers, or between this device and its server.
+/// A change of the peers, or of the connection between this device and its server.
 ///
-/// Changes that arrive together are told together: a peer with eight vectors is one event.
+/// Changes of one peer that arrive together become one event: a new peer with eight vectors is one event.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PeerEvent {
-    /// A peer has come.
+    /// A peer has connected.
     Connected(Peer),
-    /// A peer has more vectors than was told before.
+    /// A peer has more vectors than the last event about it reported.
     VectorsChanged(Peer),
-    /// A peer has left. The server says so, therefore it is certain.
+    /// A peer has disconnected. The server announces this, so it is certain.
     Disconnected(PeerId),
-    /// This device has this many vectors now.
+    /// This device now has this many vectors.
     OwnVectors(u16),
-    /// The connection to the server has ended. Memory and the peers known so far go on working.
+    /// The connection to the server is lost. The memory and interrupts to the known peers continue to work.
     ServerGone {
-        /// How it ended.
+        /// The reason.
         reason: ConnectionError,
     },
-    /// A server at the same path offers the same memory: id, peers and vectors are new, waits and callbacks went over.
-    /// Raw interrupts are of the old connection: take new ones. Interrupts of the meantime may be lost: look at memory.
+    /// The device has connected to a server at the same path with the same memory. Id, peers and vectors are new; waits and
+    /// callbacks continue. Raw interrupts belong to the old connection: create new ones. Interrupts from the time without a
+    /// connection may be lost: check the memory.
     Reconnected {
-        /// This device's id from now on.
+        /// The new id of this device.
         id: PeerId,
     },
-    /// A server at the same path offers other memory, so this device does not connect to it. Its memory stays usable;
-    /// open a new device to use the other.
+    /// A server at the same path has different memory, so this device does not connect to it. The memory of this device stays
+    /// usable; open a new device to use the new memory.
     MemoryReplaced,
-    /// More happened than is kept for a slow reader of a stream: read the peers anew. Callbacks never miss any.
+    /// A stream of events overflowed because its reader is too slow: read the list of peers again. Callbacks never miss events.
     Missed {
-        /// How many events are lost.
+        /// The number of lost events.
         events: u64,
     },
 }

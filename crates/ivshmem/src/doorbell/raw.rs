@@ -7,10 +7,10 @@ use super::shared::Shared;
 use super::wait::take;
 use super::{DoorbellError, Reader};
 
-/// The descriptor of one vector, for an event loop of the caller's: readable when the vector was rung.
+/// The descriptor of one vector, for the caller's own event loop. It is readable after the vector is rung.
 ///
-/// Nobody else reads it while this exists. After [`PeerEvent::Reconnected`](super::PeerEvent::Reconnected) it is of the
-/// old connection: drop it and take a new one. It is not made readable by closing the device.
+/// While it exists, the vector has no other reader. After [`PeerEvent::Reconnected`](super::PeerEvent::Reconnected) it
+/// belongs to the old connection: drop it and create a new one. Closing the device does not make it readable.
 pub struct RawInterrupt {
     vector: u16,
     session: Arc<Session>,
@@ -24,11 +24,11 @@ impl RawInterrupt {
         Ok(Self { vector, session, shared: Arc::clone(shared) })
     }
 
-    /// Takes what is pending, never blocking whatever other holders of the eventfd did to its flags. Tells whether
-    /// anything was.
+    /// Takes a pending interrupt, and returns whether one was pending. It never blocks, even if a peer has changed the flags
+    /// of the eventfd.
     ///
     /// # Errors
-    /// [`DoorbellError::Io`] when the system refuses to read.
+    /// [`DoorbellError::Io`] if the system cannot read the eventfd.
     pub fn take(&self) -> Result<bool, DoorbellError> {
         take(self.as_fd())
     }

@@ -1,4 +1,4 @@
-//! Finding the way back to a server that went away, without a thread of its own and without blocking the dispatcher.
+//! Reconnects to a server after a lost connection, without a separate thread and without blocking the dispatcher.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -8,16 +8,16 @@ use super::connection::{Greeted, Greeting, Patience, Progress, check_closing};
 use crate::doorbell::ConnectionError;
 use crate::sys::linux::socket;
 
-/// How to come back after the server has gone.
+/// How to reconnect after the connection to the server is lost.
 #[derive(Debug)]
 pub(crate) struct Reconnect {
     pub(crate) path: PathBuf,
     pub(crate) patience: Patience,
-    /// Device and inode of the memory that this device has mapped.
+    /// Device and inode of the mapped memory.
     pub(crate) memory: (u64, u64),
 }
 
-/// One absence of the server.
+/// The state of reconnecting to an absent server.
 #[derive(Debug)]
 pub(super) struct Absence {
     pause: Duration,
@@ -25,10 +25,10 @@ pub(super) struct Absence {
     greeting: Option<Greeting>,
 }
 
-/// What a step of coming back led to.
+/// The result of one step of reconnecting.
 #[derive(Debug)]
 pub(super) enum Return {
-    /// Call again at this time, or when the greeting's socket is readable.
+    /// Not connected yet. Call again at this time, or when the greeting's socket is readable.
     Later(Instant),
     /// Connected to a server with the same memory.
     Same(Greeted),
@@ -41,8 +41,8 @@ impl Absence {
         Self { pause: FIRST_PAUSE, next_try: Instant::now(), greeting: None }
     }
 
-    /// Tries to connect when it is time to, and takes what a new server has said so far. `began` is told the socket of
-    /// a new greeting, `ended` the socket of one that is over.
+    /// Connects if the next attempt is due, and receives the available messages of a greeting. Calls `began` with the socket
+    /// of a new greeting, and `ended` with the socket of one that has ended.
     pub(super) fn step(
         &mut self,
         how: &Reconnect,
@@ -51,7 +51,7 @@ impl Absence {
     ) -> Return {
         let now = Instant::now();
         if self.greeting.is_none() && now >= self.next_try && check_closing(Duration::ZERO).is_ok() {
-            // Short, so that closing is not held up by a server that does not accept.
+            // The timeout is short, so that a server that does not accept connections does not delay closing.
             if let Ok(socket) = socket::connect(&how.path, Duration::from_millis(1)) {
                 began(socket.as_fd());
                 self.greeting = Some(Greeting::new(socket, how.patience, now));
@@ -70,7 +70,7 @@ impl Absence {
             }
             Err(reason) => {
                 ended(greeting.as_fd());
-                // This device would not have mapped that.
+                // This device would not have mapped such a file, so it is other memory.
                 if matches!(reason, ConnectionError::UntrustedFile { .. }) {
                     return Return::OtherMemory;
                 }
@@ -80,7 +80,7 @@ impl Absence {
         }
     }
 
-    /// Each failed try doubles the pause, up to a tenth of a second.
+    /// Schedules the next attempt. Each failed attempt doubles the pause, up to a tenth of a second.
     fn later(&mut self, now: Instant) -> Return {
         if now >= self.next_try {
             self.next_try = now + self.pause;

@@ -1,11 +1,12 @@
 use std::fmt;
 
-/// Keeps a callback registered; dropping it ends that.
+/// The registration of a callback. Dropping it removes the callback.
 ///
-/// Dropped by another thread than the one that runs the callback, it waits until a run that has begun has ended: from
-/// then on nothing of the callback runs or exists. Dropped inside the callback itself it does not wait, and the run
-/// goes on to its end. Nor does it wait inside another callback for whose end this one waits, for instance when both drop
-/// each other's registrations on two executor threads: one of the two then waits, the other does not.
+/// Dropping it waits until a call of the callback that is in progress on another thread has ended. After that the callback
+/// is never called again, and everything that it captured is dropped. Dropping it inside the callback itself does not wait;
+/// the call continues to its end. Dropping it inside another callback does not wait if the first callback waits for the end
+/// of that one, for example if two callbacks on two executor threads drop each other's registrations: then one of them
+/// waits, and the other does not.
 #[must_use = "dropping it ends the registration at once"]
 pub struct Registration {
     unregister: Option<Box<dyn FnOnce() + Send + Sync>>,

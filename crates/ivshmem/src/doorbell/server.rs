@@ -1,4 +1,5 @@
-//! The link to a server: what it tells goes to the session and to those who listen, and it is sought when it is gone.
+//! The link to a server. It passes the server's messages to the session and to the peer callbacks, and reconnects after a
+//! lost connection.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ impl Doorbell {
     }
 }
 
-/// A server, there or not.
+/// The link to a server, connected or not.
 struct Server {
     state: State,
     reconnect: Option<Reconnect>,
@@ -46,7 +47,8 @@ impl Link for Server {
         shared.watch_late(vectors, session.vectors());
         if result.is_err() {
             let _ = poller::remove(&shared.poller, &*connection);
-            // Before any callback: a callback may run a program, whose start waits for a file that the server sent.
+            // Close the connection before any callback: a callback may start a program, and the start waits for the files
+            // that the server sent.
             self.state = if self.reconnect.is_some() { State::Away(Absence::new()) } else { State::Down };
         }
         for change in changes {
@@ -57,11 +59,11 @@ impl Link for Server {
         }
     }
 
-    /// Tries to reach a server that went away.
+    /// Reconnects to a server after a lost connection.
     fn step(&mut self, shared: &Shared) -> Option<Instant> {
         let (State::Away(absence), Some(how)) = (&mut self.state, &self.reconnect) else { return None };
         let poller = &shared.poller;
-        // The greeting's socket has the same token; until it is complete there is nothing to receive by it.
+        // The greeting's socket has the same token; `receive` ignores it until the greeting is complete.
         let watch = |socket: BorrowedFd<'_>| drop(poller::add(poller, socket, LINK));
         let unwatch = |socket: BorrowedFd<'_>| drop(poller::remove(poller, socket));
         match absence.step(how, watch, unwatch) {

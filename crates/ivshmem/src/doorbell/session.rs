@@ -1,4 +1,5 @@
-//! An id, own vectors, and the way to everyone else: what one connection to a server has given, or a device's register.
+//! The session of a device: its id, its own vectors, and how to ring its peers. It comes from one connection to a server,
+//! or from the registers of a guest's device.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,32 +14,33 @@ use crate::sys::linux::foreign::ForeignFd;
 use crate::sys::linux::registers::Registers;
 use crate::wire::{ClientEvent, MAX_VECTORS};
 
-/// Grows while its connection lives and never shrinks but for peers that leave; replaced as a whole by a reconnect.
+/// A session grows while its connection lives, and shrinks only by peers that leave. Reconnecting replaces it as a whole.
 #[derive(Debug)]
 pub(crate) struct Session {
     own_id: PeerId,
-    /// Written once each, in order, by the one thread that receives; read without a lock.
+    /// The one receiving thread sets each of them once, in order; other threads read them without a lock.
     own: Box<[OnceLock<ForeignFd>]>,
     own_count: AtomicU16,
     others: Others,
-    /// Readable for ever once this session is not the device's any more: whoever waits on its vectors must look again.
+    /// A latch, readable once the device no longer uses this session. A thread that waits for a vector must then read the
+    /// current session again.
     over: OwnedFd,
 }
 
-/// The way to everyone else.
+/// How to ring other devices.
 #[derive(Debug)]
 enum Others {
-    /// The peers that the server announced, with an eventfd for each vector. A list of them is made from a snapshot: the
-    /// standard lock may pass over a writer for as long as readers keep it nearly all the time, and the writer is the thread
-    /// that hears the server.
+    /// The peers that the server announced, with an eventfd for each vector. `peers` copies the list from a snapshot: the
+    /// standard lock may starve a writer while readers hold it nearly all the time, and the writer is the thread that receives
+    /// from the server.
     Known(RwLock<Arc<Peers>>),
-    /// A register that takes any id and vector and tells nothing.
+    /// A register that accepts any id and vector and reports nothing.
     Register(Register),
 }
 
 type Peers = HashMap<PeerId, Vec<Arc<ForeignFd>>>;
 
-/// The register of a device by which a guest rings.
+/// The doorbell register of a guest's device.
 #[derive(Debug)]
 pub(crate) struct Register {
     pub(crate) registers: Registers,
@@ -50,7 +52,7 @@ impl Session {
         Self::with(own_id, Others::Known(RwLock::default()), Vec::new())
     }
 
-    /// The session of a device that rings by a register, and is rung by `own`, at most 256 eventfds.
+    /// The session of a device that rings through a register. `own` are the eventfds of its vectors, at most 256.
     pub(crate) fn by_register(own_id: PeerId, register: Register, own: Vec<OwnedFd>) -> io::Result<Self> {
         Self::with(own_id, Others::Register(register), own)
     }
@@ -69,31 +71,31 @@ impl Session {
     }
 
     pub(crate) fn vectors(&self) -> u16 {
-        // Acquire with the Release in `apply`: vectors below the count are there.
+        // Acquire pairs with the Release in `apply`: all vectors below the count are set.
         self.own_count.load(Ordering::Acquire)
     }
 
-    /// The descriptor of one own vector.
+    /// The descriptor of one of this device's vectors.
     pub(crate) fn own(&self, vector: u16) -> Result<BorrowedFd<'_>, DoorbellError> {
         let fd = self.own.get(usize::from(vector)).and_then(OnceLock::get);
         fd.map(AsFd::as_fd).ok_or_else(|| DoorbellError::UnknownVector { vector, vectors: self.vectors() })
     }
 
-    /// Raises an interrupt at a peer, or at this device itself. One that is pending already is a success.
+    /// Raises an interrupt at a peer, or at this device itself. If one is already pending, this is a success.
     pub(crate) fn ring(&self, peer: PeerId, vector: u16) -> Result<(), DoorbellError> {
         let rung = match &self.others {
             Others::Register(register) => return register.ring(peer, vector),
             Others::Known(_) if peer == self.own_id => eventfd::ring(self.own(vector)?),
-            // The peers' lock is not held while the kernel is called: a hostile peer could make that take long.
+            // The peers' lock is not held during the system call: a hostile peer could make it block.
             Others::Known(peers) => eventfd::ring(peer_vector(peers, peer, vector)?.as_fd()),
         };
         rung.map_err(|source| DoorbellError::Io { doing: "ring a peer", source })
     }
 
-    /// Everyone but this device, by ascending id.
+    /// All peers without this device, by ascending id.
     ///
     /// # Errors
-    /// When nobody told this device who there is.
+    /// If the device cannot list its peers.
     pub(crate) fn peers(&self) -> Result<Vec<Peer>, DoorbellError> {
         let peers = Arc::clone(&self.known()?.read().unwrap_or_else(PoisonError::into_inner));
         let mut list: Vec<_> = peers.iter().map(|(id, fds)| Peer { id: *id, vectors: count(fds) }).collect();
@@ -106,7 +108,7 @@ impl Session {
         Ok(peers.get(&id).map(|fds| Peer { id, vectors: count(fds) }))
     }
 
-    /// Whether this device is told who there is.
+    /// Whether this device can list its peers.
     pub(crate) fn knows_peers(&self) -> bool {
         matches!(self.others, Others::Known(_))
     }
@@ -118,7 +120,7 @@ impl Session {
         }
     }
 
-    /// Takes over what the server told after its greeting began. `None` for what changes nobody.
+    /// Applies an event from the server. Returns the change of the peers or of the own vectors, or `None` if there is none.
     pub(crate) fn apply(&self, event: ClientEvent<ForeignFd>) -> Result<Option<PeerEvent>, ConnectionError> {
         Ok(match event {
             ClientEvent::OwnVector { vector, fd } => {
@@ -156,25 +158,25 @@ impl Session {
         })
     }
 
-    /// What to wait for beside a vector.
+    /// The latch that ends waits for vectors of this session.
     pub(crate) fn over(&self) -> BorrowedFd<'_> {
         self.over.as_fd()
     }
 
-    /// Wakes everyone who waits on this session's vectors.
+    /// Wakes all threads and tasks that wait for vectors of this session.
     pub(crate) fn end(&self) {
-        // A full counter is as readable as one, so there is nothing that can fail here but a closed descriptor.
+        // A full counter is readable as well, so this fails only for a closed descriptor.
         let _ = eventfd::ring(self.over());
     }
 }
 
 impl Register {
-    /// The device takes 16 bits of id and 8 of vector, and ignores what nobody has.
+    /// The device takes 16 bits of id and 8 bits of vector, and ignores ids and vectors that do not exist.
     fn ring(&self, peer: PeerId, vector: u16) -> Result<(), DoorbellError> {
         if vector >= MAX_VECTORS {
             return Err(DoorbellError::UnknownPeerVector { peer, vector, vectors: MAX_VECTORS });
         }
-        // What was written before is visible to whoever is rung, in every cache mode.
+        // Make earlier writes visible to the rung peer, in every cache mode.
         fence(Ordering::SeqCst);
         self.registers.write(self.index, u32::from(peer.0) << 16 | u32::from(vector));
         Ok(())

@@ -1,4 +1,4 @@
-//! What all users of one doorbell share: the callers' threads, the dispatcher, registrations and raw readers.
+//! The state that all users of one doorbell share: the callers' threads, the dispatcher, registrations and raw readers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
@@ -13,27 +13,28 @@ use crate::sys::poller::{self, Poller};
 use crate::wire::MAX_VECTORS;
 
 pub(super) struct Shared {
-    /// Replaced by a reconnect and emptied by close. Those who wait keep the one they began with.
+    /// Reconnecting replaces the session, and closing replaces it with an empty one. A wait keeps the session with which it
+    /// started.
     session: RwLock<Arc<Session>>,
     closed: AtomicBool,
-    /// The session that close found.
+    /// The session at the time of closing.
     last: OnceLock<Weak<Session>>,
     vectors: Box<[Vector]>,
     peer_events: Callbacks<PeerEvent>,
     pub(super) poller: Poller,
-    /// Ends the dispatcher's sleep when the device is closed.
+    /// Wakes the dispatcher when the device is closed.
     wake: Event,
-    /// Which vectors the poller watches, or will as soon as they exist. Locked after a callback list, never before.
+    /// The vectors that the poller watches, or will watch as soon as they exist. Locked after a callback list, never before.
     watched: Mutex<Box<[bool]>>,
 }
 
-/// The reader of one own vector. It stays the same when the session is replaced.
+/// The readers of one of this device's vectors. Replacing the session does not change them.
 pub(super) struct Vector {
     pub(super) claim: Claim,
     pub(super) callbacks: Callbacks<u16>,
 }
 
-/// Tokens of the poller below this are vectors.
+/// The poller's token of `wake`. Lower tokens are vectors.
 pub(super) const WAKE: u64 = MAX_VECTORS as u64;
 
 impl Shared {
@@ -57,20 +58,20 @@ impl Shared {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// The session as it is now.
+    /// The current session.
     ///
     /// # Errors
-    /// When the device is closed.
+    /// If the device is closed.
     pub(super) fn session(&self) -> Result<Arc<Session>, DoorbellError> {
         let session = Arc::clone(&self.session.read().unwrap_or_else(PoisonError::into_inner));
-        // Looked at after the session was taken: close marks first, so an emptied session is never used.
+        // Check after reading the session: close sets the flag first, so no caller gets the empty session.
         if self.is_closed() { Err(DoorbellError::Closed) } else { Ok(session) }
     }
 
-    /// The reader of an own vector.
+    /// The readers of one of this device's vectors, and the current session.
     ///
     /// # Errors
-    /// When the device has no such vector now, or is closed.
+    /// If the device has no such vector now, or is closed.
     pub(super) fn vector(&self, vector: u16) -> Result<(&Vector, Arc<Session>), DoorbellError> {
         let session = self.session()?;
         session.own(vector)?;
@@ -82,18 +83,18 @@ impl Shared {
         &self.vectors[usize::from(vector)].claim
     }
 
-    /// Calls the vector's callbacks when it was rung.
+    /// Calls the vector's callbacks if it was rung.
     pub(super) fn deliver(&self, vector: u16) {
         let Ok((reader, session)) = self.vector(vector) else { return };
         let Ok(interrupt) = session.own(vector) else { return };
-        // A descriptor that cannot be read any more, whatever a hostile server made it, is not worth more than silence.
+        // Ignore a descriptor that cannot be read; only a hostile server can cause that.
         let reached_nobody = reader.callbacks.deliver(&vector, || event::take(interrupt).unwrap_or(false));
         if reached_nobody {
             let _ = event::ring(interrupt);
         }
     }
 
-    /// Calls those who listen for peers.
+    /// Calls the callbacks for peer events.
     #[cfg(target_os = "linux")]
     pub(super) fn tell(&self, event: &PeerEvent) {
         self.peer_events.deliver(event, || true);
@@ -128,7 +129,8 @@ impl Shared {
         }))
     }
 
-    /// Marks closed, wakes everybody, and lets go of the session. The first call only; tells whether it was that.
+    /// Closes the device: wakes all waiting threads and tasks, and releases the session. Only the first call does so; returns
+    /// whether this was the first call.
     pub(super) fn close(&self) -> bool {
         if self.closed.swap(true, Ordering::AcqRel) {
             return false;
@@ -147,9 +149,9 @@ impl Shared {
         true
     }
 
-    /// Empties the full counters among the vectors of a closed device, as long as anybody uses them: that makes room for a
-    /// ring that waits for some, because a peer made the counter block and filled it. What is pending at other vectors stays
-    /// for those who still read them.
+    /// Resets the full counters of a closed device's vectors while its session is in use. This makes room for a ring that
+    /// blocks because a peer has made the counter blocking and filled it. Interrupts pending at other vectors stay for their
+    /// readers.
     pub(super) fn undo_rings(&self) {
         let Some(session) = self.last.get().and_then(Weak::upgrade) else { return };
         for vector in 0..session.vectors() {
@@ -161,7 +163,7 @@ impl Shared {
         }
     }
 
-    /// A new session for the old one. What is pending goes over, waits begin anew, callbacks are watched as before.
+    /// Replaces the session. Pending interrupts move to the new session, waits restart, and callbacks stay registered.
     #[cfg(target_os = "linux")]
     pub(super) fn reconnect(&self, new: Arc<Session>) {
         self.replace(new, false);
@@ -185,7 +187,7 @@ impl Shared {
         drop(session);
         drop(watched);
         old.end();
-        // Without a lock: a peer that holds the new event can make a ring take long.
+        // No lock is held here: a peer that has the new event can make a ring block.
         for vector in 0..old.vectors() {
             let (Ok(before), Ok(fresh)) = (old.own(vector), new.own(vector)) else { continue };
             if event::take(before).unwrap_or(false) {
@@ -212,7 +214,7 @@ impl Shared {
         }
     }
 
-    /// Vectors that callbacks were registered for, that a new session did not have at first, and now has.
+    /// Watches the vectors with callbacks that a new session did not have at first and now has.
     #[cfg(target_os = "linux")]
     pub(super) fn watch_late(&self, from: u16, to: u16) {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
@@ -259,10 +261,10 @@ mod tests {
 
     const HANG: Duration = Duration::from_secs(60);
 
-    /// Replaces the session again and again, by one whose vector is rung and then by one that everybody may fill.
+    /// Replaces the session repeatedly: with one whose vector is rung, and then with one whose counter other threads fill.
     struct Replaces {
         fresh: Event,
-        /// Where the kernel shows the system call that the replacing thread sleeps in.
+        /// The file in which the kernel shows the system call in which the replacing thread sleeps.
         call: Arc<OnceLock<PathBuf>>,
     }
 
@@ -279,8 +281,8 @@ mod tests {
         }
     }
 
-    /// A ring looks whether the counter is full before it writes; a peer that fills it in between, having cleared
-    /// `O_NONBLOCK`, makes the write block.
+    /// A ring checks whether the counter is full before it writes. If a peer has cleared `O_NONBLOCK` and fills the counter
+    /// in between, the write blocks.
     #[test]
     fn a_ring_that_blocks_while_the_session_is_replaced_holds_up_no_other_thread_and_no_close() {
         let fresh = event::create().unwrap();
@@ -315,8 +317,8 @@ mod tests {
         });
     }
 
-    /// Empties the counter now and then, until the replacing thread sleeps in a ring. Nobody else empties it, so that it
-    /// sleeps on; both locks must be free then.
+    /// Resets the counter periodically until the replacing thread sleeps in a ring. No other thread resets the counter, so the
+    /// thread continues to sleep; both locks must be free then.
     fn until_a_ring_blocks(
         shared: &Shared,
         fresh: &Event,
@@ -334,7 +336,7 @@ mod tests {
         Err("no ring has blocked")
     }
 
-    /// The kernel shows the number of the call for a thread that sleeps in one, and `running` for any other.
+    /// The kernel shows the number of the system call for a thread that sleeps in one, and `running` for other threads.
     fn sleeps_in_write(call: &Path) -> bool {
         let shown = fs::read_to_string(call).unwrap();
         shown.split(' ').next() == Some(&libc::SYS_write.to_string())

@@ -5,7 +5,7 @@ use super::shared::Shared;
 use super::{DoorbellError, Reader};
 use crate::sys::event::{self, Waited};
 
-/// Blocks the calling thread on the vector's own event. False when the deadline has passed.
+/// Blocks the calling thread until the vector is rung. Returns false if the deadline has passed.
 pub(super) fn wait(shared: &Shared, vector: u16, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
     let (reader, mut session) = shared.vector(vector)?;
     reader.claim.take(vector, Reader::Waiters)?;
@@ -16,7 +16,7 @@ pub(super) fn wait(shared: &Shared, vector: u16, deadline: Option<Instant>) -> R
         match waited {
             Waited::Rung => return Ok(true),
             Waited::TimedOut => return Ok(false),
-            // Closed, or replaced by a new session whose vector has whatever was pending here.
+            // The device is closed, or a new session replaces this one; pending interrupts are moved to the new session.
             Waited::Over => session = shared.session()?,
         }
     }

@@ -1,24 +1,24 @@
-//! Which thread waits for which, so that a circle of waits is seen before it closes.
+//! Records which thread waits for which other one, to detect a cycle of waits before it forms.
 //!
-//! Who removes a callback waits for the thread that runs it, and who closes a device for its dispatcher. Inside callbacks
-//! two such waits can wait for each other, over any number of threads and devices.
+//! A thread that removes a callback waits for the thread that runs it, and a thread that closes a device waits for the
+//! device's dispatcher. Inside callbacks such waits can form a cycle, over any number of threads and devices.
 
 use super::sync::{MutexGuard, ThreadId, WAITS};
 
-/// One thread that waits for another one.
+/// A wait of one thread for another one.
 pub(crate) struct Wait {
     waiter: ThreadId,
     runner: ThreadId,
-    /// What it waits for, by its address.
+    /// The address of the object that identifies the awaited activity.
     what: usize,
 }
 
-/// Notes that `waiter` is about to wait until `runner` has ended `what`. False, and then it must not wait, when `runner`
-/// waits for `waiter` already, be it through others.
+/// Records that `waiter` is about to wait until `runner` has ended `what`. Returns false, and then `waiter` must not wait, if
+/// `runner` already waits for `waiter`, directly or through other threads.
 pub(super) fn begin(waiter: ThreadId, runner: ThreadId, what: usize) -> bool {
     let mut waits = waits();
     let mut last = runner;
-    // A thread waits for one other, and no circle exists, so this ends.
+    // Each thread waits for at most one other, and there is no cycle, so this loop ends.
     while let Some(wait) = waits.iter().find(|wait| wait.waiter == last) {
         last = wait.runner;
     }
@@ -29,8 +29,8 @@ pub(super) fn begin(waiter: ThreadId, runner: ThreadId, what: usize) -> bool {
     true
 }
 
-/// Nobody waits for this any more. Called before those who wait can go on, else they would seem to wait for a thread that
-/// does something else by then.
+/// Removes all waits for `what`. The caller does this before it wakes the waiting threads; otherwise they would still be
+/// recorded as waiting for a thread that already does something else.
 pub(super) fn end(what: usize) {
     waits().retain(|wait| wait.what != what);
 }

@@ -8,7 +8,7 @@ use super::memory::narrow;
 use super::raw::{self, RawWord};
 use super::{CacheMode, Memory, MemoryError, Word};
 
-/// An integer of 8 to 64 bits, signed or not: what an atomic access moves.
+/// A value that one atomic access reads or writes: an integer of 8 to 64 bits, signed or unsigned.
 pub trait AtomicWord:
     Word + Ord + BitAnd<Output = Self> + BitOr<Output = Self> + BitXor<Output = Self> + Not<Output = Self>
 {
@@ -19,10 +19,11 @@ macro_rules! atomic_words {
 }
 atomic_words!(u8, u16, u32, u64, i8, i16, i32, i64);
 
-/// Adds at an address, for a binding whose own accesses go by address; gives the value before.
+/// Adds to the word at an address, and returns the previous value. For a binding that accesses memory by address.
 ///
 /// # Safety
-/// The address is valid for reads and writes of the word until this returns, and has the alignment that [`Memory`] demands.
+/// The address is valid for reads and writes of the word until this returns, and has the alignment that [`Memory`]
+/// requires.
 #[doc(hidden)]
 #[inline]
 pub unsafe fn fetch_add_at<T: AtomicWord>(at: *mut u8, value: T) -> T {
@@ -30,10 +31,10 @@ pub unsafe fn fetch_add_at<T: AtomicWord>(at: *mut u8, value: T) -> T {
     T::from_raw(unsafe { T::Raw::fetch_add(at, value.into_raw(), SeqCst) })
 }
 
-/// Exchanges at an address; gives the value before.
+/// Replaces the word at an address, and returns the previous value.
 ///
 /// # Safety
-/// As [`fetch_add_at`].
+/// The same as [`fetch_add_at`].
 #[doc(hidden)]
 #[inline]
 pub unsafe fn swap_at<T: AtomicWord>(at: *mut u8, value: T) -> T {
@@ -41,10 +42,10 @@ pub unsafe fn swap_at<T: AtomicWord>(at: *mut u8, value: T) -> T {
     T::from_raw(unsafe { T::Raw::swap(at, value.into_raw(), SeqCst) })
 }
 
-/// Compares and exchanges at an address; whether it has.
+/// Replaces the word at an address with `new` if it is `current`, and returns whether it did.
 ///
 /// # Safety
-/// As [`fetch_add_at`].
+/// The same as [`fetch_add_at`].
 #[doc(hidden)]
 #[inline]
 pub unsafe fn compare_exchange_at<T: AtomicWord>(at: *mut u8, current: T, new: T) -> bool {
@@ -54,20 +55,21 @@ pub unsafe fn compare_exchange_at<T: AtomicWord>(at: *mut u8, current: T, new: T
 
 /// # Atomic accesses
 ///
-/// They are the standard library's atomics of the same names, and they pair with the atomics of whatever program is
-/// on the other side, in whatever language.
+/// They behave like the standard library's atomics of the same names, and pair with the atomics of a peer's program in
+/// any language.
 ///
-/// On x86-64 any offset will do, and on 32-bit x86 any offset for up to 4 bytes. An access that crosses a cache line
-/// stops the bus of the whole machine for a moment, and some systems forbid it, so align what you lay out yourself.
-/// Elsewhere the address must be a multiple of the size: [`MemoryError::Misaligned`].
+/// On x86-64 any offset is allowed, and on 32-bit x86 any offset for accesses of up to 4 bytes. An access that crosses a
+/// cache line locks the bus of the whole machine, and some systems forbid it, so align the words of your own layouts.
+/// On other processors the address must be a multiple of the size, otherwise the access fails with
+/// [`MemoryError::Misaligned`].
 ///
-/// All of them fail as [`read`](Self::read) does, and all but [`load`](Self::load) as [`write`](Self::write) does.
-/// An ordering that makes no sense is [`MemoryError::InvalidOrdering`].
+/// All of them return the errors of [`read`](Self::read), and all except [`load`](Self::load) also those of
+/// [`write`](Self::write). An ordering that is invalid for the operation is [`MemoryError::InvalidOrdering`].
 impl Memory {
-    /// Reads a value: relaxed, acquire or sequentially consistent.
+    /// Reads a value. `order` is relaxed, acquire or sequentially consistent.
     ///
     /// # Errors
-    /// As above. A load that is not inside 8 aligned bytes needs memory that can be written.
+    /// As above. A load that crosses a boundary of 8 bytes needs writable memory.
     #[inline]
     pub fn load<T: AtomicWord>(&self, offset: u64, order: Ordering) -> Result<T, MemoryError> {
         if matches!(order, Release | AcqRel) {
@@ -79,14 +81,14 @@ impl Memory {
         }
         // SAFETY: checked.
         let value = unsafe { T::Raw::load(self.as_ptr(), narrow(offset), order) };
-        // Reads of ordinary memory are in order; those of write-combined memory may overtake each other.
+        // Reads of ordinary memory are ordered; those of write-combined memory may overtake each other.
         if order != Relaxed && self.cache_mode() != CacheMode::Cached {
             self.fence();
         }
         Ok(T::from_raw(value))
     }
 
-    /// Writes a value: relaxed, release or sequentially consistent.
+    /// Writes a value. `order` is relaxed, release or sequentially consistent.
     ///
     /// # Errors
     /// As above.
@@ -96,8 +98,8 @@ impl Memory {
             return Err(MemoryError::InvalidOrdering { operation: "a store", ordering: order });
         }
         let at = self.check_write(offset, T::Raw::LEN)?;
-        // A plain store neither waits for what the write-combining buffers hold, nor leaves them. Uncached memory may
-        // have such buffers as well.
+        // A plain store neither flushes the write-combining buffers nor bypasses them. Uncached memory may be
+        // write-combined in fact.
         let late = order != Relaxed && self.cache_mode() != CacheMode::Cached;
         if late || !T::Raw::is_single(at) {
             return self.swap(offset, value, SeqCst).map(drop);
@@ -107,7 +109,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Writes a value and gives the one that was there.
+    /// Writes a value, and returns the previous one.
     ///
     /// # Errors
     /// As above.
@@ -118,7 +120,7 @@ impl Memory {
         Ok(T::from_raw(unsafe { T::Raw::swap(at, value.into_raw(), order) }))
     }
 
-    /// Writes `new` if the value is `current`. Gives the value that was there: `Ok` when it was `current`.
+    /// Writes `new` if the value is `current`. Returns the previous value: as `Ok` if it was `current`, otherwise as `Err`.
     ///
     /// # Errors
     /// As above.
@@ -142,7 +144,7 @@ impl Memory {
         Ok(result.map(T::from_raw).map_err(T::from_raw))
     }
 
-    /// Adds, wrapping around; gives the value before.
+    /// Adds `value`, wrapping around on overflow, and returns the previous value.
     ///
     /// # Errors
     /// As above.
@@ -153,7 +155,7 @@ impl Memory {
         Ok(T::from_raw(unsafe { T::Raw::fetch_add(at, value.into_raw(), order) }))
     }
 
-    /// Subtracts, wrapping around; gives the value before.
+    /// Subtracts `value`, wrapping around on overflow, and returns the previous value.
     ///
     /// # Errors
     /// As above.
@@ -162,7 +164,7 @@ impl Memory {
         self.fetch_add(offset, T::from_raw(value.into_raw().negated()), order)
     }
 
-    /// Keeps the bits that are set in both; gives the value before.
+    /// Writes the bitwise AND with `value`, and returns the previous value.
     ///
     /// # Errors
     /// As above.
@@ -171,7 +173,7 @@ impl Memory {
         self.modify(offset, order, |old: T| old & value)
     }
 
-    /// Sets the bits that are not set in both; gives the value before.
+    /// Writes the bitwise NAND with `value`, and returns the previous value.
     ///
     /// # Errors
     /// As above.
@@ -185,7 +187,7 @@ impl Memory {
         self.modify(offset, order, |old: T| !(old & value))
     }
 
-    /// Sets the bits that are set in either; gives the value before.
+    /// Writes the bitwise OR with `value`, and returns the previous value.
     ///
     /// # Errors
     /// As above.
@@ -194,7 +196,7 @@ impl Memory {
         self.modify(offset, order, |old: T| old | value)
     }
 
-    /// Sets the bits that are set in exactly one; gives the value before.
+    /// Writes the bitwise XOR with `value`, and returns the previous value.
     ///
     /// # Errors
     /// As above.
@@ -203,7 +205,7 @@ impl Memory {
         self.modify(offset, order, |old: T| old ^ value)
     }
 
-    /// Writes the greater one; gives the value before.
+    /// Writes the maximum of the current value and `value`, and returns the previous value.
     ///
     /// # Errors
     /// As above.
@@ -212,7 +214,7 @@ impl Memory {
         self.modify(offset, order, |old: T| old.max(value))
     }
 
-    /// Writes the lesser one; gives the value before.
+    /// Writes the minimum of the current value and `value`, and returns the previous value.
     ///
     /// # Errors
     /// As above.
@@ -221,8 +223,9 @@ impl Memory {
         self.modify(offset, order, |old: T| old.min(value))
     }
 
-    /// Writes what the function makes of the value, again and again until nobody came between; gives the value
-    /// before. `Err` with the value when the function gives `None`; nothing is written then.
+    /// Calls `update` with the current value, and writes the result if the value is still the same; otherwise repeats this
+    /// with the new value. Returns the previous value: as `Ok` after the write, or as `Err` without one if `update` returned
+    /// `None`.
     ///
     /// # Errors
     /// As above.
@@ -235,7 +238,7 @@ impl Memory {
     ) -> Result<Result<T, T>, MemoryError> {
         let mut old = self.load(offset, fetch_order)?;
         while let Some(new) = update(old) {
-            // Every turn checks again, so closing ends this whatever the other side does.
+            // Every attempt checks again, so closing ends the loop whatever the peers do.
             match self.compare_exchange(offset, old, new, set_order, fetch_order)? {
                 Ok(old) => return Ok(Ok(old)),
                 Err(now) => old = now,
@@ -244,16 +247,16 @@ impl Memory {
         Ok(Err(old))
     }
 
-    /// Whether this processor can do [`compare_exchange_128`](Self::compare_exchange_128): nearly all x86-64 can.
+    /// Whether this processor supports [`compare_exchange_128`](Self::compare_exchange_128). Nearly all x86-64 processors do.
     pub fn supports_128bit_compare_exchange() -> bool {
         raw::supports_128bit_compare_exchange()
     }
 
-    /// Writes 16 bytes if they are `current`, sequentially consistent, in the processor's byte order. Gives what was
-    /// there: `Ok` when it was `current`. The address must be a multiple of 16.
+    /// Replaces 16 bytes with `new` if they are `current`, sequentially consistent and in the processor's byte order. Returns
+    /// the previous value: as `Ok` if it was `current`, otherwise as `Err`. The address must be a multiple of 16.
     ///
     /// # Errors
-    /// As above, and [`MemoryError::No128Bit`] where the processor has no such instruction.
+    /// As above, and [`MemoryError::No128Bit`] if the processor has no such instruction.
     pub fn compare_exchange_128(
         &self,
         offset: u64,
@@ -269,8 +272,8 @@ impl Memory {
         Ok(if old == current { Ok(old) } else { Err(old) })
     }
 
-    /// Orders every access before it with every access after it, in every cache mode. On write-combined memory it
-    /// sends plain writes on their way.
+    /// Orders every earlier access before every later one, in every cache mode. In write-combined memory it flushes plain
+    /// writes.
     pub fn fence(&self) {
         raw::fence();
     }
@@ -287,7 +290,7 @@ impl Memory {
             other => other,
         };
         let at = self.check_atomic::<T>(offset)?;
-        // SAFETY: checked. Should this be seen in parts, the exchange fails.
+        // SAFETY: checked. If the value is torn, the exchange below fails.
         let mut old = unsafe { T::Raw::read(at, 0) };
         loop {
             let new = change(T::from_raw(old)).into_raw();
@@ -296,14 +299,14 @@ impl Memory {
                 Ok(old) => return Ok(T::from_raw(old)),
                 Err(now) => old = now,
             }
-            // Closing ends this, whatever the other side does.
+            // Closing ends the loop, whatever the peers do.
             if self.is_closed() {
                 return Err(MemoryError::Closed);
             }
         }
     }
 
-    /// A load that several observers could see in parts is done by an exchange of nothing for nothing.
+    /// Reads a value that a plain load could tear, by exchanging zero for zero.
     #[cold]
     fn load_split<T: AtomicWord>(&self, offset: u64) -> Result<T, MemoryError> {
         let zero = T::from_raw(T::Raw::ZERO);

@@ -3,96 +3,96 @@ use std::sync::atomic::Ordering;
 
 use crate::ErrorKind;
 
-/// Why an access to shared memory was refused. Nothing was written then, unless a variant says so.
+/// Why an operation on shared memory failed. It wrote nothing, unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MemoryError {
     /// The access reaches outside the memory.
     #[error("{len} bytes at offset {offset} reach outside the memory, which has {size} bytes")]
     OutOfBounds {
-        /// Where the access begins, in bytes from the start of the view.
+        /// The start of the access, in bytes from the start of the view.
         offset: u64,
-        /// How many bytes it wants.
+        /// The length of the access, in bytes.
         len: u64,
-        /// How many bytes the view has.
+        /// The length of the view, in bytes.
         size: u64,
     },
-    /// The memory was closed, before the access or while it waited.
+    /// The memory was closed before the access or during a wait.
     #[error("the memory is closed")]
     Closed,
-    /// The memory was opened for reading only.
+    /// The memory is open for reading only.
     #[error("the memory is open for reading only; open it for writing to change it")]
     ReadOnly,
-    /// This processor has no atomic access at such an address.
+    /// This processor has no atomic access at an address with this alignment.
     #[error("an atomic access at offset {offset} must be aligned to {align} bytes on this processor")]
     Misaligned {
-        /// Where the access was to be, in bytes from the start of the view.
+        /// The start of the access, in bytes from the start of the view.
         offset: u64,
-        /// What the address must be a multiple of, in bytes.
+        /// The required alignment of the address, in bytes.
         align: u64,
     },
-    /// The ordering makes no sense for the operation, as a load that releases.
+    /// The ordering is invalid for the operation, for example `Release` for a load.
     #[error("{ordering:?} is no ordering for {operation}")]
     InvalidOrdering {
-        /// What was to be done.
+        /// The name of the operation.
         operation: &'static str,
-        /// How it was to be ordered.
+        /// The invalid ordering.
         ordering: Ordering,
     },
     /// This processor has no 128-bit compare-exchange.
     #[error("this processor has no 128-bit compare-exchange; use 64 bits, or a lock")]
     No128Bit,
-    /// The system has no memory for a region on the heap.
+    /// The system has not enough memory for a region on the heap.
     #[error("no memory for a region of {size} bytes on the heap")]
     NoMemory {
-        /// How many bytes were asked for.
+        /// The requested size, in bytes.
         size: u64,
     },
     /// The file behind the memory could not be read.
     #[error("cannot read {len} bytes at offset {offset} from the file behind the memory")]
     Peek {
-        /// Where the bytes begin, from the start of the view.
+        /// The start of the range, in bytes from the start of the view.
         offset: u64,
-        /// How many bytes.
+        /// The length of the range, in bytes.
         len: u64,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// There is not enough memory, disk space or huge pages for holes of the file.
+    /// There is not enough memory, disk space or huge pages to fill the holes of the file.
     #[error(
         "no space for {len} bytes at offset {offset}: the file has holes there, or has become shorter; free some space, or \
          make its file system larger"
     )]
     NoSpace {
-        /// Where the bytes begin, from the start of the view.
+        /// The start of the range, in bytes from the start of the view.
         offset: u64,
-        /// How many bytes.
+        /// The length of the range, in bytes.
         len: u64,
     },
     /// The system could not make the pages present.
     #[error("cannot make the pages of {len} bytes at offset {offset} present")]
     Populate {
-        /// Where the bytes begin, from the start of the view.
+        /// The start of the range, in bytes from the start of the view.
         offset: u64,
-        /// How many bytes.
+        /// The length of the range, in bytes.
         len: u64,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The system could not bring the bytes to the file's storage.
+    /// The system could not write the bytes to the file's storage.
     #[error("cannot bring {len} bytes at offset {offset} to the file's storage")]
     Sync {
-        /// Where the bytes begin, from the start of the view.
+        /// The start of the range, in bytes from the start of the view.
         offset: u64,
-        /// How many bytes.
+        /// The length of the range, in bytes.
         len: u64,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The shared pages could not be replaced; they go when the last view does.
+    /// The system could not replace the shared pages; they stay mapped until the last view is dropped.
     #[error("cannot give shared pages back before the last view is dropped")]
     Detach {
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }

@@ -6,20 +6,20 @@ use std::ptr::NonNull;
 
 use super::pages::Pages;
 
-/// Zeroed memory of this process alone, for tests and for programs that have no peer yet.
+/// Zeroed memory that only this process can access, for tests and for programs without a peer.
 pub(super) struct Heap {
     start: NonNull<u8>,
     len: usize,
     layout: Layout,
 }
 
-/// As mappings are: so code meets the same alignment on both.
+/// The alignment of a mapping, so that an offset has the same alignment in both kinds of memory.
 const ALIGN: usize = 4096;
 
 impl Heap {
-    /// `None` when the system has no such amount.
+    /// `None` if the system cannot allocate this many bytes.
     pub(super) fn new(len: usize) -> Option<Self> {
-        // The allocator does not take 0.
+        // The allocator does not accept a size of 0.
         let layout = Layout::from_size_align(len.max(1), ALIGN).ok()?;
         // SAFETY: the layout's size is not 0.
         let start = unsafe { alloc_zeroed(layout) };
@@ -34,12 +34,12 @@ impl Drop for Heap {
     }
 }
 
-// SAFETY: the bytes are plain memory without an owner that could be bound to a thread.
+// SAFETY: the bytes are plain memory, which is not bound to a thread.
 unsafe impl Send for Heap {}
-// SAFETY: as above; a shared Heap only hands out its address.
+// SAFETY: as above; a shared Heap only returns its address.
 unsafe impl Sync for Heap {}
 
-// SAFETY: freed on drop only; the layout's maximum is isize::MAX; nobody else has the address.
+// SAFETY: freed on drop only; a layout has at most isize::MAX bytes; no other code has the address.
 unsafe impl Pages for Heap {
     fn start(&self) -> NonNull<u8> {
         self.start

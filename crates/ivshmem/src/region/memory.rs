@@ -10,35 +10,37 @@ use super::heap::Heap;
 use super::raw::{self, RawWord};
 use super::{CacheMode, MemoryError, Region, Word};
 
-/// A view of shared memory: every access is checked, and the pages stay mapped for as long as a view exists.
+/// A view of shared memory. It checks every access, and the pages stay mapped for as long as a view exists.
 ///
-/// A view is cheap to clone and may be used from any thread. Offsets and lengths are bytes, always 64 bits wide.
+/// A view is cheap to clone, and any thread may use it. Offsets and lengths are in bytes and always 64 bits wide.
 ///
-/// # What an access is
+/// # Kinds of access
 /// Other programs, in other machines, read and write the same bytes at the same time.
 ///
-/// - **Plain** accesses ([`read`](Self::read), [`write`](Self::write), [`read_word`](Self::read_word) and their kin)
-///   move bytes and order nothing. Beside a writer they may see a mixture of old and new bytes; a word that is
-///   aligned to its size never mixes on x86. A write of many bytes may store a byte more than once.
-/// - **Atomic** accesses ([`load`](Self::load), [`store`](Self::store), [`fetch_add`](Self::fetch_add) and their kin)
-///   are whole for everybody and order what is around them. Publish with them: write the bytes plainly, then store a
-///   number with `Release`; who loads that number with `Acquire` sees the bytes.
-/// - No reference to shared bytes ever exists: what was read is a private copy. Check the copy, and use the copy.
+/// - **Plain** accesses ([`read`](Self::read), [`write`](Self::write), [`read_word`](Self::read_word) and the like)
+///   copy bytes and order nothing. A read that is concurrent with a write may return a mixture of old and new bytes; on
+///   x86 an access to a word that is aligned to its size never does. A write of many bytes may store a byte more than
+///   once.
+/// - **Atomic** accesses ([`load`](Self::load), [`store`](Self::store), [`fetch_add`](Self::fetch_add) and the like)
+///   are indivisible for every observer and order the accesses around them. Publish data with them: write the bytes with
+///   plain accesses, then store a number with `Release`. A peer that loads this number with `Acquire` sees the bytes.
+/// - No reference to shared bytes ever exists. A read returns a private copy: check the copy, and use the copy.
 ///
 /// # Cache modes
-/// On [`CacheMode::WriteCombined`] memory, which guests get for the device's memory, plain writes and relaxed stores
-/// may reach the other side late and in any order. Every other store, every atomic read-modify-write and
-/// [`fence`](Self::fence) sends them on their way first. Plain reads may overtake each other there, though not a load
-/// that is not relaxed. So publishing as above is right in every mode.
+/// In [`CacheMode::WriteCombined`] memory, which is the mode of a device's memory in a guest, plain writes and relaxed
+/// stores may reach the peers late and in any order. Every other store, every atomic read-modify-write and
+/// [`fence`](Self::fence) flush them first. Plain reads may overtake each other in this mode, but not a load that is not
+/// relaxed. Publishing data as described above is therefore correct in every mode.
 ///
-/// # Files that somebody truncates
-/// When another process makes the mapped file shorter, touching the lost pages raises SIGBUS, which ends the process;
-/// the operating system offers no error instead. Memory of a server is sealed against that; named files cannot be.
-/// [`is_sealed`](Self::is_sealed) tells. A hole of a file, which nobody has given space, is such a part when the file
-/// system is full; [`prefault`](Self::prefault) gives it space or tells that there is none.
+/// # Truncated files
+/// If another process makes the mapped file shorter, an access to the lost pages raises SIGBUS, which terminates the
+/// process; the operating system reports no error instead. A server's memory is sealed against this; named files cannot
+/// be sealed. [`is_sealed`](Self::is_sealed) returns whether the memory is. A hole of a file, which has no space yet,
+/// raises SIGBUS as well if the file system is full; [`prefault`](Self::prefault) allocates the space, or returns an
+/// error if there is none.
 ///
 /// # Closing
-/// [`close`](Self::close) ends all views of one region at once.
+/// [`close`](Self::close) closes all views of one region at once.
 ///
 /// # Examples
 /// ```
@@ -59,27 +61,28 @@ use super::{CacheMode, MemoryError, Region, Word};
 pub struct Memory {
     start: NonNull<u8>,
     len: usize,
-    /// `len`, or 0 when nothing may be written: the bound of writes.
+    /// The bound of writes: `len`, or 0 if the memory is read-only.
     writable: usize,
     region: Arc<Region>,
 }
 
-// SAFETY: the pointer is an address in pages that the region keeps for any thread, and no reference is made of it.
+// SAFETY: the pointer is an address in pages that the region keeps valid for every thread; no reference is made from it.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// Zeroed memory of this process alone: for tests, and to try things without a peer.
+    /// Allocates zeroed memory that only this process can access, for tests and for programs without a peer. `size` is in
+    /// bytes.
     ///
     /// # Errors
-    /// [`MemoryError::NoMemory`] when the system has no such amount.
+    /// [`MemoryError::NoMemory`] if the system cannot allocate this much memory.
     pub fn heap(size: u64) -> Result<Self, MemoryError> {
         let heap = usize::try_from(size).ok().and_then(Heap::new).ok_or(MemoryError::NoMemory { size })?;
         Ok(Self::new(Region::new(heap, CacheMode::Cached)))
     }
 
-    /// The first view of a region: all of it.
+    /// The first view of a region, which covers all of it.
     pub(crate) fn new(region: Region) -> Self {
         let pages = region.pages();
         let (start, len) = (pages.start(), pages.len());
@@ -87,65 +90,67 @@ impl Memory {
         Self { start, len, writable, region: Arc::new(region) }
     }
 
-    /// The number of bytes, also after closing.
+    /// The length in bytes. Closing does not change it.
     pub fn len(&self) -> u64 {
         self.len as u64
     }
 
-    /// Whether the view has no bytes at all.
+    /// Whether the length of the view is 0.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether nothing may be written.
+    /// Whether the memory is open for reading only.
     pub fn is_read_only(&self) -> bool {
         self.region.pages().is_read_only()
     }
 
-    /// Whether no other process can take pages away by truncating the file: this is memory of this process alone, or a
-    /// memfd of ordinary pages that is sealed against shrinking, as that of our server is. Not where the system accounts
-    /// strictly for memory (vm.overcommit_memory=2): a hole that another process punches may stay one there.
+    /// Whether no other process can take pages away by truncating the file.
+    ///
+    /// It is true for memory that only this process can access, and for a memfd of ordinary pages that is sealed against
+    /// shrinking, such as the memory of an ivshmem server. It is false for a memfd on a system with strict memory accounting
+    /// (vm.overcommit_memory=2): the system may be unable to fill a hole that another process punches.
     pub fn is_sealed(&self) -> bool {
         self.region.pages().is_sealed()
     }
 
-    /// How the processor caches these bytes.
+    /// How the processor caches the memory.
     pub fn cache_mode(&self) -> CacheMode {
         self.region.cache_mode()
     }
 
-    /// Makes every later access, through any view of the same region and from any thread, a
-    /// [`MemoryError::Closed`], and wakes whoever waits for a value.
+    /// Closes the region: every later access, through any view of the region and from any thread, fails with
+    /// [`MemoryError::Closed`]. Wakes all threads that wait for a value.
     ///
-    /// Clones and sub-views are views of the same region, so closing one closes all. An access that is running
-    /// already comes to its end: the pages stay mapped until the last view is dropped.
+    /// Clones and sub-views are views of the same region, so closing one of them closes all. An access that is in progress
+    /// completes: the pages stay mapped until the last view is dropped.
     pub fn close(&self) {
         self.region.close();
     }
 
-    /// Closes the region, and puts private zeroes in the place of the shared pages.
+    /// Closes the region, and replaces the shared pages with private pages full of zeroes.
     ///
-    /// A thread that still goes through [`as_ptr`](Self::as_ptr) does not fault: it reads zeroes, and what it writes reaches
-    /// nobody. The addresses stay taken until the last view is dropped. For callers, such as a Java virtual machine,
-    /// whose running accesses nobody can wait for.
+    /// A thread that still uses the address from [`as_ptr`](Self::as_ptr) does not fault: it reads zeroes, and its writes
+    /// reach no peer. The addresses stay reserved until the last view is dropped. This function is for callers such as a Java
+    /// virtual machine, which cannot wait for the accesses in progress.
     ///
-    /// On Windows, where a driver made the mapping, nothing can take its place: the shared pages stay until the last view
-    /// is dropped.
+    /// On Windows the driver made the mapping, and the pages cannot be replaced: the shared pages stay mapped until the last
+    /// view is dropped.
     ///
     /// # Errors
-    /// [`MemoryError::Detach`] when the system has no room for the change. The region is closed then, too; the shared
-    /// pages stay until the last view is dropped, so whoever still goes through an address finds them.
+    /// [`MemoryError::Detach`] if the system has no memory for the change. The region is closed nevertheless; the shared
+    /// pages stay mapped until the last view is dropped, so a thread that still uses an address accesses them.
     pub fn detach(&self) -> Result<(), MemoryError> {
         self.close();
         self.region.pages().detach().map_err(|source| MemoryError::Detach { source })
     }
 
-    /// Whether the region was closed, through any view.
+    /// Whether the region is closed, through this or any other view.
     pub fn is_closed(&self) -> bool {
         self.region.gate() == 0
     }
 
-    /// A part of this view, whose offset 0 is `offset` here.
+    /// A view of the `len` bytes from `offset` on. Offset 0 of the new view is `offset` of this one.
     ///
     /// # Errors
     /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`].
@@ -156,10 +161,10 @@ impl Memory {
         Ok(Self { start, len, writable, region: Arc::clone(&self.region) })
     }
 
-    /// The address of the first byte in this process, for calls into foreign code.
+    /// The address of the first byte in this process, for calls to foreign code.
     ///
-    /// It stays mapped for as long as any view of the region exists, closed or not. Whoever goes through it does
-    /// without every check of this type.
+    /// It stays mapped for as long as any view of the region exists, closed or not. Accesses through it bypass all checks
+    /// of this type.
     pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
@@ -167,7 +172,7 @@ impl Memory {
     /// Fills `bytes` from the memory at `offset`.
     ///
     /// # Errors
-    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`]; `bytes` is unchanged then.
+    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`]. An error leaves `bytes` unchanged.
     #[inline]
     pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         let from = self.check_read(offset, bytes.len() as u64)?;
@@ -176,17 +181,17 @@ impl Memory {
         Ok(())
     }
 
-    /// Fills `bytes` from the memory at `offset` and takes no memory from the host for that, where the device was opened
-    /// for reading only.
+    /// Fills `bytes` from the memory at `offset`. If the device is open for reading only, this allocates no pages on the
+    /// host.
     ///
-    /// A file may have holes: bytes that read as zeroes and have no page. [`read`](Self::read) gives them pages on a tmpfs,
-    /// hugetlbfs, and in a memfd, because Linux does so for every access to a mapping; on a full file system that raises
-    /// SIGBUS. This asks the file system instead, in a system call each time: for looking at much, not for words. A guest's
-    /// device and memory that may be written are read as `read` does it.
+    /// A file may have holes: ranges that read as zeroes and have no pages. On a tmpfs, on hugetlbfs and in a memfd,
+    /// [`read`](Self::read) allocates pages for them, because Linux does so for every access to a mapping; on a full file
+    /// system such an access raises SIGBUS. This function instead reads through the file system, with a system call each
+    /// time: use it for large ranges, not for words. For a guest's device and for writable memory it is the same as `read`.
     ///
     /// # Errors
-    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`]; `bytes` is unchanged then. [`MemoryError::Peek`] when the
-    /// system refuses, as for a part that another process has cut off; `bytes` may have changed then.
+    /// [`MemoryError::OutOfBounds`] and [`MemoryError::Closed`] leave `bytes` unchanged. [`MemoryError::Peek`] if the system
+    /// cannot read the file, for example a part that another process has cut off; `bytes` may have changed.
     pub fn peek(&self, offset: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         let from = self.check_read(offset, bytes.len() as u64)?;
         let pages = self.region.pages();
@@ -197,17 +202,17 @@ impl Memory {
         }
     }
 
-    /// Makes the pages of `len` bytes from `offset` on present now, so that no access to them waits for the system later,
-    /// or fails because it has no more: holes of a file get their space.
+    /// Makes the pages of `len` bytes from `offset` on present, and allocates space for the holes of a file. Later accesses
+    /// neither wait for the system to provide a page nor fail because it has none.
     ///
     /// # Errors
-    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`]. [`MemoryError::NoSpace`] when there is not enough memory, disk
-    /// space or huge pages; some pages may have come then. [`MemoryError::Populate`] when the system cannot tell, as
-    /// before Linux 5.14.
+    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`]. [`MemoryError::NoSpace`] if there is not enough memory, disk
+    /// space or huge pages; some of the pages may be present then. [`MemoryError::Populate`] if the system does not support
+    /// the operation, as before Linux 5.14.
     pub fn prefault(&self, offset: u64, len: u64) -> Result<(), MemoryError> {
         let from = self.check_read(offset, len)?;
         if self.cache_mode() != CacheMode::Cached {
-            // A device's memory is always there.
+            // A device's memory is always present.
             return Ok(());
         }
         let pages = self.region.pages();
@@ -219,10 +224,11 @@ impl Memory {
         })
     }
 
-    /// Puts `bytes` into the memory at `offset`.
+    /// Writes `bytes` to the memory at `offset`.
     ///
     /// # Errors
-    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`], [`MemoryError::ReadOnly`]; nothing is written then.
+    /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`], [`MemoryError::ReadOnly`]. An error means that nothing was
+    /// written.
     #[inline]
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), MemoryError> {
         let to = self.check_write(offset, bytes.len() as u64)?;
@@ -234,7 +240,7 @@ impl Memory {
     /// Sets `len` bytes from `offset` on to `byte`.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// The same as [`write`](Self::write).
     #[inline]
     pub fn fill(&self, offset: u64, byte: u8, len: u64) -> Result<(), MemoryError> {
         let to = self.check_write(offset, len)?;
@@ -243,26 +249,28 @@ impl Memory {
         Ok(())
     }
 
-    /// Copies `len` bytes from `offset` here to `to_offset` in `to`, which may be the same memory and overlap.
+    /// Copies `len` bytes from `offset` in this memory to `to_offset` in `to`, which may be the same memory. The ranges may
+    /// overlap.
     ///
-    /// Overlap is seen by address. Two mappings of one file have different addresses: between those, overlapping
-    /// parts come out mixed.
+    /// Overlap is detected by address. Two mappings of one file have different addresses; copying between overlapping parts
+    /// of them mixes the bytes.
     ///
     /// # Errors
-    /// As [`read`](Self::read) for this memory and [`write`](Self::write) for the other; nothing is written then.
+    /// The same as [`read`](Self::read) for this memory and [`write`](Self::write) for the other. An error means that nothing
+    /// was written.
     #[inline]
     pub fn copy_to(&self, offset: u64, to: &Memory, to_offset: u64, len: u64) -> Result<(), MemoryError> {
         let from = self.check_read(offset, len)?;
         let to = to.check_write(to_offset, len)?;
-        // SAFETY: both checked, so the length fits as well.
+        // SAFETY: both are checked, so the length fits as well.
         unsafe { raw::copy_shared(from, to, narrow(len)) };
         Ok(())
     }
 
-    /// Writes bytes to the storage of the file behind the memory and waits until they are there.
+    /// Writes `len` bytes from `offset` on to the storage of the mapped file, and waits until the storage has them.
     ///
-    /// The other views of the file see every write at once, without this. Memory that has no storage, as on a tmpfs
-    /// or on the heap, has nothing to wait for.
+    /// Other mappings of the file see every write at once, without this call. For memory without storage, such as a tmpfs
+    /// or the heap, it does nothing.
     ///
     /// # Errors
     /// [`MemoryError::OutOfBounds`], [`MemoryError::Closed`], [`MemoryError::Sync`].
@@ -282,19 +290,19 @@ impl Memory {
         Ok(T::from_raw(self.read_raw(offset)?))
     }
 
-    /// Reads a number stored with its lowest byte first.
+    /// Reads a number in little-endian byte order, at any alignment.
     ///
     /// # Errors
-    /// As [`read_word`](Self::read_word).
+    /// The same as [`read_word`](Self::read_word).
     #[inline]
     pub fn read_word_le<T: Word>(&self, offset: u64) -> Result<T, MemoryError> {
         Ok(T::from_raw(self.read_raw::<T::Raw>(offset)?.le()))
     }
 
-    /// Reads a number stored with its highest byte first.
+    /// Reads a number in big-endian byte order, at any alignment.
     ///
     /// # Errors
-    /// As [`read_word`](Self::read_word).
+    /// The same as [`read_word`](Self::read_word).
     #[inline]
     pub fn read_word_be<T: Word>(&self, offset: u64) -> Result<T, MemoryError> {
         Ok(T::from_raw(self.read_raw::<T::Raw>(offset)?.be()))
@@ -303,36 +311,37 @@ impl Memory {
     /// Writes a number in the processor's byte order, at any alignment.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// The same as [`write`](Self::write).
     #[inline]
     pub fn write_word<T: Word>(&self, offset: u64, value: T) -> Result<(), MemoryError> {
         self.write_raw(offset, value.into_raw())
     }
 
-    /// Writes a number with its lowest byte first.
+    /// Writes a number in little-endian byte order, at any alignment.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// The same as [`write`](Self::write).
     #[inline]
     pub fn write_word_le<T: Word>(&self, offset: u64, value: T) -> Result<(), MemoryError> {
         self.write_raw(offset, value.into_raw().le())
     }
 
-    /// Writes a number with its highest byte first.
+    /// Writes a number in big-endian byte order, at any alignment.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// The same as [`write`](Self::write).
     #[inline]
     pub fn write_word_be<T: Word>(&self, offset: u64, value: T) -> Result<(), MemoryError> {
         self.write_raw(offset, value.into_raw().be())
     }
 
-    /// Where `needle` occurs first within `len` bytes from `offset` on; as an offset of this view.
+    /// The offset in this view of the first occurrence of `needle` within `len` bytes from `offset` on; `None` if there is
+    /// none.
     ///
-    /// The bytes may change meanwhile: what is told is true of a copy.
+    /// The function searches a copy of the bytes, because other programs may change them at any time.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// The same as [`read`](Self::read).
     pub fn index_of(&self, offset: u64, len: u64, needle: &[u8]) -> Result<Option<u64>, MemoryError> {
         self.check_read(offset, len)?;
         let overlap = needle.len().saturating_sub(1);
@@ -348,12 +357,12 @@ impl Memory {
             if done + some as u64 == len {
                 return Ok(None);
             }
-            // An occurrence may lie across two chunks.
+            // An occurrence may span two chunks.
             done += (some - overlap) as u64;
         }
     }
 
-    /// Sleeps for the time given, or until the memory is closed.
+    /// Sleeps for `time`, or until the memory is closed.
     pub(crate) fn sleep(&self, time: Duration) {
         self.region.sleep(time);
     }
@@ -373,13 +382,13 @@ impl Memory {
         Ok(())
     }
 
-    /// The address of an access that reads, when it may happen.
+    /// Checks an access that reads, and returns its address.
     #[inline(always)]
     pub(super) fn check_read(&self, offset: u64, len: u64) -> Result<*mut u8, MemoryError> {
         self.check(self.len, offset, len)
     }
 
-    /// The address of an access that writes, when it may happen.
+    /// Checks an access that writes, and returns its address.
     #[inline(always)]
     pub(super) fn check_write(&self, offset: u64, len: u64) -> Result<*mut u8, MemoryError> {
         self.check(self.writable, offset, len)
@@ -388,15 +397,15 @@ impl Memory {
     #[inline(always)]
     fn check(&self, bound: usize, offset: u64, len: u64) -> Result<*mut u8, MemoryError> {
         let bound = (bound & self.region.gate()) as u64;
-        // An empty access is rare and goes the slow way: no bound could tell it from one to closed memory.
+        // An empty access is rare and takes the slow path: no bound distinguishes it from an access to closed memory.
         if len == 0 || offset >= bound.saturating_sub(len - 1) {
             self.refuse(bound, offset, len)?;
         }
-        // SAFETY: offset < bound <= len: inside the pages.
+        // SAFETY: offset < bound <= len, so the address is inside the pages.
         Ok(unsafe { self.start.as_ptr().add(narrow(offset)) })
     }
 
-    /// Finds out what is wrong; nothing is, with an empty access inside the view.
+    /// Determines the error of an access; `Ok` for an empty access inside the view.
     #[cold]
     #[inline(never)]
     fn refuse(&self, bound: u64, offset: u64, len: u64) -> Result<(), MemoryError> {
@@ -422,10 +431,10 @@ impl fmt::Debug for Memory {
     }
 }
 
-/// Bytes that a search copies at a time.
+/// The number of bytes that a search copies at a time.
 const SEARCH_CHUNK: usize = 64 * 1024;
 
-/// A checked offset or length: not above the length of pages that are mapped.
+/// Converts an offset or length that a check has bounded by the length of the mapped pages.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "checked against a bound that is a usize")]
 pub(super) fn narrow(bytes: u64) -> usize {

@@ -1,7 +1,7 @@
 //! The owner of a mapping, and the checked views through which every access to shared bytes goes.
 //!
-//! This is the only room where an address becomes an access. It does not know where a mapping came from, nor what is
-//! stored in it. `raw` has the accesses themselves; `Memory` checks each of them once and keeps the pages alive.
+//! Only this module accesses memory by address. It does not depend on the source of a mapping or on its contents. `raw`
+//! implements the accesses; `Memory` checks each of them once and keeps the pages mapped.
 
 mod atomic;
 mod error;
@@ -22,16 +22,17 @@ pub use word::Word;
 
 pub(crate) use pages::Region;
 
-/// How the processor caches the memory; it decides what publishing to the other side costs.
+/// How the processor caches the memory. The mode determines the cost of publishing data to the peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CacheMode {
-    /// Ordinary memory: the host, and whatever maps files.
+    /// Ordinary memory: all memory on the host, and every mapping of a file.
     Cached,
-    /// Writes are gathered and reach the other side late and in any order, until a fence, an atomic
-    /// read-modify-write or a store that is not relaxed. Reads are not cached and slow.
+    /// The processor buffers writes. They may reach the peers late and in any order, until a fence, an atomic
+    /// read-modify-write or a store that is not relaxed. Reads are uncached and slow.
     WriteCombined,
-    /// Every access goes to the bus, in order, one by one: slow in both directions. Linux makes a mapping
-    /// write-combined in its place while somebody else has such a one, therefore publish here as there.
+    /// Every access goes to the bus separately and in order. Reads and writes are slow. While another write-combined
+    /// mapping of the same memory exists, Linux makes this one write-combined, too; therefore publish data as for
+    /// `WriteCombined`.
     Uncached,
 }

@@ -9,46 +9,47 @@ use std::time::Duration;
 
 use super::CacheMode;
 
-/// Pages that stay where they are for as long as their owner lives.
+/// Pages whose address stays the same for as long as their owner lives.
 ///
 /// # Safety
-/// From `start` on, `len` bytes are valid for reads, and for writes unless `is_read_only`, from any thread, until the
+/// The `len` bytes from `start` on are valid for reads, and for writes unless `is_read_only`, from any thread, until the
 /// owner is dropped. No Rust reference to any of them exists. `len` is at most `isize::MAX`.
 pub(crate) unsafe trait Pages: Send + Sync {
     fn start(&self) -> NonNull<u8>;
     fn len(&self) -> usize;
     fn is_read_only(&self) -> bool;
 
-    /// Whether no other process can make an access raise SIGBUS.
+    /// Whether an access never raises SIGBUS, whatever other processes do.
     fn is_sealed(&self) -> bool {
         false
     }
 
-    /// Fills `bytes` from `offset` on without making a page present that is not; `None` where only a touch tells.
+    /// Reads into `bytes` from `offset` on without allocating a page for a hole; `None` if only an access to the mapping can
+    /// read the bytes.
     fn peek(&self, _offset: usize, _bytes: &mut [u8]) -> Option<io::Result<()>> {
         None
     }
 
-    /// Makes pages present, for writing unless they are read only; where they always are, nothing needs to be done.
+    /// Makes pages present, for writing unless they are read-only. Does nothing for pages that are always present.
     fn populate(&self, _offset: usize, _len: usize) -> io::Result<()> {
         Ok(())
     }
 
-    /// Brings bytes to the storage behind the pages; where there is none, nothing needs to be done.
+    /// Writes bytes to the storage of the pages. Does nothing for pages without storage.
     fn sync(&self, _offset: usize, _len: usize) -> io::Result<()> {
         Ok(())
     }
 
-    /// Lets go of shared memory while the addresses stay valid; pages that nobody else sees may stay.
+    /// Releases shared memory while the addresses stay valid. Private pages may stay.
     fn detach(&self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// The owner of pages, common to all views of them.
+/// The owner of pages. All views of the pages share it.
 pub(crate) struct Region {
-    /// All ones while open, zero once closed: a view's length AND this is the bound of an access, so the check for
-    /// bounds is the check for closed, too.
+    /// All ones while the region is open, zero once it is closed. The bound of an access is the view's length AND this
+    /// word, so one comparison checks both the bounds and whether the region is closed.
     gate: AtomicUsize,
     pages: Box<dyn Pages>,
     cache_mode: CacheMode,
@@ -67,7 +68,7 @@ impl Region {
         }
     }
 
-    /// Relaxed is enough: the pages outlive the closing, so an access that runs past it harms nobody.
+    /// A relaxed load suffices: the pages stay mapped after closing, so an access that misses the change is harmless.
     #[inline(always)]
     pub(super) fn gate(&self) -> usize {
         self.gate.load(Ordering::Relaxed)
@@ -75,12 +76,12 @@ impl Region {
 
     pub(super) fn close(&self) {
         self.gate.store(0, Ordering::Release);
-        // A sleeper looks at the gate under this lock before it sleeps, so none can miss the call.
+        // A sleeping thread checks the gate under this lock before it waits, so it cannot miss the notification.
         let _guard = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
         self.closing.notify_all();
     }
 
-    /// Sleeps for the time given, or until the memory is closed.
+    /// Sleeps for `time`, or until the memory is closed.
     pub(super) fn sleep(&self, time: Duration) {
         let guard = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.closing.wait_timeout_while(guard, time, |()| self.gate() != 0));
@@ -96,7 +97,7 @@ impl Region {
 }
 
 #[cfg(windows)]
-// SAFETY: a Mapping ends on drop only, or with the process; a driver that is stopped keeps it until then.
+// SAFETY: a Mapping is removed on drop only, or with the process; a driver that is stopped keeps it until then.
 unsafe impl Pages for crate::sys::windows::driver::Mapping {
     fn start(&self) -> NonNull<u8> {
         self.start()
@@ -112,7 +113,7 @@ unsafe impl Pages for crate::sys::windows::driver::Mapping {
 }
 
 #[cfg(target_os = "linux")]
-// SAFETY: a Mapping unmaps on drop only, and nobody else has its address.
+// SAFETY: a Mapping is unmapped on drop only, and no other code has its address.
 unsafe impl Pages for crate::sys::linux::mapping::Mapping {
     fn start(&self) -> NonNull<u8> {
         self.start()

@@ -3,40 +3,40 @@ use std::time::{Duration, Instant};
 
 use super::{AtomicWord, Memory, MemoryError};
 
-/// How to wait for a value.
+/// How [`Memory::spin`] and [`Memory::spin_and_set`] wait for a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spin {
-    /// How long to sleep between two looks. `None` looks all the time: the fastest, at the price of a processor.
+    /// The time to sleep between two checks. `None` checks continuously, which responds fastest and occupies a processor.
     pub sleep: Option<Duration>,
-    /// When to give up. `None` waits until the value is there or the memory is closed.
+    /// The time after which to give up. `None` waits until the memory has the value or is closed.
     pub timeout: Option<Duration>,
 }
 
-/// Looks between two glances at the clock.
+/// The number of checks between two readings of the clock.
 const LOOKS: u32 = 64;
 
 /// # Waiting for a value
 ///
-/// Nobody signals here, so a value that comes and goes between two looks is missed. [`close`](Self::close) ends the
-/// waiting at once, also that of a sleeper.
+/// These functions poll the memory, so they miss a value that appears and disappears between two checks.
+/// [`close`](Self::close) ends a wait at once, including one that sleeps.
 impl Memory {
-    /// Waits until the value at `offset` is `expected` and acquires it. Tells whether it was before the timeout.
+    /// Waits until the value at `offset` is `expected`, and acquires it. Returns whether it was before the timeout.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`MemoryError::Closed`] also when the memory is closed meanwhile.
+    /// The same as [`load`](Self::load); [`MemoryError::Closed`] also if the memory is closed during the wait.
     pub fn spin<T: AtomicWord>(&self, offset: u64, expected: T, how: Spin) -> Result<bool, MemoryError> {
-        // Looking orders nothing, which is cheaper where acquiring needs a fence.
+        // A relaxed load comes first: it is cheaper where an acquire needs a fence.
         self.poll(how, || {
             Ok(self.load::<T>(offset, Relaxed)? == expected && self.load::<T>(offset, Acquire)? == expected)
         })
     }
 
-    /// Waits until the value at `offset` is `expected` and writes `new` in its place, in one atomic step. Tells
-    /// whether that was done before the timeout.
+    /// Waits until the value at `offset` is `expected`, and replaces it with `new` in one atomic step. Returns whether
+    /// it replaced the value before the timeout.
     ///
     /// # Errors
-    /// As [`compare_exchange`](Self::compare_exchange); [`MemoryError::Closed`] also when the memory is closed
-    /// meanwhile.
+    /// The same as [`compare_exchange`](Self::compare_exchange); [`MemoryError::Closed`] also if the memory is closed
+    /// during the wait.
     pub fn spin_and_set<T: AtomicWord>(
         &self,
         offset: u64,
@@ -44,8 +44,8 @@ impl Memory {
         new: T,
         how: Spin,
     ) -> Result<bool, MemoryError> {
-        // To look takes the cache line only for reading; to exchange in vain would take it from its owner each time.
-        // The first attempt is an exchange all the same, so that memory that cannot be written is an error at once.
+        // A load shares the cache line; a failed exchange would take it from its owner each time. The first attempt is
+        // an exchange nevertheless, so that read-only memory is an error at once.
         let mut first = true;
         self.poll(how, || {
             let worth_it = std::mem::take(&mut first) || self.load::<T>(offset, Relaxed)? == expected;
@@ -58,7 +58,7 @@ impl Memory {
         how: Spin,
         mut look: impl FnMut() -> Result<bool, MemoryError>,
     ) -> Result<bool, MemoryError> {
-        // A timeout beyond what the clock can say is none.
+        // A timeout beyond the range of the clock counts as none.
         let deadline = how.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             for _ in 0..LOOKS {

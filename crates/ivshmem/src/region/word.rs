@@ -1,7 +1,7 @@
-/// An integer of 8 to 64 bits or a float: what one plain access moves.
+/// A value that one plain access reads or writes: an integer of 8 to 64 bits, or a float.
 pub trait Word: Copy + Bits {}
 
-/// Keeps others from implementing [`Word`]: the accesses are written for these types.
+/// Prevents other crates from implementing [`Word`]; the accesses support only the types below.
 mod sealed {
     use super::super::raw::RawWord;
 

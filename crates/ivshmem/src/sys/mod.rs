@@ -1,17 +1,17 @@
-//! One safe function for each system call; owned handles in and out; nothing is remembered.
+//! One safe function for each system call. The functions take and return owned or borrowed handles and keep no state.
 //!
-//! What a platform must provide:
+//! Every platform must provide these modules:
 //!
-//! | module | gives |
-//! |---|---|
-//! | `event` | `Event` and `EventRef`: an event, owned and borrowed, that others can raise. `create`, `create_latch`, `ring`, `is_full`, `take`, and `wait` with a latch and a deadline |
-//! | `poller` | `Poller`: one thread waits for many events, each told until somebody takes it. `create`, `add`, `remove`, `wait` |
+//! - `event`: `Event` and `EventRef`, an owned and a borrowed event that other processes can raise; the functions `create`,
+//!   `create_latch`, `ring`, `is_full`, `take`, and `wait` with a latch and a deadline.
+//! - `poller`: `Poller`, with which one thread waits for many events; it reports each event until a thread takes it. The
+//!   functions `create`, `add`, `remove` and `wait`.
 //!
-//! and an owned mapping of shared memory, unmapped on drop: Linux makes it of a file (`linux::mapping`), on Windows the
-//! driver makes it (`windows::driver`).
+//! and an owned mapping of shared memory, unmapped on drop: Linux maps a file (`linux::mapping`), on Windows the driver
+//! makes the mapping (`windows::driver`).
 //!
-//! Linux has more (sockets that carry descriptors, memfd, file allocation); the rooms that need those exist on Linux
-//! only. On a platform without a module here the library compiles and says `Unsupported`.
+//! Linux provides more (sockets that transfer descriptors, memfds, file allocation); the modules that need those exist on
+//! Linux only. On a platform without a module here the library compiles and returns `Unsupported` errors.
 
 #[cfg(target_os = "linux")]
 pub mod linux;

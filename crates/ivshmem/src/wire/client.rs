@@ -5,99 +5,100 @@ use thiserror::Error;
 use super::{MAX_PEERS, MAX_VECTORS, PeerId, RawMessage, Refusal};
 use crate::ErrorKind;
 
-/// The client's end of one connection: messages go in, one by one and in their order, what they mean comes out.
+/// The client's end of one connection. It takes the messages one by one, in order, and returns an event for each.
 ///
-/// The server is not trusted: whatever it sends gives an event or a [`ProtocolError`], and the memory used is bounded by
-/// the number of ids. After an error the connection has no meaning any more, so every later message gets the same error.
+/// It does not trust the server: every message results in an event or a [`ProtocolError`], and the memory in use is bounded
+/// by the number of ids. After an error the connection is unusable, so every later message results in the same error.
 #[derive(Debug)]
 pub struct Client {
     state: State,
-    /// Vectors by peer; this client itself is not among them.
+    /// The number of vectors of each peer, without this client itself.
     peers: HashMap<PeerId, u16>,
     own_vectors: u16,
 }
 
-/// What one message meant.
+/// The meaning of one message.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientEvent<F> {
-    /// The server speaks our version.
+    /// The server has the same version as this library.
     Version,
     /// This client's id.
     OwnId(PeerId),
     /// The shared memory.
     Memory(F),
-    /// An interrupt vector of another client. Vectors come in order; with vector 0 the peer is new.
+    /// An interrupt vector of another client. The vectors of a peer come in order; vector 0 announces a new peer.
     PeerVector {
-        /// Whose vector it is.
+        /// The peer.
         peer: PeerId,
-        /// Counted from 0, below [`MAX_VECTORS`].
+        /// The vector, from 0 to below [`MAX_VECTORS`].
         vector: u16,
-        /// What raises the interrupt.
+        /// The descriptor that raises the interrupt.
         fd: F,
     },
-    /// An interrupt vector of this client, in order. They may come long after the rest.
+    /// An interrupt vector of this client, in order. It may come long after the other messages.
     OwnVector {
-        /// Counted from 0, below [`MAX_VECTORS`].
+        /// The vector, from 0 to below [`MAX_VECTORS`].
         vector: u16,
-        /// What tells of the interrupt.
+        /// The descriptor that becomes readable at an interrupt.
         fd: F,
     },
-    /// A peer has left. Its id may come again later and means somebody else then.
+    /// A peer has disconnected. The server may later assign its id to another client.
     PeerGone(PeerId),
-    /// A peer has left that could not be announced: vectors announce, and this server gives none.
+    /// A peer that was not announced has disconnected: vectors announce peers, and this server sends none.
     UnannouncedGone(PeerId),
 }
 
-/// What a server did that the protocol does not allow.
+/// How a server refused the client or violated the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// The server does not want this client.
+    /// The server refused this client.
     #[error("the server refused the connection: {0}")]
     Refused(Refusal),
-    /// The socket is the one on which a server tells its state, as JSON.
+    /// The socket is a server's status socket, which sends the server's state as JSON.
     #[error(
         "this is the status socket of a server, not the one for clients; connect to that one (`ivshmem status` shows its \
          path, and what else this one says)"
     )]
     StatusSocket,
-    /// A number that means nothing where it stands.
+    /// The server sent a number that is invalid at this point of the protocol.
     #[error("the server sent {value} where {expected} is due")]
     Unexpected {
-        /// What came.
+        /// The number.
         value: i64,
-        /// What the protocol has there.
+        /// The message that the protocol requires here.
         expected: &'static str,
     },
-    /// A message that needs a descriptor came without.
+    /// The server sent a message without its descriptor.
     #[error("the server sent {what} without its descriptor")]
     MissingDescriptor {
-        /// What the message was.
+        /// The kind of message.
         what: &'static str,
     },
-    /// A descriptor beside a message that has none, or a second one.
+    /// The server sent a descriptor with a message that has none, or a second descriptor with one message.
     #[error("the server sent a descriptor beside {what}, which has none, or more than one descriptor")]
     StrayDescriptor {
-        /// What the message was.
+        /// The kind of message.
         what: &'static str,
     },
-    /// The memory was announced again.
+    /// The server announced the memory twice.
     #[error("the server announced the memory twice")]
     SecondMemory,
-    /// More vectors than the protocol can address.
+    /// The server announced more vectors than the protocol can address.
     #[error("the server announced more than {MAX_VECTORS} vectors for peer {peer}")]
     TooManyVectors {
-        /// Whose vectors they were.
+        /// The peer with the vectors.
         peer: PeerId,
     },
-    /// A peer left that had never come, though this server gives vectors, which announce peers.
+    /// The server announced the disconnection of a peer that was not connected, though this server sends vectors, which announce
+    /// peers.
     #[error("the server said that peer {peer} left, which was not connected")]
     UnknownPeer {
-        /// The id the server named.
+        /// The id in the message.
         peer: PeerId,
     },
-    /// The server said that this client itself had left.
+    /// The server announced the disconnection of this client itself.
     #[error("the server said that this client (id {peer}) had left")]
     OwnDisconnect {
         /// This client's id.
@@ -105,11 +106,11 @@ pub enum ProtocolError {
     },
 }
 
-/// How a status begins. No server has such a version.
+/// The first bytes of a status. No server has such a version.
 const STATUS: &[u8] = b"{\"";
 
 impl ProtocolError {
-    /// What kind of failure this is.
+    /// The kind of this failure, for programs to decide by.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Refused(_) => ErrorKind::Refused,
@@ -125,10 +126,10 @@ impl Default for Client {
 }
 
 impl Client {
-    /// Takes the next message.
+    /// Processes the next message.
     ///
     /// # Errors
-    /// What the server did wrong, or why it refused. A descriptor that came along is dropped.
+    /// How the server violated the protocol, or why it refused the client. The message's descriptor is dropped.
     pub fn push<F>(&mut self, message: RawMessage<F>) -> Result<ClientEvent<F>, ProtocolError> {
         let result = match self.state {
             State::Version => self.version(message),
@@ -143,23 +144,23 @@ impl Client {
         result
     }
 
-    /// Vectors of this client so far.
+    /// The number of this client's vectors so far.
     pub fn own_vectors(&self) -> u16 {
         self.own_vectors
     }
 
-    /// Vectors of one peer so far; `None` when no such peer is connected.
+    /// The number of a peer's vectors so far; `None` if no such peer is connected.
     pub fn peer_vectors(&self, peer: PeerId) -> Option<u16> {
         self.peers.get(&peer).copied()
     }
 
-    /// Whether the greeting is beyond doubt complete: there are peers, and this client has as many vectors as the one
-    /// that has most. Nothing marks the end of a greeting, so `false` means only that nobody can tell.
+    /// Whether the greeting is definitely complete: there are peers, and this client has at least as many vectors as every one
+    /// of them. The protocol does not mark the end of a greeting, so `false` means only that this is unknown.
     pub fn is_greeted(&self) -> bool {
         self.peers.values().max().is_some_and(|most| self.own_vectors >= *most)
     }
 
-    /// Whether more is to be expected: this client has no vector, or fewer than some peer.
+    /// Whether more vectors of this client are expected: it has none, or fewer than some peer.
     pub fn expects_more(&self) -> bool {
         self.own_vectors == 0 || self.peers.values().any(|vectors| *vectors > self.own_vectors)
     }
@@ -215,7 +216,7 @@ impl Client {
     }
 }
 
-/// What the next message must be.
+/// The next message that the protocol requires.
 #[derive(Clone, Copy, Debug)]
 enum State {
     Version,
@@ -225,7 +226,7 @@ enum State {
     Broken(ProtocolError),
 }
 
-/// The number beside the memory's descriptor.
+/// The number of the message with the memory's descriptor.
 const MEMORY: i64 = -1;
 
 const _: () = assert!(MAX_PEERS == 1 << 16, "every u16 is an id");
@@ -378,7 +379,7 @@ mod tests {
         (value, proptest::option::of(any::<u32>())).prop_map(|(value, fd)| message(value, fd))
     }
 
-    /// Messages that a right server could send: peers that come, grow and go around a client with id 2.
+    /// Messages that a correct server could send to a client with id 2: peers connect, get vectors and disconnect.
     fn valid_session() -> impl Strategy<Value = Vec<Message>> {
         proptest::collection::vec((0_i64..6, any::<bool>()), 0..200).prop_map(|steps| {
             let mut messages = vec![message(0, None), message(2, None), message(-1, Some(100))];
@@ -397,7 +398,7 @@ mod tests {
         })
     }
 
-    /// Sends messages through a stream that is cut after each of `cuts` bytes, in turns.
+    /// Sends messages through a stream that is split into pieces of the lengths in `cuts`, in turn.
     fn through_stream(messages: &[Message], cuts: &[usize]) -> Vec<Event> {
         let mut reader = MessageReader::default();
         let mut client = Client::default();

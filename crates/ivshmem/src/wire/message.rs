@@ -1,18 +1,18 @@
 use std::fmt;
 
-/// The version that a server announces first; a client that sees another one must go.
+/// The version that a server sends first. A client that receives another one must disconnect.
 pub const PROTOCOL_VERSION: i64 = 0;
-/// Bytes of one message.
+/// The length of a message in bytes.
 pub const MESSAGE_LEN: usize = 8;
-/// Ids are 16 bits wide: the upper half of the device's doorbell register.
+/// The maximum number of peers. Ids are 16 bits wide, the upper half of the device's doorbell register.
 pub const MAX_PEERS: u32 = 65_536;
-/// QEMU's slow path masks the vector with 0xff, so a peer has at most this many vectors.
+/// The maximum number of vectors of a peer, because QEMU's slow path masks the vector with 0xff.
 pub const MAX_VECTORS: u16 = 256;
 
-/// The number by which a server knows one connected client: a QEMU process or a program on the host.
+/// The number that a server assigns to a connected client: a QEMU process or a program on the host.
 ///
-/// Not an identity: the processes inside one virtual machine share an id, a rebooted guest keeps its id, and a server
-/// gives ids out again.
+/// It is not an identity: the processes inside one virtual machine share an id, a rebooted guest keeps its id, and a server
+/// reuses ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u16);
 
@@ -28,7 +28,7 @@ impl From<u16> for PeerId {
     }
 }
 
-/// One message as it stood in the stream: a number and, for some, a descriptor.
+/// One message of the stream: a number and, for some messages, a descriptor.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RawMessage<F> {
     /// The number, already in the processor's byte order.
@@ -38,17 +38,17 @@ pub struct RawMessage<F> {
 }
 
 impl<F> RawMessage<F> {
-    /// The bytes to send. The descriptor must go with the first of them.
+    /// The bytes to send. The descriptor must be sent with the first of them.
     pub fn to_bytes(&self) -> [u8; MESSAGE_LEN] {
         self.value.to_le_bytes()
     }
 }
 
-/// Puts messages together from a stream, wherever it was cut.
+/// Assembles messages from the pieces of a stream, wherever it is split.
 ///
-/// The kernel glues what was sent apart into one read and lets a read end behind the bytes of a descriptor, so a read
-/// over a message's end cannot tell whose descriptor it got. Hence the rule: never read more than [`missing`] bytes;
-/// then a descriptor belongs to the message that is being read. QEMU reads the same way.
+/// The kernel merges separately sent messages into one read, and ends a read after the bytes that have a descriptor.
+/// Therefore a read beyond the end of a message leaves unknown to which message its descriptor belongs. The rule: never read
+/// more than [`missing`] bytes; then a descriptor belongs to the current message. QEMU reads in the same way.
 ///
 /// [`missing`]: MessageReader::missing
 #[derive(Debug)]
@@ -65,19 +65,19 @@ impl<F> Default for MessageReader<F> {
 }
 
 impl<F> MessageReader<F> {
-    /// Bytes up to the end of the message that is being read, 1 to 8. Read at most this many.
+    /// The number of bytes up to the end of the current message, 1 to 8. Read at most this many.
     pub fn missing(&self) -> usize {
         MESSAGE_LEN - self.filled
     }
 
-    /// Takes what one receive gave; the message when it is whole now.
+    /// Adds the result of one receive. Returns the message once it is complete.
     ///
     /// # Errors
-    /// Gives the descriptor back when the message has one already: two for one message is a broken server. Nothing is
-    /// taken then.
+    /// Returns the descriptor if the message already has one: the server is broken if it sends two with one message. Nothing
+    /// is added then.
     ///
     /// # Panics
-    /// When `bytes` is longer than [`missing`](Self::missing), which is a bug of the caller.
+    /// If `bytes` is longer than [`missing`](Self::missing), which is a bug of the caller.
     pub fn push(&mut self, bytes: &[u8], fd: Option<F>) -> Result<Option<RawMessage<F>>, F> {
         match fd {
             Some(second) if self.fd.is_some() => return Err(second),

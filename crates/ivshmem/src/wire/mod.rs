@@ -1,9 +1,9 @@
 //! The ivshmem server protocol: messages, limits and the state machines of both ends.
 //!
-//! Everything travels from the server to the client as 8-byte little-endian signed integers, some with a file
-//! descriptor beside them. docs/wire.md pictures a whole connection. This room does no I/O, has no clock and no
-//! unsafe code: bytes and descriptors go in, events or messages come out. `F` stands for the descriptor, so tests
-//! run without any.
+//! All messages go from the server to the client: each is an 8-byte little-endian signed integer, and some have a file
+//! descriptor. docs/wire.md shows a whole connection. This module does no I/O, reads no clock and has no unsafe code: its
+//! input is bytes and descriptors, and its output is events or messages. The type parameter `F` is the descriptor, so tests
+//! run without real ones.
 
 mod client;
 mod message;

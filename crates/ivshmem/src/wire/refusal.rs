@@ -2,35 +2,35 @@ use std::fmt;
 
 use super::PROTOCOL_VERSION;
 
-/// Why a server turned a client down, told by the only means that QEMU understands: a version other than 0.
+/// Why a server refused a client. The server sends it as a version other than 0, the only form that QEMU reports.
 ///
 /// QEMU prints "server sent version -2, expecting 0" and exits, so the numbers are small, negative and never change.
-/// -1 is left out because it announces memory elsewhere in the protocol.
+/// -1 is not used because it announces the memory later in the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// -2: as many clients are connected as the server's limit allows.
+    /// -2: the server's limit of connected clients is reached.
     TooManyClients,
     /// -3: the server has no descriptors left for another client's interrupts.
     OutOfDescriptors,
-    /// -4: every id is known to some client that still lives, so none can be given out.
+    /// -4: no id is free: each one is in use or was announced to a connected client.
     IdsSpent,
-    /// -5: the user who connects has used up the share of ids that one user may take.
+    /// -5: the connecting user has used up the share of ids that one user may have.
     IdsOfUserSpent,
-    /// -6: the user who connects is not among those whom the server admits.
+    /// -6: the server does not admit the connecting user.
     NotAdmitted,
-    /// -7: the server is about to stop.
+    /// -7: the server is stopping.
     Stopping,
-    /// -8: the user who connects has connected more often than the server allows in that time.
+    /// -8: the connecting user has exceeded the server's limit of connections per time.
     TooOften,
     /// -9: the server has no memory left for another client.
     OutOfMemory,
-    /// Any other number: a server of another kind, or a newer one.
+    /// Any other number, from another kind of server or a newer one.
     Unknown(i64),
 }
 
 impl Refusal {
-    /// Every reason that a server of this version gives, in the order of their numbers.
+    /// All reasons of a server of this version, in the order -2, -3 and so on.
     pub const ALL: [Self; 8] = [
         Self::TooManyClients,
         Self::OutOfDescriptors,
@@ -42,7 +42,7 @@ impl Refusal {
         Self::OutOfMemory,
     ];
 
-    /// A word for programs, which never changes.
+    /// A name for programs. It never changes.
     pub fn name(self) -> &'static str {
         match self {
             Self::TooManyClients => "too-many-clients",
@@ -57,7 +57,7 @@ impl Refusal {
         }
     }
 
-    /// What to send in place of the version. Never the version 0 itself.
+    /// The number to send instead of the version. It is never 0, which is the version itself.
     pub fn version(self) -> i64 {
         match self {
             Self::TooManyClients => -2,
@@ -73,7 +73,7 @@ impl Refusal {
         }
     }
 
-    /// What a version means to the client that received it; `None` for 0, which is no refusal.
+    /// The refusal that a received version represents; `None` for 0, which is not a refusal.
     pub fn from_version(version: i64) -> Option<Self> {
         Some(match version {
             PROTOCOL_VERSION => return None,

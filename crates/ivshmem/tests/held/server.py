@@ -1,5 +1,5 @@
-# A hostile server. Every eventfd that it sends lies in an epoll whose mutex one of its threads holds: it waits, in
-# epoll_wait, for a page of a file whose file system does not answer.
+# A hostile server. Every eventfd that it sends is in an epoll whose mutex one of its threads holds: in epoll_wait, the
+# thread waits for a page of a file whose file system does not answer.
 import ctypes
 import mmap
 import os
@@ -26,7 +26,7 @@ def held():
     wait = lambda: libc.epoll_wait(epoll.fileno(), ctypes.c_void_p(address), 1, -1)
     waiting = threading.Thread(target=wait, daemon=True)
     waiting.start()
-    # The event is there, so only the page can keep the thread from running in this call.
+    # The event is ready, so only the missing page can block the thread in this call.
     while hex(address) not in open(f"/proc/self/task/{waiting.native_id}/syscall").read():
         time.sleep(0.001)
     return eventfd
@@ -57,7 +57,7 @@ listener.listen()
 print("listening", flush=True)
 client, _ = listener.accept()
 greet(client, held())
-# Its client says when it listens for peers.
+# The test writes a line when the client has registered for peer events.
 sys.stdin.readline()
 send(client, 2, held())
 send(client, 2)
@@ -71,6 +71,6 @@ while True:
         send(client, -5)
         client.recv(1)
     except OSError:
-        # A client that refuses this server has gone.
+        # A client that refuses this server has disconnected.
         pass
     client.close()

@@ -32,7 +32,7 @@ pub(super) fn connect(options: Doorbell) -> Result<Device, OpenError> {
     Ok(Device { kind: DeviceKind::Doorbell, memory, doorbell: Some(bell), guest: None })
 }
 
-/// Why nobody answered at the path.
+/// The error for a failed connection to the path.
 fn not_connected(path: &Path, source: io::Error) -> OpenError {
     let path = path.to_path_buf();
     match source.kind() {
@@ -53,7 +53,7 @@ fn is_socket(path: &Path) -> bool {
     path.metadata().is_ok_and(|facts| facts.file_type().is_socket())
 }
 
-/// Maps what the server gave as memory, and which file it is.
+/// Maps the memory from the server. Returns the memory, and device and inode of its file.
 fn map_in_time(
     path: &Path,
     fd: ForeignFd,
@@ -63,13 +63,13 @@ fn map_in_time(
 ) -> Result<(Memory, (u64, u64)), OpenError> {
     if fd.is_ram() {
         let (mapping, identity) = map(path, &fd, read_only)?;
-        // The mapping holds the file as well, so closing the descriptor frees nothing.
+        // The mapping keeps the file open as well, so closing the descriptor frees no pages and does not wait.
         let fd = fd.into_owned();
-        // Without it, looking gives pages to holes.
+        // Without the descriptor, reading allocates pages for holes.
         let mapping = if read_only { mapping.keep_file(fd, 0) } else { mapping };
         return Ok((memory(mapping), identity));
     }
-    // Other file systems may ask another machine.
+    // Other file systems may depend on another machine, so another thread maps the file.
     let (done, is_done) = mpsc::channel();
     let its_path = path.to_path_buf();
     let thread = thread::Builder::new()
@@ -90,10 +90,10 @@ fn map_in_time(
     })
 }
 
-/// For a greeting that was complete with its deadline.
+/// The minimum time for mapping, if the greeting has used up the timeout.
 const MAP_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Nothing about the memory is believed.
+/// Checks and maps the memory. It does not trust the server's descriptor.
 fn map(path: &Path, fd: &ForeignFd, read_only: bool) -> Result<(Mapping, (u64, u64)), OpenError> {
     let bad = |problem: String| OpenError::BadMemory { path: path.to_path_buf(), problem };
     let failed = |what: String, e: io::Error| bad(format!("{what} ({e}){}", crate::remedy(&e)));

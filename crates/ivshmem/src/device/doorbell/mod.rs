@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Device, OpenError};
 
-/// Options for a connection to a server: see [`doorbell`](crate::doorbell()).
+/// Options for a connection to a server; see [`doorbell`](crate::doorbell()).
 #[derive(Debug)]
 #[must_use = "nothing happens before connect()"]
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "servers exist on Linux only"))]
@@ -31,57 +31,59 @@ pub(crate) fn doorbell(path: &Path) -> Doorbell {
 }
 
 impl Doorbell {
-    /// How long everything together may take before a server that keeps silent is given up; 5 seconds without.
+    /// Sets the time limit for the whole of [`connect`](Self::connect). The default is 5 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long a server must keep silent, once the memory has come, for its greeting to be over; 5 milliseconds
-    /// without. 200 times as long while this device has no vector at all, or fewer than some peer: a busy server may
-    /// pause in the middle, and [`vectors(0)`](Self::vectors) is for one that gives none.
+    /// Sets the quiet time: the greeting is complete if the server sends nothing for this long after the memory. The default
+    /// is 5 milliseconds. The time is 200 times as long while this device has no vector, or fewer than some peer, because a
+    /// busy server may pause during the greeting. For a server that assigns no vectors, use [`vectors(0)`](Self::vectors).
     ///
-    /// Nothing in the protocol marks that end. The wait is only for the first client and for one with fewer vectors
-    /// than some peer: with as many the greeting is over at once. Vectors that come later are not lost, they are growth.
+    /// The protocol does not mark the end of the greeting. Only the first client, and a client with fewer vectors than some
+    /// peer, waits for this time; once a client has as many vectors as its peers, its greeting is complete. Vectors that come
+    /// later are not lost; they are added to the device.
     pub fn quiet(mut self, quiet: Duration) -> Self {
         self.quiet = quiet;
         self
     }
 
-    /// Be connected only with so many own vectors, 0 to 256: no sooner and, in time, not without.
+    /// Requires this number of own vectors, 0 to 256: `connect` returns only when this device has as many, and fails if it has
+    /// fewer at the timeout.
     pub fn vectors(mut self, expected: u16) -> Self {
         self.vectors = Some(expected);
         self
     }
 
-    /// Come back when the server has gone and one with the same memory listens at the same path again.
-    /// [`PeerEvent::Reconnected`](crate::doorbell::PeerEvent::Reconnected) tells what that means.
+    /// Makes the device reconnect after a lost connection, as soon as a server with the same memory listens at the same path.
+    /// [`PeerEvent::Reconnected`](crate::doorbell::PeerEvent::Reconnected) describes the effects.
     pub fn reconnect(mut self, reconnect: bool) -> Self {
         self.reconnect = reconnect;
         self
     }
 
-    /// Maps the memory for reading only: every write is an error. Interrupts work as ever. The device keeps a descriptor of
-    /// the memory, by which [`Memory::peek`](crate::region::Memory::peek) looks without filling holes.
+    /// Maps the memory for reading only: every write is an error. Interrupts are not affected. The device keeps a descriptor
+    /// of the memory, through which [`Memory::peek`](crate::region::Memory::peek) reads without filling holes.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// Connects, and returns as soon as the server's greeting is over.
+    /// Connects to the server, and returns as soon as the server's greeting is complete.
     ///
     /// # Errors
-    /// [`OpenError`] when nobody listens at the path, when the server refuses, keeps silent or breaks the protocol, or
-    /// when what it gives as memory cannot be mapped. Nothing is left behind.
+    /// [`OpenError`] if no server listens at the path, if the server refuses the connection, does not answer or violates the
+    /// protocol, or if its memory cannot be mapped. A failure leaves nothing behind.
     #[cfg(target_os = "linux")]
     pub fn connect(self) -> Result<Device, OpenError> {
         connect::connect(self)
     }
 
-    /// Connects.
+    /// Connects to the server.
     ///
     /// # Errors
-    /// Always, on this system: [`OpenError::Unsupported`].
+    /// Always [`OpenError::Unsupported`] on this system.
     #[cfg(not(target_os = "linux"))]
     pub fn connect(self) -> Result<Device, OpenError> {
         Err(OpenError::Unsupported { what: "a connection to an ivshmem server" })

@@ -1,6 +1,7 @@
 use std::fmt;
 
-/// Where a PCI device is: domain, bus, device and function, as in `0000:00:05.0`. Ordered as the kernel lists them.
+/// The address of a PCI device: domain, bus, device and function, for example `0000:00:05.0`. Addresses are ordered by these
+/// numbers, as in the kernel's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PciAddress {
     domain: u32,
@@ -10,7 +11,7 @@ pub struct PciAddress {
 }
 
 impl PciAddress {
-    /// An address in domain 0, when there can be such.
+    /// An address in domain 0; `None` if a number is out of range.
     #[cfg(windows)]
     pub(crate) fn new(bus: u32, device: u32, function: u32) -> Option<Self> {
         let address = Self {
@@ -22,7 +23,7 @@ impl PciAddress {
         (address.device < 32 && address.function < 8).then_some(address)
     }
 
-    /// Reads `0000:00:05.0`, or `00:05.0` in domain 0. `None` for anything else.
+    /// Parses `0000:00:05.0`, or `00:05.0` in domain 0. `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let (rest, function) = text.rsplit_once('.')?;
         let (rest, device) = rest.rsplit_once(':')?;
@@ -45,7 +46,7 @@ impl fmt::Display for PciAddress {
 }
 
 fn hexadecimal(digits: &str, most: usize) -> Option<u32> {
-    // The standard library would take a sign.
+    // The standard library would accept a sign.
     let good = (1..=most).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
     if good { u32::from_str_radix(digits, 16).ok() } else { None }
 }

@@ -1,4 +1,4 @@
-//! Giving a device to vfio-pci and taking it back.
+//! Binds a device to vfio-pci and unbinds it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ pub(super) fn bind(address: PciAddress) -> Result<(), OpenError> {
 pub(super) fn unbind(device: &PciDevice) -> Result<(), OpenError> {
     let address = device.address();
     let given_back = match device.receiving() {
-        // The kernel would wait for them, without end and without a word.
+        // The kernel would wait for that process without limit and without a message.
         Err(held @ Finding::HeldElsewhere { .. }) => Err(held),
         _ => give_back(&Function::new(address)),
     };
@@ -27,7 +27,7 @@ fn take(function: &Function) -> Result<(), Finding> {
     if function.driver().as_deref() == Some(DRIVER) {
         return Ok(());
     }
-    // When VFIO lets go of the device, it puts back what the device was when it came: others need its memory on.
+    // When VFIO releases the device, it restores the state at the time of binding: other programs need the memory enabled.
     function.enable()?;
     function.set_attribute("driver_override", DRIVER)?;
     let result = load_driver().and_then(|()| release(function)).and_then(|()| probe(function));
@@ -36,7 +36,7 @@ fn take(function: &Function) -> Result<(), Finding> {
             function.keep_awake();
             Ok(())
         }
-        // Put back what was: the driver that had it gets it again.
+        // Restore the previous state: the device is bound to its previous driver again.
         _ => {
             let finding = result.err().unwrap_or_else(|| not_taken(function));
             let _ = give_back(function);
@@ -46,19 +46,19 @@ fn take(function: &Function) -> Result<(), Finding> {
 }
 
 fn give_back(function: &Function) -> Result<(), Finding> {
-    // A newline stands for "none".
+    // A newline means "none".
     function.set_attribute("driver_override", "\n")?;
     if function.driver().as_deref() == Some(DRIVER) {
         release(function)?;
     }
     if function.driver().is_none() {
-        // Most often nobody wants the device, which is no failure.
+        // Usually no driver takes the device, which is not a failure.
         let _ = probe(function);
     }
     Ok(())
 }
 
-/// Takes the device from whatever driver has it. The kernel waits for those who use it.
+/// Unbinds the device from its driver, if it has one. The kernel waits until no process uses the device.
 fn release(function: &Function) -> Result<(), Finding> {
     if function.driver().is_none() {
         return Ok(());
@@ -68,7 +68,7 @@ fn release(function: &Function) -> Result<(), Finding> {
         .map_err(|e| refused(path, "take the device from its driver", &e))
 }
 
-/// Lets the kernel look for a driver.
+/// Makes the kernel look for a driver.
 fn probe(function: &Function) -> Result<(), Finding> {
     let path = Path::new("/sys/bus/pci/drivers_probe").to_path_buf();
     match write(&path, &function.address.to_string()) {
@@ -78,7 +78,7 @@ fn probe(function: &Function) -> Result<(), Finding> {
     }
 }
 
-/// Why vfio-pci does not take a device.
+/// The reason why vfio-pci did not take a device.
 fn not_taken(function: &Function) -> Finding {
     if function.group().is_some() {
         let reason = "vfio-pci did not take the device; the kernel's log (dmesg) has the reason".to_string();
@@ -88,7 +88,7 @@ fn not_taken(function: &Function) -> Finding {
     }
 }
 
-/// Loads the driver's module when the kernel does not have it, as `modprobe vfio-pci` does.
+/// Loads the driver's module like `modprobe vfio-pci`, unless the kernel has the driver.
 fn load_driver() -> Result<(), Finding> {
     let loaded = || Path::new("/sys/bus/pci/drivers").join(DRIVER).exists();
     for modprobe in ["/sbin/modprobe", "/usr/sbin/modprobe"] {
@@ -97,9 +97,9 @@ fn load_driver() -> Result<(), Finding> {
         }
         let mut command = Command::new(modprobe);
         command.arg(DRIVER).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // modprobe takes options from the environment, and what it starts looks for programs in PATH.
+        // modprobe reads options from the environment, and the programs that it starts look for others in PATH.
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        // Whether it helped is seen by the driver.
+        // The presence of the driver shows whether it succeeded.
         let _ = command.status();
     }
     if loaded() {

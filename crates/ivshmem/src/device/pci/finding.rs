@@ -3,13 +3,13 @@ use std::path::PathBuf;
 use super::PciAddress;
 use crate::ErrorKind;
 
-/// Why a device of a Linux guest cannot do something. The text is the cause and the remedy, in one line.
+/// Why a device of a Linux guest does not support an operation now. The text is the cause and the remedy, in one line.
 ///
-/// docs/linux-guest.md explains each by its [`name`](Self::name).
+/// docs/linux-guest.md explains each finding under its [`name`](Self::name).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
-    /// The caller did not want interrupts.
+    /// The caller opened the device without interrupts.
     #[error("it was opened for its memory only")]
     MemoryOnly,
     /// The device has no interrupt hardware.
@@ -18,28 +18,28 @@ pub enum Finding {
          give the machine an ivshmem-doorbell and a server to have interrupts"
     )]
     NoVectors,
-    /// The device has vectors, but its own ring does not come back.
+    /// The device has vectors, but a ring of itself does not arrive.
     #[error(
         "the device has {vectors} vectors, and none is rung when it rings itself: \
          start the server with at least one vector (ivshmem-server -n 1)"
     )]
     Silent {
-        /// How many vectors its hardware has.
+        /// The number of vectors of its hardware.
         vectors: u16,
     },
-    /// The machine has no IOMMU, without which Linux gives no program a device's interrupts.
+    /// The machine has no IOMMU. Without one, Linux passes no interrupts of a device to programs.
     #[error(
         "the machine has no IOMMU that Linux uses: start QEMU with -M q35 -device intel-iommu, \
          and the kernel with intel_iommu=on where it is off"
     )]
     NoIommu,
-    /// No driver has the device.
+    /// The device is bound to no driver.
     #[error("the device is not bound to vfio-pci: run ivshmem bind {address} as root")]
     NotBound {
         /// The device.
         address: PciAddress,
     },
-    /// A driver has the device that gives no interrupts to programs.
+    /// The device is bound to a driver that passes no interrupts to programs.
     #[error("the driver {driver} has the device, which must be vfio-pci: run ivshmem bind {address} as root")]
     OtherDriver {
         /// The device.
@@ -47,28 +47,29 @@ pub enum Finding {
         /// The driver's name.
         driver: String,
     },
-    /// Interrupts belong to one process at a time.
+    /// Another process or device handle receives the interrupts. Only one can at a time.
     #[error("{}", held(.holder, .others))]
     HeldElsewhere {
-        /// Who, as far as this process may know.
+        /// The process that receives them, as far as this process can see.
         holder: String,
-        /// The other ivshmem devices of its IOMMU group, by their addresses; empty when it has the group alone. Who receives
-        /// from one of a group has all of it.
+        /// The addresses of the other ivshmem devices in its IOMMU group; empty if there are none. A process that receives from
+        /// one device of a group holds the whole group.
         others: String,
     },
-    /// The user may not use a file.
+    /// The user has no permission for a file.
     #[error("no permission for {}: run as root, or give the user access to it", .path.display())]
     NotPermitted {
         /// The file.
         path: PathBuf,
     },
-    /// The kernel protects itself against root.
+    /// The kernel is locked down, which restricts root, too.
     #[error("the kernel is locked down and lets nobody map {}: start it with lockdown=none and without Secure Boot", .path.display())]
     LockedDown {
         /// The file.
         path: PathBuf,
     },
-    /// Devices that an IOMMU cannot tell apart must all belong to VFIO, or to nobody.
+    /// Other devices of the IOMMU group have drivers. All devices of a group, which the IOMMU cannot distinguish, must be bound
+    /// to VFIO or to no driver.
     #[error(
         "other devices of IOMMU group {group} have drivers: bind {members} to vfio-pci, too, or unbind them, or {}",
         APART
@@ -76,57 +77,59 @@ pub enum Finding {
     GroupNotViable {
         /// The group's number.
         group: String,
-        /// The others, with their drivers.
+        /// The other devices, with their drivers.
         members: String,
     },
-    /// The IOMMU does not keep interrupts of different devices apart.
+    /// The IOMMU does not remap interrupts, so it does not isolate the interrupts of different devices.
     #[error(
         "the IOMMU does not remap interrupts: start QEMU with -device intel-iommu,intremap=on (with KVM also \
          -M q35,kernel-irqchip=split), or write 1 to \
          /sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts"
     )]
     NoInterruptRemapping,
-    /// The kernel's side of VFIO is not there.
+    /// The kernel has no VFIO for this device.
     #[error("{what}: load the modules vfio-pci and vfio_iommu_type1 (modprobe -a vfio-pci vfio_iommu_type1)")]
     VfioMissing {
-        /// What was looked for.
+        /// The missing part.
         what: String,
     },
-    /// Linux lets nobody map what a driver has claimed.
+    /// A driver has claimed the addresses of the device, which Linux then does not map through sysfs.
     #[error(
         "a driver has claimed the device's addresses, as VFIO does for a program that maps a BAR through it: \
          end that program, or let it map resource2_wc of sysfs in place of BAR 2"
     )]
     Claimed,
-    /// Newer kernels give the whole device to the process that receives, and take the memory from everybody else.
+    /// VFIO of newer kernels gives the whole device to the process that receives interrupts, and removes all other mappings of
+    /// the memory.
     #[error(
         "VFIO of this kernel takes the device's memory from whoever has it mapped through sysfs: \
          use a kernel before Linux 7 to be rung (6.1 and 6.12 are proved); memory and ringing others work"
     )]
     VfioAlone,
-    /// The memory has no address.
+    /// The memory of the device has no address.
     #[error(
         "the machine found no addresses for the device's memory: make it smaller, or give the machine more address bits \
          (-cpu host,host-phys-bits=on) or a firmware that maps 64-bit devices; a root port that it is plugged into needs \
          pref64-reserve=SIZE, twice the memory's"
     )]
     NoMemory,
-    /// The device's registers read as nothing.
+    /// The device's registers do not answer.
     #[error(
         "the device's registers do not answer, because it was reset behind the kernel's back or removed: reboot"
     )]
     NotAnswering,
-    /// Something else that the system refused.
+    /// Any other failure of the operating system.
     #[error("cannot {doing}: {reason}")]
     System {
-        /// What was to be done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the system said.
+        /// The error text of the system.
         reason: String,
     },
 }
 
-/// What gives a device a group of its own: bridges to PCI, where libvirt puts it by itself, hide one device from another.
+/// The remedy that gives a device its own group. Behind a PCI bridge, where libvirt places devices by default, the IOMMU cannot
+/// distinguish devices.
 const APART: &str = "give each ivshmem device a place on the root bus (QEMU: bus=pcie.0; libvirt, in the <shmem>: \
                      <address type='pci' bus='0x00' slot='0x10'/> with a free slot)";
 
@@ -143,7 +146,7 @@ fn held(holder: &str, others: &str) -> String {
 }
 
 impl Finding {
-    /// A name that stays the same, for programs and for documentation.
+    /// A stable name, for programs and for documentation.
     pub fn name(&self) -> &'static str {
         match self {
             Self::MemoryOnly => "memory-only",
@@ -166,7 +169,7 @@ impl Finding {
         }
     }
 
-    /// The kind of failure it is, for programs to decide by.
+    /// The kind of this failure, for programs to decide by.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotPermitted { .. } | Self::LockedDown { .. } => ErrorKind::PermissionDenied,
@@ -182,7 +185,7 @@ impl Finding {
 mod tests {
     use super::*;
 
-    /// One of each.
+    /// One finding of each kind.
     fn all() -> Vec<Finding> {
         let text = || "x".to_string();
         let address = PciAddress::parse("00:05.0").unwrap();

@@ -2,7 +2,7 @@ use super::{Finding, Pci, PciAddress};
 use crate::device::OpenError;
 use crate::device::select::select;
 
-/// One ivshmem device of this guest, as it was when it was looked for.
+/// An ivshmem device of this guest, in the state in which [`devices`] or [`find`] found it.
 #[derive(Clone, Debug)]
 pub struct PciDevice {
     pub(super) address: PciAddress,
@@ -13,11 +13,11 @@ pub struct PciDevice {
     pub(super) iommu_group: Option<String>,
 }
 
-/// All ivshmem devices of this guest, by ascending address. None is touched; any user may look.
+/// All ivshmem devices of this guest, by ascending address. This changes no device, and any user may call it.
 ///
 /// # Errors
-/// [`OpenError::Io`] when the kernel's list of devices cannot be read; always [`OpenError::Unsupported`] on other
-/// systems than Linux.
+/// [`OpenError::Io`] if the kernel's list of devices cannot be read; always [`OpenError::Unsupported`] on systems other
+/// than Linux.
 pub fn devices() -> Result<Vec<PciDevice>, OpenError> {
     #[cfg(target_os = "linux")]
     return super::function::devices();
@@ -25,21 +25,21 @@ pub fn devices() -> Result<Vec<PciDevice>, OpenError> {
     Err(OpenError::Unsupported { what: "looking for PCI devices" })
 }
 
-/// The one ivshmem device of this guest that a selector names, as [`pci`](crate::pci()) explains it.
+/// The one ivshmem device of this guest that a selector identifies; see [`pci`](crate::pci()).
 ///
 /// # Errors
-/// As [`devices`]; [`OpenError::NoDevice`] and [`OpenError::BadSelector`], with the devices there are.
+/// The same as [`devices`]; also [`OpenError::NoDevice`] and [`OpenError::BadSelector`], with a list of the devices.
 pub fn find(selector: &str) -> Result<PciDevice, OpenError> {
     Ok(select(&devices()?, selector)?.clone())
 }
 
 impl PciDevice {
-    /// Where the device is on the bus.
+    /// The device's address on the bus.
     pub fn address(&self) -> PciAddress {
         self.address
     }
 
-    /// The size of its memory in bytes; 0 when the machine found no addresses for it.
+    /// The size of its memory in bytes; 0 if the machine could not assign addresses to it.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -49,13 +49,13 @@ impl PciDevice {
         self.revision
     }
 
-    /// How many interrupt vectors the hardware has, 0 to 256. 0 is an ivshmem-plain, with memory only. `None` when
-    /// there are some and only root may see how many. The server may use fewer.
+    /// The number of interrupt vectors of the hardware, 0 to 256. 0 means an ivshmem-plain, which has only memory. `None` if
+    /// there are vectors and only root may read their number. The server may use fewer.
     pub fn vectors(&self) -> Option<u16> {
         self.vectors
     }
 
-    /// The driver that has the device, such as `vfio-pci`.
+    /// The driver to which the device is bound, such as `vfio-pci`; `None` if there is none.
     pub fn driver(&self) -> Option<&str> {
         self.driver.as_deref()
     }
@@ -76,85 +76,86 @@ impl PciDevice {
     /// Whether this process can map the memory now.
     ///
     /// # Errors
-    /// What is in the way.
+    /// The finding that prevents it.
     pub fn memory(&self) -> Result<(), Finding> {
         super::function::Function::new(self.address).memory(self.size)
     }
 
-    /// Whether this process can ring others by this device now.
+    /// Whether this process can ring others through this device now.
     ///
     /// # Errors
-    /// What is in the way.
+    /// The finding that prevents it.
     pub fn sending(&self) -> Result<(), Finding> {
         super::function::Function::new(self.address).sending(self.vectors)
     }
 
-    /// Whether this process can be rung by this device now, as far as that can be told without trying.
+    /// Whether this process can receive interrupts of this device now, as far as can be determined without trying.
     ///
     /// # Errors
-    /// What is in the way.
+    /// The finding that prevents it.
     pub fn receiving(&self) -> Result<(), Finding> {
         super::receive::possible(self)
     }
 
-    /// Gives the device to the driver vfio-pci, whose module is loaded when it is missing. For root. It lasts until
-    /// [`unbind`](Self::unbind) or a reboot. A device that vfio-pci has already is left as it is.
+    /// Binds the device to the driver vfio-pci, and loads the driver's module if necessary. Only root can do this. The binding
+    /// lasts until [`unbind`](Self::unbind) or a reboot. If the device is already bound to vfio-pci, this changes nothing.
     ///
     /// # Errors
-    /// [`OpenError::Guest`] with the finding; the device is as it was then.
+    /// [`OpenError::Guest`] with the finding. The device is then as before.
     pub fn bind(&self) -> Result<(), OpenError> {
         super::bind::bind(self.address)
     }
 
-    /// Takes the device from vfio-pci, and gives it to the driver that would have it otherwise, usually none. For root.
+    /// Unbinds the device from vfio-pci, and binds it to the driver that would otherwise have it, usually none. Only root can do
+    /// this.
     ///
     /// # Errors
-    /// [`OpenError::Guest`] with the finding; [`Finding::HeldElsewhere`] while a process is rung by the device or by one of
-    /// its IOMMU group.
+    /// [`OpenError::Guest`] with the finding; [`Finding::HeldElsewhere`] while a process receives the interrupts of the device
+    /// or of another one in its IOMMU group.
     pub fn unbind(&self) -> Result<(), OpenError> {
         super::bind::unbind(self)
     }
 }
 
-/// There is nothing to ask on this system: nobody can make a `PciDevice`.
+/// No `PciDevice` can exist on this system.
 #[cfg(not(target_os = "linux"))]
 impl PciDevice {
     /// Whether this process can map the memory now.
     ///
     /// # Errors
-    /// Always, on this system.
+    /// Always on this system.
     pub fn memory(&self) -> Result<(), Finding> {
         Err(Finding::System { doing: "use a PCI device", reason: "it needs Linux".to_string() })
     }
 
-    /// Whether this process can ring others by this device now.
+    /// Whether this process can ring others through this device now.
     ///
     /// # Errors
-    /// Always, on this system.
+    /// Always on this system.
     pub fn sending(&self) -> Result<(), Finding> {
         self.memory()
     }
 
-    /// Whether this process can be rung by this device now.
+    /// Whether this process can receive interrupts of this device now.
     ///
     /// # Errors
-    /// Always, on this system.
+    /// Always on this system.
     pub fn receiving(&self) -> Result<(), Finding> {
         self.memory()
     }
 
-    /// Gives the device to the driver vfio-pci.
+    /// Binds the device to the driver vfio-pci.
     ///
     /// # Errors
-    /// Always, on this system.
+    /// Always on this system.
     pub fn bind(&self) -> Result<(), OpenError> {
         Err(OpenError::Unsupported { what: "vfio-pci" })
     }
 
-    /// Takes the device from vfio-pci.
+    /// Unbinds the device from vfio-pci.
     ///
     /// # Errors
-    /// Always, on this system.
+    /// Always on this system.
     pub fn unbind(&self) -> Result<(), OpenError> {
         Err(OpenError::Unsupported { what: "vfio-pci" })
     }

@@ -1,4 +1,4 @@
-//! One function of a PCI device, as the kernel shows it in sysfs: attributes, configuration, and the files that map.
+//! A function of a PCI device in sysfs: its attributes, its configuration space, and the files to map.
 
 use std::fs::File;
 use std::io;
@@ -20,7 +20,7 @@ use crate::sys::linux::mapping::Mapping;
 use crate::sys::linux::registers::Registers;
 
 const DEVICES: &str = "/sys/bus/pci/devices";
-/// Red Hat, and its number for ivshmem.
+/// The PCI ids of Red Hat and of its ivshmem device.
 const IDENTITY: [&str; 2] = ["0x1af4", "0x1110"];
 
 pub(super) fn devices() -> Result<Vec<PciDevice>, OpenError> {
@@ -33,14 +33,14 @@ pub(super) fn devices() -> Result<Vec<PciDevice>, OpenError> {
     for entry in entries {
         let name = entry.map_err(failed)?.file_name();
         let address = name.to_str().and_then(PciAddress::parse);
-        // What is unplugged meanwhile has no attributes any more.
+        // A device that was unplugged in the meantime has no attributes.
         devices.extend(address.map(Function::new).and_then(|function| function.describe()));
     }
     devices.sort_by_key(|device| device.address);
     Ok(devices)
 }
 
-/// How the processor caches a file of sysfs that maps a device's memory; the name tells.
+/// The cache mode of a sysfs file that maps a device's memory. The name of the file determines it.
 pub(in crate::device) fn cache_mode_of(path: &Path) -> CacheMode {
     let combined = path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(b"_wc"));
     if combined { CacheMode::WriteCombined } else { CacheMode::Uncached }
@@ -95,7 +95,7 @@ impl Function {
         self.link("iommu_group")
     }
 
-    /// The name that a link in the folder leads to.
+    /// The file name of a link's target.
     fn link(&self, name: &str) -> Option<String> {
         let target = std::fs::read_link(self.path(name)).ok()?;
         Some(target.file_name()?.to_str()?.to_string())
@@ -106,14 +106,14 @@ impl Function {
         text.lines().nth(index).and_then(Bar::parse).unwrap_or_default()
     }
 
-    /// The first 64 bytes for everybody, all of them for root.
+    /// The configuration space: the first 64 bytes for any user, all of it for root.
     fn configuration(&self) -> Vec<u8> {
         std::fs::read(self.path("config")).unwrap_or_default()
     }
 
     fn vectors(&self) -> Option<u16> {
         match vectors(&self.configuration()) {
-            // The table of MSI-X is all that BAR 1 is for.
+            // BAR 1 contains only the MSI-X table.
             None if self.bar(TABLE_BAR).len == 0 => Some(0),
             vectors => vectors,
         }
@@ -123,7 +123,7 @@ impl Function {
         if size == 0 {
             return Err(Finding::NoMemory);
         }
-        // Only trying tells whether a driver has claimed it. Nothing is touched.
+        // Only a mapping shows whether a driver has claimed the memory. The mapping is not accessed.
         let (file, page) = (self.resource("resource2")?, rustix::param::page_size());
         Mapping::new(&file, 0, page, false)
             .map_err(|e| not_mapped(self.path("resource2"), "map the device's memory", &e))?;
@@ -151,24 +151,25 @@ impl Function {
         self.configuration().get(COMMAND).is_some_and(|command| command & COMMAND_MEMORY != 0)
     }
 
-    /// Whether the device has forgotten where its registers are. What reads there is not the device then.
+    /// Whether the device has lost the address of its registers. A read from the address then does not reach the device.
     pub(super) fn lost_its_registers(&self) -> bool {
         lost_its_address(&self.configuration(), REGISTER_BAR)
     }
 
-    /// Keeps the kernel from saving power on a device that vfio-pci has and nobody receives from: it does not see
-    /// those who have mapped the memory through sysfs. Only root can; without, it is up to who bound the device.
+    /// Prevents power management of a device that is bound to vfio-pci while no process receives its interrupts: the kernel
+    /// does not consider mappings of the memory through sysfs. Only root can do this; for other users, the program that bound
+    /// the device has done it.
     pub(super) fn keep_awake(&self) {
         let _ = self.set_attribute("power/control", "on");
     }
 
-    /// Makes the device answer at its addresses, if it does not. Left to itself a device without a driver is off.
+    /// Makes the device answer at its addresses, if it does not. By default, a device without a driver is disabled.
     pub(super) fn enable(&self) -> Result<(), Finding> {
         if self.attribute("power/control").is_ok_and(|control| control == "auto") {
             self.keep_awake();
         }
         if self.driver().is_none() && self.attribute("enable").is_ok_and(|count| count == "0") {
-            // Only root may, and where somebody else has switched it on already nothing needs to be done.
+            // Only root may enable it. A failure does not matter if the device is enabled already.
             match self.set_attribute("enable", "1") {
                 Err(_) if self.decodes() => {}
                 result => result?,
@@ -177,7 +178,7 @@ impl Function {
         if self.decodes() {
             return Ok(());
         }
-        // The kernel refuses to enable what a driver has; the bit itself may be set.
+        // The kernel refuses to enable a device with a driver, but allows setting the bit itself.
         let path = self.path("config");
         let command = self.configuration().get(COMMAND).copied().unwrap_or(0) | COMMAND_MEMORY;
         let set =
@@ -194,7 +195,7 @@ impl Function {
     /// Maps the registers.
     pub(super) fn registers(&self) -> Result<Registers, Finding> {
         let file = self.resource("resource0")?;
-        // A BAR that is smaller than a page begins anywhere in one, and the page is what is mapped.
+        // A BAR that is smaller than a page may start anywhere in a page, and the mapping contains the whole page.
         let start = self.bar(REGISTER_BAR).start % rustix::param::page_size() as u64;
         let start = usize::try_from(start).expect("below the size of a page");
         Registers::new(&file, start, REGISTERS)
@@ -207,7 +208,7 @@ pub(super) fn write(path: &Path, value: &str) -> io::Result<()> {
     File::options().write(true).open(path)?.write_all(value.as_bytes())
 }
 
-/// What it means that the system refused to use a file of a device.
+/// The finding for a failed operation on a file of a device.
 pub(super) fn refused(path: PathBuf, doing: &'static str, error: &io::Error) -> Finding {
     match Errno::from_io_error(error) {
         Some(Errno::ACCESS) => Finding::NotPermitted { path },
@@ -217,7 +218,7 @@ pub(super) fn refused(path: PathBuf, doing: &'static str, error: &io::Error) -> 
     }
 }
 
-/// What it means that a device's file cannot be mapped.
+/// The finding for a file of a device that cannot be mapped.
 pub(super) fn not_mapped(path: PathBuf, doing: &'static str, error: &io::Error) -> Finding {
     match Errno::from_io_error(error) {
         Some(Errno::INVAL) => Finding::Claimed,
@@ -225,7 +226,7 @@ pub(super) fn not_mapped(path: PathBuf, doing: &'static str, error: &io::Error) 
     }
 }
 
-/// The kernel shows the mode that is on in brackets.
+/// Whether the kernel is locked down. The file shows the active mode in brackets.
 fn locked_down() -> bool {
     std::fs::read_to_string("/sys/kernel/security/lockdown").is_ok_and(|modes| !modes.contains("[none]"))
 }

@@ -8,7 +8,7 @@ pub(super) struct Process {
     name: String,
 }
 
-/// Who has the file at this path open. Only root sees the descriptors of others.
+/// A process that has the file at this path open. Only root can see the descriptors of other users' processes.
 pub(super) fn of(path: &Path) -> Option<Process> {
     let processes = Path::new("/proc").read_dir().ok()?.flatten();
     let numbered = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -22,7 +22,8 @@ pub(super) fn of(path: &Path) -> Option<Process> {
     })
 }
 
-/// A process has any name it likes; in a finding the cause ends at the first ": ".
+/// Replaces control characters and ": " in the name of a process, which can be arbitrary. In a finding, the cause ends at
+/// the first ": ".
 fn one_line(name: &str) -> String {
     name.replace(|c: char| c.is_control(), "?").replace(": ", ":")
 }

@@ -1,23 +1,23 @@
-//! What stands where in the device: its ranges of addresses, registers, and the part of the configuration that matters.
+//! The layout of the device: its address ranges, its registers, and the relevant part of the configuration space.
 
 use crate::wire::MAX_VECTORS;
 
 pub(super) const MEMORY_BAR: usize = 2;
 pub(super) const TABLE_BAR: usize = 1;
 pub(super) const REGISTER_BAR: usize = 0;
-/// Mask, status, position and doorbell, 32 bits each.
+/// The number of registers: mask, status, position and doorbell, 32 bits each.
 pub(super) const REGISTERS: usize = 4;
-/// The register with the own id.
+/// The register with this device's id.
 pub(super) const IV_POSITION: usize = 2;
-/// The register that rings: the peer in the upper half, the vector in the lower.
+/// The register that rings: the peer in the upper 16 bits, the vector in the lower ones.
 pub(super) const DOORBELL: usize = 3;
 
-/// Where the command word is in a device's configuration, and bits of its lower byte.
+/// The offset of the command word in the configuration space. The next two constants are bits of its lower byte.
 pub(super) const COMMAND: usize = 4;
 pub(super) const COMMAND_MEMORY: u8 = 1 << 1;
 pub(super) const COMMAND_MASTER: u8 = 1 << 2;
 
-/// A range of addresses that the device answers at; all zero when it has none.
+/// An address range at which the device answers; zero if it has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bar {
     pub(crate) start: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    /// A line of the attribute `resource`: first address, last address, flags.
+    /// Parses a line of the attribute `resource`: first address, last address, flags.
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut numbers = line.split_whitespace().map(number);
         let (start, end) = (numbers.next()??, numbers.next()??);
@@ -33,7 +33,8 @@ impl Bar {
     }
 }
 
-/// How many entries the table of MSI-X has; 0 without one. `None` when too little of the configuration may be seen.
+/// The number of entries of the MSI-X table; 0 without a table. `None` if too little of the configuration space is readable,
+/// or its list of capabilities is a cycle.
 pub(crate) fn vectors(configuration: &[u8]) -> Option<u16> {
     const STATUS: usize = 0x06;
     const HAS_LIST: u8 = 1 << 4;
@@ -43,7 +44,7 @@ pub(crate) fn vectors(configuration: &[u8]) -> Option<u16> {
         return Some(0);
     }
     let mut at = usize::from(*configuration.get(LIST)? & !3);
-    // Each entry takes four bytes or more of 256, so a longer list is a ring.
+    // Each entry has at least four of the 256 bytes, so a longer list is a cycle.
     for _ in 0..64 {
         if at == 0 {
             return Some(0);
@@ -58,8 +59,8 @@ pub(crate) fn vectors(configuration: &[u8]) -> Option<u16> {
     None
 }
 
-/// Whether a BAR that the kernel gave an address has none in the device, as after a reset that the kernel knows nothing
-/// of, or reads as ones, as what was removed does. What may not be seen counts as well.
+/// Whether a BAR with an address from the kernel has no address in the device, for example after a reset that the kernel did
+/// not initiate, or reads as ones, as a removed device does. False if the BAR cannot be read.
 pub(crate) fn lost_its_address(configuration: &[u8], bar: usize) -> bool {
     const BARS: usize = 0x10;
     const FLAGS: u32 = 0xf;
@@ -68,7 +69,7 @@ pub(crate) fn lost_its_address(configuration: &[u8], bar: usize) -> bool {
     matches!(u32::from_le_bytes(bytes) | FLAGS, FLAGS | u32::MAX)
 }
 
-/// Hexadecimal with 0x, as sysfs writes numbers.
+/// Parses a hexadecimal number with 0x, the form in sysfs.
 pub(super) fn number(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
@@ -107,7 +108,7 @@ mod tests {
         configuration[0x40..0x44].copy_from_slice(&[0x09, 0x50, 0, 0]);
         configuration[0x50..0x54].copy_from_slice(&[0x11, 0, 1, 0x80]);
         assert_eq!(vectors(&configuration), Some(2));
-        // Anybody sees 64 bytes, which is too few to tell.
+        // A normal user sees only 64 bytes, which do not contain the list.
         assert_eq!(vectors(&configuration[..64]), None);
         assert_eq!(vectors(&[]), None);
         configuration[0x51] = 0x40;

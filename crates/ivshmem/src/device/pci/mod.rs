@@ -1,4 +1,4 @@
-//! The ivshmem devices of a Linux guest: memory and ringing without any driver, being rung through vfio-pci.
+//! The ivshmem devices of a Linux guest. Memory and ringing need no driver; being rung needs vfio-pci.
 
 mod address;
 #[cfg(target_os = "linux")]
@@ -32,7 +32,7 @@ pub(crate) use polling::Polling;
 use super::{Device, OpenError};
 use crate::region::CacheMode;
 
-/// Options for a device of a Linux guest: see [`pci`](crate::pci()).
+/// Options for a device of a Linux guest; see [`pci`](crate::pci()).
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens before open()"]
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "devices are opened on Linux only"))]
@@ -48,43 +48,44 @@ pub(crate) fn pci(selector: &str) -> Pci {
 }
 
 impl Pci {
-    /// How the processor caches the memory. Whoever maps it first decides for all of this guest: others get that mode in
-    /// place of theirs, and are not told.
+    /// Sets how the processor caches the memory. The first program of the guest that maps the memory determines the mode:
+    /// later mappings get this mode instead of theirs, without an error.
     ///
-    /// [`WriteCombined`](CacheMode::WriteCombined) without, for it copies fastest: plain writes arrive late and in any
-    /// order until something publishes them, see [`Memory`](crate::region::Memory#cache-modes).
-    /// [`Uncached`](CacheMode::Uncached) keeps every write in order and is many times slower to copy. Linux has no
-    /// [`Cached`](CacheMode::Cached) mapping of a device's memory. Whether the processor really does as told is up to
-    /// the hypervisor: KVM on Intel and QEMU's own emulation cache the memory as the host does.
+    /// The default is [`WriteCombined`](CacheMode::WriteCombined), which copies fastest: plain writes arrive late and in any
+    /// order until they are published, see [`Memory`](crate::region::Memory#cache-modes).
+    /// [`Uncached`](CacheMode::Uncached) keeps every write in order and is many times slower to copy. Linux supports no
+    /// [`Cached`](CacheMode::Cached) mapping of a device's memory. The hypervisor determines whether the processor really
+    /// uses the mode: KVM on Intel and QEMU's own emulation cache the memory as the host does.
     pub fn cache(mut self, mode: CacheMode) -> Self {
         self.cache = Some(mode);
         self
     }
 
-    /// Maps only `len` bytes from `offset` on: for devices larger than the address space, or to keep the rest away.
-    /// Any offset will do.
+    /// Maps only `len` bytes from `offset` on. Use it for devices larger than the address space, or to exclude the rest of
+    /// the memory. `offset` need not be aligned.
     pub fn window(mut self, offset: u64, len: u64) -> Self {
         self.window = Some((offset, len));
         self
     }
 
-    /// Leaves VFIO alone, so that another process can be rung by this device. Ringing others works.
+    /// Does not use VFIO, so that another process can receive the device's interrupts. This device can still ring others.
     pub fn memory_only(mut self) -> Self {
         self.memory_only = true;
         self
     }
 
-    /// Opens the device: its memory, its register for ringing others, and its interrupts where that is possible.
+    /// Opens the device: its memory, its register for ringing others, and its interrupts if possible.
     ///
-    /// Without interrupts the rest works: [`Device::interrupt_finding`] says why there are none. Rings from before this
-    /// returns are lost, and whoever rang cannot know: look at the memory once before waiting.
+    /// If interrupts are not possible, the rest works, and [`Device::interrupt_finding`] returns the reason. Rings from before
+    /// this returns are lost, and their senders get no error: check the memory once before waiting.
     ///
-    /// No register tells how many vectors the server gives, so the device rings itself on each that its hardware has, and what
-    /// does not come back is waited for: 10 seconds when the server gives none, and from half a second to 10, by the time that
-    /// the first one took, when it gives fewer than the hardware has. [`memory_only`](Self::memory_only) waits for nothing.
+    /// No register contains the number of vectors that the server assigns. Therefore the device rings itself on every vector of
+    /// its hardware, and waits for the rings to arrive. If the server assigns no vectors, this takes 10 seconds. If it assigns
+    /// fewer than the hardware has, this takes from half a second to 10 seconds, depending on the time that the first ring takes.
+    /// With [`memory_only`](Self::memory_only) there is no wait.
     ///
     /// # Errors
-    /// [`OpenError`] when the selector names no device or several, or when the memory cannot be mapped.
+    /// [`OpenError`] if the selector identifies no device or several, or if the memory cannot be mapped.
     #[cfg(target_os = "linux")]
     pub fn open(self) -> Result<Device, OpenError> {
         open::open(&self)
@@ -93,14 +94,14 @@ impl Pci {
     /// Opens the device.
     ///
     /// # Errors
-    /// Always, on this system: [`OpenError::Unsupported`].
+    /// Always [`OpenError::Unsupported`] on this system.
     #[cfg(not(target_os = "linux"))]
     pub fn open(self) -> Result<Device, OpenError> {
         Err(OpenError::Unsupported { what: "opening a PCI device" })
     }
 }
 
-/// What an open device of a guest has beside memory and doorbell.
+/// The state of an open device of a guest, in addition to memory and doorbell.
 #[derive(Debug)]
 pub(super) struct Guest {
     /// Why it cannot ring.
@@ -113,13 +114,13 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Of a device whose interrupts end with its doorbell.
+    /// The state of a device whose interrupts end with its doorbell.
     #[cfg(windows)]
     pub(super) fn new(sending: Result<(), Finding>, receiving: Result<(), Finding>) -> Self {
         Self { sending, receiving, polling: Polling::new() }
     }
 
-    /// Lets another process receive the device's interrupts.
+    /// Releases the device, so that another process can receive its interrupts.
     pub(super) fn close(&self) {
         #[cfg(target_os = "linux")]
         drop(self.receiver.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());

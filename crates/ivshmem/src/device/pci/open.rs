@@ -1,5 +1,5 @@
-//! Opening in the order that works: find, switch on, map memory and registers through sysfs, and VFIO last of all, since
-//! what VFIO has cannot be mapped otherwise any more.
+//! Opening a device. The order matters: find the device, enable it, map memory and registers through sysfs, and open VFIO
+//! last, because a device that VFIO has cannot be mapped in another way.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -24,13 +24,13 @@ pub(super) fn open(options: &Pci) -> Result<Device, OpenError> {
     }
     let opened = attempt(options, device, &function, |ring| receive(device, &function, ring))?;
     match opened.interrupt_finding() {
-        // The mappings are gone, and touching them would end the process. VFIO has let go, so new ones can be made.
+        // The mappings are invalid, and an access would end the process. VFIO has released the device, so map it again.
         Some(Finding::VfioAlone) => attempt(options, device, &function, |_| Err(Finding::VfioAlone)),
         _ => Ok(opened),
     }
 }
 
-/// What receives is given the way to ring the device itself.
+/// Opens the device. `receive` gets a function that rings the device itself.
 fn attempt(
     options: &Pci,
     device: &PciDevice,
@@ -71,16 +71,16 @@ fn guest(sending: Result<(), Finding>, receiving: Result<(), Finding>, receiver:
     Guest { sending, receiving, polling: Polling::new(), receiver: Mutex::new(receiver) }
 }
 
-/// The id that the server gave to this machine.
+/// The id that the server assigned to this machine.
 fn own_id(device: &PciDevice, function: &Function, registers: &Registers) -> Result<PeerId, Finding> {
     if device.vectors() == Some(0) {
         return Err(Finding::NoVectors);
     }
-    // Where nothing answers some machines read zeros, which would be an id.
+    // On some machines, registers that do not answer read as zero, which would be a valid id.
     if function.lost_its_registers() {
         return Err(Finding::NotAnswering);
     }
-    // What is switched off reads as ones; no id has more than 16 bits.
+    // A disabled device reads as ones, and an id has at most 16 bits.
     let position = registers.read(IV_POSITION);
     u16::try_from(position).map(PeerId).map_err(|_| Finding::NotAnswering)
 }

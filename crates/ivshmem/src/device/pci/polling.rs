@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 use crate::doorbell::DoorbellError;
 use crate::region::Memory;
 
-/// Waiting on a device that cannot be rung: after a pause the caller is told to look at the memory, as an interrupt
-/// would. The pause doubles while the caller comes straight back, and begins anew when it was away: then there was
-/// something to do.
+/// Waiting on a device that cannot be rung: a wait ends after a pause, as after an interrupt, and the caller checks the
+/// memory. The pause doubles while the caller waits again immediately, and starts again at the shortest after the caller
+/// did something else, because then there was work.
 #[derive(Debug)]
 pub(crate) struct Polling(Mutex<Pace>);
 
@@ -24,10 +24,10 @@ impl Polling {
         Self(Mutex::new(Pace { pause: SHORTEST, last_return: None }))
     }
 
-    /// True after a pause, false when the deadline comes first.
+    /// Returns true after a pause, and false if the deadline passes first.
     ///
     /// # Errors
-    /// When the memory is closed, also while this waits.
+    /// If the memory is closed before or during the wait.
     pub(crate) fn wait(&self, memory: &Memory, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
         let pause = self.pace().next(Instant::now());
         let left = deadline.map_or(pause, |d| d.saturating_duration_since(Instant::now()));

@@ -1,8 +1,9 @@
-//! Being rung: VFIO gives the device to this process, and its vectors become eventfds.
+//! Receiving interrupts: this process opens the device through VFIO, and connects its vectors to eventfds.
 //!
-//! Two things lose interrupts without a word: rings from before the eventfds are connected, and a device that may not
-//! write on the bus, as VFIO leaves it. So the bus is opened last, and then the device rings itself on every vector:
-//! what comes back works. These rings are taken here, so that nobody is rung but by somebody.
+//! Interrupts are lost without an error in two cases: rings from before the eventfds are connected, and a device that may
+//! not write on the bus, which is its state after VFIO opens it. Therefore bus mastering is enabled last, and then the
+//! device rings itself on every vector: a vector whose ring arrives works. This module takes these rings, so that the caller
+//! gets only rings of others.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,7 +20,7 @@ use super::{Finding, PciAddress, PciDevice};
 use crate::sys::linux::{eventfd, vfio as calls};
 use crate::wire::MAX_VECTORS;
 
-/// Holds the device; dropping it ends its interrupts.
+/// Keeps the device open. Dropping it ends the device's interrupts.
 #[derive(Debug)]
 pub(super) struct Receiver {
     _device: Opened,
@@ -29,7 +30,7 @@ pub(super) struct Receiver {
 /// Connects the device's vectors to eventfds. `ring` rings the device itself on a vector.
 ///
 /// # Errors
-/// Why it cannot be rung; nothing is held then.
+/// The reason why the device cannot be rung. The device is then not open.
 pub(super) fn receive(
     device: &PciDevice,
     function: &Function,
@@ -38,7 +39,7 @@ pub(super) fn receive(
     bound(device)?;
     let claim = Claim::new(device.address())?;
     let opened = vfio::open(device)?;
-    // A kernel that was not known to do so took the mappings away; nothing has touched them yet.
+    // The kernel removed the mappings, contrary to its release. No code has accessed them yet.
     if function.registers().is_err_and(|finding| finding == Finding::Claimed) {
         return Err(Finding::VfioAlone);
     }
@@ -53,7 +54,7 @@ pub(super) fn receive(
     Ok((Receiver { _device: opened, _claim: claim }, eventfds))
 }
 
-/// Whether the device could be had now, told without taking it from anybody.
+/// Whether the device could be opened now. Does not open it.
 pub(super) fn possible(device: &PciDevice) -> Result<(), Finding> {
     bound(device)?;
     if Claim::exists(device.address()) {
@@ -62,7 +63,7 @@ pub(super) fn possible(device: &PciDevice) -> Result<(), Finding> {
     vfio::possible(device)
 }
 
-/// Whether the driver that gives interrupts to programs has the device, as it is now.
+/// Whether the device is currently bound to the driver that passes interrupts to programs.
 fn bound(device: &PciDevice) -> Result<(), Finding> {
     let address = device.address();
     let function = Function::new(address);
@@ -76,7 +77,7 @@ fn bound(device: &PciDevice) -> Result<(), Finding> {
     }
 }
 
-/// All vectors at once, or as many as the machine has interrupts for.
+/// Connects all vectors at once, or as many as the machine has free interrupts.
 fn connect(device: &Opened) -> io::Result<Vec<OwnedFd>> {
     let mut count = calls::vectors(device.as_fd())?.min(MAX_VECTORS.into());
     loop {
@@ -84,7 +85,7 @@ fn connect(device: &Opened) -> io::Result<Vec<OwnedFd>> {
         let borrowed: Vec<_> = eventfds.iter().map(AsFd::as_fd).collect();
         match calls::set_vectors(device.as_fd(), &borrowed) {
             Ok(Ok(())) => return Ok(eventfds),
-            // x86 has some 200 interrupts for each processor. Older kernels do not say how many are left.
+            // x86 has about 200 interrupts for each processor. Older kernels do not report how many are free.
             Ok(Err(possible)) if possible < count => count = possible,
             Err(e) if Errno::from_io_error(&e) == Some(Errno::NOSPC) && count > 1 => {
                 count -= count.div_ceil(8)
@@ -95,7 +96,7 @@ fn connect(device: &Opened) -> io::Result<Vec<OwnedFd>> {
     }
 }
 
-/// Lets the device answer and write on the bus; an interrupt is such a write.
+/// Makes the device answer at its addresses and write on the bus. An interrupt is such a write.
 fn open_bus(device: &Opened) -> Result<(), Finding> {
     const OPEN: u8 = COMMAND_MEMORY | COMMAND_MASTER;
     let set = || {
@@ -115,11 +116,11 @@ fn open_bus(device: &Opened) -> Result<(), Finding> {
     }
 }
 
-/// Rings every vector, and counts and takes those that come back, from the first one on. What others ring meanwhile merges
-/// with them.
+/// Rings every vector, takes the rings that arrive, and returns the number of vectors from the first one on that work. Rings
+/// of others in the meantime merge with these.
 fn count_answers(eventfds: &[OwnedFd], ring: &dyn Fn(u16)) -> io::Result<usize> {
     let began = Instant::now();
-    // The first vector is the last to be rung, so that by its answer the others are most likely there.
+    // Ring the first vector last: when its ring arrives, the others have most likely arrived.
     (0..MAX_VECTORS).take(eventfds.len()).rev().for_each(ring);
     let mut deadline = began + LONGEST_ANSWER;
     for (count, fd) in eventfds.iter().enumerate() {
@@ -135,9 +136,11 @@ fn count_answers(eventfds: &[OwnedFd], ring: &dyn Fn(u16)) -> io::Result<usize> 
     Ok(eventfds.len())
 }
 
-/// A machine that is busy takes its time; only a server that gives no vectors makes anybody wait so long.
+/// The time to wait for the first ring. A busy machine may need long; only a server that assigns no vectors causes the whole
+/// wait.
 const LONGEST_ANSWER: Duration = Duration::from_secs(10);
-/// For the other vectors, once the first has answered; a wait only for those whose server gives fewer than the hardware has.
+/// The minimum time to wait for the other rings, after the first one has arrived. Only a server that assigns fewer vectors than
+/// the hardware has causes the whole wait.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(500);
 
 fn system(doing: &'static str) -> impl Fn(io::Error) -> Finding {
@@ -153,7 +156,8 @@ fn system(doing: &'static str) -> impl Fn(io::Error) -> Finding {
     }
 }
 
-/// That this process receives from a device. VFIO would give it a second time, and silence the first.
+/// Marks a device from which this process receives interrupts. VFIO would allow a second open, which would disconnect the
+/// first one.
 #[derive(Debug)]
 struct Claim(PciAddress);
 

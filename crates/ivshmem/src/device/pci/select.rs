@@ -1,4 +1,4 @@
-//! How a PCI device is chosen.
+//! Selecting a device of a Linux guest.
 
 use super::{PciAddress, PciDevice};
 use crate::device::select::Selectable;

@@ -1,4 +1,4 @@
-//! Taking a device that vfio-pci has: by its group, or by itself where a kernel leaves groups out.
+//! Opens a device that is bound to vfio-pci: through its group, or through its own node if the kernel has no groups.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -17,7 +17,7 @@ use crate::sys::linux::vfio::{self as calls, IommuModel};
 
 pub(super) const DRIVER: &str = "vfio-pci";
 
-/// A device, and what must stay open for it.
+/// An open device, and the descriptors that must stay open for it.
 #[derive(Debug)]
 pub(super) struct Opened {
     device: OwnedFd,
@@ -36,7 +36,7 @@ enum Through {
     Iommufd { _iommufd: OwnedFd },
 }
 
-/// Takes the device.
+/// Opens the device.
 pub(super) fn open(device: &PciDevice) -> Result<Opened, Finding> {
     match Way::find(device)? {
         Way::Group(way) => open_by_group(device, &way),
@@ -44,7 +44,7 @@ pub(super) fn open(device: &PciDevice) -> Result<Opened, Finding> {
     }
 }
 
-/// Whether the device could be taken now, as far as looking can tell.
+/// Whether the device could be opened now, as far as can be determined without opening it.
 pub(super) fn possible(device: &PciDevice) -> Result<(), Finding> {
     let way = Way::find(device)?;
     let (node, common) = match &way {
@@ -69,24 +69,25 @@ pub(super) fn possible(device: &PciDevice) -> Result<(), Finding> {
     }
 }
 
-/// Whether VFIO was told to give devices to programs although nothing limits what those can do.
+/// Whether VFIO is configured to give devices to programs without an IOMMU, which would limit their access to memory.
 pub(super) fn runs_without_iommu() -> bool {
     is_on("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
 }
 
-/// Whether this kernel's VFIO may take the memory away from all who have mapped it through sysfs, whose next
-/// access ends their process. Opening the device would do that to other processes.
+/// Whether this kernel's VFIO may remove all mappings of the memory through sysfs. The next access of another process
+/// through such a mapping would end that process, so opening the device could end other processes.
 pub(super) fn takes_memory() -> bool {
     !leaves_memory(&rustix::system::uname().release().to_string_lossy())
 }
 
-/// Whether a release is known to be one that does not. (2 is what a kernel says to programs that it hides its age from.)
+/// Whether this kernel release is known not to do so. (A kernel reports release 2 to programs from which it hides its
+/// version.)
 fn leaves_memory(release: &str) -> bool {
     let major = release.split('.').next().and_then(|major| major.parse::<u32>().ok());
     major.is_some_and(|major| (3..7).contains(&major))
 }
 
-/// An open group in its container. A group can be opened once, and two devices of this process may be in one.
+/// An open group in its container. A group can be opened only once, and may contain several devices of this process.
 #[derive(Debug)]
 struct Group {
     group: OwnedFd,
@@ -147,7 +148,7 @@ fn open_itself(of: &PciDevice, node: &Path) -> Result<Opened, Finding> {
     let iommufd = open_node(of, Path::new(IOMMUFD))?;
     let device = open_node(of, node)?;
     match calls::bind_iommufd(device.as_fd(), iommufd.as_fd()) {
-        // A node can be opened many times, but bound once.
+        // A node can be opened many times, but bound only once.
         Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::INVAL | Errno::BUSY)) => {
             return Err(held(of, node));
         }
@@ -194,7 +195,7 @@ fn held_by(device: &PciDevice, holder: String) -> Finding {
     Finding::HeldElsewhere { holder, others: others.collect::<Vec<_>>().join(", ") }
 }
 
-/// The group's other devices that keep it from being used, with their drivers.
+/// The devices of the group whose drivers prevent its use, with the names of these drivers.
 fn strangers(group: &str) -> String {
     let folder = Path::new("/sys/kernel/iommu_groups").join(group).join("devices");
     let mut strangers = Vec::new();
@@ -202,7 +203,7 @@ fn strangers(group: &str) -> String {
         let name = entry.file_name().to_string_lossy().into_owned();
         let driver = std::fs::read_link(entry.path().join("driver")).ok();
         let driver = driver.as_ref().and_then(|d| d.file_name()).map(|d| d.to_string_lossy());
-        // The kernel itself counts these as harmless.
+        // The kernel considers these drivers harmless.
         if let Some(driver) = driver.filter(|d| !["vfio-pci", "pci-stub", "pcieport"].contains(&&**d)) {
             strangers.push(format!("{name} ({driver})"));
         }
@@ -211,7 +212,7 @@ fn strangers(group: &str) -> String {
     strangers.join(", ")
 }
 
-/// Whether the device's IOMMU can remap interrupts. Where that cannot be seen it is taken to be so; opening tells.
+/// Whether the device's IOMMU can remap interrupts. Also true if this is unknown; then opening the device shows it.
 fn remaps_interrupts(device: &PciDevice) -> bool {
     const REMAPS: u64 = 1 << 3;
     let path = Function::new(device.address()).path("iommu/intel-iommu/ecap");

@@ -1,4 +1,4 @@
-//! Which way VFIO offers to a device.
+//! The interface of VFIO through which to open a device.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ pub(super) const IOMMUFD: &str = "/dev/iommu";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Way {
     Group(GroupWay),
-    /// The node of the device itself.
+    /// The device's own node.
     Itself(PathBuf),
 }
 
@@ -23,17 +23,17 @@ pub(super) struct GroupWay {
 }
 
 impl Way {
-    /// What there is for the device.
+    /// The interface that this system offers for the device.
     pub(super) fn find(device: &PciDevice) -> Result<Self, Finding> {
         let function = Function::new(device.address());
         let group = function.group().ok_or(Finding::NoIommu)?;
-        // The kernel calls the device's own node like its only entry here.
+        // The only entry of this directory has the name of the device's own node.
         let itself = function.path("vfio-dev").read_dir().ok().and_then(|mut names| names.next()?.ok());
         let itself = itself.and_then(|entry| entry.file_name().into_string().ok());
         Self::choose(group, itself, |path| path.exists())
     }
 
-    /// The group first: it is in every kernel of the last ten years, and the other is not.
+    /// Prefers the group, because every kernel of the last ten years has this interface and not every one has the other.
     fn choose(
         group: String,
         itself: Option<String>,
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(choose(Some("vfio0"), &all), Ok(group("/dev/vfio/7", false)));
         assert_eq!(choose(None, &all[..2]), Ok(group("/dev/vfio/7", false)));
         assert_eq!(choose(None, &[CONTAINER, "/dev/vfio/noiommu-7"]), Ok(group("/dev/vfio/noiommu-7", true)));
-        // A kernel without groups has no container, or a container without groups.
+        // Without group support, a kernel has no container, or a container without groups.
         for there in [&all[2..], &[CONTAINER, IOMMUFD, "/dev/vfio/devices/vfio0"]] {
             assert_eq!(choose(Some("vfio0"), there), Ok(Way::Itself("/dev/vfio/devices/vfio0".into())));
         }

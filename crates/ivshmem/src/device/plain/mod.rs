@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Device, OpenError};
 
-/// Options for memory that is a file: see [`plain`](crate::plain()).
+/// Options for memory backed by a file; see [`plain`](crate::plain()).
 #[derive(Debug)]
 #[must_use = "nothing happens before open()"]
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "plain memory exists on Linux only"))]
@@ -57,69 +57,69 @@ impl Plain {
         }
     }
 
-    /// The least size of the file in bytes. A file that does not exist is created, a shorter one grows, and of a
-    /// longer one all is mapped. Without a size the file has to exist.
+    /// Sets the minimum size of the file in bytes. [`open`](Self::open) creates a missing file, extends a shorter one, and
+    /// maps the whole of a longer one. Without a size, the file must exist.
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = Some(bytes);
         self
     }
 
-    /// Maps only `len` bytes from `offset` on: for files larger than the address space, or to keep the rest away.
-    /// Any offset will do.
+    /// Maps only `len` bytes from `offset` on. Use it for files larger than the address space, or to exclude the rest of the
+    /// file. `offset` need not be aligned.
     ///
-    /// On hugetlbfs, what a file grows by has to fit into the address space all the same: one mapping reserves its pages, all
-    /// or none. A file that has its length already does not grow.
+    /// On hugetlbfs, the bytes by which a file grows must fit into the address space nevertheless, because one mapping reserves
+    /// either all of their pages or none. This does not apply to a file that already has its length.
     pub fn window(mut self, offset: u64, len: u64) -> Self {
         self.window = Some((offset, len));
         self
     }
 
-    /// The file must not exist yet.
+    /// Requires that the file does not exist yet.
     pub fn create_new(mut self) -> Self {
         self.create_new = true;
         self
     }
 
-    /// The path must not be a link: that is an error, and it is not followed. In a directory where others make files as well, such
-    /// as /dev/shm, anybody may have put one there, and another file would grow. Links to directories on the way are followed.
+    /// Fails if the path is a symbolic link, instead of following it. In a directory where other users create files, such as
+    /// /dev/shm, any user may have placed a link that makes another file grow. Links to parent directories are followed.
     pub fn no_link(mut self) -> Self {
         self.no_link = true;
         self
     }
 
-    /// Permission bits of the file when it is created, 0 to 0o777, exactly these: the umask takes none away. 0o600 without.
+    /// Sets the permission bits of a created file, 0 to 0o777. The umask does not apply. The default is 0o600.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self
     }
 
-    /// User and group of the file when it is created, each 0 to 4,294,967,294; `None` leaves one as the system has it.
+    /// Sets the user and group of a created file, each 0 to 4,294,967,294. `None` keeps the system's default.
     pub fn owner(mut self, user: impl Into<Option<u32>>, group: impl Into<Option<u32>>) -> Self {
         self.owner = (user.into(), group.into());
         self
     }
 
-    /// Makes all pages present at once, so that no access waits for the system later, or fails because it has no more:
-    /// holes of the file get their space.
+    /// Makes all pages present on opening, and allocates space for the holes of the file. Later accesses neither wait for the
+    /// system to provide a page nor fail because it has none.
     pub fn prefault(mut self) -> Self {
         self.prefault = true;
         self
     }
 
-    /// Asks the system for transparent huge pages. (Files on hugetlbfs have huge pages anyway.)
+    /// Requests transparent huge pages. (Files on hugetlbfs always have huge pages.)
     pub fn huge_pages(mut self) -> Self {
         self.huge_pages = true;
         self
     }
 
-    /// Opens for reading only: nothing is created, and every write is an error. The device keeps a descriptor of the file,
-    /// by which [`Memory::peek`](crate::region::Memory::peek) looks without filling holes.
+    /// Opens the file for reading only: no file is created, and every write is an error. The device keeps a descriptor of the
+    /// file, through which [`Memory::peek`](crate::region::Memory::peek) reads without filling holes.
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// Opens for reading only, and leaves holes as they are even if `prefault` was said.
+    /// Opens the file for reading only and without `prefault`, so that holes stay holes.
     pub(super) fn for_looking(mut self) -> Self {
         self.prefault = false;
         self.read_only()
@@ -127,19 +127,21 @@ impl Plain {
 
     /// Opens and maps the file.
     ///
-    /// What is created, and what a file grows by, gets its space now: a full file system is an error here and not a crash
-    /// later. What is there already stays as it is. A file that somebody else made may have holes, as `truncate` leaves
-    /// them; touching one takes a page, and raises SIGBUS when the system has no more. [`prefault`](Self::prefault), or
-    /// [`Memory::prefault`](crate::region::Memory::prefault) for a part, takes them now or is an error.
+    /// It allocates space for a new file and for the bytes by which a file grows, so a full file system is an error here and
+    /// not a crash later. It does not change the existing part of a file. A file from another program may have holes, such as
+    /// those from `truncate`; an access to one allocates a page, and raises SIGBUS if the system has none.
+    /// [`prefault`](Self::prefault), or [`Memory::prefault`](crate::region::Memory::prefault) for a part, allocates these pages
+    /// in advance or fails.
     ///
-    /// Programs may open one file at the same time, also with different sizes and while some of them fail: a file never
-    /// becomes shorter here, and its length shows when it has its space and is mapped. Who creates or grows a file has a
-    /// lock on it meanwhile (`F_OFD_SETLK`); when another program keeps that lock, this takes up to a second longer.
+    /// Several programs may open one file at the same time, also with different sizes and while some of them fail: this
+    /// never makes a file shorter, and sets its length only when the file has its space and is mapped. It holds a lock on the
+    /// file (`F_OFD_SETLK`) while it creates or extends the file; if another program holds that lock, this takes up to a
+    /// second longer.
     ///
     /// # Errors
-    /// [`OpenError`], with the path, the value, the limit and the remedy in its text. A file that was created for this
-    /// is removed again, and one that was to grow is as long as before. When its length shows already, as when prefault
-    /// fails or where the file system cannot take space beforehand, the file stays: others may use it.
+    /// [`OpenError`], with the path, the value, the limit and the remedy in its text. A failure removes a file that this call
+    /// created, and leaves a file that was to grow as long as before. But if the file already has its new length, because
+    /// `prefault` fails or the file system cannot allocate space in advance, the file stays as it is: others may use it.
     #[cfg(target_os = "linux")]
     pub fn open(self) -> Result<Device, OpenError> {
         open::open(&self)
@@ -148,7 +150,7 @@ impl Plain {
     /// Opens and maps the file.
     ///
     /// # Errors
-    /// Always, on this system: [`OpenError::Unsupported`].
+    /// Always [`OpenError::Unsupported`] on this system.
     #[cfg(not(target_os = "linux"))]
     pub fn open(self) -> Result<Device, OpenError> {
         Err(OpenError::Unsupported { what: "plain memory" })

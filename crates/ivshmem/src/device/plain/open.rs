@@ -1,8 +1,9 @@
-//! Opening on Linux: find or create the file, take space, map it, and only then give it its length.
+//! Opening on Linux: find or create the file, allocate space, map it, and only then set its length.
 //!
-//! Others open the same name at any time. A file never becomes shorter here, for somebody may have mapped what was
-//! there, and its length shows when everything that could fail has succeeded. Only an empty file is removed again, under
-//! a lock that everybody holds who gives a file its length: so nobody is left with a file that has lost its name.
+//! Other processes may open the same name at any time. This module never makes a file shorter, because another process may
+//! have mapped it, and sets its length only after everything that can fail has succeeded. It removes only an empty file,
+//! under a lock that every process holds while it sets a file's length, so that no process ends up with a file without a
+//! name.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -29,18 +30,18 @@ pub(super) fn open(options: &Plain) -> Result<Device, OpenError> {
 
 struct Request<'a> {
     options: &'a Plain,
-    /// What error texts call the file.
+    /// The name of the file in error texts.
     path: PathBuf,
 }
 
 impl Request<'_> {
-    /// What needs no look at the file.
+    /// Checks the options as far as possible without the file.
     fn check_options(&self) -> Result<(), OpenError> {
         let options = self.options;
         if let Some(mode) = options.mode.filter(|mode| *mode > 0o777) {
             return Err(OpenError::BadMode { path: self.path.clone(), mode });
         }
-        // The system takes the highest number for "none", or for "leave it as it is".
+        // The system interprets the highest number as "none" or "unchanged".
         if options.owner.0.max(options.owner.1) == Some(u32::MAX) {
             return Err(OpenError::BadId { path: self.path.clone(), id: u32::MAX });
         }
@@ -72,7 +73,7 @@ impl Request<'_> {
             Source::Fd(fd) => {
                 let facts = self.facts(fd)?;
                 let grows = self.size(facts)? > facts.len;
-                // The caller may have a lock of its own by this opening, which is to stay.
+                // The caller may hold its own lock through this open file description, which must stay.
                 let own = grows.then(|| file::reopen(fd)).and_then(Result::ok);
                 let lock = own.as_ref().map(|own| FileLock::take(own, PATIENCE));
                 let mapped = self.map_file(fd)?;
@@ -87,10 +88,10 @@ impl Request<'_> {
             if created.is_none() && self.size(facts)? <= facts.len {
                 return self.finish(&fd, self.map_file(&fd)?);
             }
-            // A process that may open the file can keep the lock; then it is not waited for any longer.
+            // Every process that may open the file can hold the lock, so continue without the lock after a while.
             let lock = FileLock::take(&fd, PATIENCE);
             if is_removed(path, &fd) {
-                // Who created it has failed.
+                // The process that created the file has failed and removed it.
                 continue;
             }
             let mapped = self.prepare(&fd, created.is_some()).and_then(|()| self.map_file(&fd));
@@ -115,7 +116,7 @@ impl Request<'_> {
         }
     }
 
-    /// Maps the file, after it has its space and before its length shows.
+    /// Allocates the file's space, maps the file, and then sets its length.
     fn map_file(&self, fd: &OwnedFd) -> Result<Mapped, OpenError> {
         let facts = self.facts(fd)?;
         let size = self.size(facts)?;
@@ -126,7 +127,7 @@ impl Request<'_> {
         let mapping = self.map(fd, facts, size, part)?;
         if size > facts.len {
             let grown = match facts.system {
-                // make_room has reserved these pages. Only allocated pages are part of the file's block count.
+                // make_room has reserved these pages. Only allocated pages count as the file's blocks.
                 System::Hugetlbfs => file::fill_holes(fd, facts.len, size - facts.len),
                 _ => file::lengthen(fd, size),
             };
@@ -135,7 +136,7 @@ impl Request<'_> {
         Ok(Mapped { facts, part, mapping })
     }
 
-    /// What takes long and needs no lock.
+    /// Does the work that takes long and needs no lock.
     fn finish(&self, fd: &OwnedFd, mapped: Mapped) -> Result<Memory, OpenError> {
         let Mapped { facts, part, mut mapping } = mapped;
         if self.options.prefault {
@@ -143,7 +144,7 @@ impl Request<'_> {
             mapping.populate(0, part.mapped).map_err(|e| self.no_room(part.len, e))?;
         }
         if self.options.read_only && facts.system != System::Sysfs {
-            // Without it, looking gives pages to holes.
+            // Without the descriptor, reading allocates pages for holes.
             let own = fd.try_clone().map_err(|e| self.failed("keep open", e))?;
             mapping = mapping.keep_file(own, part.offset - part.before);
         }
@@ -151,7 +152,8 @@ impl Request<'_> {
         Ok(memory.view(part.before, part.len).expect("the part lies in its pages"))
     }
 
-    /// An open file, and its name when it was created for this; none when the name came into being between two looks.
+    /// An open file, and its name if this call created it. `None` if another process created the file between the attempts to
+    /// open and to create it.
     fn find_or_create(&self, path: &Path) -> Result<Option<(OwnedFd, Option<Name>)>, OpenError> {
         let access = if self.options.read_only { Access::Read } else { Access::ReadWrite };
         if !self.options.create_new {
@@ -185,7 +187,7 @@ impl Request<'_> {
         }
     }
 
-    /// Gives a new file its mode and its owner.
+    /// Sets the mode and the owner of a new file.
     fn prepare(&self, fd: &OwnedFd, is_new: bool) -> Result<(), OpenError> {
         if is_new {
             let mode = self.options.mode.unwrap_or(0o600);
@@ -198,7 +200,7 @@ impl Request<'_> {
         Ok(())
     }
 
-    /// The size that the file has to have.
+    /// The size that the file must have.
     fn size(&self, facts: Facts) -> Result<u64, OpenError> {
         let size = self.options.size.unwrap_or(0).max(facts.len);
         if size == 0 {
@@ -239,13 +241,13 @@ impl Request<'_> {
         }
     }
 
-    /// Takes space for what the file will have more. Holes that it has stay: somebody else made them.
+    /// Allocates space for the bytes by which the file grows. Existing holes stay, because another program made them.
     fn make_room(&self, fd: &OwnedFd, facts: Facts, size: u64, part: Part) -> Result<(), OpenError> {
         self.check_limit(size)?;
         if facts.system == System::Hugetlbfs {
             // A mapping reserves either all pages or none, and sets the file's length. The reservation outlasts the mapping. The
-            // holes of a part that is mapped with the new pages need pages, too. In pieces it would be some, and what is reserved
-            // can be given back by making the file shorter only.
+            // holes of a part that is mapped together with the new pages need pages, too. Reserving in pieces could reserve only
+            // some of the pages, and only making the file shorter releases a reservation.
             let start = part.offset - part.before;
             let from = if start + part.mapped as u64 > facts.len { start.min(facts.len) } else { facts.len };
             let len = size - from;
@@ -259,26 +261,27 @@ impl Request<'_> {
             return Mapping::new(fd, from, len, false).map(drop).map_err(|e| self.no_room(size, e));
         }
         match file::take_space(fd, facts.len, size) {
-            // Then what is new will be written.
+            // Then `lengthen` writes the new bytes.
             Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => Ok(()),
             result => result.map_err(|e| self.no_room(size, e)),
         }
     }
 
-    /// Gives space to the holes of the part. All or nothing, where making the pages present one by one takes what there is.
+    /// Allocates space for the holes of the part, all or nothing. Making the pages present one by one would use up what is
+    /// left before it fails.
     fn fill_holes(&self, fd: &OwnedFd, facts: Facts, part: Part) -> Result<(), OpenError> {
         let has_holes = facts.system == System::Ordinary && facts.allocated < facts.len;
         if self.options.read_only || !has_holes {
             return Ok(());
         }
         match file::fill_holes(fd, part.offset, part.len) {
-            // Then making them present tells.
+            // Then making the pages present shows whether there is space.
             Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => Ok(()),
             result => result.map_err(|e| self.no_room(part.len, e)),
         }
     }
 
-    /// The kernel does not only refuse what is above the limit: it ends the process.
+    /// Checks the size against the process's limit. Beyond the limit, the kernel not only fails but terminates the process.
     fn check_limit(&self, size: u64) -> Result<(), OpenError> {
         match file::size_limit() {
             Some(limit) if size > limit => Err(self.bad_size(
@@ -317,7 +320,7 @@ impl Request<'_> {
         Ok(mapping)
     }
 
-    /// A device's memory, seen through sysfs, is cached as the file's own name says, whatever link leads to it.
+    /// The cache mode. For a device's memory in sysfs, the name of the file itself determines it, and not that of a link.
     fn cache_mode(&self, fd: &impl AsFd, facts: Facts) -> CacheMode {
         if facts.system != System::Sysfs {
             return CacheMode::Cached;
@@ -363,7 +366,7 @@ impl Request<'_> {
     }
 }
 
-/// Why a device's memory cannot be mapped through sysfs although it may be.
+/// The error text for a device's memory that cannot be mapped through sysfs in spite of the permissions.
 const CLAIMED: &str = "a driver has claimed these addresses, as VFIO does for a program that maps a BAR through it; \
     end that program, or let it map this file in place of BAR 2";
 
@@ -373,39 +376,39 @@ struct Mapped {
     mapping: Mapping,
 }
 
-/// A part of a file, and the pages around it.
+/// A part of a file, and the pages that contain it.
 #[derive(Clone, Copy)]
 struct Part {
     offset: u64,
     len: u64,
-    /// Bytes from the start of the first page to the part.
+    /// The number of bytes from the start of the first page to the part.
     before: u64,
-    /// Bytes of all its pages.
+    /// The length of all its pages, in bytes.
     mapped: usize,
 }
 
-/// How long to wait for others who give the same file its length. With space for all of a large memory to take, they may
-/// need longer; then the system itself makes this one wait for them.
+/// The time to wait for other processes that set the length of the same file. If they allocate space for a large memory, they
+/// may need longer; then this process waits for them in the system call.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often a file may lose its name while it is opened.
+/// The maximum number of times that a file may lose its name during one open.
 const MAX_REPLACEMENTS: u32 = 100;
 
-/// Whether a part of the file fits into the address space: where it does, huge pages are what a mapping lacks.
+/// Whether a part of the file fits into the address space. If it does and a mapping fails, huge pages are missing.
 fn has_addresses(fd: &impl AsFd, offset: u64, len: usize) -> bool {
     !Mapping::without_reserve(fd, offset, len, true).is_err_and(|e| e.kind() == io::ErrorKind::OutOfMemory)
 }
 
 /// Whether the file has lost its name.
 fn is_removed(path: &Path, fd: &OwnedFd) -> bool {
-    // Not every file system counts names, and not every one keeps the numbers of its files.
+    // Some file systems do not count links, and some do not keep inode numbers.
     file::facts(fd).is_ok_and(|ours| {
         let there = std::fs::metadata(path);
         ours.names == 0 && !there.is_ok_and(|there| (there.dev(), there.ino()) == ours.identity)
     })
 }
 
-/// Removes a file that was created in vain. A failure here could only hide the one that is being reported.
+/// Removes a created file after a failure, if it is empty. Ignores errors, which would hide the failure to report.
 fn remove_empty(name: &Name, fd: &OwnedFd) {
     if let Ok(Facts { len: 0, identity, .. }) = file::facts(fd) {
         let _ = name.remove(identity);

@@ -1,6 +1,6 @@
 use crate::ErrorKind;
 
-/// Why the driver of a Windows guest's device refused. The text has Windows' number, the cause and the remedy.
+/// An error of a Windows guest's driver. The text contains the Windows error number, the cause and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriverError {
@@ -10,13 +10,13 @@ pub enum DriverError {
          look at it in the Device Manager"
     )]
     NotReady,
-    /// The driver allows one mapping, and somebody has it.
+    /// The driver allows only one mapping, and another program or this one has it.
     #[error(
         "it is in use (error 548): the driver lets one program at a time have the memory; \
          close it there, or give the machine another device"
     )]
     InUse,
-    /// More than the driver can map.
+    /// The memory is larger than the driver can map.
     #[error(
         "the driver cannot map {size} bytes (error 1117): it fails with 4 GiB and more; give the machine a smaller device"
     )]
@@ -24,7 +24,7 @@ pub enum DriverError {
         /// The size of the memory in bytes.
         size: u64,
     },
-    /// The memory does not fit into this process.
+    /// The memory does not fit into the address space of this process.
     #[error(
         "Windows has no room for {size} bytes in this process (error 1117): \
          use a 64-bit program, or give the machine a smaller device"
@@ -41,15 +41,15 @@ pub enum DriverError {
         "the device is gone (error {code}): it was removed, or its driver stopped; open it anew when it is back"
     )]
     Gone {
-        /// What Windows said.
+        /// The Windows error number.
         code: u32,
     },
-    /// Something else.
+    /// Any other error.
     #[error("cannot {doing}: {reason}")]
     Other {
-        /// What was to be done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What Windows said, with its number.
+        /// The Windows error text, with its number.
         reason: String,
     },
 }
@@ -67,7 +67,7 @@ impl DriverError {
         }
     }
 
-    /// What an error of the driver, or of opening it, means. `size` is that of the memory, if it is known.
+    /// Classifies an error of the driver or of opening it. `size` is the size of the memory in bytes, or 0 if it is unknown.
     #[cfg(any(windows, test))]
     pub(super) fn of(error: &std::io::Error, doing: &'static str, size: u64) -> Self {
         let code = error.raw_os_error().map(i32::cast_unsigned);
@@ -83,7 +83,7 @@ impl DriverError {
     }
 }
 
-/// From here on the driver's arithmetic fails.
+/// From this size on, in bytes, the driver's arithmetic fails.
 #[cfg(any(windows, test))]
 const TOO_LARGE: u64 = 1 << 32;
 

@@ -6,7 +6,7 @@ use crate::device::select::select;
 use crate::pci::PciAddress;
 use crate::region::CacheMode;
 
-/// One ivshmem device of this Windows guest, as it was when it was looked for.
+/// An ivshmem device of this Windows guest, in the state in which [`devices`] or [`find`] found it.
 #[derive(Clone, Debug)]
 pub struct WindowsDevice {
     pub(super) path: OsString,
@@ -14,11 +14,11 @@ pub struct WindowsDevice {
     pub(super) location: Option<PciAddress>,
 }
 
-/// All ivshmem devices of this Windows guest that have a driver, in the order of their places on the bus, else of their
-/// paths. None is mapped.
+/// All ivshmem devices of this Windows guest that have a driver, ordered by their addresses on the bus and then by their
+/// paths. This maps no device.
 ///
 /// # Errors
-/// [`OpenError::Driver`] when Windows' list of devices cannot be read; always [`OpenError::Unsupported`] on other
+/// [`OpenError::Driver`] if the list of devices of Windows cannot be read; always [`OpenError::Unsupported`] on other
 /// systems.
 pub fn devices() -> Result<Vec<WindowsDevice>, OpenError> {
     #[cfg(windows)]
@@ -27,35 +27,35 @@ pub fn devices() -> Result<Vec<WindowsDevice>, OpenError> {
     Err(OpenError::Unsupported { what: "looking for devices of a Windows guest" })
 }
 
-/// The one ivshmem device of this guest that a selector names, as [`windows`](crate::windows()) explains it.
+/// The one ivshmem device of this guest that a selector identifies; see [`windows`](crate::windows()).
 ///
 /// # Errors
-/// As [`devices`]; [`OpenError::NoDevice`] and [`OpenError::BadSelector`], with the devices there are.
+/// The same as [`devices`]; also [`OpenError::NoDevice`] and [`OpenError::BadSelector`], with a list of the devices.
 pub fn find(selector: &str) -> Result<WindowsDevice, OpenError> {
     Ok(select(&devices()?, selector)?.clone())
 }
 
 impl WindowsDevice {
-    /// The whole path of the device's interface, which begins with `\\?\pci#`.
+    /// The whole path of the device's interface, which starts with `\\?\pci#`.
     pub fn path(&self) -> &OsStr {
         &self.path
     }
 
-    /// The size of its memory in bytes; 0 when the driver does not tell, [`memory`](Self::memory) says why.
+    /// The size of its memory in bytes; 0 if the driver does not report it. [`memory`](Self::memory) then returns the reason.
     pub fn size(&self) -> u64 {
         self.size.clone().unwrap_or(0)
     }
 
-    /// Where the device is on the bus, when Windows tells it; its domain is always 0.
+    /// The device's address on the bus, if Windows reports it; the domain is always 0.
     pub fn location(&self) -> Option<PciAddress> {
         self.location
     }
 
-    /// Whether this process can map the memory now. There is no other way to find out than to map it for a moment: a
-    /// program that opens the device in this very moment finds it in use.
+    /// Whether this process can map the memory now. The only way to check is to map the memory briefly: a program that opens
+    /// the device at the same moment finds it in use.
     ///
     /// # Errors
-    /// What is in the way: [`DriverError::InUse`] when somebody has it, this process too.
+    /// The obstacle: [`DriverError::InUse`] if a program has the memory, including this process.
     pub fn memory(&self) -> Result<(), DriverError> {
         #[cfg(windows)]
         return super::open::try_map(self);
@@ -63,10 +63,10 @@ impl WindowsDevice {
         Err(DriverError::Other { doing: "map the memory", reason: "it needs Windows".to_string() })
     }
 
-    /// Opens this device as it is by default, cached; [`options`](Self::options) has the choice.
+    /// Opens this device with the default cache mode, cached. [`options`](Self::options) can set another one.
     ///
     /// # Errors
-    /// As [`Windows::open`].
+    /// The same as [`Windows::open`].
     pub fn open(&self) -> Result<crate::device::Device, OpenError> {
         self.options().open()
     }

@@ -1,4 +1,4 @@
-//! The ivshmem devices of a Windows guest, through virtio-win's driver.
+//! The ivshmem devices of a Windows guest, through the virtio-win driver.
 
 mod error;
 mod found;
@@ -12,7 +12,7 @@ pub use found::{WindowsDevice, devices, find};
 use super::{Device, OpenError};
 use crate::region::CacheMode;
 
-/// Options for a device of a Windows guest: see [`windows`](crate::windows()).
+/// Options for a device of a Windows guest; see [`windows`](crate::windows()).
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens before open()"]
 #[cfg_attr(not(windows), expect(dead_code, reason = "devices are opened on Windows only"))]
@@ -26,27 +26,28 @@ pub(crate) fn windows(selector: &str) -> Windows {
 }
 
 impl Windows {
-    /// How the processor caches the memory.
+    /// Sets how the processor caches the memory.
     ///
-    /// [`Cached`](CacheMode::Cached) without: the memory is the host's own, which the host and its programs map cached,
-    /// so this is what everybody else does, and fast in both directions.
-    /// [`WriteCombined`](CacheMode::WriteCombined) gathers plain writes until something publishes them, see
-    /// [`Memory`](crate::region::Memory#cache-modes), and reads slowly; [`Uncached`](CacheMode::Uncached) keeps every
-    /// access in order and is slow in both directions. Whether the processor does as told is up to the hypervisor.
+    /// The default is [`Cached`](CacheMode::Cached): the memory is ordinary memory of the host, which the host and its programs
+    /// map cached, too. It is fast for reads and writes. [`WriteCombined`](CacheMode::WriteCombined) buffers plain writes until
+    /// they are published, see [`Memory`](crate::region::Memory#cache-modes), and reads slowly.
+    /// [`Uncached`](CacheMode::Uncached) keeps every access in order and is slow for reads and writes. The hypervisor
+    /// determines whether the processor really uses the mode.
     pub fn cache(mut self, mode: CacheMode) -> Self {
         self.cache = mode;
         self
     }
 
-    /// Opens the device: its memory, and its interrupts where it has some.
+    /// Opens the device: its memory, and its interrupts if it has any.
     ///
-    /// Most builds of the driver let one process at a time have a device's memory, and it ends with the last view of
-    /// it: [`Device::close`] ends every access, and dropping the device and all clones of its memory gives it back.
+    /// Most builds of the driver allow only one process at a time to map a device's memory, and the mapping lives until the last
+    /// view is dropped: [`Device::close`] ends all accesses, and dropping the device and all clones of its memory removes
+    /// the mapping.
     ///
-    /// Rings from before this are lost: look at the memory once.
+    /// Rings from before this call are lost: check the memory once.
     ///
     /// # Errors
-    /// [`OpenError`] when the selector names no device or several, [`OpenError::Driver`] when the driver refuses.
+    /// [`OpenError`] if the selector identifies no device or several, [`OpenError::Driver`] if the driver returns an error.
     #[cfg(windows)]
     pub fn open(self) -> Result<Device, OpenError> {
         open::open(&self)
@@ -55,7 +56,7 @@ impl Windows {
     /// Opens the device.
     ///
     /// # Errors
-    /// Always, on this system: [`OpenError::Unsupported`].
+    /// Always [`OpenError::Unsupported`] on this system.
     #[cfg(not(windows))]
     pub fn open(self) -> Result<Device, OpenError> {
         Err(OpenError::Unsupported { what: "opening a device of a Windows guest" })

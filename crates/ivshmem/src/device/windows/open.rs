@@ -32,7 +32,7 @@ pub(super) fn devices() -> Result<Vec<WindowsDevice>, OpenError> {
     Ok(devices)
 }
 
-/// Maps the memory and lets go of it.
+/// Maps the memory and removes the mapping.
 pub(super) fn try_map(device: &WindowsDevice) -> Result<(), DriverError> {
     map(device, CacheMode::Cached).map(drop)
 }
@@ -68,8 +68,9 @@ fn map(device: &WindowsDevice, mode: CacheMode) -> Result<(Arc<Driver>, Mapping,
     Ok((driver, mapping, mapped))
 }
 
-/// An event for each vector, from the first on, for as many as the driver has slots. All of them now: what is rung while
-/// nothing is registered is lost, registering clears the event, and a slot is taken until the device is closed.
+/// Registers an event for each vector, from the first one on, as long as the driver has slots. It registers all events on
+/// opening, because rings of an unregistered vector are lost, registering clears the event, and a slot stays in use until
+/// the device is closed.
 fn register(driver: &Driver, vectors: u16) -> (Vec<event::Event>, Result<(), Finding>) {
     let mut events = Vec::new();
     for vector in 0..vectors.min(contract::SLOTS) {

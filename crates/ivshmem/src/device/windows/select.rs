@@ -1,4 +1,4 @@
-//! How a device of Windows is chosen.
+//! Selecting a device of a Windows guest.
 
 use super::WindowsDevice;
 use crate::device::select::Selectable;
@@ -22,7 +22,7 @@ impl Selectable for WindowsDevice {
         selector.starts_with(r"\\?\") || selector.starts_with(r"\\.\")
     }
 
-    /// Windows does not tell small letters in paths from capital ones.
+    /// Compares paths without case, as Windows does.
     fn is_named(&self, path: &str) -> bool {
         self.path.to_string_lossy().eq_ignore_ascii_case(path)
     }

@@ -1,8 +1,8 @@
-//! The accesses themselves, unchecked.
+//! The unchecked accesses to shared memory.
 //!
-//! Another machine may change any byte at any time, and words of different sizes may lie over each other. Rust's
-//! memory model has no such accesses, so on x86 they are inline assembly, of which the model sees nothing but "some
-//! bytes were read or written". Elsewhere, and under miri, they are atomics, which is slower and as exact as the
+//! Another machine may change any byte at any time, and accesses of different sizes may overlap. Rust's memory model
+//! does not define such accesses. On x86 they are inline assembly, which the compiler treats only as "some bytes were
+//! read or written". On other processors, and under miri, they are atomics, which are slower and as exact as the
 //! language allows.
 
 // UNSAFETY: the trait below has unchecked accesses as methods.
@@ -10,8 +10,8 @@
 
 use std::sync::atomic::Ordering;
 
-/// The accesses by means of the standard library's atomics, as methods of `RawWord`. Whoever calls them has checked
-/// the alignment and the ordering.
+/// Implements the atomic methods of `RawWord` by the standard library's atomics. The callers check the alignment and
+/// the ordering.
 #[cfg(not(all(target_arch = "x86_64", not(any(miri, portable)))))]
 macro_rules! std_atomics {
     ($atomic:ty) => {
@@ -25,19 +25,19 @@ macro_rules! std_atomics {
         #[inline(always)]
         unsafe fn load(start: *const u8, offset: usize, order: Ordering) -> Self {
             let at = start.wrapping_add(offset).cast_mut().cast();
-            // SAFETY: as the caller promises; aligned; gone at the end of this line.
+            // SAFETY: as the caller promises; aligned; the reference ends with this line.
             unsafe { <$atomic>::from_ptr(at) }.load(order)
         }
 
         #[inline(always)]
         unsafe fn store(at: *mut u8, value: Self, order: Ordering) {
-            // SAFETY: as the caller promises; aligned; gone at the end of this line.
+            // SAFETY: as the caller promises; aligned; the reference ends with this line.
             unsafe { <$atomic>::from_ptr(at.cast()) }.store(value, order);
         }
 
         #[inline(always)]
         unsafe fn swap(at: *mut u8, value: Self, order: Ordering) -> Self {
-            // SAFETY: as the caller promises; aligned; gone at the end of this line.
+            // SAFETY: as the caller promises; aligned; the reference ends with this line.
             unsafe { <$atomic>::from_ptr(at.cast()) }.swap(value, order)
         }
 
@@ -48,19 +48,19 @@ macro_rules! std_atomics {
             new: Self,
             (success, failure): (Ordering, Ordering),
         ) -> Result<Self, Self> {
-            // SAFETY: as the caller promises; aligned; gone at the end of this line.
+            // SAFETY: as the caller promises; aligned; the reference ends with this line.
             unsafe { <$atomic>::from_ptr(at.cast()) }.compare_exchange(current, new, success, failure)
         }
 
         #[inline(always)]
         unsafe fn fetch_add(at: *mut u8, value: Self, order: Ordering) -> Self {
-            // SAFETY: as the caller promises; aligned; gone at the end of this line.
+            // SAFETY: as the caller promises; aligned; the reference ends with this line.
             unsafe { <$atomic>::from_ptr(at.cast()) }.fetch_add(value, order)
         }
     };
 }
 
-// The cfg `portable` forces the general way where there is a better one, to test it.
+// The cfg `portable` selects the portable implementation on x86, too, to test it.
 #[cfg(not(all(
     any(target_arch = "x86", target_arch = "x86_64"),
     target_feature = "sse2",
@@ -80,32 +80,32 @@ pub(super) use processor::{
     compare_exchange_128, copy_in, copy_out, copy_shared, fence, fill, supports_128bit_compare_exchange,
 };
 
-/// An unsigned integer as one access moves it.
+/// An unsigned integer that one access reads or writes.
 ///
 /// # Safety of its functions
-/// The address is valid for this many bytes, for writes where the function writes. The atomic functions (those with
-/// an ordering) need an address that is a multiple of `ALIGN`, and `load` and `store` one that `is_single`.
+/// The address is valid for `LEN` bytes, for writes if the function writes. The atomic functions (those with an
+/// ordering) need an address that is a multiple of `ALIGN`; `load` and `store` need one for which `is_single` is true.
 pub trait RawWord: Copy + Eq {
-    /// Its size in bytes.
+    /// The size in bytes.
     const LEN: u64;
-    /// What the address of an atomic read-modify-write must be a multiple of.
+    /// The required alignment, in bytes, of the address of an atomic read-modify-write.
     const ALIGN: usize;
     /// All bits clear.
     const ZERO: Self;
 
-    /// The same bytes in little-endian order: swapped where the processor has the other.
+    /// The bytes in little-endian order: swapped on a big-endian processor.
     fn le(self) -> Self;
-    /// The same bytes in big-endian order: swapped where the processor has the other.
+    /// The bytes in big-endian order: swapped on a little-endian processor.
     fn be(self) -> Self;
-    /// The number that adds to zero with this one.
+    /// The two's complement: the number whose sum with this one is 0.
     fn negated(self) -> Self;
-    /// Whether a load or store at this address is one for every observer.
+    /// Whether every observer sees a load or store at this address as one access.
     fn is_single(at: *const u8) -> bool;
 
     /// Reads at any alignment.
     ///
-    /// The start and the offset come apart for the two forms of load: the processor adds them for nothing, and an
-    /// addition of ours would make a chain of loads a quarter slower.
+    /// The two loads take the start and the offset separately: the processor adds them at no cost in the load itself,
+    /// and a separate addition would make a chain of loads a quarter slower.
     ///
     /// # Safety
     /// See the trait.

@@ -9,7 +9,7 @@ use super::RawWord;
 
 const STEP: usize = size_of::<usize>();
 
-/// Copies to private memory.
+/// Copies from shared to private memory.
 ///
 /// # Safety
 /// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
@@ -35,7 +35,7 @@ pub(in super::super) unsafe fn copy_out(from: *const u8, to: *mut u8, len: usize
     }
 }
 
-/// Copies from private memory.
+/// Copies from private to shared memory.
 ///
 /// # Safety
 /// `from` is valid for reads and `to` for writes of `len` bytes; they do not overlap.
@@ -61,12 +61,12 @@ pub(in super::super) unsafe fn copy_in(from: *const u8, to: *mut u8, len: usize)
     }
 }
 
-/// Copies within shared memory; the two may overlap.
+/// Copies within shared memory; source and target may overlap.
 ///
 /// # Safety
 /// `from` is valid for reads and `to` for writes of `len` bytes.
 pub(in super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
-    // Ascending bytes are right unless the target begins inside the source.
+    // Ascending order is correct unless the target begins inside the source.
     let ascending = to.addr().wrapping_sub(from.addr()) >= len;
     for i in 0..len {
         let i = if ascending { i } else { len - 1 - i };
@@ -77,7 +77,7 @@ pub(in super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: us
     }
 }
 
-/// Sets bytes.
+/// Sets `len` bytes to `byte`.
 ///
 /// # Safety
 /// `to` is valid for writes of `len` bytes.
@@ -88,20 +88,21 @@ pub(in super::super) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     }
 }
 
-/// Orders every access before it with every access after it.
+/// Orders every earlier access before every later one.
 pub(in super::super) fn fence() {
     std::sync::atomic::fence(Ordering::SeqCst);
 }
 
-/// Whether this processor can exchange 16 bytes: what Rust offers is a lock of this process, which binds nobody else.
+/// Whether this processor can exchange 16 bytes: never here. Rust offers only a lock of this process, which other
+/// processes do not take.
 pub(in super::super) fn supports_128bit_compare_exchange() -> bool {
     false
 }
 
-/// Nothing is exchanged.
+/// Exchanges nothing.
 ///
 /// # Safety
-/// There is nothing to keep.
+/// There is no condition.
 pub(in super::super) unsafe fn compare_exchange_128(
     _at: *mut u8,
     _current: u128,
@@ -110,7 +111,7 @@ pub(in super::super) unsafe fn compare_exchange_128(
     None
 }
 
-/// Bytes before the first aligned word, and bytes in whole words after those.
+/// The number of bytes before the first aligned word, and the number of bytes in the whole words after those.
 fn split(at: *const u8, len: usize) -> (usize, usize) {
     let head = (at.addr().wrapping_neg() % STEP).min(len);
     (head, (len - head) / STEP * STEP)

@@ -1,4 +1,4 @@
-//! One thread that waits for many descriptors, level triggered.
+//! Lets one thread wait for many descriptors, level triggered.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,25 +10,26 @@ use rustix::io::Errno;
 /// A set of descriptors to wait for.
 pub type Poller = OwnedFd;
 
-/// A new set of descriptors to wait for, closed on exec.
+/// Creates an empty set of descriptors, closed on exec.
 pub fn create() -> io::Result<OwnedFd> {
     Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?)
 }
 
-/// From now on a readable `fd` is told as `token`.
+/// Adds `fd` to the set. [`wait`] returns `token` while it is readable.
 pub fn add(epoll: impl AsFd, fd: impl AsFd, token: u64) -> io::Result<()> {
     Ok(epoll::add(epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?)
 }
 
-/// Ends what `add` began. Closing the descriptor would not, when another process holds the same open file.
+/// Removes `fd` from the set. Closing it would not suffice while another process has the same open file description.
 pub fn remove(epoll: impl AsFd, fd: impl AsFd) -> io::Result<()> {
     Ok(epoll::delete(epoll, fd)?)
 }
 
-/// Tokens that are ready at once.
+/// The maximum number of tokens that one wait returns.
 pub const BATCH: usize = 64;
 
-/// Waits until something is ready or the deadline has passed, and puts the tokens in place of what `ready` holds.
+/// Waits until a descriptor is ready or the deadline has passed, and replaces the contents of `ready` with the tokens. A
+/// signal also ends the wait.
 pub fn wait(epoll: impl AsFd, ready: &mut Vec<u64>, deadline: Option<Instant>) -> io::Result<()> {
     let mut events: [epoll::Event; BATCH] =
         [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; BATCH];

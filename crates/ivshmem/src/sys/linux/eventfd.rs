@@ -1,9 +1,9 @@
-//! Eventfds that are shared with other processes, which may have changed their flags and counters.
+//! Eventfds that are shared with other processes, which may change their flags and counters.
 //!
-//! All holders of an eventfd share one open file: `O_NONBLOCK` and the counter are common property, so nothing here
-//! relies on a flag that we set, and a count is never more than "not zero".
+//! All holders of an eventfd share one open file description, including `O_NONBLOCK` and the counter. Therefore no
+//! function here relies on a flag that this process has set, and a count means only "not zero".
 
-// UNSAFETY: a write from memory that nobody may read, which no safe function makes.
+// UNSAFETY: a write from memory that is not readable, which no safe function supports.
 #![expect(unsafe_code, reason = "mmap, and write with an address")]
 
 use std::io;
@@ -20,30 +20,30 @@ use rustix::param::page_size;
 
 use super::file::unsigned;
 
-/// What a platform calls an owned event.
+/// An owned event on this platform.
 pub type Event = OwnedFd;
-/// What it calls a borrowed one.
+/// A borrowed event on this platform.
 pub type EventRef<'a> = BorrowedFd<'a>;
 
-/// A new eventfd with counter 0, non-blocking and closed on exec.
+/// Creates an eventfd with counter 0, non-blocking and closed on exec.
 pub fn create() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)
 }
 
-/// A new event that stays raised once it is: an eventfd that nobody takes.
+/// Creates an event that stays raised once it is: an eventfd from which nothing takes.
 pub fn create_latch() -> io::Result<OwnedFd> {
     create()
 }
 
-/// The event without its ownership.
+/// Borrows an event.
 pub fn borrow(event: &Event) -> EventRef<'_> {
     event.as_fd()
 }
 
-/// Adds 1 without ever blocking. A counter that is full is a success: the interrupt is pending already.
+/// Adds 1 to the counter without blocking. A full counter is a success, because an interrupt is already pending.
 pub fn ring(fd: BorrowedFd<'_>) -> io::Result<()> {
     loop {
-        // A peer may have cleared O_NONBLOCK and filled the counter; a write would then block for ever.
+        // A peer may have cleared O_NONBLOCK and filled the counter; a write would then block without limit.
         if is_full(fd)? {
             return Ok(());
         }
@@ -55,12 +55,12 @@ pub fn ring(fd: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Whether the counter has no room for a ring, so that a write blocks unless `O_NONBLOCK` is set.
+/// Whether the counter is full, so that a write blocks unless `O_NONBLOCK` is set.
 pub fn is_full(fd: BorrowedFd<'_>) -> io::Result<bool> {
     loop {
         let mut ready = [PollFd::new(&fd, PollFlags::OUT)];
         match poll(&mut ready, Some(&Timespec::default())) {
-            // The kernel itself can add one to a full counter, which poll reports as an error and not as writable.
+            // The kernel itself can add 1 to a full counter, which poll reports as an error and not as writable.
             Ok(_) => return Ok(!ready[0].revents().contains(PollFlags::OUT)),
             Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
@@ -68,7 +68,7 @@ pub fn is_full(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// Takes what is pending, without blocking whatever the descriptor's flags are. Tells whether anything was.
+/// Takes a pending interrupt without blocking, whatever the descriptor's flags are. Returns whether one was pending.
 pub fn take(fd: BorrowedFd<'_>) -> io::Result<bool> {
     let mut count = [0; 8];
     loop {
@@ -82,7 +82,7 @@ pub fn take(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// Waits until one of two descriptors is readable, or the deadline has passed. Tells which are.
+/// Waits until one of two descriptors is readable or the deadline has passed. Returns which of them are readable.
 pub fn wait_either(
     a: BorrowedFd<'_>,
     b: BorrowedFd<'_>,
@@ -99,45 +99,45 @@ pub fn wait_either(
     }
 }
 
-/// What ended a wait.
+/// The reason why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// The event, which is taken.
+    /// The event was raised. The wait has taken it.
     Rung,
-    /// The latch.
+    /// The latch was raised.
     Over,
-    /// The deadline.
+    /// The deadline has passed.
     TimedOut,
 }
 
-/// Waits for the event, and takes it, until a latch is raised or the deadline has passed.
+/// Waits for `event` and takes it, or until the latch `over` is raised or the deadline has passed.
 pub fn wait(event: BorrowedFd<'_>, over: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<Waited> {
     loop {
         match wait_either(event, over, deadline)? {
             (_, true) => return Ok(Waited::Over),
             (false, false) => return Ok(Waited::TimedOut),
-            // Another thread may have been faster.
+            // Another thread may have taken the event first.
             (true, false) if take(event)? => return Ok(Waited::Rung),
             (true, false) => {}
         }
     }
 }
 
-/// A duration as the kernel takes it; what is longer than it can say is cut to its maximum.
+/// Converts a duration for the kernel. A duration beyond its range becomes the maximum.
 pub fn timespec(duration: Duration) -> Timespec {
     Timespec::try_from(duration).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 999_999_999 })
 }
 
-/// Whether a descriptor that came from outside is an eventfd that can be read and written. Needs no /proc, waits for nobody, and
-/// changes no counter.
+/// Whether a descriptor from another process is an eventfd that can be read and written. It needs no /proc, does not wait, and
+/// does not change the counter.
 ///
-/// All three must be so, and of all files that Linux has they are so for eventfds alone:
-/// - It has the inode that the kernel gives to files without a name of their own: eventfds, timerfds, epolls and such. So
-///   nothing else is touched any further.
-/// - A read of fewer bytes than a counter has, without blocking, is invalid. Files that know no such read, as an epoll or a
-///   fanotify, say so, and an `O_PATH` descriptor cannot be read at all.
-/// - A write of eight bytes copies them first. Where they cannot be copied it ends there, with EFAULT; timerfds, signalfds and
-///   userfaultfds have no write, and it is invalid.
+/// Three conditions must hold. Of all files on Linux, only eventfds satisfy all of them:
+/// - The file has the anonymous inode that the kernel uses for eventfds, timerfds, epolls and similar files. The other two
+///   checks access only such files.
+/// - A non-blocking read of fewer bytes than the counter has fails with EINVAL. Files that support no non-blocking read, for
+///   example a fanotify, fail with another error, and an `O_PATH` descriptor cannot be read.
+/// - A write first copies its eight bytes, and fails with EFAULT if they are not readable. For epolls, timerfds, signalfds
+///   and userfaultfds, which have no write, it fails with EINVAL.
 pub fn is_eventfd(fd: &impl AsFd) -> bool {
     static OURS: OnceLock<(u64, u64)> = OnceLock::new();
     let Some(ours) = known(&OURS, || inode(&create()?)) else { return false };
@@ -149,23 +149,23 @@ pub fn is_eventfd(fd: &impl AsFd) -> bool {
     read == Err(Errno::INVAL) && write_of_nothing_readable(fd.as_fd()) == Err(Errno::FAULT)
 }
 
-/// Device and inode.
+/// Device and inode of a file.
 fn inode(fd: &impl AsFd) -> io::Result<(u64, u64)> {
     let stat = fstat(fd)?;
     Ok((unsigned(stat.st_dev), unsigned(stat.st_ino)))
 }
 
-/// Writes eight bytes from an address that nobody may read.
+/// Writes eight bytes from an address that is not readable.
 fn write_of_nothing_readable(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     static PAGE: OnceLock<usize> = OnceLock::new();
     let page = known(&PAGE, || {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        // SAFETY: the kernel chooses the place, so no address in use changes its meaning. It stays as long as the process.
+        // SAFETY: the kernel chooses the address, so no address in use changes. The page stays mapped as long as the process.
         let page = unsafe { mmap_anonymous(null_mut(), page_size(), ProtFlags::empty(), flags) }?;
         Ok(page.expose_provenance())
     });
     let page = page.ok_or(Errno::NOMEM)?;
-    // SAFETY: the kernel reads the bytes, which it refuses, and there is no reference to them.
+    // SAFETY: the kernel tries to read the bytes and fails; there is no reference to them.
     let written = unsafe { libc::write(fd.as_raw_fd(), with_exposed_provenance(*page), size_of::<u64>()) };
     if written < 0 {
         Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO))
@@ -174,7 +174,7 @@ fn write_of_nothing_readable(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     }
 }
 
-/// What is found out once; a failure is none, and is not remembered.
+/// The value of `cell`, which the first successful call of `find_out` sets. `None` if it fails; a later call tries again.
 fn known<T>(cell: &OnceLock<T>, find_out: impl FnOnce() -> io::Result<T>) -> Option<&T> {
     if cell.get().is_none() {
         let _ = cell.set(find_out().ok()?);
@@ -230,7 +230,7 @@ mod tests {
         assert!(is_eventfd(&rung) && take(rung.as_fd()).unwrap() && !take(rung.as_fd()).unwrap());
         let full = create().unwrap();
         write(&full, &(u64::MAX - 1).to_ne_bytes()).unwrap();
-        // Nothing waits.
+        // The checks do not wait even with O_NONBLOCK cleared.
         fcntl_setfl(&full, OFlags::empty()).unwrap();
         assert!(is_eventfd(&full) && is_full(full.as_fd()).unwrap());
         let semaphore = eventfd(2, EventfdFlags::SEMAPHORE).unwrap();
@@ -272,14 +272,14 @@ mod tests {
         }
     }
 
-    /// Kinds that rustix does not make; those that this system or its sandbox forbids are left out.
+    /// Kinds of files that rustix does not create, except those that this system or its sandbox forbids.
     fn exotic() -> Vec<(&'static str, OwnedFd)> {
         use std::os::fd::FromRawFd;
         let mut mask = [0_u64; 16];
         // One signal.
         mask[0] = 1 << 9;
         let one: [u64; 2] = [0, 0];
-        // Attributes of a bpf map: an array of one.
+        // Attributes of a bpf map: an array of one element.
         let map: [u32; 32] = std::array::from_fn(|i| [2, 4, 4, 1].get(i).copied().unwrap_or(0));
         let perf: [u32; 32] = std::array::from_fn(|i| [1, 128].get(i).copied().unwrap_or(0));
         let made = [
@@ -306,7 +306,7 @@ mod tests {
         ];
         let there = made.into_iter().filter(|(_, fd)| *fd >= 0).map(|(name, fd)| {
             let fd = i32::try_from(fd).unwrap();
-            // SAFETY: opened above, and nobody else's.
+            // SAFETY: opened above, without another owner.
             (name, unsafe { OwnedFd::from_raw_fd(fd) })
         });
         there.collect()

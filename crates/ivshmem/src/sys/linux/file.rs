@@ -1,4 +1,4 @@
-//! Files that are mapped: opening without side effects, what they are, and space for them.
+//! Files to map: opening them without side effects, their properties, and allocating space for them.
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice};
@@ -12,37 +12,37 @@ use rustix::fs::{
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use rustix::process::{Resource, geteuid, getrlimit};
 
-/// The facts about an open file that matter for mapping it.
+/// The properties of an open file that matter for mapping it.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
-    /// What it is when it cannot be mapped, by its everyday name.
+    /// The common name of its type, if a file of this type cannot be mapped.
     pub oddity: Option<&'static str>,
     /// Length in bytes.
     pub len: u64,
-    /// Bytes that have space already; less than `len` when the file has holes.
+    /// The number of allocated bytes; less than `len` if the file has holes.
     pub allocated: u64,
-    /// Offsets and lengths of mappings are multiples of this.
+    /// The page size in bytes. Offsets and lengths of mappings are multiples of it.
     pub page_size: u64,
-    /// The kind of file system, as far as it matters.
+    /// The kind of file system.
     pub system: System,
-    /// Which file it is: device and inode.
+    /// Device and inode, which identify the file.
     pub identity: (u64, u64),
-    /// How many names it has; none when it was removed while it was open.
+    /// The number of its hard links; 0 if it was removed while it was open.
     pub names: u64,
 }
 
-/// File systems that have rules of their own.
+/// File systems with special rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
     /// Huge pages: the file's length is a multiple of the page size.
     Hugetlbfs,
-    /// Windows to devices: the length is the device's, and a write is a command.
+    /// Device attributes: the device determines the length, and a write is a command.
     Sysfs,
     /// All others.
     Ordinary,
 }
 
-/// How to open.
+/// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// An existing file for reading.
@@ -51,12 +51,12 @@ pub enum Access {
     ReadWrite,
 }
 
-/// Opens an existing file without waiting for anybody, whatever stands at the path.
+/// Opens an existing file without waiting for another process, whatever the type of the file at the path.
 pub fn open(path: &Path, access: Access) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, access.flags() | ALWAYS, Mode::empty())?)
 }
 
-/// The same for a path that must not be a link: that is an error, ELOOP.
+/// Like [`open`], but fails with ELOOP if the path is a symbolic link.
 pub fn open_no_link(path: &Path, access: Access) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, access.flags() | OFlags::NOFOLLOW | ALWAYS, Mode::empty())?)
 }
@@ -72,7 +72,7 @@ impl Access {
 
 const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-/// A name in a directory, which stays the same directory whatever its path leads to later.
+/// A name in an open directory. Later changes of the directory's path do not affect it.
 #[derive(Debug)]
 pub struct Name {
     directory: OwnedFd,
@@ -80,7 +80,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// The last name of a path, which may be free.
+    /// The last name of a path. A file with this name need not exist.
     pub fn of(path: &Path) -> io::Result<Self> {
         let text = path.as_os_str().as_encoded_bytes();
         let no_name = if text.is_empty() { Errno::NOENT } else { Errno::ISDIR };
@@ -95,13 +95,13 @@ impl Name {
         Ok(Self { directory, name })
     }
 
-    /// Makes a new file, which is its owner's alone, or fails when the name is taken, be it by a link that leads nowhere.
+    /// Creates a file that only its owner can access. Fails if the name exists, even as a dangling link.
     pub fn create(&self) -> io::Result<OwnedFd> {
         let how = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | ALWAYS;
         Ok(openat(&self.directory, &self.name, how, Mode::RUSR | Mode::WUSR)?)
     }
 
-    /// Removes the file with this device and inode, if it has the name.
+    /// Removes the name if it refers to the file with this device and inode.
     pub fn remove(&self, identity: (u64, u64)) -> io::Result<()> {
         let there = statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
         if (unsigned(there.st_dev), unsigned(there.st_ino)) != identity {
@@ -111,12 +111,12 @@ impl Name {
     }
 }
 
-/// Whether this process may read and write what stands at the path, told without opening it.
+/// Whether this process may read and write the file at the path, without opening it.
 pub fn may_use(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)?)
 }
 
-/// Finds out what a descriptor leads to.
+/// The properties of the file that a descriptor refers to.
 pub fn facts(fd: &impl AsFd) -> io::Result<Facts> {
     const HUGETLBFS: i128 = 0x9584_58f6;
     const SYSFS: i128 = 0x6265_6572;
@@ -150,31 +150,31 @@ pub fn facts(fd: &impl AsFd) -> io::Result<Facts> {
     })
 }
 
-/// Gives the file exactly these permissions; the process's umask takes none away.
+/// Sets the file's permissions. The process's umask does not apply.
 pub fn set_mode(fd: &impl AsFd, mode: u32) -> io::Result<()> {
     Ok(fchmod(fd, Mode::from_raw_mode(mode))?)
 }
 
-/// Gives the file to a user, a group, or both.
+/// Sets the file's owner, its group, or both.
 pub fn set_owner(fd: &impl AsFd, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
     Ok(fchown(fd, user.map(Uid::from_raw), group.map(Gid::from_raw))?)
 }
 
-/// The largest file that this process may make (RLIMIT_FSIZE), in bytes; none when there is no limit. Going beyond it is
-/// not only an error: the kernel sends SIGXFSZ, which ends the process.
+/// The maximum size of a file that this process may create (RLIMIT_FSIZE), in bytes; `None` if there is no limit. Exceeding
+/// it is not only an error: the kernel sends SIGXFSZ, which terminates the process.
 pub fn size_limit() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
-/// Takes space for the bytes from `from`, the file's length, up to `len`, and leaves the length as it is: nobody can map
-/// what may still fail. Where it fails with ENOSPC, the file has no more space than before; with a quota on disk, space
-/// beyond the end may stay.
+/// Allocates space for the bytes from `from`, the file's length, up to `len`, and leaves the length unchanged, so that no
+/// process maps bytes whose allocation may still fail. If it fails with ENOSPC, the file has no more space than before; with
+/// a disk quota, space beyond the end may stay allocated.
 ///
-/// Fails with EOPNOTSUPP where the file system makes no such promise.
+/// Fails with EOPNOTSUPP if the file system does not support this.
 pub fn take_space(fd: &impl AsFd, from: u64, len: u64) -> io::Result<()> {
     const TMPFS: i128 = 0x0102_1994;
     let from = from - from % rustix::param::page_size() as u64;
-    // A full tmpfs takes back what it gave, a full disk does not.
+    // When it is full, a tmpfs releases what it has allocated, and a disk does not.
     let gives_back = i128::from(fstatfs(fd)?.f_type) & 0xffff_ffff == TMPFS;
     if !gives_back && free_space(fd)?.is_some_and(|free| len - from > free) {
         return Err(if is_beyond(fd, len) { Errno::FBIG } else { Errno::NOSPC }.into());
@@ -182,8 +182,8 @@ pub fn take_space(fd: &impl AsFd, from: u64, len: u64) -> io::Result<()> {
     allocate(fd, FallocateFlags::KEEP_SIZE, from, len - from)
 }
 
-/// Makes a shorter file `len` bytes long and never shortens one. The new bytes have space behind them if
-/// [`take_space`] has taken it; where that is not possible they are written.
+/// Extends a shorter file to `len` bytes; never makes a file shorter. The new bytes have space if [`take_space`] has
+/// allocated it. On a file system that does not support allocation, this writes zeroes.
 pub fn lengthen(fd: &impl AsFd, len: u64) -> io::Result<()> {
     match allocate(fd, FallocateFlags::empty(), len - 1, 1) {
         Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => append_zeros(fd, len),
@@ -191,12 +191,12 @@ pub fn lengthen(fd: &impl AsFd, len: u64) -> io::Result<()> {
     }
 }
 
-/// Gives space to a range that has none yet, and keeps the bytes of what has.
+/// Allocates space for the holes in a range, and keeps all bytes.
 pub fn fill_holes(fd: &impl AsFd, from: u64, len: u64) -> io::Result<()> {
     allocate(fd, FallocateFlags::empty(), from, len)
 }
 
-/// Gives back the space of a range, which reads as zeroes then; as far as that is possible.
+/// Releases the space of a range, which then reads as zeroes. Ignores errors.
 pub fn punch_hole(fd: &impl AsFd, from: u64, len: u64) {
     let _ = allocate(fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, from, len);
 }
@@ -210,7 +210,7 @@ fn allocate(fd: &impl AsFd, flags: FallocateFlags, from: u64, len: u64) -> io::R
     }
 }
 
-/// The file opened once more, for writing, with a position and locks of its own.
+/// Opens the file again for reading and writing, with its own position and its own locks.
 pub fn reopen(fd: &impl AsFd) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     Ok(rustix::fs::open(
@@ -220,26 +220,27 @@ pub fn reopen(fd: &impl AsFd) -> io::Result<OwnedFd> {
     )?)
 }
 
-/// Whether no file of the file system can be so long, however much space there is.
+/// Whether `len` exceeds the maximum length of a file in the file system, regardless of free space.
 fn is_beyond(fd: &impl AsFd, len: u64) -> bool {
-    // Others may have the same open file, whose position must not change.
+    // Other processes may share the open file description, whose position must not change.
     let Ok(own) = reopen(fd) else { return false };
     seek(own, SeekFrom::Start(len)) == Err(Errno::INVAL)
 }
 
-/// Bytes that the file system has for this user, if it says so.
+/// The number of free bytes for this user, if the file system reports it.
 pub fn free_space(fd: &impl AsFd) -> io::Result<Option<u64>> {
     let system = fstatvfs(fd)?;
     let blocks = if geteuid().is_root() { system.f_bfree } else { system.f_bavail };
     Ok((system.f_blocks != 0).then(|| blocks.saturating_mul(system.f_frsize)))
 }
 
-/// Numbers of the kernel, whose width and sign differ between machines.
+/// Converts a number of the kernel, whose width and sign differ between architectures. A negative number becomes 0.
 pub(super) fn unsigned(number: impl Into<i128>) -> u64 {
     u64::try_from(number.into()).unwrap_or(0)
 }
 
-/// Behind the end only, wherever that is meanwhile: what another process has written stays.
+/// Appends zeroes until the file has `len` bytes. It writes at the current end only, so bytes that another process has
+/// written in the meantime stay.
 fn append_zeros(fd: &impl AsFd, len: u64) -> io::Result<()> {
     let zeros = vec![0; 1 << 20];
     loop {
@@ -272,7 +273,7 @@ mod tests {
         let file = name.create().unwrap();
         std::fs::rename(&path, &moved).unwrap();
         std::os::unix::fs::symlink(&other, &path).unwrap();
-        // The same file, so that nothing but the directory tells them apart.
+        // Both names refer to the same file, so that only the directory distinguishes them.
         std::fs::hard_link(moved.join("file"), other.join("file")).unwrap();
         name.remove(facts(&file).unwrap().identity).unwrap();
         assert_eq!((moved.join("file").exists(), other.join("file").exists()), (false, true));
@@ -285,7 +286,7 @@ mod tests {
         let name = Name::of(&path).unwrap();
         let file = name.create().unwrap();
         assert_eq!(name.create().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        // Both at once: the number of a file that has gone may be given to the next one.
+        // Keep both files: a new file may get the inode of a removed one.
         std::fs::rename(&path, place.path().join("first")).unwrap();
         std::fs::write(&path, "another").unwrap();
         assert!(name.remove(facts(&file).unwrap().identity).is_err());

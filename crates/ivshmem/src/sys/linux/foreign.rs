@@ -1,10 +1,10 @@
-//! Descriptors that other processes sent, and sockets on which they may have sent some: closing them without waiting.
+//! Closes descriptors that other processes sent, and sockets on which they may have sent some, without waiting.
 //!
-//! Closing the last copy of a descriptor can take as long as its sender likes: a TCP socket with `SO_LINGER` waits until
-//! its data are read, a large memfd frees its pages one by one, and whatever can be polled waits for the mutex of each epoll that
-//! watches it, which another process can hold as long as it likes. Closing a Unix socket closes what was sent on it and not
-//! received, and before Linux 6.10 also what other processes left in cycles of sockets. So a thread that serves others
-//! or has a time limit never does it; a thread of its own does.
+//! Closing the last copy of a descriptor can take as long as its sender chooses: a TCP socket with `SO_LINGER` waits until
+//! its data are read, a large memfd frees its pages one by one, and every file that can be polled waits for the mutex of each
+//! epoll that watches it, which another process can hold without limit. Closing a Unix socket closes the descriptors that
+//! were sent on it and not received, and before Linux 6.10 also those that other processes left in cycles of sockets.
+//! Therefore separate threads close them, and never a thread that serves other processes or has a time limit.
 // UNSAFETY: close_range has no wrapper in rustix.
 #![expect(unsafe_code, reason = "a system call that rustix does not wrap")]
 
@@ -23,8 +23,8 @@ use rustix::thread::{Pid, gettid};
 
 use super::{eventfd, ioctl, peer};
 
-/// A descriptor that another process sent. Dropping it never waits for that process; that of a file waits up to 100 ms for a
-/// thread of this one.
+/// A descriptor that another process sent. Dropping it never waits for that process; dropping a file waits up to 100 ms for
+/// a thread of this process.
 #[derive(Debug)]
 pub struct ForeignFd {
     fd: Option<OwnedFd>,
@@ -45,24 +45,25 @@ impl ForeignFd {
         matches!(self.kind, Kind::Eventfd)
     }
 
-    /// Whether it is memory of this system: a memfd, or a file on a tmpfs or hugetlbfs. No operation on such a file asks
-    /// another process, as one on a file system in user space does.
+    /// Whether it is memory of this system: a memfd, or a file on a tmpfs or hugetlbfs. No operation on such a file depends
+    /// on another process, unlike one on a file system in user space.
     pub fn is_ram(&self) -> bool {
         matches!(self.kind, Kind::Ram)
     }
 
-    /// Which file it is (device and inode) as far as this system knows, without asking its file system.
+    /// Device and inode, as cached by the kernel, without a request to the file system.
     pub fn identity(&self) -> io::Result<(u64, u64)> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let known = statx(self, c"", flags, StatxFlags::INO)?;
         Ok((makedev(known.stx_dev_major, known.stx_dev_minor), known.stx_ino))
     }
 
-    /// What it lies in, when that may be a file system in user space (FUSE), which asks a process of the sender's choice: while that
-    /// does not answer, mapping the file can keep all threads of this process from their memory. Told without asking it.
+    /// A description of its file system, if that may be a file system in user space (FUSE); otherwise `None`. The sender chooses
+    /// the process that serves such a file system. While this process does not answer, mapping the file can block all threads of
+    /// the receiver from their memory. The check sends no request to the file system.
     ///
     /// # Errors
-    /// When this process may not open another file.
+    /// If this process may not open another file.
     pub fn untrusted_place(&self) -> io::Result<Option<String>> {
         if !matches!(self.kind, Kind::Other(_)) || has_no_path(self.as_fd().as_raw_fd()) {
             return Ok(None);
@@ -82,7 +83,7 @@ impl ForeignFd {
     /// The id of its mount.
     fn mount(&self) -> io::Result<String> {
         match mount(self.as_fd().as_raw_fd()) {
-            // Before Linux 5.14 a process that may not be traced cannot read that file.
+            // Before Linux 5.14, a process that may not be traced cannot read /proc/self/fdinfo.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
                 let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
                 let known = statx(self, c"", flags, StatxFlags::MNT_ID)?;
@@ -96,7 +97,7 @@ impl ForeignFd {
         }
     }
 
-    /// The plain descriptor, whose closing may wait for its sender.
+    /// The plain descriptor. Closing it may wait for its sender.
     pub fn into_owned(mut self) -> OwnedFd {
         self.fd.take().expect("taken on drop only")
     }
@@ -104,11 +105,11 @@ impl ForeignFd {
 
 impl From<OwnedFd> for ForeignFd {
     fn from(fd: OwnedFd) -> Self {
-        // Told by the kernel alone: no file system is asked.
+        // The kernel alone answers these calls, without a request to a file system.
         let kind = if eventfd::is_eventfd(&fd) {
             Kind::Eventfd
         } else if fcntl_get_seals(&fd).is_ok() {
-            // Those file systems know seals, the others do not.
+            // Only those file systems support seals.
             Kind::Ram
         } else if socket_type(&fd).is_ok() {
             Kind::Socket
@@ -141,15 +142,15 @@ impl Drop for ForeignFd {
             Kind::Other(open) => {
                 let closing = Closing::new(&fd);
                 FILES.close(File { open: Some(open), fd });
-                // A program that this process starts waits for the files that are in the table then. This waits for a thread
-                // to take it out, and not for the end of its closing.
+                // A program that this process starts waits for the files that are in the descriptor table then. Wait until a
+                // thread has removed this file from the table, but not until it is closed.
                 until(REST, || !closing.is_open());
             }
         }
     }
 }
 
-/// The id of the mount on which an open file lies. `NotFound` for a closed descriptor, and for anything without a path: reading
+/// The id of an open file's mount. `NotFound` for a closed descriptor, and for a file without a path: reading
 /// /proc/self/fdinfo of an epoll blocks while another process holds its mutex.
 fn mount(number: RawFd) -> io::Result<String> {
     if has_no_path(number) {
@@ -160,9 +161,9 @@ fn mount(number: RawFd) -> io::Result<String> {
     Ok(mount.ok_or(io::ErrorKind::InvalidData)?.trim().to_owned())
 }
 
-/// The type of the file system of a mount, as in /proc/filesystems; `None` when this process sees no such mount.
+/// The type of a mount's file system, as in /proc/filesystems; `None` if this process sees no such mount.
 fn file_system(mount: &str) -> io::Result<Option<String>> {
-    // Names of directories are any bytes, but have no spaces.
+    // The names of directories may have any bytes; the kernel escapes their spaces.
     let mounts = std::fs::read("/proc/self/mountinfo")?;
     let mounts = String::from_utf8_lossy(&mounts);
     let line = mounts.lines().find(|line| line.split(' ').next() == Some(mount));
@@ -170,7 +171,7 @@ fn file_system(mount: &str) -> io::Result<Option<String>> {
     Ok(system.map(str::to_owned))
 }
 
-/// Whether an open descriptor has no path: the kernel names pipes, sockets and eventfds like "pipe:[1]".
+/// Whether an open descriptor has no path: the kernel gives pipes, sockets and eventfds names such as "pipe:[1]".
 fn has_no_path(number: RawFd) -> bool {
     let name = std::fs::read_link(format!("/proc/self/fd/{number}"));
     name.is_ok_and(|name| {
@@ -178,7 +179,7 @@ fn has_no_path(number: RawFd) -> bool {
     })
 }
 
-/// A file that is being closed: its number, and its mount, which no sender chooses.
+/// A file that is being closed: its number, and its mount, which a sender cannot choose.
 #[derive(Clone, Debug, PartialEq)]
 struct Closing {
     number: RawFd,
@@ -190,7 +191,7 @@ impl Closing {
         Self { number: fd.as_raw_fd(), mount: mount(fd.as_raw_fd()).ok() }
     }
 
-    /// Whether the number may stand for it still. Asks no file system.
+    /// Whether the number may still refer to this file. Sends no request to the file system.
     fn is_open(&self) -> bool {
         match mount(self.number) {
             Ok(now) => self.mount.as_ref().is_none_or(|mount| *mount == now),
@@ -199,7 +200,7 @@ impl Closing {
     }
 }
 
-/// Counts what is in the descriptor table, came from another process, and may be a file whose every copy waits when it is closed.
+/// Counts the descriptors in the table that other processes sent and that may be files of which closing any copy waits.
 #[derive(Debug)]
 struct OpenFile(());
 
@@ -218,16 +219,16 @@ impl Drop for OpenFile {
     }
 }
 
-/// Held by a thread that receives descriptors until it knows what they are.
+/// Read lock that a thread holds from receiving descriptors until it has classified them.
 pub(super) fn arriving() -> RwLockReadGuard<'static, ()> {
     ARRIVING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Held for writing by a thread that copies the descriptor table.
+/// A thread holds the write lock while it copies the descriptor table.
 static ARRIVING: RwLock<()> = RwLock::new(());
 
-/// A connected Unix socket whose other end belongs to another process, or one that listens for such. Dropping it ends the
-/// connection at once and never waits for that process.
+/// A Unix socket that is connected to another process, or listens for such connections. Dropping it ends the connection at
+/// once and never waits for that process.
 #[derive(Debug)]
 pub struct ForeignSocket(Option<OwnedFd>);
 
@@ -246,34 +247,34 @@ impl AsFd for ForeignSocket {
 impl Drop for ForeignSocket {
     fn drop(&mut self) {
         let Some(socket) = self.0.take() else { return };
-        // Nothing more can be sent from here on, so a queue that is empty stays empty.
+        // After this nothing can be sent on the socket, so an empty queue stays empty.
         let ended = shutdown(&socket, Shutdown::Both).is_ok();
-        // A socket that listens tells no number of bytes, and may have connections with something in them.
+        // A listening socket does not report a number of bytes, and its connections may have data.
         let is_empty = ended && ioctl::inq(socket.as_fd()).is_ok_and(|bytes| bytes == 0);
         match peer::takes_descriptors(socket.as_fd()) {
-            // Such a kernel collects cycles of sockets in a thread of its own.
+            // A kernel with this option collects cycles of sockets in a separate thread.
             Some(false) => drop(socket),
             Some(true) if is_empty => drop(socket),
-            // A cycle makes this wait at worst; then the others take the longer way.
+            // At worst a cycle makes these threads wait; then the other sockets go to SOCKETS.
             None if is_empty && EMPTY.unclosed() < EMPTY.max_workers => EMPTY.close(socket),
             _ => SOCKETS.close(socket),
         }
     }
 }
 
-/// How many descriptors that servers sent cannot be closed now.
+/// The number of descriptors from servers that cannot be closed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unclosed {
-    /// Files, and threads that wait for a file system or to close an eventfd.
+    /// The number of files, and of threads that wait for a file system or for an eventfd to close.
     pub files: usize,
-    /// Sockets, and connections by which something came.
+    /// The number of sockets, including connections on which data were received.
     pub sockets: usize,
 }
 
 /// Waits until there is room for the descriptors of another server.
 ///
 /// # Errors
-/// After `patience`, when [`MAX_FILES`] or [`MAX_SOCKETS`] cannot be closed.
+/// If at least [`MAX_FILES`] files or [`MAX_SOCKETS`] sockets still cannot be closed after `patience`.
 pub fn wait_for_room(patience: Duration) -> Result<(), Unclosed> {
     let mut unclosed = Unclosed { files: 0, sockets: 0 };
     let has_room = until(patience, || {
@@ -284,7 +285,7 @@ pub fn wait_for_room(patience: Duration) -> Result<(), Unclosed> {
     if has_room { Ok(()) } else { Err(unclosed) }
 }
 
-/// Counts a thread that nobody waits for any more, with a file whose file system does not answer.
+/// Counts an abandoned thread, which waits for a file system that does not answer.
 pub fn give_up(thread: JoinHandle<()>) {
     given_up().push(thread);
 }
@@ -296,12 +297,12 @@ fn given_up() -> MutexGuard<'static, Vec<JoinHandle<()>>> {
     threads
 }
 
-/// Descriptors to be closed, and the threads that do it.
+/// Descriptors to close, and the threads that close them.
 struct Closer<T> {
     queue: Mutex<Queue<T>>,
     more: Condvar,
     max_workers: usize,
-    /// How many a worker takes at a time.
+    /// The number of descriptors that a worker takes at a time.
     batch: usize,
     close_all: fn(Vec<T>),
 }
@@ -309,45 +310,46 @@ struct Closer<T> {
 #[derive(Debug)]
 struct Queue<T> {
     fds: Vec<T>,
-    /// Those, and what workers close now.
+    /// The number of descriptors in `fds`, plus those that workers are closing now.
     unclosed: usize,
     workers: usize,
-    /// Those of them that close nothing now.
+    /// The number of workers that are closing nothing now.
     idle: usize,
 }
 
-/// A file to be closed.
+/// A file to close.
 struct File {
     open: Option<OpenFile>,
     fd: OwnedFd,
 }
 
-/// For sockets by which something came.
+/// For sockets on which data were received.
 static SOCKETS: Closer<OwnedFd> = Closer::new(4, usize::MAX, close_sockets);
-/// For sockets by which nothing came.
+/// For sockets on which no data were received.
 static EMPTY: Closer<OwnedFd> = Closer::new(4, usize::MAX, drop);
-/// One that cannot be closed keeps its batch waiting.
+/// For eventfds. One that cannot be closed delays the rest of its batch.
 static EVENTFDS: Closer<OwnedFd> = Closer::new(4 * MAX_FILES, 64, drop);
-/// Closing one may wait for the process behind a file system, and then only other files wait with it.
+/// For files. Closing one may wait for the process behind a file system, and then delays only other files.
 static FILES: Closer<File> = Closer::new(4 * MAX_FILES, 1, close_files);
 
-/// With so many files that cannot be closed no new server is heard. Those that are heard by then can send a few more each, for
-/// which there are more threads: a file that waits for its turn holds up the programs that this process starts.
+/// With this many files that cannot be closed, the process connects to no new server. Each connected server can send a few more
+/// files, so there are more threads than this: a file that waits for a thread delays the programs that this process starts.
 pub const MAX_FILES: usize = 16;
-/// With so many sockets that cannot be closed no new server is heard.
+/// With this many sockets that cannot be closed, the process connects to no new server.
 pub const MAX_SOCKETS: usize = 64;
-/// How long a worker waits for more before it ends. Starting one takes longer than everything else in `close`.
+/// The time that an idle worker waits before it ends. Starting a worker takes longer than everything else in `close`.
 const REST: Duration = Duration::from_millis(100);
 const STACK: usize = 128 << 10;
 
 impl<T: Send + 'static> Closer<T> {
-    /// More than one worker, so that a descriptor whose closing waits in spite of everything does not hold up the next ones.
+    /// There is more than one worker, so that a descriptor whose closing waits nevertheless does not delay the next ones.
     const fn new(max_workers: usize, batch: usize, close_all: fn(Vec<T>)) -> Self {
         let queue = Mutex::new(Queue { fds: Vec::new(), unclosed: 0, workers: 0, idle: 0 });
         Self { queue, more: Condvar::new(), max_workers, batch, close_all }
     }
 
-    /// Never waits. When no thread can be started, the descriptor stays open until the next call of this or of `unclosed`.
+    /// Closes a descriptor without waiting. If no thread can be started, it stays open until a later call of this method,
+    /// `unclosed` or `busy` starts one.
     fn close(&'static self, fd: T) {
         let mut queue = self.queue();
         queue.fds.push(fd);
@@ -357,12 +359,12 @@ impl<T: Send + 'static> Closer<T> {
 
     fn unclosed(&'static self) -> usize {
         let mut queue = self.queue();
-        // Those for which no thread could be started before.
+        // Start workers for descriptors for which no thread could be started before.
         self.start(&mut queue);
         queue.unclosed
     }
 
-    /// How many workers close something now, and how many more could.
+    /// The number of workers that are closing descriptors now, plus the number of full batches in the queue.
     fn busy(&'static self) -> usize {
         let mut queue = self.queue();
         self.start(&mut queue);
@@ -380,7 +382,7 @@ impl<T: Send + 'static> Closer<T> {
         self.more.notify_all();
     }
 
-    /// Closes what is in the queue, and ends when nothing more comes.
+    /// Closes the descriptors in the queue, and ends after the queue has been empty for [`REST`].
     fn work(&self) {
         let mut queue = self.queue();
         loop {
@@ -405,7 +407,7 @@ impl<T: Send + 'static> Closer<T> {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<T>> {
-        // Nothing panics under this lock but an allocation that fails, and that aborts.
+        // The code under this lock can only fail to allocate, which aborts the process instead of poisoning the lock.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -414,7 +416,8 @@ fn spawn(function: impl FnOnce() + Send + 'static) -> bool {
     thread::Builder::new().name("ivshmem-close".into()).stack_size(STACK).spawn(function).is_ok()
 }
 
-/// Closes files one after the other. While one is being closed it is out of the descriptor table, however long that takes.
+/// Closes files one after the other. A file that is being closed is no longer in the descriptor table, however long the
+/// closing takes.
 fn close_files(batch: Vec<File>) {
     for File { open, fd } in batch {
         let Some(open) = open else {
@@ -437,16 +440,16 @@ fn being_closed() -> MutexGuard<'static, Vec<Closing>> {
     BEING_CLOSED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the descriptor table has no file of another process whose closing may wait.
+/// Whether the descriptor table has no file from another process of which closing a copy may wait.
 fn no_file_is_open() -> bool {
     OPEN_FILES.load(Ordering::SeqCst) == 0 && !being_closed().iter().any(Closing::is_open)
 }
 
 /// Closes sockets by ending a thread that has the only copies.
 ///
-/// A socket does not linger when its last copy is closed by a thread that exits (`PF_EXITING` in the kernel). For that the
-/// thread gets a descriptor table of its own. A file that was left in a socket and has data to write back to a process that does
-/// not answer (FUSE) makes even that thread wait.
+/// A socket does not linger if an exiting thread closes its last copy (`PF_EXITING` in the kernel). For this the thread gets
+/// its own descriptor table. Even this thread waits if a socket contains a file with data to write back to a process that does
+/// not answer (FUSE).
 fn close_sockets(batch: Vec<OwnedFd>) {
     let (ready, is_ready) = mpsc::channel();
     let (end, may_end) = mpsc::channel::<()>();
@@ -458,22 +461,22 @@ fn close_sockets(batch: Vec<OwnedFd>) {
             }
             drop(ready);
             let _ = may_end.recv();
-            // Nothing is closed here: the copies of other descriptors may be the last ones as well by now.
+            // Close nothing here: the copies of other descriptors may be the last ones as well by now.
         });
     } else {
         drop(ready);
     }
-    // An error means that there is no such thread or table. Then this thread closes them, and waits if it must.
+    // An error means that the thread or its table could not be created. Then this thread closes the sockets, and may wait.
     let _ = is_ready.recv();
     drop(batch);
     drop(end);
 }
 
-/// More threads than this do not have tables of their own: one that has a copy of a file of the program whose file system does
-/// not answer waits at its end, and keeps the copies that it has not closed.
+/// The maximum number of threads with their own tables. A thread whose table has a copy of a file of this program waits at its
+/// end while the file's file system does not answer, and keeps the copies that it has not closed yet.
 const MAX_ENDING: usize = 4;
 
-/// The threads that were started to have tables of their own and have not ended.
+/// The threads that were started to have their own tables and have not ended.
 fn ending() -> MutexGuard<'static, Vec<Pid>> {
     static ENDING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
     let mut ending = ENDING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -481,10 +484,10 @@ fn ending() -> MutexGuard<'static, Vec<Pid>> {
     ending
 }
 
-/// Gives the calling thread a descriptor table of its own, with copies of all descriptors. Linux 5.9 or newer.
+/// Gives the calling thread its own descriptor table, with copies of all descriptors. Needs Linux 5.9.
 ///
 /// # Errors
-/// Also while a file of another process is open, as its copy would be closed at the end of this thread.
+/// Also while a file from another process is open, because the thread would close the copy at its end.
 fn copy_table() -> io::Result<()> {
     let mut result = Err(io::ErrorKind::ResourceBusy.into());
     until(REST, || {
@@ -498,7 +501,7 @@ fn copy_table() -> io::Result<()> {
     result
 }
 
-/// Whether something becomes true within a time.
+/// Whether `is_true` returns true within `patience`. Checks every millisecond.
 fn until(patience: Duration, mut is_true: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
     loop {
@@ -513,9 +516,9 @@ fn until(patience: Duration, mut is_true: impl FnMut() -> bool) -> bool {
 }
 
 fn unshare_table() -> io::Result<()> {
-    // This way in place of unshare, which sandboxes for containers refuse. No descriptor has the number that it closes.
+    // close_range and not unshare, which sandboxes for containers refuse. No descriptor has the number to close.
     let (first, last) = (u32::MAX, u32::MAX);
-    // SAFETY: no memory is passed, and no descriptor that others own is closed.
+    // SAFETY: no memory is passed, and no open descriptor is closed.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_UNSHARE) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -524,7 +527,7 @@ fn unshare_table() -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// No other test of this process comes to it.
+    /// A number that no other test of this process reaches.
     const NUMBER: RawFd = 900;
 
     fn copy_at(number: RawFd, fd: &impl AsFd) -> OwnedFd {
@@ -543,7 +546,7 @@ mod tests {
         assert!(mount(OwnedFd::from(std::fs::File::open("/proc/self/exe").unwrap()).as_raw_fd()).is_ok());
     }
 
-    /// Alone among the tests of this process that has such files.
+    /// The only test of this process with files from other processes.
     #[test]
     fn a_file_that_is_about_to_be_closed_counts_as_open_until_its_number_stands_for_something_else() {
         let file = copy_at(NUMBER, &std::fs::File::open("/proc/self/exe").unwrap());

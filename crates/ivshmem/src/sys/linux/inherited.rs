@@ -1,5 +1,5 @@
-//! Sockets that a service manager opened for this process, as sd_listen_fds(3) describes it.
-// UNSAFETY: a descriptor that was inherited is known by its number only.
+//! Sockets that a service manager opened for this process, as described in sd_listen_fds(3).
+// UNSAFETY: an inherited descriptor is only a number.
 #![expect(unsafe_code, reason = "an owner for a descriptor that is known by its number")]
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::{FdFlags, fcntl_setfd};
 
-/// The first of them; 0 to 2 are the standard streams.
+/// The first inherited descriptor; 0 to 2 are the standard streams.
 const FIRST: RawFd = 3;
 
-/// The sockets that LISTEN_PID and LISTEN_FDS say were opened for this process, closed on exec from now on. Only the
-/// first call gets them.
+/// The sockets that LISTEN_PID and LISTEN_FDS announce for this process. Sets close-on-exec on them. Only the first call
+/// returns them.
 pub fn sockets() -> Vec<OwnedFd> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     let [pid, count] = ["LISTEN_PID", "LISTEN_FDS"].map(|name| std::env::var(name).unwrap_or_default());
@@ -22,7 +22,7 @@ pub fn sockets() -> Vec<OwnedFd> {
     (FIRST..FIRST + count).filter_map(take).collect()
 }
 
-/// How many there are, when they are meant for this process.
+/// The announced number of descriptors; 0 if they are for another process.
 fn announced(pid: &str, count: &str, own: u32) -> RawFd {
     if pid.parse() != Ok(own) {
         return 0;
@@ -30,10 +30,10 @@ fn announced(pid: &str, count: &str, own: u32) -> RawFd {
     count.parse().ok().filter(|count| (0..=MOST).contains(count)).unwrap_or(0)
 }
 
-/// More than any service has; what says more is not to be believed.
+/// More descriptors than any service has. A larger number is treated as invalid.
 const MOST: RawFd = 64;
 
-/// `None` when there is no such descriptor.
+/// `None` if no descriptor has this number.
 fn take(number: RawFd) -> Option<OwnedFd> {
     // SAFETY: by the protocol the descriptor was opened for this process to own, and `sockets` takes it only once. Nothing
     // else in the process can own it, since it was open before the process began.

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-/// A lock of an open file on all of its file (F_OFD_SETLK). The locks of flock are others and do not see it.
+/// A lock of an open file description on the whole file (F_OFD_SETLK). It is independent of flock's locks.
 ///
-/// It belongs to what was opened, not to the process: two descriptors of one opening do not exclude each other.
+/// It belongs to the open file description, not to the process: two descriptors of one description do not exclude each
+/// other.
 #[derive(Debug)]
 pub struct FileLock<'fd>(BorrowedFd<'fd>);
 
 impl<'fd> FileLock<'fd> {
-    /// Takes the lock, for which the file has to be open for writing. Asks again and again, and fails with EAGAIN when
-    /// another opening still has it after `patience`.
+    /// Takes the lock, for which the file must be open for writing. Retries every millisecond, and fails with EAGAIN if
+    /// another open file description still holds the lock after `patience`.
     pub fn take(fd: &'fd impl AsFd, patience: Duration) -> io::Result<Self> {
         let fd = fd.as_fd();
         let limit = Instant::now() + patience;
@@ -35,23 +36,23 @@ impl<'fd> FileLock<'fd> {
 
 impl Drop for FileLock<'_> {
     fn drop(&mut self) {
-        // A mapping keeps what was opened, and with it the lock, so that closing the descriptor is not enough.
+        // A mapping keeps the open file description and with it the lock, so closing the descriptor does not suffice.
         let _ = set(self.0, libc::F_UNLCK);
     }
 }
 
-/// The call whose numbers are 64 bits wide, which fcntl of a 32-bit C library may or may not be.
+/// The system call that takes 64-bit offsets. A 32-bit C library's fcntl may use another one.
 #[cfg(target_pointer_width = "32")]
 const FCNTL: libc::c_long = libc::SYS_fcntl64;
 #[cfg(not(target_pointer_width = "32"))]
 const FCNTL: libc::c_long = libc::SYS_fcntl;
 
 fn set(fd: BorrowedFd<'_>, kind: libc::c_int) -> Result<(), Errno> {
-    // SAFETY: a structure of numbers, for which zero is a value; a length of zero is all of the file.
+    // SAFETY: a structure of integers, for which zero is valid; a length of zero means the whole file.
     let mut lock = unsafe { std::mem::zeroed::<libc::flock64>() };
     lock.l_type = libc::c_short::try_from(kind).expect("a small number");
     lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).expect("a small number");
-    // SAFETY: the kernel reads this structure, and the descriptor is open.
+    // SAFETY: the kernel reads only this structure, and the descriptor is open.
     let result = unsafe { libc::syscall(FCNTL, fd.as_raw_fd(), libc::F_OFD_SETLK, &raw mut lock) };
     if result == 0 {
         Ok(())

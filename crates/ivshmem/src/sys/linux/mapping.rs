@@ -1,4 +1,4 @@
-// UNSAFETY: mapping and unmapping change what addresses mean.
+// UNSAFETY: mapping and unmapping change which addresses are valid.
 #![expect(unsafe_code, reason = "mmap and its kin")]
 
 use std::io;
@@ -23,46 +23,46 @@ pub struct Mapping {
     len: usize,
     read_only: bool,
     sealed: bool,
-    /// The file, and where in it the mapping begins, to look at holes without filling them; given back on detaching.
+    /// The file and the mapping's offset in it, to read holes without filling them; released on detaching.
     file: Mutex<Option<(Arc<OwnedFd>, u64)>>,
-    /// Whether the system left in doubt whose some of the addresses are; they are neither used nor given back then.
+    /// Whether a failed detach left unknown what is mapped at some of the addresses. They are then neither used nor unmapped.
     in_doubt: AtomicBool,
 }
 
 // SAFETY: a mapping belongs to the process, not to a thread.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; a shared Mapping only hands out its address.
+// SAFETY: as above; a shared Mapping only returns its address.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps a part of a file. `offset` is a multiple of the file's page size; so is `len` for huge pages, which are taken
-    /// from the pool now.
+    /// Maps a part of a file. `offset` is a multiple of the file's page size. On hugetlbfs, `len` is one, too, and the huge
+    /// pages are reserved in the pool now.
     pub fn new(fd: &impl AsFd, offset: u64, len: usize, read_only: bool) -> io::Result<Self> {
         Self::map(fd, offset, len, read_only, MapFlags::SHARED)
     }
 
-    /// Like [`new`](Self::new), and takes nothing from the pool of huge pages: what has no page gets one when it is touched,
-    /// if there is one.
+    /// Like [`new`](Self::new), but reserves no huge pages: the first access to a missing page allocates it, if the pool has
+    /// one.
     pub fn without_reserve(fd: &impl AsFd, offset: u64, len: usize, read_only: bool) -> io::Result<Self> {
         Self::map(fd, offset, len, read_only, MapFlags::SHARED | MapFlags::NORESERVE)
     }
 
     fn map(fd: &impl AsFd, offset: u64, len: usize, read_only: bool, flags: MapFlags) -> io::Result<Self> {
         let access = access(read_only);
-        // SAFETY: the kernel chooses the place, so no address in use changes its meaning.
+        // SAFETY: the kernel chooses the address, so no address in use changes.
         let start = unsafe { mmap(null_mut(), len, access, flags, fd, offset) }?;
         let start = NonNull::new(start.cast()).expect("mmap gives address 0 only to those who ask for it");
         let sealed = keeps_its_pages(fd, offset.saturating_add(len as u64));
         Ok(Self { start, len, read_only, sealed, file: Mutex::new(None), in_doubt: AtomicBool::new(false) })
     }
 
-    /// Keeps the file for [`peek`](Self::peek). `offset` is that of the mapping.
+    /// Keeps the file for [`peek`](Self::peek). `offset` is the mapping's offset in the file.
     pub fn keep_file(mut self, fd: OwnedFd, offset: u64) -> Self {
         *self.file.get_mut().unwrap_or_else(PoisonError::into_inner) = Some((Arc::new(fd), offset));
         self
     }
 
-    /// Reads from the file in place of the mapping: a hole stays one. `None` when the file was not kept.
+    /// Reads from the file instead of the mapping, so that holes stay holes. `None` if the mapping does not keep its file.
     pub fn peek(&self, offset: usize, bytes: &mut [u8]) -> Option<io::Result<()>> {
         assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.len), "outside the mapping");
         let (file, start) = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
@@ -84,19 +84,19 @@ impl Mapping {
         self.read_only
     }
 
-    /// Whether no process can make the file shorter, and no page can be missing when it is touched.
+    /// Whether no process can make the file shorter, and an access to a missing page always succeeds.
     pub fn is_sealed(&self) -> bool {
         self.sealed
     }
 
-    /// Makes the pages of these bytes present now. ENOSPC stands for every reason for which touching them would raise SIGBUS.
+    /// Makes the pages of these bytes present. Fails with ENOSPC for every reason for which an access would raise SIGBUS.
     pub fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
         assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "outside the mapping");
         let advice = if self.read_only { Advice::LinuxPopulateRead } else { Advice::LinuxPopulateWrite };
         let before = offset % rustix::param::page_size();
         loop {
             match self.advise(offset - before, len + before, advice) {
-                // A signal that ends nothing, as those of a Java virtual machine.
+                // A signal that the process handles, such as those of a Java virtual machine.
                 Err(Errno::INTR) => {}
                 Err(Errno::FAULT | Errno::NOMEM) => return Err(Errno::NOSPC.into()),
                 result => return Ok(result?),
@@ -104,31 +104,31 @@ impl Mapping {
         }
     }
 
-    /// Asks for transparent huge pages.
+    /// Requests transparent huge pages for the mapping.
     pub fn use_huge_pages(&self) -> io::Result<()> {
         Ok(self.advise(0, self.len, Advice::LinuxHugepage)?)
     }
 
-    /// Writes the pages around these bytes to the file's storage and waits for it.
+    /// Writes the pages that contain these bytes to the file's storage, and waits until they are stored.
     pub fn sync(&self, offset: usize, len: usize) -> io::Result<()> {
         assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "outside the mapping");
         let before = offset % rustix::param::page_size();
         // SAFETY: inside the mapping by the check above.
         let start = unsafe { self.start.add(offset - before) };
-        // SAFETY: msync reads no memory of ours and changes none.
+        // SAFETY: msync changes no memory of this process.
         Ok(unsafe { msync(start.as_ptr().cast(), len + before, MsyncFlags::SYNC) }?)
     }
 
-    /// Replaces the pages where they are by private ones full of zeroes and gives the shared ones back.
+    /// Replaces the shared pages, at the same addresses, with private pages full of zeroes.
     ///
-    /// Addresses stay valid: an access that runs meanwhile meets the old page or the new one. When this fails, the
-    /// shared pages stay, all of them unless the address space or its limit is so small that they go piece by piece.
+    /// Addresses stay valid: a concurrent access uses either the old page or the new one. If this fails, all shared pages
+    /// stay, unless the address space or its limit is so small that they are replaced piece by piece.
     ///
-    /// The zeroes are mapped elsewhere first and then moved over the shared pages. Before Linux 6.12, mapping them in
-    /// place unmaps what is there before it looks whether there is memory for them, which is not so with
-    /// vm.overcommit_memory=2: then the addresses are anybody's.
+    /// It maps the zeroes elsewhere first, and then moves them over the shared pages. Before Linux 6.12, mapping them in
+    /// place unmaps the old pages before it checks whether there is memory for the new ones. If that check fails, as it may
+    /// with vm.overcommit_memory=2, other code can map the addresses.
     pub fn detach(&self) -> io::Result<()> {
-        // It would keep the memory of a file that has lost its name.
+        // The descriptor would keep the memory of a removed file.
         drop(self.file.lock().unwrap_or_else(PoisonError::into_inner).take());
         if self.in_doubt.load(Ordering::Acquire) {
             return Err(doubt());
@@ -139,7 +139,7 @@ impl Mapping {
             let len = piece.min(self.len - done);
             match self.detach_piece(done, len) {
                 Ok(()) => done += len,
-                // Where memory is promised to those only who get it, smaller pieces would take all that is left.
+                // With strict accounting, smaller pieces would use up all memory that is left.
                 Err(Errno::NOMEM) if len > LEAST_PIECE && !is_memory_promised() => {
                     piece = (len / 2).next_multiple_of(LEAST_PIECE);
                 }
@@ -150,28 +150,28 @@ impl Mapping {
     }
 
     fn detach_piece(&self, offset: usize, len: usize) -> Result<(), Errno> {
-        // SAFETY: inside the mapping, as the only caller counts up to its length.
+        // SAFETY: inside the mapping, because the only caller stops at its length.
         let place = unsafe { self.start.add(offset) }.as_ptr().cast();
         let access = access(self.read_only);
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        // SAFETY: the kernel chooses the place, so no address in use changes its meaning.
+        // SAFETY: the kernel chooses the address, so no address in use changes.
         let zeroes = unsafe { mmap_anonymous(null_mut(), len, access, flags) }?;
-        // SAFETY: the zeroes are known here only; their new place is in our own mapping, of which no reference exists,
-        // and it stays mapped with the same access.
+        // SAFETY: only this function has the address of the zeroes; their new place is in this mapping, to which no reference
+        // exists, and it stays mapped with the same access.
         let Err(error) = (unsafe { mremap_fixed(zeroes, len, len, MremapFlags::MAYMOVE, place) }) else {
             return Ok(());
         };
         // SAFETY: mapped above, and not moved.
         let _ = unsafe { munmap(zeroes, len) };
-        // The system looks at all limits before it unmaps what is in the place; after that it needs a few hundred bytes
-        // of its own. If it did not get these, the place is empty, and is taken again before anybody else has it.
+        // The system checks all limits before it unmaps the old pages; after that it needs a few hundred bytes for itself. If
+        // that allocation failed, the addresses are free, and this maps them again before other code can.
         // SAFETY: this changes no address that is in use.
         match unsafe { mmap_anonymous(place, len, access, flags | MapFlags::FIXED_NOREPLACE) } {
             Ok(there) if there == place => Ok(()),
             taken => {
                 self.in_doubt.store(true, Ordering::Release);
                 if let Ok(elsewhere) = taken {
-                    // SAFETY: mapped just now, by a system that takes the place for a hint.
+                    // SAFETY: mapped just now, by a system that treats the address as a hint.
                     let _ = unsafe { munmap(elsewhere, len) };
                 }
                 Err(error)
@@ -180,14 +180,14 @@ impl Mapping {
     }
 
     fn advise(&self, offset: usize, len: usize, advice: Advice) -> Result<(), Errno> {
-        // SAFETY: inside the mapping, as the callers have checked.
+        // SAFETY: inside the mapping, as the callers check.
         let start = unsafe { self.start.add(offset) };
-        // SAFETY: none of the advice given here changes what the bytes are.
+        // SAFETY: none of the callers' advice changes the bytes.
         unsafe { madvise(start.as_ptr().cast(), len, advice) }
     }
 }
 
-/// Fails when the file has fewer bytes.
+/// Fills `bytes` from the file. Fails if the file is too short.
 fn read_all(file: &OwnedFd, mut offset: u64, mut bytes: &mut [u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match pread(file, &mut *bytes, offset) {
@@ -203,10 +203,11 @@ fn read_all(file: &OwnedFd, mut offset: u64, mut bytes: &mut [u8]) -> io::Result
     Ok(())
 }
 
-/// Whether touching the file's first bytes never raises SIGBUS, whatever other processes do to the file. A hole may stay one
-/// among huge pages, as there are only so many, and where the system has promised all memory that it has.
+/// Whether an access to the first `bytes` bytes of the file never raises SIGBUS, whatever other processes do to the file. It is
+/// false for huge pages, because the pool may be empty, and with strict memory accounting, because the system may be unable
+/// to fill a hole.
 fn keeps_its_pages(fd: &impl AsFd, bytes: u64) -> bool {
-    // Other files than those in memory know no seals. A seal cannot be taken away, so what is asked after it stays so.
+    // Only files in memory support seals. A seal cannot be removed, so the length that is checked after it remains.
     fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
         && file::facts(fd).is_ok_and(|facts| facts.system == file::System::Ordinary && facts.len >= bytes)
         && !is_memory_promised()
@@ -217,21 +218,22 @@ impl Drop for Mapping {
         if *self.in_doubt.get_mut() {
             return;
         }
-        // A process with as many mappings as it may have cannot cut one in two, as when the zeroes of a detached mapping
-        // have become one with their neighbours. The addresses stay taken then, which harms nobody.
-        // SAFETY: mapped in new() with this length; views keep the owner, so none is left.
+        // A process at its limit of mappings cannot split one, which is necessary if the kernel has merged the zeroes of a
+        // detached mapping with their neighbours. The addresses then stay mapped, which is harmless.
+        // SAFETY: mapped in new() with this length; views keep the owner alive, so no view is left.
         let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
 
-/// A multiple of every common page size.
+/// The smallest piece, in bytes: a multiple of every common page size.
 const LEAST_PIECE: usize = 4 << 20;
 
 fn access(read_only: bool) -> ProtFlags {
     if read_only { ProtFlags::READ } else { ProtFlags::READ | ProtFlags::WRITE }
 }
 
-/// Whether the system accounts for all private memory when it is mapped; an answer that cannot be had is a yes.
+/// Whether the system accounts strictly for private memory when it is mapped (vm.overcommit_memory=2); also true if the
+/// setting cannot be read.
 fn is_memory_promised() -> bool {
     std::fs::read("/proc/sys/vm/overcommit_memory").map_or(true, |mode| mode.starts_with(b"2"))
 }
@@ -258,7 +260,7 @@ mod tests {
         // SAFETY: as above.
         assert_eq!(unsafe { there.read_volatile() }, 7);
         one.detach().unwrap();
-        // The file has no byte left: the pages of a mapping of it would fault.
+        // The file is empty now, so the pages of a mapping of it would fault.
         file.set_len(0).unwrap();
         // SAFETY: as above.
         assert_eq!(unsafe { here.read_volatile() }, 0);
@@ -289,7 +291,7 @@ mod tests {
         assert!(!Mapping::new(&file, 0, 4096, false).unwrap().is_sealed());
     }
 
-    /// Huge pages that nobody has reserved may be missing when they are touched.
+    /// An access to huge pages that are not reserved may find the pool empty.
     #[test]
     fn huge_pages_are_not_sealed() {
         use rustix::fs::{MemfdFlags, fcntl_add_seals, ftruncate, memfd_create};
@@ -300,7 +302,7 @@ mod tests {
         assert!(!keeps_its_pages(&memfd, HUGE as u64));
     }
 
-    /// Runs a test of this file in a process of its own, whose limits it may change. Whether this is that process.
+    /// Runs a test of this file in a separate process, whose limits the test may change. Returns whether this is that process.
     fn is_alone(test: &str) -> bool {
         const ALONE: &str = "IVSHMEM_TEST_ALONE";
         if std::env::var_os(ALONE).is_some() {
@@ -324,7 +326,7 @@ mod tests {
         (file, mapping)
     }
 
-    /// What stands in the first byte of each page.
+    /// The first byte of each page.
     fn bytes(mapping: &Mapping) -> Vec<u8> {
         // SAFETY: inside a mapping that lives.
         (0..mapping.size())
@@ -358,11 +360,11 @@ mod tests {
             return;
         }
         let mappings: Vec<_> = (0..12).map(|_| filled(1 << 20).1).collect();
-        // Pages of alternating access, which the kernel cannot make into one mapping.
+        // Pages with alternating access, which the kernel cannot merge into one mapping.
         let mut pages = Vec::new();
         loop {
             let access = if pages.len().is_multiple_of(2) { ProtFlags::empty() } else { ProtFlags::READ };
-            // SAFETY: the kernel chooses the place, so no address in use changes its meaning.
+            // SAFETY: the kernel chooses the address, so no address in use changes.
             match unsafe { mmap_anonymous(null_mut(), 4096, access, MapFlags::PRIVATE) } {
                 Ok(page) => pages.push(page),
                 Err(_) => break,
@@ -374,7 +376,7 @@ mod tests {
             failures += usize::from(detached.is_err());
             let wanted = if detached.is_ok() { 0 } else { 7 };
             assert!(bytes(mapping).iter().all(|byte| *byte == wanted), "{detached:?}");
-            // SAFETY: mapped above; nobody uses it.
+            // SAFETY: mapped above and not in use.
             unsafe { munmap(pages.pop().unwrap(), 4096) }.unwrap();
         }
         assert!((2..12).contains(&failures), "{failures} of 12 with {} mappings", pages.len());

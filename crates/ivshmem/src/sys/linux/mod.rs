@@ -1,4 +1,4 @@
-//! Linux: rustix underneath, so most of this is safe code already.
+//! The system calls of Linux, most of them through the safe functions of rustix.
 
 pub mod epoll;
 pub mod eventfd;

@@ -1,15 +1,15 @@
-//! Who is at the other end of a Unix socket.
-// UNSAFETY: getsockopt and setsockopt take pointers. rustix has no SO_PEERGROUPS, and its SO_PEERCRED reads the process id as
-// a number that is never 0, which it is for a process that this pid namespace does not know.
+//! The process at the other end of a Unix socket.
+// UNSAFETY: getsockopt and setsockopt take pointers. rustix has no SO_PEERGROUPS, and its SO_PEERCRED assumes that the process
+// id is never 0, but it is 0 for a process outside this pid namespace.
 #![expect(unsafe_code, reason = "socket options that rustix does not wrap, or wraps too narrowly")]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// The process at the other end, as it was when it connected.
+/// The ids of the process at the other end, at the time when it connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// Its process id; `None` when it lives in a pid namespace that this process cannot see into.
+    /// Its process id; `None` if the process is in a pid namespace that this process cannot see.
     pub pid: Option<u32>,
     /// Its effective user id.
     pub uid: u32,
@@ -17,7 +17,7 @@ pub struct Credentials {
     pub gid: u32,
 }
 
-/// Who connected.
+/// The ids of the process that connected.
 pub fn credentials(socket: impl AsFd) -> io::Result<Credentials> {
     let mut who = [0_i32; 3];
     let written = getsockopt(socket.as_fd(), libc::SO_PEERCRED, &mut who)?;
@@ -29,7 +29,7 @@ pub fn credentials(socket: impl AsFd) -> io::Result<Credentials> {
     Ok(Credentials { pid: (pid != 0).then_some(pid), uid, gid })
 }
 
-/// The supplementary groups of who connected. Linux tells them since 4.13.
+/// The supplementary groups of the process that connected; none before Linux 4.13, which cannot report them.
 pub fn groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
     let mut groups = [0_i32; MOST_GROUPS];
     match getsockopt(socket.as_fd(), libc::SO_PEERGROUPS, &mut groups) {
@@ -43,9 +43,9 @@ pub fn groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
     }
 }
 
-/// Most processes are in fewer.
+/// Most processes are in fewer groups.
 const MOST_GROUPS: usize = 64;
-/// NGROUPS_MAX of linux/limits.h: no process is in more.
+/// NGROUPS_MAX of linux/limits.h: no process is in more groups.
 const MAX_GROUPS: usize = 65_536;
 
 fn many_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
@@ -55,12 +55,12 @@ fn many_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     Ok(groups.into_iter().map(i32::cast_unsigned).collect())
 }
 
-/// Makes the kernel refuse descriptors that the other end sends (EPERM for the sender), on this socket and on those that
-/// a listening one accepts from now on. False when the kernel cannot, before Linux 6.16.
+/// Makes the kernel refuse descriptors that the other end sends (the sender gets EPERM). For a listening socket, this
+/// applies to the sockets that it accepts from now on. `false` if the kernel does not support it, before Linux 6.16.
 pub fn refuse_descriptors(socket: impl AsFd) -> io::Result<bool> {
     let off: libc::c_int = 0;
     let length = libc::socklen_t::try_from(size_of_val(&off)).expect("an int");
-    // SAFETY: the kernel reads `length` bytes, which are those of `off`.
+    // SAFETY: the kernel reads `length` bytes, the size of `off`.
     let result = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
@@ -79,19 +79,19 @@ pub fn refuse_descriptors(socket: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// Whether the other end may send descriptors; `None` when the kernel does not know that option.
+/// Whether the other end may send descriptors; `None` if the kernel does not have this option.
 pub(super) fn takes_descriptors(socket: BorrowedFd<'_>) -> Option<bool> {
     let mut takes = [1];
     getsockopt(socket, SO_PASSRIGHTS, &mut takes).ok().map(|_| takes != [0])
 }
 
-/// asm-generic/socket.h of Linux 6.16; the same on every processor that this library runs on.
+/// From asm-generic/socket.h of Linux 6.16; the same on every processor that this library supports.
 const SO_PASSRIGHTS: libc::c_int = 83;
 
-/// Bytes written to the front of `into`.
+/// Reads a socket option into `into`, and returns the number of bytes written.
 fn getsockopt(socket: BorrowedFd<'_>, option: libc::c_int, into: &mut [i32]) -> io::Result<usize> {
     let mut length = libc::socklen_t::try_from(size_of_val(into)).expect("at most 256 KiB");
-    // SAFETY: the kernel writes at most `length` bytes, which are `into`'s, and any bytes are valid integers.
+    // SAFETY: the kernel writes at most `length` bytes, the size of `into`, and any bytes are valid integers.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),

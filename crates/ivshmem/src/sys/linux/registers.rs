@@ -1,4 +1,4 @@
-// UNSAFETY: a device's registers are read and written one by one, at addresses of a mapping.
+// UNSAFETY: the registers of a device are accessed at addresses in a mapping.
 #![expect(unsafe_code, reason = "volatile accesses to registers")]
 
 use std::io;
@@ -10,16 +10,16 @@ use super::mapping::Mapping;
 #[derive(Debug)]
 pub struct Registers {
     mapping: Mapping,
-    /// Where they begin in the mapping, in bytes: a multiple of 4.
+    /// The offset of the first register in the mapping, in bytes: a multiple of 4.
     start: usize,
     count: usize,
 }
 
 impl Registers {
-    /// Maps the page that has them. `start` is where they begin in it, in bytes.
+    /// Maps the page that contains the registers. `start` is the offset of the first one in the page, in bytes.
     ///
     /// # Panics
-    /// When they do not lie in the page, or not at a multiple of 4.
+    /// If the registers are not all in the page, or `start` is not a multiple of 4.
     pub fn new(bar: &impl AsFd, start: usize, count: usize) -> io::Result<Self> {
         let page = rustix::param::page_size();
         assert!(start.is_multiple_of(4) && start + count * 4 <= page, "registers outside their page");

@@ -1,4 +1,4 @@
-//! Unix stream sockets whose messages carry at most one descriptor each.
+//! Unix stream sockets whose messages have at most one descriptor each.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,7 +17,8 @@ use rustix::net::{
 
 use super::foreign::{self, ForeignFd, ForeignSocket};
 
-/// Connects, and gives up with `TimedOut` when the server's queue of new connections stays full.
+/// Connects to the socket at `path`. Fails with `TimedOut` if the server's queue of new connections stays full for
+/// `timeout`.
 pub fn connect(path: &Path, timeout: Duration) -> io::Result<ForeignSocket> {
     let address = SocketAddrUnix::new(path)?;
     let socket = ForeignSocket::from(socket_with(
@@ -26,10 +27,10 @@ pub fn connect(path: &Path, timeout: Duration) -> io::Result<ForeignSocket> {
         SocketFlags::CLOEXEC,
         None,
     )?);
-    // What is sent out of band is received in its place, like everything else. The kernel would show it to no receive that
-    // only looks, and close the descriptors that came with it in the next one that takes something, since Linux 5.15.
+    // Receive out-of-band data in sequence, like all other data. Otherwise, since Linux 5.15, the kernel does not return them
+    // to a receive that peeks, and closes their descriptors in the next receive that consumes data.
     set_socket_oobinline(&socket, true)?;
-    // A Unix socket waits in connect as long as a send may take. 0 would mean for ever.
+    // The send timeout also limits connect on a Unix socket. 0 would mean no limit.
     set_socket_timeout(&socket, Timeout::Send, Some(timeout.max(Duration::from_millis(1))))?;
     loop {
         return match rustix::net::connect(&socket, &address) {
@@ -41,51 +42,53 @@ pub fn connect(path: &Path, timeout: Duration) -> io::Result<ForeignSocket> {
     }
 }
 
-/// Accepts a connection without waiting for one: non-blocking and closed on exec.
+/// Accepts a connection without waiting for one. The new socket is non-blocking and closed on exec.
 #[expect(clippy::disallowed_methods, reason = "gives a socket whose drop does not wait")]
 pub fn accept(listener: impl AsFd) -> rustix::io::Result<ForeignSocket> {
     accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).map(ForeignSocket::from)
 }
 
-/// Refuses all connections to come; those that wait can still be accepted.
+/// Makes the system refuse all new connections. Those in the queue can still be accepted.
 pub fn refuse_connections(listener: impl AsFd) -> io::Result<()> {
     Ok(shutdown(listener, Shutdown::Read)?)
 }
 
-/// What one receive gave.
+/// The result of one receive.
 #[derive(Debug)]
 pub enum Received {
-    /// This many bytes, and the descriptor that came with them.
+    /// The number of received bytes, and the descriptor that came with them.
     Bytes(usize, Option<ForeignFd>),
-    /// Nothing now.
+    /// There is nothing to receive now.
     WouldBlock,
     /// The other end closed the connection.
     Closed,
-    /// This message or a later one has more descriptors than one may have. It stays in the socket.
+    /// This message or a later one has more than one descriptor. It stays in the socket.
     TooManyDescriptors,
-    /// This message or a later one has a descriptor that is no eventfd, where only eventfds are taken. It stays in the socket.
+    /// This message or a later one has a descriptor that is not an eventfd, and the receiver takes only eventfds. It stays in
+    /// the socket.
     NotAnEventfd,
-    /// This message or a later one has a file that lies in such a place. It stays in the socket.
+    /// This message or a later one has a file in a file system that may depend on another process. It stays in the socket.
     UntrustedFile {
-        /// What it lies in.
+        /// A description of the file system.
         place: String,
     },
-    /// This message or a later one has descriptors, and this process may not have another one. It stays in the socket.
+    /// This message or a later one has a descriptor, and this process has reached its limit of descriptors. It stays in the
+    /// socket.
     NoDescriptorLeft,
 }
 
-/// The protocol sends one; another one shows that there are more. At most four fit, with the padding of the buffer, and those that
-/// do not fit are not received.
+/// The protocol sends one descriptor with a message; room for two detects a message with more. With the padding of the
+/// buffer, at most four fit, and the kernel does not pass on those that do not fit.
 const FDS_PER_RECEIVE: usize = 2;
 
-/// The receiving end of a connection. Descriptors are closed on exec and never leak, whatever the sender packs together.
+/// The receiving end of a connection. Descriptors are closed on exec and never leak, whatever messages the sender combines.
 ///
-/// It looks first and takes then. Descriptors for which the process has no room would be closed by the kernel in the receiving
-/// thread, as their last copies; of those that are only looked at, the socket has another copy.
+/// It peeks at a message before it consumes it. If the process has no room for the descriptors of a consumed message, the
+/// kernel closes their last copies in the receiving thread; of a message that was only peeked at, the socket has another copy.
 #[derive(Debug)]
 pub struct Receiver<S> {
-    /// What a look found in a message that is still in the socket: it goes on to the first message with a descriptor. Kept, as
-    /// the next look would make another copy, and closing a copy may wait as well.
+    /// The descriptor that a peek returned, of a message that is still in the socket: a peek continues up to the first message
+    /// with a descriptor. It is kept because the next peek would make another copy, and closing a copy may wait as well.
     ahead: Option<ForeignFd>,
     only_eventfds: bool,
     socket: S,
@@ -105,12 +108,12 @@ impl<S: AsFd> AsFd for Receiver<S> {
 
 #[expect(clippy::disallowed_methods, reason = "this is the way that does not wait")]
 impl<S: AsFd> Receiver<S> {
-    /// The socket, from which nothing else may receive.
+    /// The socket. The caller must not receive from it.
     pub fn get_ref(&self) -> &S {
         &self.socket
     }
 
-    /// Refuses everything but eventfds from now on, even with a message that is not complete yet.
+    /// Accepts only eventfds from now on, also with a message that is not complete yet.
     pub fn take_only_eventfds(&mut self) {
         self.only_eventfds = true;
     }
@@ -135,7 +138,7 @@ impl<S: AsFd> Receiver<S> {
         Ok(Received::Bytes(taken.bytes, if is_with_it { self.ahead.take() } else { None }))
     }
 
-    /// Looks once more where another thread may have closed a descriptor after the look.
+    /// Peeks twice if a descriptor is withheld: another thread may have closed a descriptor after the first peek.
     fn look_again(&mut self, buffer: &mut [u8]) -> io::Result<Look> {
         match self.look(buffer)? {
             Look::Withheld => self.look(buffer),
@@ -156,7 +159,7 @@ impl<S: AsFd> Receiver<S> {
             Err(Errno::CONNRESET) => return nothing(Received::Closed),
             Err(e) => return Err(e.into()),
         };
-        // All of them: the kernel fills the buffer's padding as well.
+        // Collect all of them: the kernel uses the padding of the buffer as well.
         let mut fds: Vec<ForeignFd> = control
             .drain()
             .filter_map(|message| match message {
@@ -195,26 +198,26 @@ impl<S: AsFd> Receiver<S> {
 }
 
 enum Look {
-    /// So many can be taken.
+    /// The number of bytes to consume.
     Bytes(usize),
-    /// None can be taken, for this reason.
+    /// There is nothing to consume, for this reason.
     Nothing(Received),
-    /// The system gives no descriptor, though there is room for one.
+    /// The system withholds a descriptor, though there is room for one.
     Withheld,
 }
 
-/// Nothing else is left: this process has room for the descriptor, and so has the buffer.
+/// A security module is the only remaining cause: this process has room for the descriptor, and so has the buffer.
 const WITHHELD: &str = "the system withholds a descriptor that the other end sent, though this process may have another one: \
                         a security module (SELinux, AppArmor) refuses it; allow this process to receive it \
                         (ausearch -m avc and dmesg show what was refused)";
 
-/// Whether this process may have another descriptor now.
+/// Whether this process may open another descriptor now.
 fn has_room(socket: BorrowedFd<'_>) -> bool {
-    // Closing the copy waits for nothing: the socket stays open.
+    // Closing the copy does not wait, because the socket stays open.
     fcntl_dupfd_cloexec(socket, 0).is_ok()
 }
 
-/// Waits until there is something to receive or the deadline has passed. Tells whether there is.
+/// Waits until there is something to receive or the deadline has passed. Returns whether there is something.
 pub fn wait_readable(socket: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
     let mut fds = [PollFd::new(&socket, PollFlags::IN)];
     loop {
@@ -227,16 +230,16 @@ pub fn wait_readable(socket: BorrowedFd<'_>, deadline: Instant) -> io::Result<bo
     }
 }
 
-/// What one send did.
+/// The result of one send.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// This many bytes went out, the descriptor with the first of them.
+    /// The number of sent bytes. The descriptor was sent with the first of them.
     Bytes(usize),
-    /// The socket's buffer is full; nothing went out.
+    /// The socket's buffer is full; nothing was sent.
     WouldBlock,
-    /// The kernel holds too many descriptors of ours that nobody has received yet; nothing went out.
+    /// Too many descriptors that this user sent have not been received yet; nothing was sent.
     TooManyInFlight,
-    /// The other end is gone.
+    /// The other end closed the connection.
     Closed,
 }
 
@@ -262,8 +265,8 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<'_>>) ->
     }
 }
 
-/// Bytes of kernel memory taken by what was sent and not yet received. Each message counts with the kernel's own
-/// overhead (some 768 bytes); 0 means that the other end has read everything.
+/// The bytes of kernel memory that sent and not yet received data occupy. Each message includes the kernel's overhead of
+/// about 768 bytes; 0 means that the other end has received everything.
 pub fn unread(socket: &impl AsFd) -> io::Result<u32> {
     super::ioctl::outq(socket.as_fd())
 }
@@ -283,7 +286,7 @@ mod tests {
         assert_eq!(send(a.as_fd(), &[2; 8], Some(gift.as_fd())).unwrap(), Sent::Bytes(8));
         let mut buffer = [0; 64];
         let mut b = Receiver::from(b);
-        // Read one by one: a larger buffer would get both messages glued together, whose descriptor it is unknown.
+        // Read one message at a time: a larger buffer receives both together, without the boundary between them.
         assert!(matches!(b.receive(&mut buffer[..8]).unwrap(), Received::Bytes(8, None)));
         assert!(matches!(b.receive(&mut buffer[..8]).unwrap(), Received::Bytes(8, Some(_))));
         assert!(matches!(b.receive(&mut buffer).unwrap(), Received::WouldBlock));
@@ -295,7 +298,7 @@ mod tests {
     #[test]
     fn a_descriptor_that_is_withheld_where_there_is_room_is_not_put_down_to_the_limit() {
         let (a, b) = UnixStream::pair().unwrap();
-        // The sender's credentials take the room of the descriptor, which the kernel withholds as a security module makes it do.
+        // The sender's credentials use up the room for the descriptor, so the kernel withholds it, as with a security module.
         set_socket_passcred(&b, true).unwrap();
         let gift = super::super::eventfd::create().unwrap();
         assert_eq!(send(a.as_fd(), &[1; 8], Some(gift.as_fd())).unwrap(), Sent::Bytes(8));

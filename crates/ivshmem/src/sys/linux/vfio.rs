@@ -1,8 +1,8 @@
-//! VFIO: a PCI device's interrupts and configuration, given to a process by the kernel.
+//! VFIO, through which the kernel gives a process access to a PCI device's interrupts and configuration.
 //!
 //! Numbers and structures are those of the kernel's stable interface, linux/vfio.h and linux/iommufd.h.
 
-// UNSAFETY: the kernel reads and writes by an opcode's own contract.
+// UNSAFETY: the opcode determines what the kernel reads and writes.
 #![expect(unsafe_code, reason = "ioctl opcodes that rustix does not wrap")]
 
 use std::ffi::{CStr, c_void};
@@ -11,73 +11,73 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::ioctl::{IntegerSetter, Ioctl, IoctlOutput, Opcode, ioctl};
 
-/// How a container translates a device's accesses to memory.
+/// How a container translates the memory accesses of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IommuModel {
-    /// An IOMMU of x86, second version of its interface.
+    /// An x86 IOMMU, second version of the interface.
     Type1v2,
-    /// The first version.
+    /// An x86 IOMMU, first version of the interface.
     Type1,
-    /// No IOMMU at all: a device may write anywhere.
+    /// No IOMMU: the device can write to all of the memory.
     None,
 }
 
-/// Whether all devices of a group belong to VFIO drivers, or to none.
+/// Whether every device of a group is bound to a VFIO driver or to no driver.
 pub fn group_is_viable(group: BorrowedFd<'_>) -> io::Result<bool> {
     let mut status = GroupStatus { argsz: size::<GroupStatus>(), flags: 0 };
     call(group, GROUP_GET_STATUS, &mut status)?;
     Ok(status.flags & GROUP_VIABLE != 0)
 }
 
-/// Puts a group into a container.
+/// Adds a group to a container.
 pub fn set_container(group: BorrowedFd<'_>, container: BorrowedFd<'_>) -> io::Result<()> {
     let mut container = container.as_raw_fd();
     call(group, GROUP_SET_CONTAINER, &mut container).map(drop)
 }
 
-/// Chooses the model of a container that has a group.
+/// Sets the model of a container that has a group.
 pub fn set_iommu(container: BorrowedFd<'_>, model: IommuModel) -> io::Result<()> {
     let model = match model {
         IommuModel::Type1 => 1,
         IommuModel::Type1v2 => 3,
         IommuModel::None => 8,
     };
-    // SAFETY: SET_IOMMU takes a number and touches no memory of ours.
+    // SAFETY: SET_IOMMU takes a number and accesses no memory of this process.
     let setter = unsafe { IntegerSetter::<SET_IOMMU>::new_usize(model) };
     // SAFETY: as above.
     Ok(unsafe { ioctl(container, setter) }?)
 }
 
-/// Opens the device of a group that has this address.
+/// Opens the device with this address in a group.
 pub fn device(group: BorrowedFd<'_>, address: &CStr) -> io::Result<OwnedFd> {
     let mut name = address.to_bytes_with_nul().to_vec();
     let call = Call { opcode: GROUP_GET_DEVICE_FD, argument: name.as_mut_slice() };
-    // SAFETY: the kernel reads the name up to its end, which is there.
+    // SAFETY: the kernel reads the name up to its terminating zero, which is there.
     let fd = unsafe { ioctl(group, call) }?;
-    // SAFETY: a new descriptor, which nobody else has.
+    // SAFETY: a new descriptor without another owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Where the device's configuration begins, as an offset of the device's descriptor.
+/// The offset of the device's configuration space in the device's descriptor.
 pub fn configuration(device: BorrowedFd<'_>) -> io::Result<u64> {
     let mut info = RegionInfo { argsz: size::<RegionInfo>(), index: CONFIG_REGION, ..RegionInfo::default() };
     call(device, DEVICE_GET_REGION_INFO, &mut info)?;
     Ok(info.offset)
 }
 
-/// How many MSI-X vectors the device has.
+/// The number of MSI-X vectors of the device.
 pub fn vectors(device: BorrowedFd<'_>) -> io::Result<u32> {
     let mut info = IrqInfo { argsz: size::<IrqInfo>(), flags: 0, index: MSIX, count: 0 };
     call(device, DEVICE_GET_IRQ_INFO, &mut info)?;
     Ok(info.count)
 }
 
-/// Connects all vectors to eventfds, the first to the first, in one call: adding some later is an error. `Err` inside
-/// when the machine has fewer interrupts left than that, with their number; nothing is connected then.
+/// Connects the vectors to eventfds in order, all in one call: adding vectors later is an error. The inner result is
+/// `Err` with the number of free interrupts if the machine has too few; no vector is connected then.
 pub fn set_vectors(device: BorrowedFd<'_>, eventfds: &[BorrowedFd<'_>]) -> io::Result<Result<(), u32>> {
     let mut set = irq_set(eventfds);
     let call = Call { opcode: DEVICE_SET_IRQS, argument: set.as_mut_slice() };
-    // SAFETY: the kernel reads as many bytes as the structure's first word says, and they are there.
+    // SAFETY: the kernel reads the number of bytes in the structure's first word, which is the length of the structure.
     let possible = unsafe { ioctl(device, call) }?;
     Ok(match u32::try_from(possible) {
         Ok(possible) if possible > 0 => Err(possible),
@@ -85,27 +85,27 @@ pub fn set_vectors(device: BorrowedFd<'_>, eventfds: &[BorrowedFd<'_>]) -> io::R
     })
 }
 
-/// Gives a device that was opened by itself, without a group, to an IOMMU descriptor.
+/// Binds a device that was opened without a group to an IOMMU descriptor.
 pub fn bind_iommufd(device: BorrowedFd<'_>, iommufd: BorrowedFd<'_>) -> io::Result<()> {
     let mut bind = Bind { argsz: size::<Bind>(), flags: 0, iommufd: iommufd.as_raw_fd(), out_devid: 0 };
     call(device, DEVICE_BIND_IOMMUFD, &mut bind).map(drop)
 }
 
-/// A new, empty address space of an IOMMU descriptor.
+/// Creates an empty address space of an IOMMU descriptor, and returns its id.
 pub fn address_space(iommufd: BorrowedFd<'_>) -> io::Result<u32> {
     let mut alloc = AllocateSpace { size: size::<AllocateSpace>(), flags: 0, out_id: 0 };
     call(iommufd, IOAS_ALLOC, &mut alloc)?;
     Ok(alloc.out_id)
 }
 
-/// Lets a bound device use an address space.
+/// Attaches a bound device to an address space.
 pub fn attach(device: BorrowedFd<'_>, space: u32) -> io::Result<()> {
     let mut attach = Attach { argsz: size::<Attach>(), flags: 0, space };
     call(device, DEVICE_ATTACH_IOMMUFD_PT, &mut attach).map(drop)
 }
 
-// The letter of VFIO is ';', its first number 100; IOMMU descriptors have the same letter and begin at 0x80. No opcode
-// carries a direction or a size.
+// The type letter of VFIO is ';', its first number is 100; IOMMU descriptors use the same letter and begin at 0x80. No
+// opcode contains a direction or a size.
 const fn opcode(number: Opcode) -> Opcode {
     ((b';' as Opcode) << 8) | number
 }
@@ -174,7 +174,7 @@ struct AllocateSpace {
     out_id: u32,
 }
 
-/// The structure of SET_IRQS: five words, then a descriptor for each vector.
+/// The argument of SET_IRQS: five words, then a descriptor for each vector.
 fn irq_set(eventfds: &[BorrowedFd<'_>]) -> Vec<u32> {
     let count = u32::try_from(eventfds.len()).expect("a device has at most 2048 vectors");
     let mut set = vec![(5 + count) * 4, DATA_EVENTFD | ACTION_TRIGGER, MSIX, 0, count];
@@ -186,20 +186,20 @@ fn size<T>() -> u32 {
     u32::try_from(size_of::<T>()).expect("a structure of a few words")
 }
 
-/// One call whose structure says itself how long it is, or whose kernel side knows.
+/// An ioctl whose structure contains its own size or has a fixed one.
 fn call<T>(fd: BorrowedFd<'_>, opcode: Opcode, argument: &mut T) -> io::Result<RawFd> {
     let call = Call { opcode, argument: std::slice::from_mut(argument) };
-    // SAFETY: each caller in this file pairs an opcode with the structure the kernel has for it.
+    // SAFETY: each caller in this file pairs an opcode with the kernel's structure for it.
     Ok(unsafe { ioctl(fd.as_fd(), call) }?)
 }
 
-/// An ioctl that reads and may write its argument, and whose result is a number.
+/// An ioctl that reads and may write its argument, and returns a number.
 struct Call<'a, T> {
     opcode: Opcode,
     argument: &'a mut [T],
 }
 
-// SAFETY: the pointer is to memory borrowed for as long as the call lives, and IS_MUTATING says that it may be written.
+// SAFETY: the pointer is to memory that the call borrows for its lifetime, and IS_MUTATING declares that it may be written.
 unsafe impl<T> Ioctl for Call<'_, T> {
     type Output = RawFd;
 
@@ -222,7 +222,7 @@ unsafe impl<T> Ioctl for Call<'_, T> {
 mod tests {
     use super::*;
 
-    /// The values that a C compiler makes of the kernel's headers, on every processor that writes directions as x86.
+    /// The values that a C compiler computes from the kernel's headers, on every processor that encodes directions as x86 does.
     #[test]
     fn opcodes_and_sizes_are_the_kernels() {
         let opcodes = [

@@ -1,31 +1,31 @@
-//! Numbers and structures of virtio-win's IVSHMEM driver. No I/O, so they are tested on every system.
+//! Numbers and structures of virtio-win's IVSHMEM driver. This module does no I/O, so its tests run on every system.
 //!
-//! A structure has the layout of the program that sends it, with one exception: a 64-bit driver takes an event only in
-//! the 64-bit layout, of 32-bit programs, too.
+//! A structure has the layout of the program that sends it, with one exception: a 64-bit driver accepts an event only in
+//! the 64-bit layout, also from 32-bit programs.
 
-/// The control codes.
+/// The control codes of the driver.
 pub mod code {
-    /// Gives the id by which others ring this device, a u16.
+    /// Returns the peer id of this device, a u16.
     pub const PEER_ID: u32 = 0x22_2000;
-    /// Gives the size of the memory in bytes, a u64.
+    /// Returns the size of the memory in bytes, a u64.
     pub const SIZE: u32 = 0x22_2004;
-    /// Takes a cache mode, a u8, and gives a [`Mapped`](super::Mapped).
+    /// Takes a cache mode, a u8, and returns a [`Mapped`](super::Mapped).
     pub const MAP: u32 = 0x22_2008;
-    /// Ends the mapping.
+    /// Removes the mapping.
     pub const UNMAP: u32 = 0x22_200C;
-    /// Takes a peer and a vector, two u16.
+    /// Rings a peer. Takes the peer and the vector, two u16.
     pub const RING: u32 = 0x22_2010;
-    /// Takes an event that is set at each interrupt of a vector.
+    /// Registers an event, which the driver sets at each interrupt of a vector.
     pub const REGISTER: u32 = 0x22_2014;
 }
 
-/// Identifies the driver's devices: {DF576976-569D-4672-95A0-F57E4EA0B210}.
+/// The GUID of the driver's device interface: {DF576976-569D-4672-95A0-F57E4EA0B210}.
 pub const INTERFACE: u128 = 0xDF57_6976_569D_4672_95A0_F57E_4EA0_B210;
 
-/// Events that one device keeps, of all its users together.
+/// The number of events that one device can keep, for all its users together.
 pub const SLOTS: u16 = 32;
 
-/// Whether this error number of Windows says that a device, or its driver, is not there any more.
+/// Whether this Windows error number means that a device or its driver is gone.
 pub fn is_gone(error: u32) -> bool {
     const FILE_NOT_FOUND: u32 = 2;
     const PATH_NOT_FOUND: u32 = 3;
@@ -50,39 +50,39 @@ pub fn is_gone(error: u32) -> bool {
     .contains(&error)
 }
 
-/// What stands for a cache mode.
+/// The numbers of the cache modes.
 pub mod cache {
-    /// Every access goes to the bus.
+    /// Uncached: every access goes to the bus.
     pub const UNCACHED: u8 = 0;
     /// Ordinary memory.
     pub const CACHED: u8 = 1;
-    /// Writes are gathered.
+    /// The processor combines writes.
     pub const WRITE_COMBINED: u8 = 2;
 }
 
-/// What a mapping gives.
+/// The driver's answer to a mapping request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapped {
-    /// The device's own id.
+    /// The peer id of this device.
     pub peer: u16,
-    /// Bytes of memory.
+    /// The size of the memory in bytes.
     pub size: u64,
-    /// Where they begin.
+    /// The address of the first byte.
     pub address: u64,
-    /// Interrupt vectors; 0 for memory only.
+    /// The number of interrupt vectors; 0 for a device without interrupts.
     pub vectors: u16,
 }
 
-/// The bytes of a [`Mapped`] in a program whose pointers have so many bits.
+/// The length of a [`Mapped`], in bytes, in a program with pointers of this many bits.
 pub const fn mapped_len(pointer_bits: u32) -> usize {
     if pointer_bits == 64 { 32 } else { 24 }
 }
 
 impl Mapped {
-    /// Reads what a driver filled in.
+    /// Parses the driver's answer.
     ///
     /// # Panics
-    /// When `bytes` has another length than one of [`mapped_len`].
+    /// If the length of `bytes` is not one of [`mapped_len`].
     pub fn parse(bytes: &[u8]) -> Self {
         let (pointer, address) = match bytes.len() {
             32 => (8, u64::from_le_bytes(part(bytes, 16))),
@@ -98,7 +98,7 @@ impl Mapped {
     }
 }
 
-/// What [`code::RING`] takes.
+/// The input of [`code::RING`].
 pub fn ring(peer: u16, vector: u16) -> [u8; 4] {
     let mut bytes = [0; 4];
     bytes[..2].copy_from_slice(&peer.to_le_bytes());
@@ -106,11 +106,11 @@ pub fn ring(peer: u16, vector: u16) -> [u8; 4] {
     bytes
 }
 
-/// What [`code::REGISTER`] takes of a driver whose pointers have so many bits: an event that stays registered.
+/// The input of [`code::REGISTER`], for a driver with pointers of this many bits. The event stays registered.
 pub fn event(vector: u16, handle: u64, driver_bits: u32) -> Vec<u8> {
     let handle = handle.to_le_bytes();
     let pointer = if driver_bits == 64 { 8 } else { 4 };
-    // The last field, at three times a pointer's size, says whether the event is meant for one interrupt only.
+    // The last field tells the driver whether to remove the event after one interrupt. Zero means no.
     let mut bytes = vec![0; 3 * pointer];
     bytes[..2].copy_from_slice(&vector.to_le_bytes());
     bytes[pointer..2 * pointer].copy_from_slice(&handle[..pointer]);

@@ -1,6 +1,6 @@
-//! One open handle of the driver, and the mapping it made.
+//! An open handle of the driver, and the mapping that the driver makes for it.
 
-// UNSAFETY: a control code reads and writes by its own contract; a mapping is an address that the driver chose.
+// UNSAFETY: the control code determines what the driver reads and writes; the driver chooses the address of a mapping.
 #![expect(unsafe_code, reason = "DeviceIoControl and the address it gives")]
 
 use std::ffi::OsStr;
@@ -15,11 +15,11 @@ use windows_sys::Win32::System::IO::DeviceIoControl;
 use super::contract::{self, Mapped, code};
 use super::process;
 
-/// An open device. The driver ends its mapping and forgets its events when it is dropped.
+/// An open device. When it is dropped, the driver removes its mapping and its events.
 #[derive(Debug)]
 pub struct Driver {
     handle: OwnedHandle,
-    /// Of the driver's pointers.
+    /// The number of bits of the driver's pointers.
     bits: u32,
 }
 
@@ -30,21 +30,21 @@ impl Driver {
         Ok(Self { handle: file.into(), bits: process::driver_bits()? })
     }
 
-    /// The id by which others ring this device.
+    /// The peer id of this device.
     pub fn peer_id(&self) -> io::Result<u16> {
         let mut bytes = [0; 2];
         self.control(code::PEER_ID, &[], &mut bytes)?;
         Ok(u16::from_le_bytes(bytes))
     }
 
-    /// Bytes of memory.
+    /// The size of the memory in bytes.
     pub fn size(&self) -> io::Result<u64> {
         let mut bytes = [0; 8];
         self.control(code::SIZE, &[], &mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// Maps the memory into this process, by a number of [`contract::cache`].
+    /// Maps the memory into this process. `cache` is a number of [`contract::cache`].
     pub fn map(self: &Arc<Self>, cache: u8) -> io::Result<(Mapping, Mapped)> {
         let mut bytes = [0; contract::mapped_len(usize::BITS)];
         self.control(code::MAP, &[cache], &mut bytes)?;
@@ -58,13 +58,13 @@ impl Driver {
         }
     }
 
-    /// Raises an interrupt. Only while the memory is mapped by this handle.
+    /// Raises an interrupt. The driver allows it only while this handle has mapped the memory.
     pub fn ring(&self, peer: u16, vector: u16) -> io::Result<()> {
         self.control(code::RING, &contract::ring(peer, vector), &mut [])
     }
 
-    /// From now on `event` is set at each interrupt of the vector. Clears the event; there is no way back but dropping
-    /// the driver. Only while the memory is mapped by this handle.
+    /// Clears `event`, and makes the driver set it at each interrupt of the vector from now on. Only dropping the `Driver`
+    /// ends this. The driver allows it only while this handle has mapped the memory.
     pub fn register(&self, vector: u16, event: BorrowedHandle<'_>) -> io::Result<()> {
         let handle = event.as_raw_handle().addr() as u64;
         self.control(code::REGISTER, &contract::event(vector, handle, self.bits), &mut [])
@@ -74,7 +74,7 @@ impl Driver {
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("structures have a few bytes");
         let (input_len, output_len, mut given) = (len(input), len(output), 0);
         let handle = self.handle.as_raw_handle();
-        // SAFETY: the driver copies in and out of these buffers, within the lengths told; the handle waits for the end.
+        // SAFETY: the driver copies from and to these buffers, within the given lengths; the call is synchronous.
         let done = unsafe {
             DeviceIoControl(
                 handle,
@@ -97,7 +97,7 @@ impl Driver {
     }
 }
 
-/// Memory that the driver mapped for this process; its end is the mapping's.
+/// Memory that the driver mapped for this process. Dropping it removes the mapping.
 #[derive(Debug)]
 pub struct Mapping {
     driver: Arc<Driver>,
@@ -107,7 +107,7 @@ pub struct Mapping {
 
 // SAFETY: a mapping belongs to the process, not to a thread.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; a shared Mapping only hands out its address.
+// SAFETY: as above; a shared Mapping only returns its address.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
@@ -124,12 +124,12 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // Closing the handle would do, but somebody else may hold it still. A device that is gone has nothing to end.
+        // Closing the handle would suffice, but other owners may keep it open. A device that is gone has no mapping left.
         let _ = self.driver.control(code::UNMAP, &[], &mut []);
     }
 }
 
-/// Where a mapping is, when this process can address all of it.
+/// The address and length of a mapping, if this process can address all of it.
 fn place(mapped: &Mapped) -> Option<(NonNull<u8>, usize)> {
     let len = isize::try_from(mapped.size).ok()?.unsigned_abs();
     let address = usize::try_from(mapped.address).ok()?;

@@ -1,4 +1,4 @@
-//! Events: raised by whoever holds them, waited for with a deadline.
+//! Events that every holder can raise, and functions that wait for them with a deadline.
 
 // UNSAFETY: the Windows functions take handles as plain pointers.
 #![expect(unsafe_code, reason = "events are made, set and waited for by handle")]
@@ -11,59 +11,59 @@ use std::time::Instant;
 use windows_sys::Win32::Foundation::{HANDLE, WAIT_FAILED, WAIT_OBJECT_0, WAIT_TIMEOUT};
 use windows_sys::Win32::System::Threading::{CreateEventW, INFINITE, SetEvent, WaitForMultipleObjects};
 
-/// What a platform calls an owned event.
+/// An owned event on this platform.
 pub type Event = OwnedHandle;
-/// What it calls a borrowed one.
+/// A borrowed event on this platform.
 pub type EventRef<'a> = BorrowedHandle<'a>;
 
-/// A new event that is not raised. Taking it lowers it.
+/// Creates an event that is not raised. Taking it resets it.
 pub fn create() -> io::Result<Event> {
     create_event(false)
 }
 
-/// A new event that stays raised once it is.
+/// Creates an event that stays raised once it is.
 pub fn create_latch() -> io::Result<Event> {
     create_event(true)
 }
 
-/// The event without its ownership.
+/// Borrows an event.
 pub fn borrow(event: &Event) -> EventRef<'_> {
     event.as_handle()
 }
 
-/// Raises the event. One that is raised already stays so.
+/// Raises the event. An event that is already raised stays raised.
 pub fn ring(event: EventRef<'_>) -> io::Result<()> {
-    // SAFETY: an event that is borrowed, so it is open.
+    // SAFETY: the event is borrowed, so it is open.
     match unsafe { SetEvent(event.as_raw_handle()) } {
         0 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }
 
-/// Whether a ring may block. None does.
+/// Whether a ring may block; always false, because SetEvent does not block.
 pub fn is_full(_: EventRef<'_>) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Takes what is pending, without blocking. Tells whether anything was.
+/// Takes a pending interrupt without blocking. Returns whether one was pending.
 pub fn take(event: EventRef<'_>) -> io::Result<bool> {
     Ok(wait_any(&[event.as_raw_handle()], Some(Instant::now()))?.is_some())
 }
 
-/// What ended a wait.
+/// The reason why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// The event, which is taken.
+    /// The event was raised. The wait has taken it.
     Rung,
-    /// The latch.
+    /// The latch was raised.
     Over,
-    /// The deadline.
+    /// The deadline has passed.
     TimedOut,
 }
 
-/// Waits for the event, and takes it, until a latch is raised or the deadline has passed.
+/// Waits for `event` and takes it, or until the latch `over` is raised or the deadline has passed.
 pub fn wait(event: EventRef<'_>, over: EventRef<'_>, deadline: Option<Instant>) -> io::Result<Waited> {
-    // The first of several that are raised is told: nothing is taken when it is over.
+    // Of several raised handles Windows returns the first: with the latch raised, the event is not taken.
     Ok(match wait_any(&[over.as_raw_handle(), event.as_raw_handle()], deadline)? {
         None => Waited::TimedOut,
         Some(0) => Waited::Over,
@@ -71,7 +71,8 @@ pub fn wait(event: EventRef<'_>, over: EventRef<'_>, deadline: Option<Instant>) 
     })
 }
 
-/// Waits until one of up to 64 handles is raised and takes that one; `None` when the deadline has passed.
+/// Waits until one of up to 64 handles is raised, and takes that one; returns its index, or `None` if the deadline has
+/// passed.
 pub(super) fn wait_any(handles: &[HANDLE], deadline: Option<Instant>) -> io::Result<Option<usize>> {
     let count = u32::try_from(handles.len()).expect("at most 64 handles");
     loop {
@@ -79,7 +80,7 @@ pub(super) fn wait_any(handles: &[HANDLE], deadline: Option<Instant>) -> io::Res
             None => (INFINITE, false),
             Some(deadline) => millis_until(deadline),
         };
-        // SAFETY: the handles are open: each comes from somebody who holds it during this call.
+        // SAFETY: the handles are open: the callers hold each of them during this call.
         match unsafe { WaitForMultipleObjects(count, handles.as_ptr(), 0, millis) } {
             WAIT_FAILED => return Err(io::Error::last_os_error()),
             WAIT_TIMEOUT if last => return Ok(None),
@@ -89,7 +90,7 @@ pub(super) fn wait_any(handles: &[HANDLE], deadline: Option<Instant>) -> io::Res
     }
 }
 
-/// The wait in milliseconds, and whether its end is the deadline: longer ones come in pieces, and none ends early.
+/// The time to wait in milliseconds, and whether the deadline has passed. Long waits are split, and no wait ends early.
 fn millis_until(deadline: Instant) -> (u32, bool) {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
@@ -100,12 +101,12 @@ fn millis_until(deadline: Instant) -> (u32, bool) {
 }
 
 fn create_event(latch: bool) -> io::Result<Event> {
-    // SAFETY: no security attributes, not raised, no name: no pointer is read.
+    // SAFETY: no security attributes and no name, so Windows reads no pointer.
     let handle = unsafe { CreateEventW(null(), latch.into(), 0, null()) };
     if handle.is_null() {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: a new handle that nobody else has.
+    // SAFETY: a new handle without another owner.
     Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
 }
 

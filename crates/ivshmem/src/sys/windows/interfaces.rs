@@ -1,6 +1,6 @@
-//! The devices that offer an interface, as Windows lists them.
+//! Lists the devices that offer a device interface.
 
-// UNSAFETY: SetupAPI writes to memory of ours by pointer and length.
+// UNSAFETY: SetupAPI writes to memory of this process by pointer and length.
 #![expect(unsafe_code, reason = "enumeration by SetupAPI")]
 
 use std::ffi::OsString;
@@ -17,16 +17,16 @@ use windows_sys::Win32::Devices::DeviceAndDriverInstallation::{
 use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, ERROR_NO_MORE_ITEMS};
 use windows_sys::core::GUID;
 
-/// One device that offers the interface.
+/// A device that offers the interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// What to open it by.
+    /// The path by which to open the device.
     pub path: OsString,
-    /// Bus, device and function, where Windows tells them.
+    /// Bus, device and function, if Windows reports them.
     pub location: Option<(u32, u32, u32)>,
 }
 
-/// All that are present now.
+/// Lists all devices that offer the interface and are present now.
 pub fn list(interface: u128) -> io::Result<Vec<Interface>> {
     let interface = GUID::from_u128(interface);
     let set = Set::of(&interface)?;
@@ -39,7 +39,7 @@ pub fn list(interface: u128) -> io::Result<Vec<Interface>> {
     Ok(found)
 }
 
-/// What SetupAPI found.
+/// A list of devices from SetupAPI.
 struct Set<'a> {
     list: HDEVINFO,
     interface: &'a GUID,
@@ -48,18 +48,18 @@ struct Set<'a> {
 impl<'a> Set<'a> {
     fn of(interface: &'a GUID) -> io::Result<Self> {
         let which = DIGCF_PRESENT | DIGCF_DEVICEINTERFACE;
-        // SAFETY: reads the GUID; no enumerator and no window.
+        // SAFETY: Windows reads only the GUID; there is no enumerator and no window.
         let list = unsafe { SetupDiGetClassDevsW(interface, null(), null_mut(), which) };
-        // -1 stands for no list.
+        // -1 is the value of an invalid list.
         if list == -1 { Err(io::Error::last_os_error()) } else { Ok(Self { list, interface }) }
     }
 
-    /// The one with this number; `None` after the last.
+    /// The interface with this index; `None` after the last one.
     fn interface(&self, index: u32) -> io::Result<Option<SP_DEVICE_INTERFACE_DATA>> {
         let mut data =
             SP_DEVICE_INTERFACE_DATA { cbSize: size::<SP_DEVICE_INTERFACE_DATA>(), ..Default::default() };
         let found =
-            // SAFETY: the list is open, and the structure says how long it is.
+            // SAFETY: the list is open, and the structure contains its own length.
             unsafe { SetupDiEnumDeviceInterfaces(self.list, null(), self.interface, index, &raw mut data) };
         match found {
             0 if last_error() == ERROR_NO_MORE_ITEMS => Ok(None),
@@ -71,19 +71,19 @@ impl<'a> Set<'a> {
     fn detail(&self, data: &SP_DEVICE_INTERFACE_DATA) -> io::Result<(OsString, SP_DEVINFO_DATA)> {
         let mut device = SP_DEVINFO_DATA { cbSize: size::<SP_DEVINFO_DATA>(), ..Default::default() };
         let mut needed = 0;
-        // SAFETY: no buffer, so only the length is written.
+        // SAFETY: there is no buffer, so Windows writes only the length.
         unsafe {
             SetupDiGetDeviceInterfaceDetailW(self.list, data, null_mut(), 0, &raw mut needed, null_mut());
         }
         if last_error() != ERROR_INSUFFICIENT_BUFFER {
             return Err(io::Error::last_os_error());
         }
-        // Words, as the structure at its beginning is aligned like one.
+        // A buffer of words, because the structure at its start has the alignment of a word.
         let mut buffer = vec![0_u32; needed.div_ceil(4).max(2) as usize];
         buffer[0] = size::<SP_DEVICE_INTERFACE_DETAIL_DATA_W>();
         let room = u32::try_from(buffer.len() * 4).expect("a path has at most 64 KiB");
         let start = buffer.as_mut_ptr().cast();
-        // SAFETY: the buffer has the room told, and begins with the length of the structure's fixed part.
+        // SAFETY: the buffer has the given length, and starts with the length of the structure's fixed part.
         let filled = unsafe {
             SetupDiGetDeviceInterfaceDetailW(self.list, data, start, room, null_mut(), &raw mut device)
         };
@@ -96,7 +96,7 @@ impl<'a> Set<'a> {
         Ok((OsString::from_wide(&text[..end]), device))
     }
 
-    /// Windows has the device in the upper half of the address, the function in the lower.
+    /// Bus, device and function. In the address, the upper 16 bits are the device, and the lower 16 bits are the function.
     fn location(&self, device: &mut SP_DEVINFO_DATA) -> Option<(u32, u32, u32)> {
         let bus = self.number(device, SPDRP_BUSNUMBER)?;
         let address = self.number(device, SPDRP_ADDRESS)?;
@@ -106,7 +106,7 @@ impl<'a> Set<'a> {
     fn number(&self, device: &mut SP_DEVINFO_DATA, property: SETUP_DI_REGISTRY_PROPERTY) -> Option<u32> {
         let mut bytes = [0; 4];
         let start = bytes.as_mut_ptr();
-        // SAFETY: the device is of this list; the buffer has four bytes.
+        // SAFETY: the device belongs to this list; the buffer has four bytes.
         let found = unsafe {
             SetupDiGetDeviceRegistryPropertyW(self.list, device, property, null_mut(), start, 4, null_mut())
         };
@@ -116,7 +116,7 @@ impl<'a> Set<'a> {
 
 impl Drop for Set<'_> {
     fn drop(&mut self) {
-        // SAFETY: made by `of`, ended only here.
+        // SAFETY: created by `of`, destroyed only here.
         unsafe { SetupDiDestroyDeviceInfoList(self.list) };
     }
 }

@@ -1,4 +1,4 @@
-//! Windows: the driver of ivshmem devices by its control codes, events, and the list of devices.
+//! The system calls of Windows: the control codes of the ivshmem driver, events, and the list of devices.
 
 pub mod contract;
 #[cfg(windows)]

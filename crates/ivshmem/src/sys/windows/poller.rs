@@ -1,4 +1,4 @@
-//! One thread that waits for many events, level triggered as epoll is.
+//! Lets one thread wait for many events, level triggered like epoll.
 
 use std::io;
 use std::os::windows::io::{AsHandle, AsRawHandle, OwnedHandle};
@@ -10,34 +10,34 @@ use windows_sys::Win32::Foundation::HANDLE;
 
 use super::event;
 
-/// Events and the tokens they are told as.
+/// A set of events and their tokens.
 #[derive(Debug)]
 pub struct Poller {
     watched: Mutex<Arc<Vec<Watched>>>,
-    /// Lets a wait begin anew with what is watched now.
+    /// Raised to make a wait start again with the current events.
     changed: OwnedHandle,
 }
 
-/// A duplicate of an event's handle, so that it stays open while a wait uses it.
+/// An event to wait for. It has a duplicate of the event's handle, which stays open while a wait uses it.
 #[derive(Clone, Debug)]
 struct Watched {
     token: u64,
     event: Arc<OwnedHandle>,
-    /// The number of the handle it was made of, as a name for it.
+    /// The number of the original handle, which identifies the event.
     original: usize,
 }
 
-/// Handles that one wait takes.
+/// The maximum number of handles in one wait.
 const MOST: usize = 64;
-/// Tokens that are ready at once.
+/// The maximum number of tokens that one wait returns.
 pub const BATCH: usize = MOST - 1;
 
-/// A new set of events to wait for.
+/// Creates an empty set of events.
 pub fn create() -> io::Result<Poller> {
     Ok(Poller { watched: Mutex::default(), changed: event::create()? })
 }
 
-/// From now on a raised `event` is told as `token`.
+/// Adds `event` to the set. [`wait`] returns `token` while it is raised.
 pub fn add(poller: &Poller, event: impl AsHandle, token: u64) -> io::Result<()> {
     let event = event.as_handle();
     let watched = Watched {
@@ -54,14 +54,14 @@ pub fn add(poller: &Poller, event: impl AsHandle, token: u64) -> io::Result<()> 
     event::ring(poller.changed.as_handle())
 }
 
-/// Ends what `add` began.
+/// Removes `event` from the set.
 pub fn remove(poller: &Poller, event: impl AsHandle) -> io::Result<()> {
     let original = event.as_handle().as_raw_handle().addr();
     Arc::make_mut(&mut poller.list()).retain(|watched| watched.original != original);
     event::ring(poller.changed.as_handle())
 }
 
-/// Waits until something is ready or the deadline has passed, and puts the tokens in place of what `ready` holds.
+/// Waits until an event is ready or the deadline has passed, and replaces the contents of `ready` with the tokens.
 pub fn wait(poller: &Poller, ready: &mut Vec<u64>, deadline: Option<Instant>) -> io::Result<()> {
     ready.clear();
     loop {
@@ -80,8 +80,8 @@ pub fn wait(poller: &Poller, ready: &mut Vec<u64>, deadline: Option<Instant>) ->
     }
 }
 
-/// Looks at all that stand behind the first, too, so that an event that is always raised does not hide the others.
-/// A wait takes what it tells; that is put back, for whoever takes it in earnest.
+/// Collects the tokens of all raised events from `first` on, so that an event that is always raised does not hide the
+/// others. A wait takes the event that it returns, so this raises it again, for the thread that takes it later.
 fn collect(handles: &[HANDLE], first: usize, watched: &[Watched], ready: &mut Vec<u64>) -> io::Result<()> {
     let mut next = Some(first);
     while let Some(index) = next {

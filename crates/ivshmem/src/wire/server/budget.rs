@@ -2,17 +2,17 @@ use std::collections::BTreeSet;
 
 use super::super::PeerId;
 
-/// Shares what the kernel holds for clients that have not read it yet.
+/// Divides the budget of messages in flight, which the kernel holds until the clients read them, among the clients.
 ///
-/// Dynamic thresholds (Choudhury and Hahne, 1998): a client may have another message in flight while it has fewer than
-/// are left of the budget for all. With n clients that do not read, each ends with 1/(n+1) of the budget, and as much is
-/// left for the next one. A client that has read everything may always be sent one message.
+/// Dynamic thresholds (Choudhury and Hahne, 1998): a client may have another message in flight if it has fewer messages in
+/// flight than the budget has left for all. With n clients that do not read, each of them ends up with 1/(n+1) of the budget,
+/// and the same amount is left for the next one. A client that has read everything may always get one message.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: u32,
-    /// Messages sent and not yet read, as far as is known: never less than the truth.
+    /// The known number of messages sent and not yet read. It is never less than the real number.
     in_flight: u32,
-    /// Who has to wait until others have read, the one with the fewest messages in flight first.
+    /// The clients that wait until others have read, ordered by their number of messages in flight.
     pub(super) parked: BTreeSet<(u32, PeerId)>,
 }
 
@@ -25,7 +25,7 @@ impl Budget {
         own == 0 || own < self.limit.saturating_sub(self.in_flight)
     }
 
-    /// A client's messages in flight are now `now` and were `before`.
+    /// Changes a client's number of messages in flight from `before` to `now`.
     pub(super) fn change(&mut self, before: u32, now: u32) {
         self.in_flight = self.in_flight - before + now;
     }
@@ -38,7 +38,7 @@ impl Budget {
         self.parked.remove(&(own, id));
     }
 
-    /// One of those that wait and need not any more.
+    /// Removes and returns a waiting client that the budget admits again.
     pub(super) fn next_admitted(&mut self) -> Option<PeerId> {
         let (own, _) = *self.parked.first()?;
         if !self.admits(own) {

@@ -2,56 +2,58 @@ use super::super::PeerId;
 use super::Outgoing;
 use super::id_set::IdSet;
 
-/// What one client was told, from which and from the truth follows what it is to be told next.
+/// The state of one client: the messages that it was sent. Together with the set of connected peers it determines the next
+/// message.
 #[derive(Debug)]
 pub(super) struct Client {
     id: PeerId,
     stage: Stage,
-    /// Peers that it believes to be there, itself among them.
+    /// The peers that are connected from the client's view, including itself.
     told: IdSet,
-    /// Peers that it was ever told of, except itself.
+    /// The peers that were ever announced to it, except itself.
     pub(super) seen: IdSet,
-    /// The peer that is being announced, and how many of its vectors were sent.
+    /// The peer whose announcement is in progress, and the number of its vectors that were sent.
     partly: Option<(PeerId, u16)>,
-    /// Messages sent and not yet read.
+    /// The number of messages sent and not yet read.
     pub(super) in_flight: u32,
     pub(super) waits_for: WaitsFor,
 }
 
-/// Why a client is not being sent anything.
+/// What a client waits for before the next message is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitsFor {
-    /// It knows everything.
+    /// For a change of the peers: it is up to date.
     News,
-    /// Its turn; it stands in the queue.
+    /// For its turn: it is in the queue.
     Turn,
-    /// Its own reading: its socket is full.
+    /// For room in its socket, which is full until it reads.
     Room,
-    /// The reading of all: the budget is spent.
+    /// For the budget, which is spent until other clients read.
     Budget,
 }
 
-/// How far the greeting is.
+/// The progress of the greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Version,
     Id,
     Memory,
-    /// The three messages that QEMU waits for are sent. Nothing is spent on a client before it reads.
+    /// The three messages that QEMU waits for are sent. Until the client reads, it gets nothing else.
     FirstRead,
-    /// The other peers in one pass upwards. Who joins behind the pass is news; so a greeting always ends.
+    /// The other peers, in one pass upwards. Peers that connect behind the pass are announced after the greeting, so a
+    /// greeting always ends.
     Peers {
         from: u32,
     },
-    /// Its own vectors; this one is next.
+    /// Its own vectors, of which this one is next.
     Own(u16),
     Settled,
-    /// Without vectors there is nothing more to tell: a peer is announced by its vectors.
+    /// There are no vectors, so there is nothing to announce.
     Alone,
 }
 
 impl Client {
-    /// A client that has just connected; its turn comes at once.
+    /// A client that has just connected and has a turn.
     pub(super) fn new(id: PeerId) -> Self {
         let mut told = IdSet::default();
         told.insert(id);
@@ -66,12 +68,12 @@ impl Client {
         }
     }
 
-    /// Whether it has read something, so that it is a peer for the others.
+    /// Whether it has read any message, so that it is announced to the others.
     pub(super) fn has_begun(&self) -> bool {
         matches!(self.stage, Stage::Peers { .. } | Stage::Own(_) | Stage::Settled | Stage::Alone)
     }
 
-    /// The first three messages are always sent: QEMU blocks until it has them.
+    /// Whether its next message is one of the first three. Those are always sent, because QEMU blocks until it has them.
     pub(super) fn is_at_its_first_messages(&self) -> bool {
         matches!(self.stage, Stage::Version | Stage::Id | Stage::Memory)
     }
@@ -81,7 +83,8 @@ impl Client {
         matches!(self.stage, Stage::Settled | Stage::Alone)
     }
 
-    /// The three first messages were sent and some of them are read.
+    /// Continues the greeting after the client has read some of the first three messages, all of which were sent. Returns
+    /// whether this is the first call in that state.
     pub(super) fn begin(&mut self, vectors: u16) -> bool {
         let begins = self.stage == Stage::FirstRead;
         if begins {
@@ -90,7 +93,7 @@ impl Client {
         begins
     }
 
-    /// What to send next, given who is there.
+    /// The next message, for this set of connected peers.
     pub(super) fn next(&self, present: &IdSet) -> Option<Outgoing> {
         let from = match self.stage {
             Stage::Version => return Some(Outgoing::Version),
@@ -115,7 +118,7 @@ impl Client {
         }
     }
 
-    /// Takes down that what [`next`](Self::next) gave is sent. Gives the peer that it now hears of first.
+    /// Records that the message from [`next`](Self::next) was sent. Returns the peer if this announced one for the first time.
     pub(super) fn sent(&mut self, message: Outgoing, vectors: u16) -> Option<PeerId> {
         match message {
             Outgoing::Version => self.stage = Stage::Id,

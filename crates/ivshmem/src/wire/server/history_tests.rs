@@ -1,5 +1,5 @@
-//! Random histories against a client as strict as QEMU: whatever happens in whatever order, each client gets a sequence
-//! that QEMU survives, and whoever reads to the end knows the truth.
+//! Random histories with clients as strict as QEMU. In every order of events, each client gets a sequence of messages on
+//! which QEMU does not abort, and a client that reads all messages has the current list of peers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// One thing that happens. Clients are picked by a number modulo how many there are.
+/// One event of a history. A client is selected by a number modulo the number of clients.
 #[derive(Clone, Debug)]
 enum Event {
     Connect { uid: u32 },
@@ -51,28 +51,28 @@ proptest! {
 
 struct World {
     limits: Limits,
-    /// Messages that a socket holds.
+    /// The number of messages that a socket holds.
     capacity: usize,
     engine: Engine,
     clients: BTreeMap<PeerId, Strict>,
     refused_by_kernel: Vec<PeerId>,
 }
 
-/// A client that aborts where QEMU does.
+/// A client that aborts on the same messages as QEMU.
 #[derive(Default)]
 struct Strict {
     unread: VecDeque<Outgoing>,
     sent: usize,
-    /// It has read something after its first three messages were sent.
+    /// Whether it has read a message after its first three messages were sent.
     begun: bool,
-    /// Who was there when it began, and still is.
+    /// The peers that were connected when it started to read, and still are.
     present_then: BTreeSet<PeerId>,
     read: usize,
     own_vectors: u16,
-    /// Vectors of each peer that it believes to be there.
+    /// The number of vectors of each peer that is connected from its view.
     told: BTreeMap<PeerId, u16>,
     gone: BTreeSet<PeerId>,
-    /// All peers that it was ever sent anything about.
+    /// All peers that were ever announced to it.
     heard_of: BTreeSet<PeerId>,
 }
 
@@ -151,7 +151,7 @@ impl World {
         self.engine.unread(id, u32::try_from(client.unread.len()).unwrap());
     }
 
-    /// Sends the next message; false when there is none.
+    /// Sends the next message. Returns false if there is none.
     fn send_one(&mut self) -> bool {
         let Some((id, message)) = self.engine.next_message() else { return false };
         assert_eq!(self.engine.next_message(), Some((id, message)), "asking twice changes nothing");
@@ -201,7 +201,7 @@ impl World {
         true
     }
 
-    /// Everybody reads to the end, and then everybody knows the truth.
+    /// All clients read all messages, and then have the current list of peers.
     fn settles(&mut self) {
         self.happens(Event::KernelRelents);
         loop {

@@ -1,6 +1,6 @@
 use super::super::PeerId;
 
-/// A set of ids, small and quick to compare word by word; grows to the highest id it ever held.
+/// A compact set of ids, which is compared word by word. It grows up to the highest id that it ever contained.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct IdSet {
     words: Vec<u64>,
@@ -11,7 +11,7 @@ impl IdSet {
         self.word(usize::from(id.0) / 64) & bit(id) != 0
     }
 
-    /// Tells whether the id is new.
+    /// Adds an id, and returns whether it is new.
     pub(super) fn insert(&mut self, id: PeerId) -> bool {
         let index = usize::from(id.0) / 64;
         if index >= self.words.len() {
@@ -28,7 +28,7 @@ impl IdSet {
         }
     }
 
-    /// The lowest id from `start` on that is in this set and not in the other.
+    /// The lowest id from `start` on that is in this set and not in `other`.
     pub(super) fn first_missing_in(&self, other: &IdSet, start: u32) -> Option<PeerId> {
         let first = usize::try_from(start / 64).expect("an id fits in a usize");
         (first..self.words.len()).find_map(|index| {
@@ -37,7 +37,7 @@ impl IdSet {
         })
     }
 
-    /// The lowest id from `start` on that is not in this set; `None` when all 65,536 are.
+    /// The lowest id from `start` on that is not in this set; `None` if the set contains all of them.
     pub(super) fn first_absent(&self, start: PeerId) -> Option<PeerId> {
         let first = usize::from(start.0) / 64;
         (first..=usize::from(u16::MAX) / 64).find_map(|index| {
@@ -66,7 +66,7 @@ fn bit(id: PeerId) -> u64 {
     1 << (id.0 % 64)
 }
 
-/// The id of the lowest bit of the word at `index`.
+/// The id of the lowest set bit in the word at `index`.
 fn lowest(index: usize, word: u64) -> Option<PeerId> {
     if word == 0 {
         return None;

@@ -3,22 +3,22 @@ use std::collections::HashMap;
 use super::super::{MAX_PEERS, PeerId, Refusal};
 use super::id_set::IdSet;
 
-/// Gives out ids and remembers why one cannot be given out again.
+/// Assigns ids, and records which ids cannot be assigned again.
 ///
-/// QEMU aborts when an id that it has seen leave comes back, so an id that a client was told of stays burnt until that
-/// client is gone. A user may hold or have burnt ids as long as those are fewer than the free ones: the first user gets
-/// at most a half of all, the second a half of the rest, so there are always some for the next.
+/// QEMU aborts if an id whose disconnection it has seen comes back. Therefore an id that was announced to a client stays burnt
+/// until that client disconnects. A user gets another id only while the user's ids, in use or burnt, are fewer than the free
+/// ones: the first user gets at most half of all ids, the second half of the rest, so some are always left for the next user.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
-    /// In use, or burnt.
+    /// The ids in use or burnt.
     taken: IdSet,
     taken_count: u32,
     in_use: IdSet,
-    /// For each id ever given out: who had it last, and how many living clients were told of it.
+    /// For each id ever assigned: its last user, and the number of connected clients to which it was announced.
     records: Vec<Record>,
-    /// Ids in use or burnt by user. A user without any has no entry.
+    /// The number of ids in use or burnt, by user. A user without any has no entry.
     held: HashMap<u32, u32>,
-    /// No id below is free.
+    /// No id below this one is free.
     lowest_free: u16,
 }
 
@@ -29,7 +29,7 @@ struct Record {
 }
 
 impl Ids {
-    /// The lowest id that is not in use and that no living client was ever told of.
+    /// Assigns the lowest id that is not in use and was announced to no connected client.
     pub(super) fn take(&mut self, uid: u32) -> Result<PeerId, Refusal> {
         let id = self.taken.first_absent(PeerId(self.lowest_free)).ok_or(Refusal::IdsSpent)?;
         let held = self.held.entry(uid).or_default();
@@ -49,24 +49,24 @@ impl Ids {
         Ok(id)
     }
 
-    /// The client with this id is gone.
+    /// Records that the client with this id has disconnected.
     pub(super) fn release(&mut self, id: PeerId) {
         self.in_use.remove(id);
         self.free_if_forgotten(id);
     }
 
-    /// One more living client was told of this id.
+    /// Records that this id was announced to another connected client.
     pub(super) fn seen(&mut self, id: PeerId) {
         self.records[usize::from(id.0)].seen_by += 1;
     }
 
-    /// A client that was told of this id is gone.
+    /// Records that a client to which this id was announced has disconnected.
     pub(super) fn forgotten(&mut self, id: PeerId) {
         self.records[usize::from(id.0)].seen_by -= 1;
         self.free_if_forgotten(id);
     }
 
-    /// Ids that are neither in use nor burnt.
+    /// The number of ids that are neither in use nor burnt.
     pub(super) fn free(&self) -> u32 {
         MAX_PEERS - self.taken_count
     }
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn the_last_id_is_given_out_and_then_none() {
         let mut ids = Ids::default();
-        // Each user comes once, so rationing never bites before the ids are spent.
+        // Each user takes one id, so no user reaches a share before all ids are spent.
         for uid in 0..MAX_PEERS {
             assert_eq!(u32::from(ids.take(uid).unwrap().0), uid);
         }

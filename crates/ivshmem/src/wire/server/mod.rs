@@ -1,10 +1,11 @@
-//! The server's end: who is there, and what each client is to be told next.
+//! The server's end: the connected clients, and the next message to each of them.
 //!
-//! For each client the engine keeps the difference between what it was told and what is true, and works out the next
-//! message when the client can take one. There is no queue of messages: a client that was stopped for an hour is
-//! brought up to date when it reads again, and peers that came and went meanwhile are never mentioned to it.
+//! For each client the engine stores which peers it has announced to the client, compares them with the connected peers, and
+//! computes the next message when the client can receive one. There is no queue of messages: a client that was stopped for
+//! an hour is updated when it reads again, and peers that connected and disconnected in the meantime are never announced to
+//! it.
 //!
-//! The caller owns sockets and descriptors. It asks [`Engine::next_message`], sends, and says how that went:
+//! The caller owns sockets and descriptors. It calls [`Engine::next_message`], sends the message, and reports the result:
 //!
 //! ```
 //! use ivshmem::wire::server::{Engine, Limits, Outgoing};
@@ -40,15 +41,15 @@ use self::id_set::IdSet;
 use self::ids::Ids;
 use super::{MAX_PEERS, MAX_VECTORS, PROTOCOL_VERSION, PeerId, Refusal};
 
-/// What the engine must stay within.
+/// The limits of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Vectors of each client, 0 to 256. Without any, a client hears of nobody: a peer is announced by its vectors.
+    /// The number of vectors of each client, 0 to 256. With 0, no peers are announced, because vectors announce them.
     pub vectors: u16,
-    /// Clients at the same time, 1 to 65,536.
+    /// The maximum number of connected clients, 1 to 65,536.
     pub clients: u32,
-    /// Messages sent and not yet read, all clients together. Each may carry a descriptor. Beyond it every client may
-    /// still have its first three messages, or else one, in flight.
+    /// The maximum number of messages that are sent and not yet read, for all clients together. Each may have a descriptor.
+    /// Beyond the limit, every client may still have its first three messages, or otherwise one message, in flight.
     pub in_flight: u32,
 }
 
@@ -59,21 +60,21 @@ pub enum Outgoing {
     Version,
     /// The client's own id.
     OwnId(PeerId),
-    /// The shared memory; its descriptor goes along.
+    /// The shared memory, with its descriptor.
     Memory,
-    /// The next vector of a peer, or of the client itself; that vector's eventfd goes along.
+    /// The next vector of a peer or of the client itself, with the vector's eventfd.
     Vector {
-        /// Whose vector.
+        /// The owner of the vector.
         peer: PeerId,
-        /// Which of that peer's vectors, counted from 0.
+        /// The index of the vector, counted from 0.
         index: u16,
     },
-    /// This peer is gone.
+    /// This peer has disconnected.
     Gone(PeerId),
 }
 
 impl Outgoing {
-    /// The number that stands in the message.
+    /// The number in the message.
     pub fn value(self) -> i64 {
         match self {
             Self::Version => PROTOCOL_VERSION,
@@ -87,22 +88,22 @@ impl Outgoing {
 #[derive(Debug)]
 pub struct Engine {
     limits: Limits,
-    /// By id.
+    /// The clients, indexed by id.
     clients: Vec<Option<Client>>,
     connected: u32,
-    /// Clients that have begun to read: the peers that others are told of.
+    /// The clients that have started to read, and are therefore announced to the others.
     present: IdSet,
     ids: Ids,
     budget: Budget,
-    /// Clients whose turn it is. One that left may still stand here; it is passed over.
+    /// The clients that have a turn. It may contain disconnected clients, which are skipped.
     queue: VecDeque<PeerId>,
 }
 
 impl Engine {
-    /// A server without clients.
+    /// Creates an engine without clients.
     ///
     /// # Panics
-    /// When `vectors` or `clients` is outside its range.
+    /// If `vectors` or `clients` is outside its range.
     pub fn new(limits: Limits) -> Self {
         assert!(limits.vectors <= MAX_VECTORS, "vectors: {}", limits.vectors);
         assert!((1..=MAX_PEERS).contains(&limits.clients), "clients: {}", limits.clients);
@@ -117,10 +118,10 @@ impl Engine {
         }
     }
 
-    /// A client of this user has connected.
+    /// Adds a client that this user has connected, and returns its id.
     ///
     /// # Errors
-    /// Why it must be refused: send it [`Refusal::version`] and close. Nothing is kept of it.
+    /// The reason to refuse the client: send it [`Refusal::version`] and close the connection. The engine does not store it.
     pub fn connect(&mut self, uid: u32) -> Result<PeerId, Refusal> {
         if self.connected >= self.limits.clients {
             return Err(Refusal::TooManyClients);
@@ -132,12 +133,12 @@ impl Engine {
         }
         self.clients[index] = Some(Client::new(id));
         self.connected += 1;
-        // Before all others: QEMU does nothing else until it has its first messages.
+        // Before all others, because QEMU blocks until it has its first messages.
         self.queue.push_front(id);
         Ok(id)
     }
 
-    /// A client is gone: those that were told of it will be told so.
+    /// Removes a client. The engine will announce this to the clients to which it has announced the client.
     pub fn disconnect(&mut self, id: PeerId) {
         let Some(client) = self.clients.get_mut(usize::from(id.0)).and_then(Option::take) else { return };
         self.connected -= 1;
@@ -155,12 +156,12 @@ impl Engine {
         }
     }
 
-    /// Whom to send what. Until the caller says [`sent`](Self::sent) or [`socket_full`](Self::socket_full) the answer
-    /// stays the same.
+    /// The next message to send, and its receiver. The result stays the same until the caller calls [`sent`](Self::sent) or
+    /// [`socket_full`](Self::socket_full).
     pub fn next_message(&mut self) -> Option<(PeerId, Outgoing)> {
         loop {
             let Some(&id) = self.queue.front() else {
-                // One at a time: whoever goes on uses up what made room for it.
+                // One client at a time, because its next message uses up the room that admitted it.
                 let id = self.budget.next_admitted()?;
                 self.client_mut(id)?.waits_for = WaitsFor::News;
                 self.give_turn(id);
@@ -188,7 +189,7 @@ impl Engine {
         }
     }
 
-    /// The message that [`next_message`](Self::next_message) gave for this client is sent.
+    /// Reports that the message from [`next_message`](Self::next_message) was sent to this client.
     pub fn sent(&mut self, id: PeerId, message: Outgoing) {
         let vectors = self.limits.vectors;
         let Some(client) = self.client_mut(id) else { return };
@@ -204,8 +205,8 @@ impl Engine {
         }
     }
 
-    /// The kernel did not take the message: the client's turn comes again with [`unread`](Self::unread), also when it
-    /// tells the same number as before.
+    /// Reports that the client's socket is full. The client gets another turn with the next call of [`unread`](Self::unread),
+    /// even if the number of messages is unchanged.
     pub fn socket_full(&mut self, id: PeerId) {
         if self.queue.front() == Some(&id) {
             self.queue.pop_front();
@@ -215,12 +216,12 @@ impl Engine {
         }
     }
 
-    /// So many messages to this client are not yet read. Call it whenever a client has read.
+    /// Reports the number of messages that this client has not read yet. Call it whenever a client has read.
     pub fn unread(&mut self, id: PeerId, messages: u32) {
         let vectors = self.limits.vectors;
         let Some(client) = self.client_mut(id) else { return };
         let before = client.in_flight;
-        // What was sent bounds what can be unread, whatever the kernel's arithmetic.
+        // At most the sent messages can be unread, whatever the kernel counts.
         let now = messages.min(before);
         client.in_flight = now;
         let begins = now < before && client.begin(vectors);
@@ -228,7 +229,7 @@ impl Engine {
         if begins {
             self.budget.change(0, now);
             self.present.insert(id);
-            // Its greeting comes before the news about it.
+            // The client's greeting comes before its announcement to the others.
             self.give_turn(id);
             self.give_all_turns();
             return;
@@ -244,37 +245,37 @@ impl Engine {
         }
     }
 
-    /// Messages to this client that are not yet read, as far as is known; 0 for one that is not connected.
+    /// The last reported number of messages that this client has not read; 0 if it is not connected.
     pub fn in_flight_to(&self, id: PeerId) -> u32 {
         self.client(id).map_or(0, |client| client.in_flight)
     }
 
-    /// Whether a client holds anything back by not reading: messages for it, or its own announcement.
+    /// Whether a client delays messages by not reading: those to it, or its own announcement.
     pub fn is_behind(&self, id: PeerId) -> bool {
         self.client(id).is_some_and(|client| !client.has_begun() || client.next(&self.present).is_some())
     }
 
-    /// Whether a client has read any of its first messages, so that the others are told of it.
+    /// Whether a client has read any of its first messages, so that it is announced to the others.
     pub fn has_begun(&self, id: PeerId) -> bool {
         self.client(id).is_some_and(Client::has_begun)
     }
 
-    /// Whether a client was sent everything up to its own vectors, and so has been told the state of its time.
+    /// Whether all messages up to the client's own vectors have been sent to it, which completes its greeting.
     pub fn is_greeted(&self, id: PeerId) -> bool {
         self.client(id).is_some_and(Client::is_greeted)
     }
 
-    /// Clients that are connected.
+    /// The number of connected clients.
     pub fn connected(&self) -> u32 {
         self.connected
     }
 
-    /// Ids that can still be given out.
+    /// The number of free ids.
     pub fn free_ids(&self) -> u32 {
         self.ids.free()
     }
 
-    /// Messages sent and not yet read, of clients that have begun to read.
+    /// The number of messages sent and not yet read, for all clients that have started to read.
     pub fn in_flight(&self) -> u32 {
         self.budget.in_flight()
     }
@@ -294,9 +295,10 @@ impl Engine {
         }
     }
 
-    /// There is news: everyone who knew everything gets a turn.
+    /// Gives a turn to all clients that were up to date.
     fn give_all_turns(&mut self) {
-        // By the set: the list is as long as the highest id, which burnt ids can make much more than there are clients.
+        // Iterate over the set: the list is as long as the highest id, which burnt ids can make much higher than the
+        // number of clients.
         for id in self.present.iter() {
             let client = self.clients[usize::from(id.0)].as_mut().expect("who is present is connected");
             if client.waits_for == WaitsFor::News {

@@ -1,10 +1,10 @@
 // UNSAFETY: bulk accesses to shared bytes end here.
 #![expect(unsafe_code, reason = "calls of the C library's copies from inline assembly")]
 
-// No copy is faster on every processor than the C library's own, which knows them all; 0.8 to 1.0 of its speed is what
-// string instructions and vector loops of ours came to. But a call that Rust sees must not race with the other side,
-// and may be merged, split or left out. So the call stands in an asm block, of which Rust sees nothing but "some bytes
-// were read or written".
+// The C library's copy is the fastest on every processor, because it selects an implementation for each of them; string
+// instructions and hand-written vector loops reach 0.8 to 1.0 of its speed. But a call that the compiler sees must not
+// race with the peers, and the compiler may merge, split or omit it. Therefore the call is in an asm block, which the
+// compiler treats only as "some bytes were read or written".
 
 use std::arch::asm;
 
@@ -18,7 +18,7 @@ pub(in super::super::super) unsafe fn copy_disjoint(from: *const u8, to: *mut u8
     unsafe { call(memcpy as *const (), to, from.addr(), len) };
 }
 
-/// Copies within shared memory; the two may overlap.
+/// Copies within shared memory; source and target may overlap.
 ///
 /// # Safety
 /// `from` is valid for reads and `to` for writes of `len` bytes.
@@ -28,7 +28,7 @@ pub(in super::super::super) unsafe fn copy_shared(from: *const u8, to: *mut u8, 
     unsafe { call(memmove as *const (), to, from.addr(), len) };
 }
 
-/// Sets bytes.
+/// Sets `len` bytes to `byte`.
 ///
 /// # Safety
 /// `to` is valid for writes of `len` bytes.
@@ -38,7 +38,7 @@ pub(in super::super::super) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
     unsafe { call(memset as *const (), to, usize::from(byte), len) };
 }
 
-// The core library needs these three on every platform, so they are there.
+// The core library needs these three functions, so every platform has them.
 unsafe extern "C" {
     fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8;
     fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u8;
@@ -46,11 +46,11 @@ unsafe extern "C" {
 }
 
 /// # Safety
-/// `function` is one of the three, and its arguments are right.
+/// `function` is one of the three above, and the arguments satisfy its contract.
 #[inline(always)]
 unsafe fn call(function: *const (), to: *mut u8, argument: usize, len: usize) {
     #[cfg(all(target_arch = "x86_64", not(windows)))]
-    // SAFETY: the System V convention; without `nostack` the stack is aligned for a call.
+    // SAFETY: the System V calling convention; without `nostack` the stack is aligned for a call.
     unsafe {
         asm!(
             "call {function}",
@@ -59,7 +59,7 @@ unsafe fn call(function: *const (), to: *mut u8, argument: usize, len: usize) {
         );
     }
     #[cfg(all(target_arch = "x86_64", windows))]
-    // SAFETY: Microsoft's convention, with 32 bytes of stack for the callee; without `nostack` the stack is aligned.
+    // SAFETY: Microsoft's calling convention, with 32 bytes of stack for the callee; without `nostack` the stack is aligned.
     unsafe {
         asm!(
             "sub rsp, 32", "call {function}", "add rsp, 32",
@@ -68,7 +68,7 @@ unsafe fn call(function: *const (), to: *mut u8, argument: usize, len: usize) {
         );
     }
     #[cfg(target_arch = "x86")]
-    // SAFETY: the C convention of 32 bits; without `nostack` the stack is aligned, and 16 bytes keep it so.
+    // SAFETY: the 32-bit C calling convention; without `nostack` the stack is aligned, and pushing 16 bytes keeps it so.
     unsafe {
         asm!(
             "sub esp, 4", "push edi", "push edx", "push ecx", "call eax", "add esp, 16",

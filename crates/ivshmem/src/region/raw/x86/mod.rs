@@ -19,10 +19,10 @@ use super::RawWord;
 // A base register of class `reg_abcd` is never r13 or rbp: those need a displacement, and with one a load takes five
 // cycles instead of four on some processors.
 //
-// Orderings cost nothing to the processor but for a store that is sequentially consistent: loads acquire, stores
-// release, and everything locked is a full fence. To the compiler an asm block without `readonly` is a fence, too.
+// Only a sequentially consistent store costs the processor anything: all loads acquire, all stores release, and every
+// locked instruction is a full fence. For the compiler, an asm block without `readonly` is a fence, too.
 
-/// Orders every access before it with every access after it, and empties the write-combining buffers.
+/// Orders every earlier access before every later one, and empties the write-combining buffers.
 pub(in super::super) fn fence() {
     // SAFETY: touches no memory.
     unsafe { asm!("mfence", options(nostack, preserves_flags)) };
@@ -50,7 +50,7 @@ macro_rules! raw_words {
                 self.wrapping_neg()
             }
 
-            // What lies in an aligned quadword is moved at once by every processor; beyond that only some do.
+            // Every processor accesses bytes within an aligned quadword at once; only some do so beyond it.
             #[inline(always)]
             fn is_single(at: *const u8) -> bool {
                 at.addr() % 8 < 9 - $len
@@ -202,16 +202,16 @@ impl RawWord for u64 {
     }
 }
 
-/// Whether this processor can exchange 16 bytes: none does in 32-bit programs.
+/// Whether this processor can exchange 16 bytes: no processor can in 32-bit programs.
 #[cfg(target_arch = "x86")]
 pub(in super::super) fn supports_128bit_compare_exchange() -> bool {
     false
 }
 
-/// Nothing is exchanged.
+/// Exchanges nothing.
 ///
 /// # Safety
-/// There is nothing to keep.
+/// There is no condition.
 #[cfg(target_arch = "x86")]
 pub(in super::super) unsafe fn compare_exchange_128(
     _at: *mut u8,

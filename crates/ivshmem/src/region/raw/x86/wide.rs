@@ -3,13 +3,13 @@
 
 use std::arch::{asm, is_x86_feature_detected};
 
-/// Whether this processor can exchange 16 bytes. There is no other way to do it: a lock of this process would not bind
-/// the others.
+/// Whether this processor can exchange 16 bytes. There is no substitute: other processes would not take a lock of this
+/// process.
 pub(in super::super::super) fn supports_128bit_compare_exchange() -> bool {
     is_x86_feature_detected!("cmpxchg16b")
 }
 
-/// Exchanges 16 bytes if they are `current`; gives what was there. `None` where the processor cannot.
+/// Replaces 16 bytes with `new` if they are `current`; returns the previous bytes. `None` if the processor cannot.
 ///
 /// # Safety
 /// The address is a multiple of 16 and valid for writes of 16 bytes.
@@ -23,7 +23,7 @@ pub(in super::super::super) unsafe fn compare_exchange_128(
         return None;
     }
     let (low, high): (u64, u64);
-    // SAFETY: as the caller promises. LLVM keeps rbx for itself, so it is saved around the instruction.
+    // SAFETY: as the caller promises. LLVM reserves rbx, so the block saves it around the instruction.
     unsafe {
         asm!(
             "xchg {rbx}, rbx",
