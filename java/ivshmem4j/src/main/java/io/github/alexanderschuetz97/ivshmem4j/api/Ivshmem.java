@@ -29,11 +29,11 @@ import java.util.concurrent.Executor;
  * <p>The first call loads the native library. If the system property {@code ivshmem4j.native.path} is set, the library is
  * the file that it names, and no other. Otherwise it is a file with the library's name in a folder of
  * {@code java.library.path}, or else the library in the jar. The latter is unpacked into {@code ivshmem4j/native} under
- * {@code $XDG_CACHE_HOME} or {@code ~/.cache}, a folder that only this user may enter, and compared with the jar's before each use.
- * Where that is impossible, the library is unpacked into a temporary folder, which is removed again at once, and a warning
- * in the log gives the reason. Java 24 and newer need the option
- * {@code --enable-native-access=io.github.alexanderschuetz97.ivshmem4j}, or {@code --enable-native-access=ALL-UNNAMED} if the jar
- * is on the class path.
+ * {@code $XDG_CACHE_HOME} or {@code ~/.cache}, a folder that only this user may enter, and compared with the jar's before
+ * each use. Where that is impossible, the library is unpacked into a temporary folder, which is removed again at once, and a
+ * warning in the log gives the reason. Java 24 and newer need the option
+ * {@code --enable-native-access=io.github.alexanderschuetz97.ivshmem4j}, or {@code --enable-native-access=ALL-UNNAMED} if
+ * the jar is on the class path.
  */
 public class Ivshmem {
 
