@@ -30,7 +30,7 @@ public final class PlainOptions {
     private static final int READ_ONLY = 9;
     private static final int COUNT = 10;
 
-    /** Stands for what was not set. */
+    /** The value of an option that is not set. */
     private static final long NONE = -1;
     private static final long YES = 1;
 
