@@ -12,8 +12,8 @@ import jdk.jfr.consumer.RecordedEvent;
 import jdk.jfr.consumer.RecordingFile;
 
 /**
- * Many virtual threads that wait for the interrupts of another process, under a flight recording. Run from its source by
- * VirtualThreadsTest, since the other tests are compiled for Java 8.
+ * Many virtual threads that wait for the interrupts of another process, under a flight recording. VirtualThreadsTest runs
+ * this program from its source, as the other tests are compiled for Java 8.
  */
 final class VirtualWaiters {
 
@@ -24,9 +24,9 @@ final class VirtualWaiters {
     private VirtualWaiters() {}
 
     /**
-     * Arguments: the server's path, how many threads, how many rounds. Prints its peer id; "waiting" when all are parked,
-     * after which it has to be rung; "woken" when all have returned; and at last how often a carrier was pinned: by all
-     * of that, and by a thread that does it on purpose.
+     * Arguments: the server's path, the number of threads, the number of rounds. Prints its peer id; "waiting" when all
+     * threads are parked and an interrupt must be sent; "woken" when all have returned; and finally how often a carrier was
+     * pinned: by the waits, and by a thread that pins one on purpose.
      */
     public static void main(final String[] arguments) throws Exception {
         final int count = Integer.parseInt(arguments[1]);
@@ -41,7 +41,7 @@ final class VirtualWaiters {
         System.out.println("pinned " + pinned + ", on purpose " + Math.min(onPurpose, 1));
     }
 
-    /** Two threads that load one class at the same time pin a carrier, whatever the class does. */
+    /** Loads the classes first, as two threads that load a class at the same time pin a carrier. */
     private static void loadClasses(final IvshmemMemory device) throws InterruptedException {
         final Thread first = Thread.startVirtualThread(() -> {
             try {
@@ -115,7 +115,10 @@ final class VirtualWaiters {
         }
     }
 
-    /** Two threads that need a class of the JDK for the first time: the JVM makes one of them wait, whatever the class does. */
+    /**
+     * Whether the thread waited for a class: if two threads need a class of the JDK for the first time, the JVM makes one
+     * of them wait.
+     */
     private static boolean waitedForClass(final RecordedEvent event) {
         return event.hasField(REASON) && String.valueOf(event.getString(REASON)).startsWith("Waited for initialization of");
     }
@@ -124,7 +127,7 @@ final class VirtualWaiters {
         void run() throws Exception;
     }
 
-    /** Sleeps in a class initializer: a frame of the JVM's own is on the stack, so the carrier cannot leave the thread. */
+    /** Sleeps in a class initializer: a native frame of the JVM is on the stack, so the carrier cannot leave the thread. */
     private static final class Pin {
 
         static {

@@ -2,12 +2,12 @@ import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
-/** What a program for Java 22 does with memory as a segment. Compiled and called by ViewTest. */
+/** Uses memory as a segment, as a program for Java 22 does. ViewTest compiles and calls this class. */
 public final class SegmentUser {
 
     private SegmentUser() {}
 
-    /** Both over the same bytes; closes both. */
+    /** Checks and closes two memories over the same bytes. */
     public static void check(final NativeMemory memory, final NativeMemory readOnly) {
         final MemorySegment all = memory.view(MemorySegment.class);
         that(all.byteSize() == memory.size(), "the size");

@@ -1,6 +1,6 @@
-// swap FOLDER OTHER STORE: whenever there is such a folder in this one, puts the other one into its place after so many things
-// as chance will have it were done in it, for a moment; then moves it away, so that it is made again. What is in the store is
-// in the other one before each time.
+// swap FOLDER OTHER STORE: waits until FOLDER exists and a random number of changes (1 to 6) have occurred in it, exchanges
+// it with OTHER for 30 ms, and then moves it away, so that it is created again. Before each exchange, OTHER contains links
+// to the files of STORE.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /*
- * An agent of the JVM that writes down which classes, methods and fields the library libivshmem4j.so looks up by name:
- * what an image made ahead of time must know beforehand. Its option is the file to write to. GraalVM's own agent
- * does the same and more, but is not in any package registry.
+ * A JVM agent that records the classes, methods and fields that the library libivshmem4j.so looks up by name. A native
+ * image needs this list when it is built. The option of the agent is the output file. GraalVM's own agent does the same
+ * and more, but is not in any package registry.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,13 +14,13 @@ static jvmtiEnv *jvmti;
 static FILE *out;
 static jniNativeInterface plain;
 
-/* Whether the code at this address belongs to the library. */
+/* Whether the code at an address belongs to the library. */
 static int ours(void *caller) {
     Dl_info info;
     return dladdr(caller, &info) != 0 && strstr(info.dli_fname, "libivshmem4j.so") != NULL;
 }
 
-/* One line, as the metadata spells it: Lpackage/Class; and perhaps a member with its type. */
+/* Writes one line in the format of the metadata: Lpackage/Class; and optionally a member with its type. */
 static void note(const char *kind, jclass of, const char *name, const char *type) {
     char *class = NULL;
     (*jvmti)->GetClassSignature(jvmti, of, &class, NULL);

@@ -26,7 +26,7 @@ import java.util.TreeSet;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
-/** A program written for 1.2 finds every method that it calls. */
+/** A program for version 1.2 finds every method that it calls. */
 class ApiListTest {
 
     @Test
@@ -53,7 +53,7 @@ class ApiListTest {
         assertTrue(AutoCloseable.class.isAssignableFrom(IvshmemMemory.class));
         assertTrue(AutoCloseable.class.isAssignableFrom(NativeMemory.class));
         assertTrue(RuntimeException.class.isAssignableFrom(IvshmemException.class));
-        // A program that catches what sync throws does not compile unless it does.
+        // A program that catches the exception of sync compiles only if sync declares it.
         final Method sync = NativeMemory.class.getMethod("sync", long.class, long.class, boolean.class);
         assertEquals(Arrays.asList(SyncFailedException.class), Arrays.asList(sync.getExceptionTypes()));
         for (final Class<?> type : Arrays.asList(IvshmemMemory.class, NativeMemory.class)) {

@@ -9,7 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
-/** Another Java virtual machine like this one, for tests that need two or that may end one. */
+/** A second Java virtual machine like this one, for tests that need two or that may crash one. */
 public final class Jvm implements AutoCloseable {
 
     private static final long HANG_LIMIT_SECONDS = 120;
@@ -17,13 +17,13 @@ public final class Jvm implements AutoCloseable {
     private final Process process;
     private final BufferedReader out;
 
-    /** With the class path and the settings of this one; it prints its errors where this one does. */
+    /** Starts a JVM with the class path, the settings and the standard error of this one. */
     public Jvm(final Class<?> main, final String... arguments) throws IOException {
         this(new ProcessBuilder(command(settings(), System.getProperty("java.class.path"), main, arguments))
             .redirectError(ProcessBuilder.Redirect.INHERIT));
     }
 
-    /** A command line that starts one, perhaps by way of another program. */
+    /** Starts a JVM with a command line, which may run another program first. */
     public Jvm(final ProcessBuilder builder) throws IOException {
         process = builder.start();
         out = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
@@ -43,7 +43,7 @@ public final class Jvm implements AutoCloseable {
         return command;
     }
 
-    /** The settings of the library in this one, as options for another. */
+    /** The system properties of the library in this JVM, as options for another one. */
     public static List<String> settings() {
         final List<String> settings = new ArrayList<>();
         for (final String name : Arrays.asList("ivshmem4j.native.path", "ivshmem4j.memory")) {
@@ -54,12 +54,12 @@ public final class Jvm implements AutoCloseable {
         return settings;
     }
 
-    /** The next line it prints, or null at its end. */
+    /** The next line of its output, or null at the end. */
     public String readLine() throws IOException {
         return out.readLine();
     }
 
-    /** All that it prints from here on, and its exit value as the last line. */
+    /** The rest of its output, and its exit value as the last line. */
     public String readAll() throws IOException, InterruptedException {
         final List<String> lines = new ArrayList<>();
         for (String line = out.readLine(); line != null; line = out.readLine()) {
@@ -73,7 +73,7 @@ public final class Jvm implements AutoCloseable {
         return String.join("\n", lines);
     }
 
-    /** Ends it at once, as a crash would. */
+    /** Ends the JVM at once, like a crash. */
     public void kill() throws InterruptedException {
         process.destroyForcibly().waitFor();
     }

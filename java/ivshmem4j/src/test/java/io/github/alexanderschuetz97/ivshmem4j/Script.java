@@ -10,15 +10,18 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/** A program in Python, among the resources of the tests: another side that does what no program of this project does. */
+/**
+ * A Python program from the resources of the tests, which acts as a client or server in a way that no program of this
+ * project does.
+ */
 public final class Script {
 
     private Script() {}
 
     /**
-     * Starts one, and waits until it says that it is ready; null where there is no Python.
+     * Starts a program and waits until it prints that it is ready; null if Python is missing.
      *
-     * @param ready the line that it prints then
+     * @param ready the line that it prints when it is ready
      */
     public static Process start(final String ready, final String name, final String... arguments) throws IOException {
         final List<String> command = new ArrayList<>();

@@ -7,7 +7,9 @@ import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.ROUND;
 import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.ROUND_ANSWERED;
 import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.TEXT;
 
-/** Answers the question in shared memory with the same text backwards, then each interrupt with another one. */
+/**
+ * Answers the question in shared memory with the same text backwards, then answers each interrupt with another interrupt.
+ */
 public final class Answer {
 
     private Answer() {}
@@ -15,8 +17,8 @@ public final class Answer {
     /**
      * Runs the program.
      *
-     * @param arguments what to open, the number of rounds
-     * @throws Exception when the other program does not do what was agreed on
+     * @param arguments the target string, the number of rounds
+     * @throws Exception if the other program violates the agreed protocol
      */
     public static void main(final String[] arguments) throws Exception {
         final long rounds = Long.parseLong(arguments[1]);

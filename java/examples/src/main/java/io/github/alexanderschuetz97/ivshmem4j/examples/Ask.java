@@ -7,7 +7,7 @@ import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.ROUND;
 import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.ROUND_ANSWERED;
 import static io.github.alexanderschuetz97.ivshmem4j.examples.Partner.TEXT;
 
-/** Puts a question into shared memory and checks what comes back; then interrupts and is interrupted, round by round. */
+/** Puts a question into shared memory and checks the answer; then sends an interrupt and waits for one, round by round. */
 public final class Ask {
 
     private Ask() {}
@@ -15,8 +15,8 @@ public final class Ask {
     /**
      * Runs the program.
      *
-     * @param arguments what to open, a token for the question, the number of rounds
-     * @throws Exception when the other program does not do what was agreed on
+     * @param arguments the target string, a token for the question, the number of rounds
+     * @throws Exception if the other program violates the agreed protocol
      */
     public static void main(final String[] arguments) throws Exception {
         final long rounds = Long.parseLong(arguments[2]);

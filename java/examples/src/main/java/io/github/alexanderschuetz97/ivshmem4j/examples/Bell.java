@@ -5,8 +5,8 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import java.util.concurrent.Semaphore;
 
 /**
- * Interrupts: one program waits for them, another one rings. Both are clients of a server; in a virtual machine write
- * {@code auto} for {@code doorbell:PATH}.
+ * Interrupts: one program waits for them, another one sends them. Both are clients of a server; in a virtual machine use
+ * {@code auto} instead of {@code doorbell:PATH}.
  *
  * <pre>
  * ivshmem-server -F -S /tmp/s -l 1M -n 2 &amp;
@@ -23,7 +23,7 @@ public final class Bell {
     /**
      * Runs the program.
      *
-     * @param arguments what to open; to ring: the peer and its vector
+     * @param arguments the target string; to send an interrupt, also the peer and its vector
      * @throws InterruptedException never
      */
     public static void main(final String[] arguments) throws InterruptedException {
@@ -40,14 +40,14 @@ public final class Bell {
     private static void listen(final IvshmemMemory device) throws InterruptedException {
         final Semaphore rung = new Semaphore(0);
         for (int vector = 0; vector < device.getOwnVectors(); vector++) {
-            // Runs in a thread of the library's: keep it short.
+            // Runs in a thread of the library: keep it short.
             device.registerInterruptServiceRoutine(vector, number -> {
                 System.out.println("rung on vector " + number);
                 rung.release();
             });
         }
         System.out.println("peer " + device.getOwnPeerID() + " listens");
-        // An interrupt is a hint, and several may come as one: what counts is in the memory.
+        // An interrupt is a hint, and several may be merged into one: the memory has the exact state.
         do {
             rung.acquire();
         } while (device.getMemory().readLongAcquire(MESSAGE) == 0);

@@ -5,7 +5,7 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 
 /**
- * Atomic numbers: programs that run at the same time count together, and no count is lost.
+ * Atomic numbers: programs that run at the same time increment one number, and no increment is lost.
  *
  * <pre>
  * java -cp ivshmem4j.jar Count.java /dev/shm/count 1000000 &amp;
@@ -14,7 +14,7 @@ import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
  */
 public final class Count {
 
-    /** How many programs have started, and the sum; in different cache lines. */
+    /** The number of started programs and the sum, in different cache lines. */
     private static final int PROGRAMS = 0;
     private static final int COUNTED = 64;
     private static final int SIZE = 4096;
@@ -24,7 +24,7 @@ public final class Count {
     /**
      * Runs the program.
      *
-     * @param arguments the path of a file, how far to count
+     * @param arguments the path of a file, the number of increments
      */
     public static void main(final String[] arguments) {
         final long rounds = Long.parseLong(arguments[1]);

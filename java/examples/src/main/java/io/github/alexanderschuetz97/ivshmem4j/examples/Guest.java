@@ -5,13 +5,13 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 
 /**
- * In a virtual machine: opens the one device there is, and says what it can do. In a Linux guest it is run as root.
+ * In a virtual machine: opens its only device and prints the features. Run it as root in a Linux guest.
  *
  * <pre>
  * java -cp ivshmem4j.jar Guest.java
  * </pre>
  *
- * <p>To be interrupted, a Linux guest needs {@code ivshmem bind auto} first. The same runs on the host with
+ * <p>To receive interrupts, a Linux guest needs {@code ivshmem bind auto} first. The program also runs on the host with
  * {@code doorbell:PATH} or {@code plain:PATH}.
  */
 public final class Guest {
@@ -21,7 +21,7 @@ public final class Guest {
     /**
      * Runs the program.
      *
-     * @param arguments what to open; {@code auto} when left out
+     * @param arguments the target string; {@code auto} if it is omitted
      */
     public static void main(final String[] arguments) {
         try (IvshmemMemory device = Ivshmem.open(arguments.length == 0 ? "auto" : arguments[0])) {
@@ -35,7 +35,7 @@ public final class Guest {
                 System.out.println("cannot be interrupted: " + e.getMessage());
             }
         } catch (final IvshmemException e) {
-            // The code is for programs, the message has what to do.
+            // The code is for programs; the message contains the remedy.
             System.out.println(e.getCode() + ": " + e.getMessage());
         }
     }

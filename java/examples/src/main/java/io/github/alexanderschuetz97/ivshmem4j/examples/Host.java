@@ -7,8 +7,8 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 
 /**
- * A server inside a program: QEMU and other programs connect to it as they would to {@code ivshmem-server}. This one puts
- * a greeting into the memory and serves until Enter is pressed.
+ * A server inside a program: QEMU and other programs connect to it as to {@code ivshmem-server}. This program writes a
+ * greeting into the memory and serves until Enter is pressed.
  *
  * <pre>
  * java -cp ivshmem4j.jar Host.java /tmp/s
@@ -24,11 +24,11 @@ public final class Host {
      * Runs the program.
      *
      * @param arguments the path of the socket
-     * @throws IOException when the input cannot be read
+     * @throws IOException if the input cannot be read
      */
     public static void main(final String[] arguments) throws IOException {
         try (IvshmemServer server = IvshmemServer.builder(arguments[0]).size(1 << 20).vectors(2).start();
-            // A program of the host is a client like every other.
+            // A program on the host is a client like any other.
             IvshmemMemory device = Ivshmem.doorbell(server.getPath())) {
             device.getMemory().write(0, "served by Java".getBytes(StandardCharsets.UTF_8));
             System.out.println(server.getSize() + " bytes and " + server.getVectors() + " vectors at " + server.getPath());

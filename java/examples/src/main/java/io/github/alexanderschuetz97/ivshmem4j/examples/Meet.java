@@ -8,14 +8,17 @@ import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 
 /**
- * One of several programs, each in a virtual machine or on the host, that say something to each other through shared
- * memory, and then call each other by interrupts, each the others on each vector.
+ * One of several programs, each in a virtual machine or on the host. They exchange texts through shared memory, and then
+ * each sends interrupts to each other program on every vector.
  *
- * <p>Each has a page of the memory that only it writes, so nothing needs a lock.
+ * <p>Each program has a page of the memory that only it writes, so no lock is needed.
  */
 public final class Meet {
 
-    /** Bytes of a page, and in it: the peer id and 1, whether it is done, the text, and two tables of counters. */
+    /**
+     * The size of a page, and the offsets in it: the peer id plus 1, whether the program is done, the text, and two tables
+     * of counters.
+     */
     private static final int PAGE = 8192;
     private static final int ID = 0;
     private static final int DONE = 4;
@@ -42,9 +45,10 @@ public final class Meet {
     /**
      * Runs the program.
      *
-     * @param arguments what to open: {@code auto} in a guest, {@code doorbell:PATH} on the host; the number of this
-     *     program, from 0; how many there are, at most 8; how often to call each other one on each vector; what to say
-     * @throws Exception when another program does not do what was agreed on
+     * @param arguments the target string: {@code auto} in a guest, {@code doorbell:PATH} on the host; the number of this
+     *     program, from 0; the number of programs, at most 8; the number of calls to each other program on each vector; the
+     *     text
+     * @throws Exception if another program violates the agreed protocol
      */
     public static void main(final String[] arguments) throws Exception {
         final int me = Integer.parseInt(arguments[1]);
@@ -65,7 +69,7 @@ public final class Meet {
         final byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
         memory.write(page(me) + TEXT + 4, bytes);
         memory.writeInt(page(me) + TEXT, bytes.length);
-        // Publishes what stands before it; who reads it with acquire sees the text.
+        // Publishes the writes before it: a program that reads this number with acquire sees the text.
         memory.writeIntRelease(page(me) + ID, device.getOwnPeerID() + 1);
         for (int other = 0; other < programs; other++) {
             while (memory.readIntAcquire(page(other) + ID) == 0) {
@@ -77,7 +81,7 @@ public final class Meet {
         }
     }
 
-    /** What another program says. It could have written anything: check the length before using it. */
+    /** The text of another program. That program could have written any length: check it before using it. */
     private String text(final int other) {
         final int length = memory.readInt(page(other) + TEXT);
         if (length < 0 || length > ROOM) {
@@ -110,7 +114,9 @@ public final class Meet {
         }
     }
 
-    /** Rings until the first answer: an interrupt to a program that this machine has not heard of yet is lost. */
+    /**
+     * Rings until the first answer: an interrupt is lost if the server has not yet announced its receiver to this machine.
+     */
     private void meet(final int other, final int vector) throws Exception {
         for (int tries = 0; tries < 1000 && !isAnswered(other, vector, 1); tries++) {
             if (!rung.tryAcquire(50, TimeUnit.MILLISECONDS)) {
@@ -119,7 +125,7 @@ public final class Meet {
         }
     }
 
-    /** An interrupt says that something may have changed: look at the memory after each. */
+    /** An interrupt means that something may have changed: read the memory after each one. */
     private void awaitAnswer(final int other, final int vector, final long round) throws Exception {
         while (!isAnswered(other, vector, round)) {
             if (!rung.tryAcquire(PATIENCE_SECONDS, TimeUnit.SECONDS)) {
@@ -132,7 +138,7 @@ public final class Meet {
         return memory.readLongAcquire(counter(other, ANSWERED, me, vector)) == round;
     }
 
-    /** Runs in a thread of the library's, one for each vector. */
+    /** Runs in a thread of the library, one for each vector. */
     private void answer(final int vector) {
         for (int other = 0; other < programs; other++) {
             final long call = memory.readLongAcquire(counter(other, CALLED, me, vector));
@@ -144,7 +150,7 @@ public final class Meet {
         rung.release();
     }
 
-    /** Closing earlier would leave the others without answers. */
+    /** Waits for the other programs, as they would get no answers after closing. */
     private void leave() throws Exception {
         memory.writeIntRelease(page(me) + DONE, 1);
         for (int other = 0; other < programs; other++) {
@@ -163,7 +169,7 @@ public final class Meet {
         return (long) PAGE * program;
     }
 
-    /** The counter of a program for another one and a vector. */
+    /** The offset of the counter of a program for another program and a vector. */
     private static long counter(final int program, final int table, final int other, final int vector) {
         return page(program) + table + 8L * (MAX_VECTORS * other + vector);
     }

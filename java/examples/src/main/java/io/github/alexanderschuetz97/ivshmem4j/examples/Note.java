@@ -7,7 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Plain memory: a file that two programs map. One leaves a note in it, the other waits for the note.
+ * Plain memory: a file that two programs map. One program writes a note into it, the other waits for the note.
  *
  * <pre>
  * java -cp ivshmem4j.jar Note.java read /dev/shm/note &amp;
@@ -16,7 +16,7 @@ import java.util.concurrent.TimeUnit;
  */
 public final class Note {
 
-    /** Where things stand: whether a note is there, its length, its bytes. */
+    /** Offsets: whether a note exists, its length, its bytes. */
     private static final int THERE = 0;
     private static final int LENGTH = 4;
     private static final int TEXT = 8;
@@ -36,7 +36,7 @@ public final class Note {
                 final byte[] text = arguments[2].getBytes(StandardCharsets.UTF_8);
                 memory.write(TEXT, text);
                 memory.writeInt(LENGTH, text.length);
-                // Publishes what stands before it: who reads this with acquire sees the text.
+                // Publishes the writes before it: a program that reads this number with acquire sees the text.
                 memory.writeIntRelease(THERE, 1);
             } else if (memory.spin(THERE, 1, 1, 60_000, TimeUnit.MILLISECONDS)) {
                 System.out.println(text(memory));
@@ -46,7 +46,7 @@ public final class Note {
         }
     }
 
-    /** Anybody may have written anything: check the length before using it. */
+    /** Any program may have written any length: check it before using it. */
     private static String text(final NativeMemory memory) {
         final int length = memory.readInt(LENGTH);
         if (length < 0 || length > SIZE - TEXT) {

@@ -9,21 +9,21 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 
-/** One of the two programs of the demo, and what both agree on. The Rust programs ask and answer agree on the same. */
+/** One of the two programs of the demo, and their protocol. The Rust programs ask and answer use the same protocol. */
 final class Partner implements AutoCloseable {
 
-    /** Where things stand in the memory: a length and then that many bytes of text, twice, and two counters. */
+    /** Offsets in the memory: twice a length followed by that many bytes of text, and two counters. */
     static final long QUESTION = 0;
     static final long ANSWER = 4096;
     static final long ROUND = 8192;
     static final long ROUND_ANSWERED = 8192 + 128;
 
-    /** The vectors: one says that a text is there, the other that a counter has moved. */
+    /** The vectors: one announces a text, the other the change of a counter. */
     static final int TEXT = 0;
     static final int COUNTER = 1;
 
     private static final int VECTORS = 2;
-    /** The longest text, in bytes. */
+    /** The maximum length of a text in bytes. */
     private static final int ROOM = 1024;
     private static final long PATIENCE_SECONDS = 20;
 
@@ -40,7 +40,7 @@ final class Partner implements AutoCloseable {
         for (int vector = 0; vector < VECTORS; vector++) {
             device.registerInterruptServiceRoutine(vector, number -> rung[number].release());
         }
-        // A new listener hears at once of those who are there.
+        // A new listener is called at once for each connected peer.
         final CompletableFuture<Integer> came = new CompletableFuture<>();
         device.registerPeerConnectionListener(new PeerConnectionListener() {
             @Override
@@ -66,7 +66,7 @@ final class Partner implements AutoCloseable {
         device.sendInterrupt(other, vector);
     }
 
-    /** Waits for one interrupt. Nobody else rings here; in general, look at the memory after each. */
+    /** Waits for one interrupt. No other program rings here; in general, read the memory after each interrupt. */
     void await(final int vector) throws InterruptedException {
         if (!rung[vector].tryAcquire(PATIENCE_SECONDS, TimeUnit.SECONDS)) {
             throw new IllegalStateException("no interrupt on vector " + vector + " in " + PATIENCE_SECONDS + " s");
@@ -80,7 +80,7 @@ final class Partner implements AutoCloseable {
     }
 
     String readText(final long at) {
-        // The other side could have written anything: check the length before using it.
+        // The other program could have written any length: check it before using it.
         final int length = memory().readIntLE(at);
         if (length < 0 || length > ROOM) {
             throw new IllegalStateException("a text of " + length + " bytes, at most " + ROOM + " are agreed on");

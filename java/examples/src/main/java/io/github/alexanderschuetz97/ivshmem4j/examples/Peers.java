@@ -6,8 +6,8 @@ import io.github.alexanderschuetz97.ivshmem4j.api.PeerConnectionListener;
 import java.io.IOException;
 
 /**
- * Peers: prints who is connected to a server, and who comes and goes, until Enter is pressed. Only clients of a server
- * are told this, not virtual machines.
+ * Peers: prints the peers of a server, and those that connect and disconnect, until Enter is pressed. Only clients of a
+ * server receive this information, not virtual machines.
  *
  * <pre>
  * ivshmem-server -F -S /tmp/s -l 1M -n 2 &amp;
@@ -21,17 +21,17 @@ public final class Peers {
     /**
      * Runs the program.
      *
-     * @param arguments what to open
+     * @param arguments the target string
      * @throws IOException when the input cannot be read
      */
     public static void main(final String[] arguments) throws IOException {
         try (IvshmemMemory device = Ivshmem.open(arguments[0])) {
             System.out.println("I am peer " + device.getOwnPeerID());
-            // A new listener hears at once of those who are there already.
+            // A new listener is called at once for each connected peer.
             device.registerPeerConnectionListener(new PeerConnectionListener() {
                 @Override
                 public void onConnect(final int peer, final int vectors) {
-                    // Called again as vectors arrive, one by one.
+                    // Called again for each vector that the server announces.
                     System.out.println("peer " + peer + " has " + vectors + " vectors");
                 }
 

@@ -7,7 +7,8 @@ import java.io.IOException;
 import java.util.concurrent.TimeUnit;
 
 /**
- * A stream of bytes from one program to another one, block by block: the sender fills the memory, the receiver empties it.
+ * A stream of bytes from one program to another one, block by block: the sender writes a block to the memory, the receiver
+ * reads it.
  *
  * <pre>
  * java -cp ivshmem4j.jar Pipe.java receive /dev/shm/pipe &gt; copy &amp;
@@ -16,7 +17,7 @@ import java.util.concurrent.TimeUnit;
  */
 public final class Pipe {
 
-    /** Offsets: whose turn it is, the length of the block, its bytes. A block without bytes ends the stream. */
+    /** Offsets: the program whose turn it is, the length of the block, its bytes. A block without bytes ends the stream. */
     private static final int TURN = 0;
     private static final int LENGTH = 4;
     private static final int BYTES = 64;
@@ -31,7 +32,7 @@ public final class Pipe {
      * Runs the program.
      *
      * @param arguments send or receive, the path of a file
-     * @throws IOException when standard input or output fails
+     * @throws IOException if standard input or output fails
      */
     public static void main(final String[] arguments) throws IOException {
         try (IvshmemMemory device = Ivshmem.plain(arguments[1], SIZE)) {
@@ -51,7 +52,7 @@ public final class Pipe {
             await(memory, SENDER);
             memory.write(BYTES, block, 0, length);
             memory.writeInt(LENGTH, length);
-            // Publishes the block: the receiver sees its bytes when it sees that it is its turn.
+            // Publishes the block: a receiver that reads its turn sees the bytes.
             memory.writeIntRelease(TURN, RECEIVER);
         } while (length > 0);
     }
@@ -62,7 +63,7 @@ public final class Pipe {
         do {
             await(memory, RECEIVER);
             length = memory.readInt(LENGTH);
-            // Another program could have written anything: check the length before using it.
+            // Another program could have written any length: check it before using it.
             if (length < 0 || length > block.length) {
                 throw new IllegalStateException("a block of " + length + " bytes, at most " + block.length + " fit");
             }
@@ -73,7 +74,7 @@ public final class Pipe {
         System.out.flush();
     }
 
-    /** Looks every 50 us, for a minute. */
+    /** Checks every 50 us, for at most a minute. */
     private static void await(final NativeMemory memory, final int turn) {
         if (!memory.spin(TURN, turn, 50, 60_000_000, TimeUnit.MICROSECONDS)) {
             throw new IllegalStateException("the other program has done nothing for a minute");

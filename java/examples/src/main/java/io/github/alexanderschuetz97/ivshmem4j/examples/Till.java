@@ -8,7 +8,7 @@ import java.util.concurrent.TimeUnit;
 /**
  * A lock: programs that run at the same time change two numbers that must stay equal.
  *
- * <p>The lock is an int: 1 while a program holds it, else 0.
+ * <p>The lock is an int: 1 while a program holds it, otherwise 0.
  *
  * <pre>
  * java -cp ivshmem4j.jar Till.java /dev/shm/till 100000 &amp;
@@ -27,7 +27,7 @@ public final class Till {
     /**
      * Runs the program.
      *
-     * @param arguments the path of a file, how often to change the numbers
+     * @param arguments the path of a file, the number of changes
      */
     public static void main(final String[] arguments) {
         final int rounds = Integer.parseInt(arguments[1]);
@@ -40,9 +40,9 @@ public final class Till {
         }
     }
 
-    /** Adds to both numbers, which are equal whenever nobody holds the lock. */
+    /** Adds to both numbers, which are equal while no program holds the lock. */
     private static long change(final NativeMemory memory, final long by) {
-        // Tries every 100 us. A program that dies with the lock keeps it, so a wait needs a limit.
+        // Tries every 100 us. A program that dies with the lock does not release it, so a wait needs a limit.
         if (!memory.spinAndSet(LOCK, 0, 1, 100, 60_000_000, TimeUnit.MICROSECONDS)) {
             throw new IllegalStateException("another program has held the lock for a minute");
         }
@@ -56,7 +56,7 @@ public final class Till {
             memory.writeLong(BOOKED, booked + by);
             return booked + by;
         } finally {
-            // The next holder sees what this one wrote.
+            // The next holder sees the writes of this one.
             memory.writeIntRelease(LOCK, 0);
         }
     }

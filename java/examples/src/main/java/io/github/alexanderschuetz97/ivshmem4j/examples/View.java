@@ -10,9 +10,9 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Paths;
 
 /**
- * Views: a part of the memory as a {@link ByteBuffer}, for the many libraries that want one. This reads a file straight
- * into shared memory, without a copy in between, and takes numbers from it. From Java 22 on
- * {@code memory.view(0, length, MemorySegment.class)} gives a segment the same way.
+ * Views: a part of the memory as a {@link ByteBuffer}, for the many libraries that take one. The program reads a file
+ * directly into shared memory, without an intermediate copy, and reads numbers from the buffer. From Java 22 on,
+ * {@code memory.view(0, length, MemorySegment.class)} returns a segment.
  *
  * <pre>
  * java -cp ivshmem4j.jar View.java /dev/shm/view /etc/hostname
@@ -28,7 +28,7 @@ public final class View {
      * Runs the program.
      *
      * @param arguments the path of a file for the memory, the file to read
-     * @throws IOException when the file cannot be read
+     * @throws IOException if the file cannot be read
      */
     public static void main(final String[] arguments) throws IOException {
         try (IvshmemMemory device = Ivshmem.plain(arguments[0], SIZE);
@@ -36,9 +36,9 @@ public final class View {
             final NativeMemory memory = device.getMemory();
             final ByteBuffer buffer = memory.asByteBuffer(64, SIZE - 64).order(ByteOrder.LITTLE_ENDIAN);
             while (buffer.hasRemaining() && file.read(buffer) >= 0) {
-                // Until the file or the buffer ends.
+                // Reads until the end of the file or the buffer.
             }
-            // Publishes the bytes: who reads this with acquire sees them.
+            // Publishes the bytes: a program that reads this number with acquire sees them.
             memory.writeIntRelease(0, buffer.position());
             System.out.println(buffer.position() + " bytes, the first is " + memory.read(64) + " and " + buffer.get(0));
         }

@@ -5,8 +5,8 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import java.util.concurrent.ThreadFactory;
 
 /**
- * Waiting threads: each vector has one that does nothing but wait for its interrupts. From Java 21 on they are virtual
- * threads, which cost next to nothing; before, they are common ones.
+ * Waiting threads: each vector has a thread that only waits for its interrupts. From Java 21 on these are virtual threads,
+ * which cost very little; before, they are platform threads.
  *
  * <pre>
  * ivshmem-server -F -S /tmp/s -l 1M -n 2 &amp;
@@ -21,8 +21,8 @@ public final class Waiters {
     /**
      * Runs the program.
      *
-     * @param arguments what to open
-     * @throws Exception when threads cannot be made
+     * @param arguments the target string
+     * @throws Exception if threads cannot be created
      */
     public static void main(final String[] arguments) throws Exception {
         final ThreadFactory threads = threads();
@@ -35,7 +35,7 @@ public final class Waiters {
             }
             System.out.println("peer " + device.getOwnPeerID() + " waits");
             System.in.read();
-            // Wakes all of them.
+            // Wakes all threads.
             device.close();
             for (final Thread waiter : waiters) {
                 waiter.join();
@@ -51,13 +51,13 @@ public final class Waiters {
                 System.out.println("rung on vector " + vector);
             }
         } catch (final IllegalStateException e) {
-            // The device was closed.
+            // The device is closed.
         } catch (final InterruptedException e) {
             Thread.currentThread().interrupt();
         }
     }
 
-    /** Written for Java 21 and newer alone, this is {@code Thread.ofVirtual().factory()}. */
+    /** In a program for Java 21 and newer only, this is {@code Thread.ofVirtual().factory()}. */
     private static ThreadFactory threads() throws ReflectiveOperationException {
         try {
             final Object builder = Thread.class.getMethod("ofVirtual").invoke(null);

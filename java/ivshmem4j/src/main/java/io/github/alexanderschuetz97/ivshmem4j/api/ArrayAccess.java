@@ -1,14 +1,15 @@
 package io.github.alexanderschuetz97.ivshmem4j.api;
 
 /**
- * Arrays of numbers in memory, copied plainly: the part of {@link NativeMemory}, with its rules, that moves many.
+ * Plain copies between arrays and memory: the part of {@link NativeMemory} that transfers arrays of numbers. The rules of
+ * {@link NativeMemory} apply.
  *
- * <p>Each call is one copy, with nothing done for each element. Numbers are in the processor's byte order, one behind
- * the other. Offsets into the memory are in bytes, and any alignment will do; indexes and lengths of arrays are in
- * elements. All methods may be called from any thread.
+ * <p>Each call is one bulk copy. Numbers are stored in the processor's byte order, one after the other. Offsets into the
+ * memory are in bytes and may have any alignment; indexes and lengths of arrays are in elements. All methods may be called
+ * from any thread.
  *
- * <p>A boolean is one byte, 1 for true and 0 for false. Any other byte is read as true; so these, and these alone, are
- * looked at one by one.
+ * <p>A boolean is one byte, 1 for true and 0 for false. Any other byte is read as true, so arrays of booleans are converted
+ * element by element.
  */
 public interface ArrayAccess {
 
@@ -16,13 +17,13 @@ public interface ArrayAccess {
      * Writes a part of an array of booleans: 1 byte each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, boolean[] buffer, int bufferOff, int len);
 
@@ -30,10 +31,10 @@ public interface ArrayAccess {
      * Writes an array of booleans: 1 byte each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void write(final long off, final boolean[] buffer) {
         write(off, buffer, 0, buffer.length);
@@ -68,13 +69,13 @@ public interface ArrayAccess {
      * Writes a part of an array of chars: 2 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, char[] buffer, int bufferOff, int len);
 
@@ -82,10 +83,10 @@ public interface ArrayAccess {
      * Writes an array of chars: 2 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void write(final long off, final char[] buffer) {
         write(off, buffer, 0, buffer.length);
@@ -120,13 +121,13 @@ public interface ArrayAccess {
      * Writes a part of an array of shorts: 2 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, short[] buffer, int bufferOff, int len);
 
@@ -134,10 +135,10 @@ public interface ArrayAccess {
      * Writes an array of shorts: 2 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void write(final long off, final short[] buffer) {
         write(off, buffer, 0, buffer.length);
@@ -172,13 +173,13 @@ public interface ArrayAccess {
      * Writes a part of an array of ints: 4 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, int[] buffer, int bufferOff, int len);
 
@@ -186,10 +187,10 @@ public interface ArrayAccess {
      * Writes an array of ints: 4 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void write(final long off, final int[] buffer) {
         write(off, buffer, 0, buffer.length);
@@ -224,13 +225,13 @@ public interface ArrayAccess {
      * Writes a part of an array of longs: 8 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, long[] buffer, int bufferOff, int len);
 
@@ -238,10 +239,10 @@ public interface ArrayAccess {
      * Writes an array of longs: 8 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void write(final long off, final long[] buffer) {
         write(off, buffer, 0, buffer.length);
@@ -276,13 +277,13 @@ public interface ArrayAccess {
      * Writes a part of an array of floats: 4 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, float[] buffer, int bufferOff, int len);
 
@@ -290,10 +291,10 @@ public interface ArrayAccess {
      * Writes an array of floats: 4 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void write(final long off, final float[] buffer) {
         write(off, buffer, 0, buffer.length);
@@ -328,13 +329,13 @@ public interface ArrayAccess {
      * Writes a part of an array of doubles: 8 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @param bufferOff index of the first element in the array
      * @param len number of elements; 0 does nothing
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws ArrayIndexOutOfBoundsException if the elements are not inside the array; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, double[] buffer, int bufferOff, int len);
 
@@ -342,10 +343,10 @@ public interface ArrayAccess {
      * Writes an array of doubles: 8 bytes each. Plain.
      *
      * @param off offset of the first byte in the memory
-     * @param buffer the array to take from
+     * @param buffer the array to copy from
      * @throws IllegalArgumentException if the bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void write(final long off, final double[] buffer) {
         write(off, buffer, 0, buffer.length);

@@ -1,27 +1,28 @@
 package io.github.alexanderschuetz97.ivshmem4j.api;
 
 /**
- * How the processor caches a memory, which decides when others see what is written. {@link NativeMemory#cacheMode()}
- * tells it; whoever publishes with ordered accesses need not care.
+ * How the processor caches a memory. The mode decides when other programs see a write. {@link NativeMemory#cacheMode()}
+ * returns it. A program that publishes with ordered accesses works in every mode.
  */
 public enum CacheMode {
 
-    /** Ordinary memory: files, and all memory on the host. Fast both ways. */
+    /** Ordinary memory: files, and all memory on the host. Reads and writes are fast. */
     CACHED,
 
     /**
-     * Writes are gathered on their way: what a Linux guest gets for the memory of its device unless it asks for another
-     * mode.
+     * The processor gathers writes before it sends them to the bus. A Linux guest gets this mode for the memory of its
+     * device unless the program selects another one.
      *
-     * <p>Plain writes are fast, and reach others late and in any order, but all before the next ordered access: each of
-     * those is a full fence here. Reads are not cached and so are slow: copy what is needed in one piece. Where the
-     * hypervisor caches the memory all the same, as QEMU without hardware virtualisation does, nothing of this shows.
+     * <p>Plain writes are fast. Other programs see them late and in any order, but see all of them before the next ordered
+     * access, which is a full fence in this mode. Reads are not cached and are slow: copy the bytes that are needed in one
+     * piece. A hypervisor may cache the memory nevertheless, as QEMU without hardware virtualisation does; the memory then
+     * behaves like {@link #CACHED} memory.
      */
     WRITE_COMBINED,
 
     /**
-     * Every access goes to the bus by itself and in order: slow both ways. Only needed where the order of plain
-     * writes counts.
+     * Every access goes to the bus separately and in order. Reads and writes are slow. Only needed where the order of plain
+     * writes matters.
      */
     UNCACHED
 }

@@ -36,17 +36,17 @@ public final class DoorbellOptions {
 
     private static final int MAX_VECTORS = 256;
     private static final long DEFAULT_GRACE = 5000;
-    /** The least time that a server is given to greet, in milliseconds: 1.2 took a grace of 0 as well. */
+    /** The shortest timeout of the handshake in milliseconds. A smaller grace is raised to it, as version 1.2 accepted 0. */
     private static final long MIN_GRACE = 1000;
 
-    // Places in the values, in the order in which the native library takes them.
+    // Indexes into the values, in the order that the native library expects.
     private static final int GRACE = 0;
     private static final int VECTORS = 1;
     private static final int RECONNECT = 2;
     private static final int READ_ONLY = 3;
     private static final int COUNT = 4;
 
-    /** Stands for what was not set. */
+    /** The value of an option that is not set. */
     private static final long NONE = -1;
     private static final long YES = 1;
 
@@ -66,7 +66,7 @@ public final class DoorbellOptions {
     }
 
     /**
-     * Waits up to 5 seconds for the server, takes as many vectors as it gives, and stays alone when it goes.
+     * Options with a handshake timeout of 5 seconds, as many vectors as the server gives, and no reconnection.
      *
      * @return options with nothing set
      */
@@ -75,9 +75,10 @@ public final class DoorbellOptions {
     }
 
     /**
-     * Sets how long a server may take to introduce itself; 5000 unless set. Connecting takes no longer than the server does.
+     * Sets the timeout of the handshake with the server; 5000 milliseconds unless set. Connecting ends as soon as the
+     * handshake is complete.
      *
-     * @param millis milliseconds, from 0 on; less than 1000 counts as 1000
+     * @param millis timeout in milliseconds, 0 or more; less than 1000 counts as 1000
      * @return new options
      * @throws IllegalArgumentException if the time is negative
      */
@@ -89,13 +90,14 @@ public final class DoorbellOptions {
     }
 
     /**
-     * Demands so many own vectors: opening returns when they are there, and fails with the code
-     * {@link IvshmemException.Code#TIMED_OUT} if they are not within the grace. With 0 it does not wait for any, as it else does
-     * for a second in case the server is slow.
+     * Sets the number of vectors that this device needs. Opening waits until the server has announced that many, and fails
+     * with the code {@link IvshmemException.Code#TIMED_OUT} if it does not within the grace. With 0, opening does not wait
+     * for vectors. Unless set, a device with no vectors, or with fewer than a peer, waits until the server has sent nothing
+     * for one second, as a slow server may still announce more.
      *
      * @param count 0 to 256
      * @return new options
-     * @throws IllegalArgumentException if there cannot be so many
+     * @throws IllegalArgumentException if the number is outside this range
      */
     public DoorbellOptions vectors(final int count) {
         if (count < 0 || count > MAX_VECTORS) {
@@ -105,20 +107,21 @@ public final class DoorbellOptions {
     }
 
     /**
-     * Comes back when the server has gone and one with the same memory listens at the same path again: the memory has a name
-     * then, as {@link IvshmemServer.Builder#memoryFile} gives it one. Then the id of this device and the peers are new.
-     * {@link PeerConnectionListener#onReconnect} tells it, and {@link PeerConnectionListener#onMemoryReplaced} that a server with
-     * other memory is there, to which this device does not go.
+     * Reconnects after the server has gone, once a server with the same memory listens at the same path. The memory must
+     * have a name for this, such as a file set with {@link IvshmemServer.Builder#memoryFile}. After reconnecting, the id of
+     * this device and the peers are new; {@link PeerConnectionListener#onReconnect} reports it. The device does not connect
+     * to a server with other memory; {@link PeerConnectionListener#onMemoryReplaced} reports such a server.
      *
-     * <p>The loss of the server ends no wait and no future, and removes no routine: the peers of before can ring this device
-     * until it has come back. From then on they are for the vectors of the new id. Where the new server gives fewer vectors,
-     * those who wait for one that is missing get an {@link IvshmemException} with the code
-     * {@link IvshmemException.Code#UNKNOWN_VECTOR}, futures are completed with it, and the exception handler gets it once for each
-     * vector with routines or futures; the routines stay, and are called again after coming back to a server that has the vector.
-     * Interrupts from the loss to the return may be lost: look at the memory. Without this option waits, futures and routines
-     * stay as well, until a peer of before rings or the device is closed.
+     * <p>The loss of the server ends no wait and no future, and removes no routine: the previous peers can ring this device
+     * until it has reconnected. From then on, waits, futures and routines belong to the vectors of the new id. If the new
+     * server gives fewer vectors, a wait for a missing vector throws an {@link IvshmemException} with the code
+     * {@link IvshmemException.Code#UNKNOWN_VECTOR}, futures complete with this exception, and the exception handler receives
+     * it once for each vector with routines or futures. The routines stay registered, and are called again after the device
+     * has reconnected to a server that has the vector. Interrupts sent between the loss and the reconnection may be lost:
+     * read the memory afterwards. Without this option, waits, futures and routines also stay until a previous peer rings or
+     * the device is closed.
      *
-     * <p>The time between two tries grows from a millisecond to a tenth of a second.
+     * <p>The time between two attempts grows from 1 to 100 milliseconds.
      *
      * @return new options
      */
@@ -127,7 +130,7 @@ public final class DoorbellOptions {
     }
 
     /**
-     * Opens the memory for reading only: every write is an {@link UnsupportedOperationException}. Interrupts work as ever.
+     * Opens the memory read-only: every write throws {@link UnsupportedOperationException}. Interrupts work as usual.
      *
      * @return new options
      */
@@ -135,7 +138,7 @@ public final class DoorbellOptions {
         return new DoorbellOptions(this, READ_ONLY, YES);
     }
 
-    /** Connects so. */
+    /** Connects with these options. */
     IvshmemMemory connect(final String path, final Executor executor, final UncaughtExceptionHandler handler) {
         return Devices.doorbell(path, values, executor, handler);
     }

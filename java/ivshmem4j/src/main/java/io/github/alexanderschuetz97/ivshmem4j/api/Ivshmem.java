@@ -8,44 +8,49 @@ import java.util.concurrent.Executor;
 /**
  * Opens shared memory. All methods may be called from any thread.
  *
- * <p>The program closes what it has opened; memory that is forgotten is closed when the garbage collector finds it, unless
+ * <p>The program closes the devices that it opens. The garbage collector closes memory that is no longer reachable, unless
  * routines or listeners are registered or a future waits for an interrupt.
  *
  * <p>Parameters that several methods have:
  * <ul>
- *   <li>{@code executor} runs the callbacks of the program; null stands for daemon threads of the library, one for each
- *       vector that has routines or futures. An executor must run every job that it accepts; one that throws is tried again with the
- *       next interrupt.
- *   <li>{@code handler} gets what callbacks of the program and the dispatch itself throw, with the thread it happened
- *       in; null, and leaving it out, stands for printing to {@link System#err}. When the server goes away it gets one
- *       {@link IvshmemException} with the code {@link IvshmemException.Code#SERVER_GONE}; without a handler that is a warning in
- *       the log, by {@code System.Logger} or, on Java 8, {@code java.util.logging}. Memory and the peers known so far go on
- *       working.
- *   <li>{@code grace} is how long a server may take to introduce itself, in milliseconds; less than
- *       1000 counts as 1000, and 5000 if it is left out. Connecting takes no longer than the server does.
+ *   <li>{@code executor} runs the callbacks of the program. With null, daemon threads of the library run them, one for each
+ *       vector that has routines or futures. An executor must run every job that it accepts; if it throws, the next
+ *       interrupt submits the job again.
+ *   <li>{@code handler} receives the exceptions of the callbacks and of the dispatcher, with the thread in which they
+ *       occurred. If it is null or omitted, they are printed to {@link System#err}. When the server goes away, the handler
+ *       receives one {@link IvshmemException} with the code {@link IvshmemException.Code#SERVER_GONE}; without a handler,
+ *       the library logs a warning through {@code System.Logger} or, on Java 8, {@code java.util.logging}. The memory and
+ *       the interrupts between the peers known so far continue to work.
+ *   <li>{@code grace} is the timeout of the handshake with the server, in milliseconds. Less than 1000 counts as 1000; the
+ *       default is 5000. Connecting ends as soon as the handshake is complete.
  * </ul>
  *
  * <h2>The native library</h2>
- * <p>It is loaded by the first call: the file that the system property {@code ivshmem4j.native.path} names, and nothing else
- * then; or one with its name in a folder of {@code java.library.path}; or the one in the jar. That one is unpacked into
- * {@code ivshmem4j/native} under {@code $XDG_CACHE_HOME} or {@code ~/.cache}, where only this user may enter, and compared
- * with the jar's before each use; where that cannot be, into a temporary folder that is gone again at once, with a warning in
- * the log that says why. From Java 24 on the JVM
- * wants {@code --enable-native-access=io.github.alexanderschuetz97.ivshmem4j}, or {@code ALL-UNNAMED} for a class path.
+ * <p>The first call loads the native library. If the system property {@code ivshmem4j.native.path} is set, the library is
+ * the file that it names, and no other. Otherwise it is a file with the library's name in a folder of
+ * {@code java.library.path}, or else the library in the jar. The latter is unpacked into {@code ivshmem4j/native} under
+ * {@code $XDG_CACHE_HOME} or {@code ~/.cache}, a folder that only this user may enter, and compared with the jar's before
+ * each use. Where that is impossible, the library is unpacked into a temporary folder, which is removed again at once, and a
+ * warning in the log gives the reason. Java 24 and newer need the option
+ * {@code --enable-native-access=io.github.alexanderschuetz97.ivshmem4j}, or {@code --enable-native-access=ALL-UNNAMED} if
+ * the jar is on the class path.
  */
 public class Ivshmem {
 
-    /** Nobody needs one, as all methods are static; programs for 1.2 may have classes that extend this one. */
+    /**
+     * Creates an object that has no use, as all methods are static. The constructor is public for programs for version 1.2
+     * with classes that extend this one.
+     */
     public Ivshmem() {}
 
     /**
-     * Opens a file that exists, with all of its bytes: one in {@code /dev/shm} on the host, or, inside a Linux virtual
-     * machine, the resource of the PCI device, such as
-     * {@code /sys/bus/pci/devices/0000:00:0e.0/resource2_wc}. There are no interrupts.
+     * Opens an existing file and maps all of its bytes: on the host, for example, a file in {@code /dev/shm}; inside a Linux
+     * virtual machine the resource of the PCI device, such as {@code /sys/bus/pci/devices/0000:00:0e.0/resource2_wc}. The
+     * device has no interrupts.
      *
      * @param path path of the file
-     * @return the memory, open
-     * @throws IvshmemException if it cannot be opened; the code tells the kind
+     * @return the open memory
+     * @throws IvshmemException if it cannot be opened; the code gives the kind of failure
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory plain(final String path) {
@@ -53,13 +58,13 @@ public class Ivshmem {
     }
 
     /**
-     * Opens a file, or creates it with the size given. A shorter file grows to that size; of a longer one all is mapped.
-     * There are no interrupts.
+     * Opens a file, or creates it with the given size. A shorter file grows to that size; a longer file is mapped
+     * completely. The device has no interrupts.
      *
      * @param path path of the file
-     * @param size the least size in bytes; 0 for a file that exists, whatever its size
-     * @return the memory, open
-     * @throws IvshmemException if it cannot be opened, created or grown; the code tells the kind
+     * @param size the minimum size in bytes; with 0 the file must exist and may have any size
+     * @return the open memory
+     * @throws IvshmemException if it cannot be opened, created or grown; the code gives the kind of failure
      * @throws IllegalArgumentException if the size is negative
      * @throws NullPointerException if {@code path} is null
      */
@@ -68,13 +73,13 @@ public class Ivshmem {
     }
 
     /**
-     * As {@link #plain(String, long)}, with an exception handler, which such memory never needs.
+     * As {@link #plain(String, long)}, with an exception handler. A plain device never calls it.
      *
      * @param path path of the file
-     * @param size the least size in bytes; 0 for a file that exists, whatever its size
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open
-     * @throws IvshmemException if it cannot be opened, created or grown; the code tells the kind
+     * @param size the minimum size in bytes; with 0 the file must exist and may have any size
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory
+     * @throws IvshmemException if it cannot be opened, created or grown; the code gives the kind of failure
      * @throws IllegalArgumentException if the size is negative
      * @throws NullPointerException if {@code path} is null
      */
@@ -87,14 +92,14 @@ public class Ivshmem {
     }
 
     /**
-     * Opens or creates a file as options say. There are no interrupts.
+     * Opens or creates a file with options. The device has no interrupts.
      *
      * @param path path of the file
-     * @param options size, permissions, pages and more; see there
-     * @return the memory, open
-     * @throws IvshmemException if it cannot be opened, created or grown, or options exclude each other; the code tells the
-     *     kind. Nothing is left behind then
-     * @throws IllegalArgumentException if the window is not inside of the file
+     * @param options size, permissions, pages and more
+     * @return the open memory
+     * @throws IvshmemException if it cannot be opened, created or grown, or options exclude each other; the code gives the
+     *     kind of failure. A failed call leaves no file behind
+     * @throws IllegalArgumentException if the window is not inside the file
      * @throws NullPointerException if {@code path} or {@code options} is null
      */
     public static IvshmemMemory plain(final String path, final PlainOptions options) {
@@ -102,15 +107,15 @@ public class Ivshmem {
     }
 
     /**
-     * As {@link #plain(String, PlainOptions)}, with an exception handler, which such memory never needs.
+     * As {@link #plain(String, PlainOptions)}, with an exception handler. A plain device never calls it.
      *
      * @param path path of the file
-     * @param options size, permissions, pages and more; see there
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open
-     * @throws IvshmemException if it cannot be opened, created or grown, or options exclude each other; the code tells the
-     *     kind. Nothing is left behind then
-     * @throws IllegalArgumentException if the window is not inside of the file
+     * @param options size, permissions, pages and more
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory
+     * @throws IvshmemException if it cannot be opened, created or grown, or options exclude each other; the code gives the
+     *     kind of failure. A failed call leaves no file behind
+     * @throws IllegalArgumentException if the window is not inside the file
      * @throws NullPointerException if {@code path} or {@code options} is null
      */
     public static IvshmemMemory plain(
@@ -122,9 +127,9 @@ public class Ivshmem {
      * Connects to an {@code ivshmem-server} on this host.
      *
      * @param path path of the Unix socket of the server
-     * @return the memory, open, with interrupts and peers
-     * @throws IvshmemException if the server cannot be reached, turns the connection down, breaks the protocol or takes
-     *     longer than the grace; the code tells the kind
+     * @return the open memory, with interrupts and peers
+     * @throws IvshmemException if the server cannot be reached, refuses the connection, violates the protocol or exceeds the
+     *     grace; the code gives the kind of failure
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory doorbell(final String path) {
@@ -135,10 +140,10 @@ public class Ivshmem {
      * Connects to an {@code ivshmem-server} on this host.
      *
      * @param path path of the Unix socket of the server
-     * @param grace milliseconds, from 0 on
-     * @return the memory, open, with interrupts and peers
-     * @throws IvshmemException if the server cannot be reached, turns the connection down, breaks the protocol or takes
-     *     longer than the grace; the code tells the kind
+     * @param grace timeout of the handshake in milliseconds, 0 or more
+     * @return the open memory, with interrupts and peers
+     * @throws IvshmemException if the server cannot be reached, refuses the connection, violates the protocol or exceeds the
+     *     grace; the code gives the kind of failure
      * @throws IllegalArgumentException if the grace is negative
      * @throws NullPointerException if {@code path} is null
      */
@@ -150,11 +155,11 @@ public class Ivshmem {
      * Connects to an {@code ivshmem-server} on this host.
      *
      * @param path path of the Unix socket of the server
-     * @param grace milliseconds, from 0 on
+     * @param grace timeout of the handshake in milliseconds, 0 or more
      * @param executor runs the callbacks; null for threads of the library
-     * @return the memory, open, with interrupts and peers
-     * @throws IvshmemException if the server cannot be reached, turns the connection down, breaks the protocol or takes
-     *     longer than the grace; the code tells the kind
+     * @return the open memory, with interrupts and peers
+     * @throws IvshmemException if the server cannot be reached, refuses the connection, violates the protocol or exceeds the
+     *     grace; the code gives the kind of failure
      * @throws IllegalArgumentException if the grace is negative
      * @throws NullPointerException if {@code path} is null
      */
@@ -166,10 +171,10 @@ public class Ivshmem {
      * Connects to an {@code ivshmem-server} on this host.
      *
      * @param path path of the Unix socket of the server
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open, with interrupts and peers
-     * @throws IvshmemException if the server cannot be reached, turns the connection down, breaks the protocol or takes
-     *     longer than the grace; the code tells the kind
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory, with interrupts and peers
+     * @throws IvshmemException if the server cannot be reached, refuses the connection, violates the protocol or exceeds the
+     *     grace; the code gives the kind of failure
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory doorbell(final String path, final UncaughtExceptionHandler handler) {
@@ -181,10 +186,10 @@ public class Ivshmem {
      *
      * @param path path of the Unix socket of the server
      * @param executor runs the callbacks; null for threads of the library
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open, with interrupts and peers
-     * @throws IvshmemException if the server cannot be reached, turns the connection down, breaks the protocol or takes
-     *     longer than the grace; the code tells the kind
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory, with interrupts and peers
+     * @throws IvshmemException if the server cannot be reached, refuses the connection, violates the protocol or exceeds the
+     *     grace; the code gives the kind of failure
      * @throws NullPointerException if {@code path} is null
      */
     public static IvshmemMemory doorbell(
@@ -196,12 +201,12 @@ public class Ivshmem {
      * Connects to an {@code ivshmem-server} on this host.
      *
      * @param path path of the Unix socket of the server
-     * @param grace milliseconds, from 0 on
+     * @param grace timeout of the handshake in milliseconds, 0 or more
      * @param executor runs the callbacks; null for threads of the library
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open, with interrupts and peers
-     * @throws IvshmemException if the server cannot be reached, turns the connection down, breaks the protocol or takes
-     *     longer than the grace; the code tells the kind
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory, with interrupts and peers
+     * @throws IvshmemException if the server cannot be reached, refuses the connection, violates the protocol or exceeds the
+     *     grace; the code gives the kind of failure
      * @throws IllegalArgumentException if the grace is negative
      * @throws NullPointerException if {@code path} is null
      */
@@ -211,14 +216,14 @@ public class Ivshmem {
     }
 
     /**
-     * Connects to an {@code ivshmem-server} on this host as options say, for instance to come back to it after it was started
-     * anew.
+     * Connects to an {@code ivshmem-server} on this host with options, for instance to reconnect after a restart of the
+     * server.
      *
      * @param path path of the Unix socket of the server
-     * @param options grace, vectors and more; see there
-     * @return the memory, open, with interrupts and peers
-     * @throws IvshmemException if the server cannot be reached, turns the connection down, breaks the protocol, takes
-     *     longer than the grace or gives fewer vectors than demanded; the code tells the kind
+     * @param options handshake timeout, vectors and more
+     * @return the open memory, with interrupts and peers
+     * @throws IvshmemException if the server cannot be reached, refuses the connection, violates the protocol, exceeds the
+     *     grace or gives fewer vectors than required; the code gives the kind of failure
      * @throws NullPointerException if {@code path} or {@code options} is null
      */
     public static IvshmemMemory doorbell(final String path, final DoorbellOptions options) {
@@ -226,16 +231,16 @@ public class Ivshmem {
     }
 
     /**
-     * Connects to an {@code ivshmem-server} on this host as options say, for instance to come back to it after it was started
-     * anew.
+     * Connects to an {@code ivshmem-server} on this host with options, for instance to reconnect after a restart of the
+     * server.
      *
      * @param path path of the Unix socket of the server
-     * @param options grace, vectors and more; see there
+     * @param options handshake timeout, vectors and more
      * @param executor runs the callbacks; null for threads of the library
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open, with interrupts and peers
-     * @throws IvshmemException if the server cannot be reached, turns the connection down, breaks the protocol, takes
-     *     longer than the grace or gives fewer vectors than demanded; the code tells the kind
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory, with interrupts and peers
+     * @throws IvshmemException if the server cannot be reached, refuses the connection, violates the protocol, exceeds the
+     *     grace or gives fewer vectors than required; the code gives the kind of failure
      * @throws NullPointerException if {@code path} or {@code options} is null
      */
     public static IvshmemMemory doorbell(
@@ -247,15 +252,15 @@ public class Ivshmem {
     }
 
     /**
-     * Opens whatever a text names, so that one setting of a program is enough: {@code plain:PATH},
-     * {@code plain:PATH?size=64M}, {@code doorbell:PATH}; in a Linux virtual machine {@code pci:0000:00:05.0},
-     * {@code pci:size=64M}, {@code pci:0} for the first one, with {@code ?cache=uncached} or {@code ?memory-only} behind
-     * it, or {@code auto} for the only device there is.
+     * Opens the target that a string names, so that a program needs only one setting: {@code plain:PATH},
+     * {@code plain:PATH?size=64M} or {@code doorbell:PATH}; in a Linux virtual machine {@code pci:0000:00:05.0},
+     * {@code pci:size=64M} or {@code pci:0} for the first device, optionally followed by {@code ?cache=uncached} or
+     * {@code ?memory-only}, or {@code auto} for the only device of the machine.
      *
-     * @param target what to open
-     * @return the memory, open
-     * @throws IvshmemException if it cannot be opened; the code tells the kind
-     * @throws IllegalArgumentException if the target does not say what to open
+     * @param target the target string
+     * @return the open memory
+     * @throws IvshmemException if it cannot be opened; the code gives the kind of failure
+     * @throws IllegalArgumentException if the target string is not valid
      * @throws UnsupportedOperationException if this platform has no such devices
      * @throws NullPointerException if {@code target} is null
      */
@@ -264,17 +269,17 @@ public class Ivshmem {
     }
 
     /**
-     * Opens whatever a text names, so that one setting of a program is enough: {@code plain:PATH},
-     * {@code plain:PATH?size=64M}, {@code doorbell:PATH}; in a Linux virtual machine {@code pci:0000:00:05.0},
-     * {@code pci:size=64M}, {@code pci:0} for the first one, with {@code ?cache=uncached} or {@code ?memory-only} behind
-     * it, or {@code auto} for the only device there is.
+     * Opens the target that a string names, so that a program needs only one setting: {@code plain:PATH},
+     * {@code plain:PATH?size=64M} or {@code doorbell:PATH}; in a Linux virtual machine {@code pci:0000:00:05.0},
+     * {@code pci:size=64M} or {@code pci:0} for the first device, optionally followed by {@code ?cache=uncached} or
+     * {@code ?memory-only}, or {@code auto} for the only device of the machine.
      *
-     * @param target what to open
+     * @param target the target string
      * @param executor runs the callbacks; null for threads of the library
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open
-     * @throws IvshmemException if it cannot be opened; the code tells the kind
-     * @throws IllegalArgumentException if the target does not say what to open
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory
+     * @throws IvshmemException if it cannot be opened; the code gives the kind of failure
+     * @throws IllegalArgumentException if the target string is not valid
      * @throws UnsupportedOperationException if this platform has no such devices
      * @throws NullPointerException if {@code target} is null
      */
@@ -284,7 +289,8 @@ public class Ivshmem {
     }
 
     /**
-     * The ivshmem devices of this Linux virtual machine, by ascending address. None is touched, and any user may look.
+     * Lists the ivshmem devices of this Linux virtual machine, by ascending address. Listing changes no device and needs no
+     * rights.
      *
      * @return never null; empty if there are none
      * @throws UnsupportedOperationException on other systems than Linux
@@ -297,18 +303,19 @@ public class Ivshmem {
     /**
      * Opens a PCI device of this Linux virtual machine.
      *
-     * <p>Memory and sending interrupts need root, or the right to use the device's files, and no driver. Receiving them
-     * needs an IOMMU and the driver {@code vfio-pci}, for which root runs {@code ivshmem bind} once after each boot; one
-     * process at a time receives. Where that is missing the rest works, and
-     * {@link IvshmemMemory#supportsInterrupts()} is false. The memory is {@link CacheMode#WRITE_COMBINED};
-     * {@link #open(String)} can ask for another mode.
+     * <p>Mapping the memory and sending interrupts need no driver, but root or access rights to the device's files.
+     * Receiving interrupts needs an IOMMU and the driver {@code vfio-pci}, for which root runs {@code ivshmem bind} once
+     * after each boot; only one process at a time can receive. If this is missing, the rest works, and
+     * {@link IvshmemMemory#supportsInterrupts()} returns false. The memory is {@link CacheMode#WRITE_COMBINED};
+     * {@link #open(String)} can select another mode.
      *
-     * <p>What rang before this returns is lost, and whoever rang cannot know: look at the memory once before waiting.
+     * <p>An interrupt sent before this method returns is lost without an error for its sender: read the memory once before
+     * waiting.
      *
      * @param device one of {@link #linuxListPCI()}
-     * @return the memory, open
-     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code tells the kind, the message
-     *     the remedy
+     * @return the open memory
+     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code gives the kind of failure, the
+     *     message the remedy
      * @throws UnsupportedOperationException on other systems than Linux
      * @throws NullPointerException if {@code device} is null
      */
@@ -321,9 +328,9 @@ public class Ivshmem {
      *
      * @param device one of {@link #linuxListPCI()}
      * @param executor runs the callbacks; null for threads of the library
-     * @return the memory, open
-     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code tells the kind, the message
-     *     the remedy
+     * @return the open memory
+     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code gives the kind of failure, the
+     *     message the remedy
      * @throws UnsupportedOperationException on other systems than Linux
      * @throws NullPointerException if {@code device} is null
      */
@@ -335,10 +342,10 @@ public class Ivshmem {
      * Opens a PCI device of this Linux virtual machine; see {@link #linuxPCI(LinuxIvshmemPCIDevice)}.
      *
      * @param device one of {@link #linuxListPCI()}
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open
-     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code tells the kind, the message
-     *     the remedy
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory
+     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code gives the kind of failure, the
+     *     message the remedy
      * @throws UnsupportedOperationException on other systems than Linux
      * @throws NullPointerException if {@code device} is null
      */
@@ -352,10 +359,10 @@ public class Ivshmem {
      *
      * @param device one of {@link #linuxListPCI()}
      * @param executor runs the callbacks; null for threads of the library
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open
-     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code tells the kind, the message
-     *     the remedy
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory
+     * @throws IvshmemException if the device is gone or its memory cannot be mapped; the code gives the kind of failure, the
+     *     message the remedy
      * @throws UnsupportedOperationException on other systems than Linux
      * @throws NullPointerException if {@code device} is null
      */
@@ -365,22 +372,22 @@ public class Ivshmem {
     }
 
     /**
-     * The devices that the Windows driver offers in this virtual machine.
+     * Lists the devices that the Windows driver offers in this virtual machine.
      *
      * @return never null; empty if there are none
      * @throws UnsupportedOperationException on other systems than Windows
-     * @throws IvshmemException if the driver does not answer
+     * @throws IvshmemException if the driver does not respond
      */
     public static Collection<WindowsIvshmemPCIDevice> windowsListPCI() {
         return Devices.windowsListPCI();
     }
 
     /**
-     * Opens a device of the Windows driver. One program at a time can have it.
+     * Opens a device of the Windows driver. Only one program at a time can open it.
      *
      * @param device one of {@link #windowsListPCI()}
-     * @return the memory, open
-     * @throws IvshmemException if the device is gone or in use; the code tells the kind
+     * @return the open memory
+     * @throws IvshmemException if the device is gone or in use; the code gives the kind of failure
      * @throws UnsupportedOperationException on other systems than Windows
      * @throws NullPointerException if {@code device} or its name is null
      */
@@ -389,12 +396,12 @@ public class Ivshmem {
     }
 
     /**
-     * Opens a device of the Windows driver. One program at a time can have it.
+     * Opens a device of the Windows driver. Only one program at a time can open it.
      *
      * @param device one of {@link #windowsListPCI()}
      * @param executor runs the callbacks; null for threads of the library
-     * @return the memory, open
-     * @throws IvshmemException if the device is gone or in use; the code tells the kind
+     * @return the open memory
+     * @throws IvshmemException if the device is gone or in use; the code gives the kind of failure
      * @throws UnsupportedOperationException on other systems than Windows
      * @throws NullPointerException if {@code device} or its name is null
      */
@@ -403,12 +410,12 @@ public class Ivshmem {
     }
 
     /**
-     * Opens a device of the Windows driver. One program at a time can have it.
+     * Opens a device of the Windows driver. Only one program at a time can open it.
      *
      * @param device one of {@link #windowsListPCI()}
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open
-     * @throws IvshmemException if the device is gone or in use; the code tells the kind
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory
+     * @throws IvshmemException if the device is gone or in use; the code gives the kind of failure
      * @throws UnsupportedOperationException on other systems than Windows
      * @throws NullPointerException if {@code device} or its name is null
      */
@@ -418,13 +425,13 @@ public class Ivshmem {
     }
 
     /**
-     * Opens a device of the Windows driver. One program at a time can have it.
+     * Opens a device of the Windows driver. Only one program at a time can open it.
      *
      * @param device one of {@link #windowsListPCI()}
      * @param executor runs the callbacks; null for threads of the library
-     * @param handler gets what callbacks throw; null for printing
-     * @return the memory, open
-     * @throws IvshmemException if the device is gone or in use; the code tells the kind
+     * @param handler receives the exceptions of callbacks; null prints them
+     * @return the open memory
+     * @throws IvshmemException if the device is gone or in use; the code gives the kind of failure
      * @throws UnsupportedOperationException on other systems than Windows
      * @throws NullPointerException if {@code device} or its name is null
      */

@@ -5,27 +5,26 @@ import java.util.Objects;
 /**
  * A failure of the operating system, of the server, or of another peer.
  *
- * <p>Programs decide by the {@linkplain #getCode() code}; people read the message, which names the thing, the value, the
- * limit and the remedy. Mistakes of the caller are other exceptions: {@link IllegalArgumentException} for offsets and
- * other arguments, {@link IllegalStateException} for what was closed, {@link UnsupportedOperationException} for what
- * this kind of memory or this platform cannot do.
+ * <p>The {@linkplain #getCode() code} is for programs; the message is for people, and names the object, the value, the limit
+ * and the remedy. Errors of the caller are other exceptions: {@link IllegalArgumentException} for offsets and other
+ * arguments, {@link IllegalStateException} for closed objects, {@link UnsupportedOperationException} for operations that
+ * this kind of memory or this platform does not support.
  */
 public class IvshmemException extends RuntimeException {
 
     private static final long serialVersionUID = 2L;
 
-    /** What kind of failure it is. */
     private final Code code;
 
-    /** Makes an exception with the code {@link Code#IO} and no message. */
+    /** Creates an exception with the code {@link Code#IO} and no message. */
     public IvshmemException() {
         code = Code.IO;
     }
 
     /**
-     * Makes an exception with the code {@link Code#IO}.
+     * Creates an exception with the code {@link Code#IO}.
      *
-     * @param message what happened, for people
+     * @param message the description, for people
      */
     public IvshmemException(final String message) {
         super(message);
@@ -33,9 +32,9 @@ public class IvshmemException extends RuntimeException {
     }
 
     /**
-     * Makes an exception with the code {@link Code#IO}.
+     * Creates an exception with the code {@link Code#IO}.
      *
-     * @param cause what caused it, or null
+     * @param cause the cause, or null
      */
     public IvshmemException(final Throwable cause) {
         super(cause);
@@ -43,10 +42,10 @@ public class IvshmemException extends RuntimeException {
     }
 
     /**
-     * Makes an exception with the code {@link Code#IO}.
+     * Creates an exception with the code {@link Code#IO}.
      *
-     * @param message what happened, for people
-     * @param cause what caused it, or null
+     * @param message the description, for people
+     * @param cause the cause, or null
      */
     public IvshmemException(final String message, final Throwable cause) {
         super(message, cause);
@@ -54,12 +53,12 @@ public class IvshmemException extends RuntimeException {
     }
 
     /**
-     * Makes an exception with the code {@link Code#IO} for a class of the program's own.
+     * Creates an exception with the code {@link Code#IO} for a subclass in the program.
      *
-     * @param message what happened, for people
-     * @param cause what caused it, or null
-     * @param enableSuppression whether other exceptions can be added to it
-     * @param writableStackTrace whether it has a stack trace
+     * @param message the description, for people
+     * @param cause the cause, or null
+     * @param enableSuppression whether the exception accepts suppressed exceptions
+     * @param writableStackTrace whether the exception has a stack trace
      */
     protected IvshmemException(
         final String message, final Throwable cause, final boolean enableSuppression, final boolean writableStackTrace) {
@@ -68,10 +67,10 @@ public class IvshmemException extends RuntimeException {
     }
 
     /**
-     * Makes an exception.
+     * Creates an exception.
      *
      * @param code the kind of the failure; not null
-     * @param message what happened, for people
+     * @param message the description, for people
      */
     public IvshmemException(final Code code, final String message) {
         super(message);
@@ -79,11 +78,11 @@ public class IvshmemException extends RuntimeException {
     }
 
     /**
-     * Makes an exception that another one caused.
+     * Creates an exception with a cause.
      *
      * @param code the kind of the failure; not null
-     * @param message what happened, for people
-     * @param cause what caused it, or null
+     * @param message the description, for people
+     * @param cause the cause, or null
      */
     public IvshmemException(final Code code, final String message, final Throwable cause) {
         super(message, cause);
@@ -103,41 +102,41 @@ public class IvshmemException extends RuntimeException {
         return code;
     }
 
-    /** What kind of failure it is. Later releases may add kinds. */
+    /** The kinds of failure. Later releases may add kinds. */
     public enum Code {
-        /** A file, socket or device that was named does not exist. */
+        /** The named file, socket or device does not exist. */
         NOT_FOUND,
-        /** The operating system denies access to something that exists. */
+        /** The operating system denies access to an existing file, socket or device. */
         PERMISSION_DENIED,
-        /** Something that was to be created exists. */
+        /** The file or socket to be created already exists. */
         ALREADY_EXISTS,
-        /** An argument is wrong by itself, whatever the state of the region or the server. */
+        /** An argument is invalid in every state of the memory and the server. */
         INVALID_ARGUMENT,
         /** An access reaches outside the memory. Nothing was read or written. */
         OUT_OF_BOUNDS,
         /** An atomic access is not aligned where the processor demands it. Nothing was written. */
         MISALIGNED,
-        /** The memory or the device was closed. */
+        /** The memory or the device is closed. */
         CLOSED,
-        /** A write to memory that was opened for reading only. */
+        /** A write to memory that is read-only. */
         READ_ONLY,
-        /** This kind of device, platform or processor cannot do it. */
+        /** This kind of device, platform or processor does not support the operation. */
         UNSUPPORTED,
-        /** Not enough memory, huge pages, disk space or descriptors. */
+        /** The system has not enough memory, huge pages, disk space or descriptors. */
         NO_SPACE,
-        /** Somebody else holds what can be held once. */
+        /** Another process holds a resource that only one process can hold. */
         BUSY,
         /** No peer with this id is connected. */
         UNKNOWN_PEER,
         /** The peer, or this device, has no such vector. */
         UNKNOWN_VECTOR,
-        /** The server turned the connection down. */
+        /** The server refused the connection. */
         REFUSED,
-        /** The other side broke the protocol. */
+        /** The other side violated the protocol. */
         PROTOCOL,
-        /** The server is gone. Memory and the peers known so far go on working. */
+        /** The server is gone. The memory and the interrupts between the peers known so far continue to work. */
         SERVER_GONE,
-        /** Something that was waited for did not come in the time that was given. */
+        /** The timeout passed before the expected event. */
         TIMED_OUT,
         /** Any other failure of the operating system. */
         IO

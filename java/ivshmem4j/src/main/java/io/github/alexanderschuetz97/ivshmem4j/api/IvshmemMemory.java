@@ -7,15 +7,15 @@ import java.util.concurrent.TimeUnit;
 /**
  * A device: shared memory and, where the device has them, interrupts and peers.
  *
- * <p>What a device lacks it says: the matching {@code hasX}, {@code knowsX} or {@code supportsX} is false, and the
- * methods behind it throw {@link UnsupportedOperationException}. Memory without a doorbell
- * ({@link Ivshmem#plain(String)}) lacks all of them; there, registering and removing routines and listeners does
- * nothing. A device in a virtual machine does not know its peers, and may be able to send interrupts without being able
- * to receive them; the exception tells what is in the way.
+ * <p>If a device lacks a feature, the matching method {@code hasX}, {@code knowsX} or {@code supportsX} returns false, and
+ * the methods of that feature throw {@link UnsupportedOperationException}. Memory without a doorbell
+ * ({@link Ivshmem#plain(String)}) lacks all features; registering and removing routines and listeners has no effect there. A
+ * device in a virtual machine has no list of its peers, and may be able to send interrupts but not to receive them; the
+ * message of the exception gives the reason.
  *
- * <p>Three ways to be interrupted, which go together on one vector: a thread waits ({@link #waitInterrupt(int)}), a routine is
- * called ({@link #registerInterruptServiceRoutine}), a future is completed ({@link #nextInterrupt}). An interrupt is a hint
- * to look at the memory:
+ * <p>There are three ways to receive interrupts, which can be combined on one vector: a thread waits
+ * ({@link #waitInterrupt(int)}), a routine is called ({@link #registerInterruptServiceRoutine}), or a future completes
+ * ({@link #nextInterrupt}). An interrupt is a hint to read the memory:
  *
  * <pre>{@code
  * while (memory.readIntAcquire(0) == 0) {
@@ -23,81 +23,81 @@ import java.util.concurrent.TimeUnit;
  * }
  * }</pre>
  *
- * <p>All methods may be called from any thread, callbacks included. After {@link #close()} those that need the device throw
- * {@link IllegalStateException}. {@link #close()}, {@link #isClosed()}, {@link #getMemory()}, {@link #hasOwnPeerID()},
- * {@link #getOwnPeerID()}, {@link #getPeers()} and {@link #isOtherPeerConnected(int)} do not, nor does the removing of
- * routines and listeners; and memory without a doorbell answers all that can be asked of it.
+ * <p>All methods may be called from any thread, callbacks included. After {@link #close()}, methods that need the device
+ * throw {@link IllegalStateException}. {@link #close()}, {@link #isClosed()}, {@link #getMemory()}, {@link #hasOwnPeerID()},
+ * {@link #getOwnPeerID()}, {@link #getPeers()} and {@link #isOtherPeerConnected(int)} do not, nor do the methods that remove
+ * routines and listeners, nor the queries of memory without a doorbell.
  */
 public interface IvshmemMemory extends AutoCloseable {
 
     /**
-     * The memory of the device. Closing it closes the device.
+     * Returns the memory of the device. Closing the memory closes the device.
      *
      * @return always the same object, also after closing
      */
     NativeMemory getMemory();
 
     /**
-     * Whether this device has an id that others can send interrupts to.
+     * Whether this device has an id to which peers can send interrupts.
      *
-     * @return true if {@link #getOwnPeerID()} works, also after closing
+     * @return true if {@link #getOwnPeerID()} works; the same value after closing
      */
     boolean hasOwnPeerID();
 
     /**
-     * The id that others send interrupts to.
+     * The id to which peers send interrupts.
      *
-     * @return 0 to 65535; after closing as it was before
-     * @throws UnsupportedOperationException if there is none
+     * @return 0 to 65535; the same value after closing
+     * @throws UnsupportedOperationException if this device has no id
      */
     int getOwnPeerID();
 
     /**
-     * Whether this device is told who else is connected. Devices inside virtual machines are not.
+     * Whether this device receives the list of connected peers. Devices inside virtual machines do not.
      *
-     * @return true if {@link #getPeers()} and {@link #isOtherPeerConnected(int)} tell; false for a client of a server that
-     *     gives no vectors ({@code -n 0}), which cannot tell of anybody
-     * @throws IllegalStateException if the device is closed and was told of peers
+     * @return true if {@link #getPeers()} and {@link #isOtherPeerConnected(int)} work; false for a client of a server that
+     *     gives no vectors ({@code -n 0}), as such a server cannot announce peers
+     * @throws IllegalStateException if the device is closed and had a list of peers
      */
     boolean knowsOtherPeers();
 
     /**
-     * Whether a peer is connected now, as far as the server has told.
+     * Whether a peer is connected, according to the last announcement of the server.
      *
      * @param peer id of the peer, any value
-     * @return true if it is; false for the own id, and after closing
-     * @throws UnsupportedOperationException if that is not known
+     * @return true if the peer is connected; false for this device's own id and after closing
+     * @throws UnsupportedOperationException if this device has no list of peers
      */
     boolean isOtherPeerConnected(int peer);
 
     /**
-     * The peers that are connected now, without this one.
+     * The peers that are connected, without this device.
      *
-     * @return a copy: their ids in ascending order; none after closing
-     * @throws UnsupportedOperationException if that is not known
+     * @return a copy of the list of ids, in ascending order; empty after closing
+     * @throws UnsupportedOperationException if this device has no list of peers
      */
     Collection<Integer> getPeers();
 
     /**
-     * Whether this device is told how many vectors its peers have.
+     * Whether this device receives the number of vectors of its peers.
      *
-     * @return true if {@link #getVectors(int)} works, also after closing
+     * @return true if {@link #getVectors(int)} works; the same value after closing
      */
     boolean knowsOtherPeerVectors();
 
     /**
-     * The number of vectors that a peer is known to have so far.
+     * The number of vectors of a peer that the server has announced so far.
      *
-     * @param peer id of the peer; the own one is allowed
+     * @param peer id of the peer, or this device's own id
      * @return number of vectors: valid ones are 0 to that number minus 1
      * @throws IvshmemException with the code {@code UNKNOWN_PEER} if no such peer is connected
-     * @throws UnsupportedOperationException if that is not known
+     * @throws UnsupportedOperationException if this device has no list of peers
      * @throws IllegalStateException if the device is closed
      */
     int getVectors(int peer);
 
     /**
-     * The number of vectors on which this device can be called.
+     * The number of vectors on which this device receives interrupts.
      *
      * @return number of vectors: valid ones are 0 to that number minus 1; 0 if this device has no interrupts
      * @throws IllegalStateException if the device is closed
@@ -105,7 +105,7 @@ public interface IvshmemMemory extends AutoCloseable {
     int getOwnVectors();
 
     /**
-     * Whether this device has a vector.
+     * Whether this device has a vector with the given number.
      *
      * @param vector any number
      * @return true from 0 to {@link #getOwnVectors()} minus 1
@@ -114,38 +114,39 @@ public interface IvshmemMemory extends AutoCloseable {
     boolean isVectorValid(int vector);
 
     /**
-     * Closes the memory, stops all calls and leaves the server. Returns at once: it waits neither for accesses nor for
-     * callbacks that run at that moment. A second call does nothing.
+     * Closes the memory, stops all callbacks and disconnects from the server. Returns at once: it waits neither for running
+     * accesses nor for running callbacks. A second call has no effect.
      */
     @Override
     void close();
 
     /**
-     * Whether the device was closed.
+     * Whether the device is closed.
      *
-     * @return true after {@link #close()}, here or of {@link #getMemory()}
+     * @return true after {@link #close()} of this device or of its {@link #getMemory()}
      */
     boolean isClosed();
 
     /**
-     * Whether the device can receive interrupts. A device in a virtual machine that cannot can send them all the same.
+     * Whether the device can receive interrupts. A device in a virtual machine may be able to send interrupts even if it
+     * cannot receive them.
      *
-     * @return true if {@link #registerInterruptServiceRoutine(int, InterruptServiceRoutine)} works, so false as long as
+     * @return true if {@link #registerInterruptServiceRoutine(int, InterruptServiceRoutine)} works; false while
      *     {@link #getOwnVectors()} is 0
      * @throws IllegalStateException if the device is closed
      */
     boolean supportsInterrupts();
 
     /**
-     * Sends an interrupt. Returns at once; interrupts that the peer has not noticed yet are merged into one. What this
-     * thread has written to the memory before is seen by whoever is called. In a virtual machine an interrupt to an id
-     * or a vector that nobody has, or that its QEMU has not heard of yet, is lost without an exception: ring again until
-     * somebody new answers.
+     * Sends an interrupt and returns at once. Interrupts that the peer has not noticed yet are merged into one. A peer that
+     * receives the interrupt sees every write to the memory that this thread made before. In a virtual machine, an interrupt
+     * to an id or vector that does not exist, or that the server has not yet announced to the machine's QEMU, is lost
+     * without an exception: repeat the interrupt until a new peer responds.
      *
-     * @param peer id of the peer; the own one is allowed
+     * @param peer id of the peer, or this device's own id
      * @param vector number of the vector, from 0
      * @throws IvshmemException with the code {@code UNKNOWN_PEER} or {@code UNKNOWN_VECTOR} if the peer is not connected
-     *     or has no such vector: it may have left just now
+     *     (any longer) or has no such vector
      * @throws UnsupportedOperationException if this device cannot send interrupts
      * @throws IllegalStateException if the device is closed
      * @throws IvshmemException if the operating system fails to send it
@@ -153,10 +154,10 @@ public interface IvshmemMemory extends AutoCloseable {
     void sendInterrupt(int peer, int vector);
 
     /**
-     * Has a routine called for the interrupts of a vector. A routine is registered once for a vector, however often
-     * this is called; several routines may share a vector, and one routine several vectors.
+     * Registers a routine for the interrupts of a vector. Registering a routine again for the same vector has no effect. A
+     * vector may have several routines, and a routine several vectors.
      *
-     * @param vector number of an own vector, from 0
+     * @param vector number of a vector of this device, 0 or more
      * @param isr the routine; not null
      * @throws IvshmemException with the code {@code UNKNOWN_VECTOR} if this device has no such vector
      * @throws UnsupportedOperationException if this device of a virtual machine cannot receive interrupts
@@ -166,8 +167,8 @@ public interface IvshmemMemory extends AutoCloseable {
     void registerInterruptServiceRoutine(int vector, InterruptServiceRoutine isr);
 
     /**
-     * Has a routine not called any more for a vector. A call that runs at that moment comes to its end. Does nothing if
-     * it is not registered, or after closing.
+     * Removes a routine from a vector. A call that is running continues to its end. Has no effect if the routine is not
+     * registered, or after closing.
      *
      * @param vector number of the vector
      * @param isr the routine
@@ -175,51 +176,53 @@ public interface IvshmemMemory extends AutoCloseable {
     void removeInterruptServiceRoutine(int vector, InterruptServiceRoutine isr);
 
     /**
-     * Waits until a vector is rung; as {@link #waitInterrupt(int, long, TimeUnit)} without an end.
+     * Waits for an interrupt of a vector, like {@link #waitInterrupt(int, long, TimeUnit)} without a timeout.
      *
-     * @param vector number of an own vector, from 0
+     * @param vector number of a vector of this device, 0 or more
      * @throws InterruptedException if the thread is interrupted
      * @throws IvshmemException with the code {@code UNKNOWN_VECTOR} if this device has no such vector
-     * @throws UnsupportedOperationException if this is memory without a doorbell
-     * @throws IllegalStateException if the device is closed, also while this waits
+     * @throws UnsupportedOperationException if this memory has no doorbell
+     * @throws IllegalStateException if the device is closed, before or during the wait
      */
     void waitInterrupt(int vector) throws InterruptedException;
 
     /**
-     * Waits until a vector is rung, or was since this thread last waited for it: at first, since the device was opened.
+     * Waits for an interrupt of a vector. Returns at once if an interrupt has arrived since this thread last waited for the
+     * vector or, on its first wait, since the device was opened.
      *
-     * <p>All threads that wait are woken, virtual ones too, and routines and futures are served as well. An interrupt is a
-     * hint: several may be told as one, and one may come early or without a reason, as when another thread that waits is
-     * interrupted; so look at the memory after each. None is lost: each thread that goes on waiting returns at least once
-     * after the last interrupt.
+     * <p>An interrupt wakes all waiting threads, including virtual threads, calls the routines and completes the futures. An
+     * interrupt is a hint: several may be merged into one, and a wait may return early or without an interrupt, for example
+     * when another waiting thread is interrupted. Read the memory after each return. No interrupt is lost: each thread that
+     * waits again returns at least once after the last interrupt.
      *
-     * <p>A device in a virtual machine that cannot be interrupted returns true after a pause, which grows from 20
-     * microseconds to 2 milliseconds while nothing but waiting is done: look at the memory, as after an interrupt.
+     * <p>On a device in a virtual machine that cannot receive interrupts, the wait returns true after a pause: read the
+     * memory, as after an interrupt. The pause grows from 20 microseconds to 2 milliseconds while the thread does nothing
+     * but wait.
      *
-     * <p>A platform thread that is the only one is woken by the operating system itself, without another thread in between.
+     * <p>The operating system wakes a platform thread directly if no other thread waits for the vector.
      *
-     * @param vector number of an own vector, from 0
-     * @param timeout how long to wait; 0 does not wait, a negative time is for ever
+     * @param vector number of a vector of this device, 0 or more
+     * @param timeout the time to wait; 0 does not wait, a negative time waits without a limit
      * @param unit unit of the timeout
-     * @return false if the time was over before
-     * @throws InterruptedException if the thread is interrupted before or while it waits
+     * @return false if the time passed without an interrupt
+     * @throws InterruptedException if the thread is interrupted before or during the wait
      * @throws IvshmemException with the code {@code UNKNOWN_VECTOR} if this device has no such vector
-     * @throws UnsupportedOperationException if this is memory without a doorbell
+     * @throws UnsupportedOperationException if this memory has no doorbell
      * @throws NullPointerException if the unit is null
-     * @throws IllegalStateException if the device is closed, also while this waits
+     * @throws IllegalStateException if the device is closed, before or during the wait
      */
     boolean waitInterrupt(int vector, long timeout, TimeUnit unit) throws InterruptedException;
 
     /**
-     * What the next interrupt of a vector completes, with the number of the vector. An interrupt from before that reached no
-     * thread, routine or future completes it at once. To miss nothing ask for the future first, look at the memory then,
-     * and wait last.
+     * Returns a future that the next interrupt of a vector completes with the number of the vector. An earlier interrupt
+     * that reached no thread, routine or future completes it at once. To miss no interrupt, first create the future, then
+     * read the memory, then wait for the future.
      *
-     * <p>It is completed in the executor, or in the thread that also runs the routines of this vector; so is what the
-     * program has attached to it. Closing the device completes it with an {@link IllegalStateException}. One that is
-     * cancelled, or has timed out, is forgotten at once.
+     * <p>The executor, or the thread that also runs the routines of this vector, completes the future and runs its dependent
+     * stages. Closing the device completes it with an {@link IllegalStateException}. A future that is cancelled or has timed
+     * out is removed at once.
      *
-     * @param vector number of an own vector, from 0
+     * @param vector number of a vector of this device, 0 or more
      * @return a new future
      * @throws IvshmemException with the code {@code UNKNOWN_VECTOR} if this device has no such vector
      * @throws UnsupportedOperationException if this device cannot receive interrupts
@@ -228,17 +231,18 @@ public interface IvshmemMemory extends AutoCloseable {
     CompletableFuture<Integer> nextInterrupt(int vector);
 
     /**
-     * Has a listener called when peers come and go, and at once for each peer that is connected.
+     * Registers a listener for peers that connect and disconnect. The listener is also called at once for each connected
+     * peer.
      *
-     * @param listener the listener; null does nothing
-     * @throws UnsupportedOperationException if this device of a virtual machine does not know its peers
+     * @param listener the listener; null has no effect
+     * @throws UnsupportedOperationException if this device of a virtual machine has no list of peers
      * @throws IllegalStateException if the device is closed
      */
     void registerPeerConnectionListener(PeerConnectionListener listener);
 
     /**
-     * Has a listener not called any more. A call that runs at that moment comes to its end. Does nothing if it is not
-     * registered, or after closing.
+     * Removes a listener. A call that is running continues to its end. Has no effect if the listener is not registered, or
+     * after closing.
      *
      * @param listener the listener
      */

@@ -15,8 +15,8 @@ import java.util.Objects;
  * }
  * }</pre>
  *
- * <p>One native thread serves all clients and waits for none of them. It goes on until {@link #close()}, or until nobody
- * refers to the server any more. All methods may be called from any thread.
+ * <p>One native thread serves all clients; no client can block it. The server runs until {@link #close()}, or until this
+ * object is no longer reachable. All methods may be called from any thread.
  */
 public final class IvshmemServer implements AutoCloseable {
 
@@ -36,26 +36,26 @@ public final class IvshmemServer implements AutoCloseable {
     }
 
     /**
-     * What a server is to be like.
+     * Creates the options of a server.
      *
-     * @param path of the socket to listen on; not null
-     * @return options, all with defaults
+     * @param path path of the socket to listen on; not null
+     * @return options with their defaults
      */
     public static Builder builder(final String path) {
         return new Builder(path);
     }
 
     /**
-     * The socket's path.
+     * The path of the socket.
      *
-     * @return as it was given
+     * @return the path as given
      */
     public String getPath() {
         return path;
     }
 
     /**
-     * Bytes of the shared memory.
+     * The size of the shared memory in bytes.
      *
      * @return a power of two
      */
@@ -64,7 +64,7 @@ public final class IvshmemServer implements AutoCloseable {
     }
 
     /**
-     * Vectors of each client.
+     * The number of vectors of each client.
      *
      * @return 0 to 256
      */
@@ -73,20 +73,20 @@ public final class IvshmemServer implements AutoCloseable {
     }
 
     /**
-     * Clients that are connected now.
+     * The number of connected clients.
      *
      * @return 0 to 65536
-     * @throws IllegalStateException when the server was closed
+     * @throws IllegalStateException if the server is closed
      */
     public int getClients() {
         return NativeLibrary.serverClients(handle);
     }
 
     /**
-     * Stops the server, removes its socket, and waits until that is done. Memory and clients that are connected go on
-     * without it. Closing twice is closing once.
+     * Stops the server, removes its socket, and waits until both are done. Connected clients keep their memory and their
+     * interrupts. A second call has no effect.
      *
-     * @throws IvshmemException when the server had gone down before
+     * @throws IvshmemException if the server had failed before
      */
     @Override
     public void close() {
@@ -116,7 +116,7 @@ public final class IvshmemServer implements AutoCloseable {
         /**
          * Sets the size of the shared memory; 4 MiB unless set.
          *
-         * @param bytes 4 KiB to 1 TiB; QEMU demands a power of two, so another size is rounded up to one
+         * @param bytes 4 KiB to 1 TiB; another size is rounded up to a power of two, which QEMU requires
          * @return this
          */
         public Builder size(final long bytes) {
@@ -125,9 +125,9 @@ public final class IvshmemServer implements AutoCloseable {
         }
 
         /**
-         * Sets how many vectors each client has; 1 unless set.
+         * Sets the number of vectors of each client; 1 unless set.
          *
-         * @param count 0 to 256; without any, clients share the memory and hear of nobody
+         * @param count 0 to 256; with 0, clients share the memory but receive no list of peers
          * @return this
          */
         public Builder vectors(final int count) {
@@ -136,9 +136,9 @@ public final class IvshmemServer implements AutoCloseable {
         }
 
         /**
-         * Sets how many clients there may be at the same time; 65536 unless set.
+         * Sets the maximum number of clients at the same time; 65536 unless set.
          *
-         * @param count 1 to 65536; the limit of open files usually is a lower one
+         * @param count 1 to 65536; the system's limit of open files is usually lower
          * @return this
          */
         public Builder maxClients(final int count) {
@@ -147,12 +147,12 @@ public final class IvshmemServer implements AutoCloseable {
         }
 
         /**
-         * Sets the permissions of the socket, and of a memory file that is created; 0600 unless set. Who may write to the
-         * socket may connect.
+         * Sets the permissions of the socket, and of the memory file if the server creates it; 0600 unless set. A user with
+         * write permission on the socket may connect.
          *
          * @param permissions bits as for chmod, 0 to 0777, for example 0660
          * @return this
-         * @throws IllegalArgumentException if there are other bits, as in 660 without the 0 in front
+         * @throws IllegalArgumentException if other bits are set, as in 660 without the leading 0
          */
         public Builder mode(final int permissions) {
             PlainOptions.checkMode(permissions);
@@ -161,8 +161,8 @@ public final class IvshmemServer implements AutoCloseable {
         }
 
         /**
-         * Uses a file as the memory, for instance in /dev/shm, which is created when it is missing. Unless set the memory
-         * has no name and no client can change its size; a file can be cut short by whoever may write to it.
+         * Uses a file as the memory, for instance in /dev/shm, and creates it if it is missing. Unless set, the memory has
+         * no name and no client can change its size; any user with write permission on a file can truncate it.
          *
          * @param file path of the file; not null
          * @return this
@@ -173,14 +173,14 @@ public final class IvshmemServer implements AutoCloseable {
         }
 
         /**
-         * Creates the memory, listens, and serves.
+         * Creates the memory and the socket, and starts the server.
          *
          * @return the running server
-         * @throws IvshmemException when an option is outside its range, another server uses the same socket or memory, or
-         *     the system has no room
+         * @throws IvshmemException if an option is outside its range, another server uses the same socket or memory, or the
+         *     system has not enough space
          */
         public IvshmemServer start() {
-            // The native library has no negative numbers.
+            // The native library takes unsigned numbers.
             refuse(size < 0, "size " + size + ": a region has 4096 to 1099511627776 bytes");
             refuse(vectors < 0, vectors + " vectors: a client has 0 to 256; one vector is one kind of interrupt");
             refuse(maxClients < 0, "at most " + maxClients + " clients: the limit must be 1 to 65536");

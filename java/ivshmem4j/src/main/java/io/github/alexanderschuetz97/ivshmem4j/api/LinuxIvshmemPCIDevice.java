@@ -5,16 +5,16 @@ import java.util.Collections;
 import java.util.List;
 
 /**
- * A PCI device of a Linux virtual machine, as {@link Ivshmem#linuxListPCI()} found it. Never changes, so any thread may
- * use it; a new list tells what is true now.
+ * A PCI device of a Linux virtual machine, as {@link Ivshmem#linuxListPCI()} found it. Objects are immutable and may be used
+ * by any thread; a new list shows the present state.
  *
- * <p>What the device cannot do for this process has a finding: a name, a colon, and the cause and the remedy in one
- * line, such as {@code not-bound: the device is not bound to vfio-pci: run ivshmem bind 0000:00:05.0 as root}. The names
- * stay the same in later releases.
+ * <p>A finding describes an operation that this process cannot do with the device: a name, a colon, the cause and the
+ * remedy, in one line, such as {@code not-bound: the device is not bound to vfio-pci: run ivshmem bind 0000:00:05.0 as
+ * root}. The names stay the same in later releases.
  */
 public final class LinuxIvshmemPCIDevice {
 
-    /** How many strings the native library tells of a device. */
+    /** The number of strings that the native library returns for a device. */
     private static final int FACTS = 9;
 
     private final String name;
@@ -27,7 +27,7 @@ public final class LinuxIvshmemPCIDevice {
     private final String sendingFinding;
     private final String receivingFinding;
 
-    /** In the order in which the native library tells them. */
+    /** Takes the strings in the order of the native library. */
     private LinuxIvshmemPCIDevice(final List<String> facts) {
         name = facts.get(0);
         size = Long.parseLong(facts.get(1));
@@ -60,7 +60,7 @@ public final class LinuxIvshmemPCIDevice {
     /**
      * The size of the memory.
      *
-     * @return bytes; 0 if the machine found no addresses for it
+     * @return bytes; 0 if the machine assigned no addresses to the memory
      */
     public long getSize() {
         return size;
@@ -76,25 +76,26 @@ public final class LinuxIvshmemPCIDevice {
     }
 
     /**
-     * How many interrupt vectors the hardware has. The server may use fewer.
+     * The number of interrupt vectors of the hardware. The server may use fewer.
      *
-     * @return 0 to 256, 0 for a device with memory only; -1 if there are some and only root may see how many
+     * @return 0 to 256, 0 for a device with memory only; -1 if there are vectors but only root can read their number
      */
     public int getVectors() {
         return vectors;
     }
 
     /**
-     * The driver that has the device.
+     * The driver that is bound to the device.
      *
-     * @return for example {@code vfio-pci}; null if no driver has it
+     * @return for example {@code vfio-pci}; null if no driver is bound
      */
     public String getDriver() {
         return driver;
     }
 
     /**
-     * The group of devices that the IOMMU cannot tell apart: all of them, or none, belong to VFIO.
+     * The IOMMU group of the device: the IOMMU cannot distinguish the devices of a group, so VFIO takes either all of them
+     * or none.
      *
      * @return the number of the group; null without an IOMMU
      */
@@ -112,7 +113,7 @@ public final class LinuxIvshmemPCIDevice {
     }
 
     /**
-     * Why this process cannot send interrupts by the device.
+     * Why this process cannot send interrupts with the device.
      *
      * @return a finding; null if it can
      */
@@ -121,7 +122,7 @@ public final class LinuxIvshmemPCIDevice {
     }
 
     /**
-     * Why this process cannot receive interrupts by the device, as far as that can be told without trying.
+     * Why this process cannot receive interrupts with the device, as far as can be determined without opening it.
      *
      * @return a finding; null if it can
      */
@@ -129,7 +130,7 @@ public final class LinuxIvshmemPCIDevice {
         return receivingFinding;
     }
 
-    /** Whether both are the device at the same address, with memory of the same size. */
+    /** Whether both objects describe a device at the same address with memory of the same size. */
     @Override
     public boolean equals(final Object other) {
         if (!(other instanceof LinuxIvshmemPCIDevice)) {

@@ -3,9 +3,10 @@ package io.github.alexanderschuetz97.ivshmem4j.api;
 import java.nio.ByteOrder;
 
 /**
- * Numbers in memory, read and written plainly: the part of {@link NativeMemory}, with its rules, that moves one number.
+ * Plain reads and writes of numbers: the part of {@link NativeMemory} that transfers a single number. The rules of
+ * {@link NativeMemory} apply.
  *
- * <p>Offsets are in bytes; any alignment will do. All methods may be called from any thread.
+ * <p>Offsets are in bytes and may have any alignment. All methods may be called from any thread.
  */
 public interface NumberAccess {
 
@@ -16,7 +17,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, byte value);
 
@@ -27,7 +28,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, short value);
 
@@ -38,7 +39,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, int value);
 
@@ -49,7 +50,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, long value);
 
@@ -60,7 +61,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, float value);
 
@@ -71,7 +72,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void write(long off, double value);
 
@@ -86,7 +87,7 @@ public interface NumberAccess {
     byte read(long off);
 
     /**
-     * Reads a byte without sign. Plain.
+     * Reads an unsigned byte. Plain.
      *
      * @param off offset in bytes
      * @return 0 to 255
@@ -108,7 +109,7 @@ public interface NumberAccess {
     short readShort(long off);
 
     /**
-     * Reads a short without sign: 2 bytes. Plain.
+     * Reads an unsigned short: 2 bytes. Plain.
      *
      * @param off offset in bytes
      * @return 0 to 65535
@@ -130,7 +131,7 @@ public interface NumberAccess {
     int readInt(long off);
 
     /**
-     * Reads an int without sign: 4 bytes. Plain.
+     * Reads an unsigned int: 4 bytes. Plain.
      *
      * @param off offset in bytes
      * @return 0 to 4294967295
@@ -178,7 +179,7 @@ public interface NumberAccess {
      * @param value the address; a 32-bit JVM writes the lower half
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void writePointer(long off, long value);
 
@@ -193,7 +194,7 @@ public interface NumberAccess {
     long readPointer(long off);
 
     /**
-     * Reads a byte: {@link #read(long)} by its explicit name. Plain.
+     * Reads a byte: {@link #read(long)} under an explicit name. Plain.
      *
      * @param off offset in bytes
      * @return -128 to 127
@@ -205,78 +206,78 @@ public interface NumberAccess {
     }
 
     /**
-     * Writes a byte: {@link #write(long, byte)} by its explicit name. Plain.
+     * Writes a byte: {@link #write(long, byte)} under an explicit name. Plain.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeByte(final long off, final byte value) {
         write(off, value);
     }
 
     /**
-     * Writes a short: {@link #write(long, short)} by its explicit name. Plain.
+     * Writes a short: {@link #write(long, short)} under an explicit name. Plain.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeShort(final long off, final short value) {
         write(off, value);
     }
 
     /**
-     * Writes an int: {@link #write(long, int)} by its explicit name. Plain.
+     * Writes an int: {@link #write(long, int)} under an explicit name. Plain.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeInt(final long off, final int value) {
         write(off, value);
     }
 
     /**
-     * Writes a long: {@link #write(long, long)} by its explicit name. Plain.
+     * Writes a long: {@link #write(long, long)} under an explicit name. Plain.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeLong(final long off, final long value) {
         write(off, value);
     }
 
     /**
-     * Writes a float: {@link #write(long, float)} by its explicit name. Plain.
+     * Writes a float: {@link #write(long, float)} under an explicit name. Plain.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeFloat(final long off, final float value) {
         write(off, value);
     }
 
     /**
-     * Writes a double: {@link #write(long, double)} by its explicit name. Plain.
+     * Writes a double: {@link #write(long, double)} under an explicit name. Plain.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeDouble(final long off, final double value) {
         write(off, value);
@@ -322,7 +323,7 @@ public interface NumberAccess {
     }
 
     /**
-     * Reads a short without sign of 2 bytes, lowest byte first. Plain.
+     * Reads an unsigned short of 2 bytes, lowest byte first. Plain.
      *
      * @param off offset in bytes
      * @return 0 to 65535
@@ -334,7 +335,7 @@ public interface NumberAccess {
     }
 
     /**
-     * Reads an int without sign of 4 bytes, lowest byte first. Plain.
+     * Reads an unsigned int of 4 bytes, lowest byte first. Plain.
      *
      * @param off offset in bytes
      * @return 0 to 4294967295
@@ -376,7 +377,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeShortLE(final long off, final short value) {
         write(off, ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN ? value : Short.reverseBytes(value));
@@ -389,7 +390,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeIntLE(final long off, final int value) {
         write(off, ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN ? value : Integer.reverseBytes(value));
@@ -402,7 +403,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeLongLE(final long off, final long value) {
         write(off, ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN ? value : Long.reverseBytes(value));
@@ -415,7 +416,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeFloatLE(final long off, final float value) {
         writeIntLE(off, Float.floatToRawIntBits(value));
@@ -428,7 +429,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeDoubleLE(final long off, final double value) {
         writeLongLE(off, Double.doubleToRawLongBits(value));
@@ -474,7 +475,7 @@ public interface NumberAccess {
     }
 
     /**
-     * Reads a short without sign of 2 bytes, highest byte first. Plain.
+     * Reads an unsigned short of 2 bytes, highest byte first. Plain.
      *
      * @param off offset in bytes
      * @return 0 to 65535
@@ -486,7 +487,7 @@ public interface NumberAccess {
     }
 
     /**
-     * Reads an int without sign of 4 bytes, highest byte first. Plain.
+     * Reads an unsigned int of 4 bytes, highest byte first. Plain.
      *
      * @param off offset in bytes
      * @return 0 to 4294967295
@@ -528,7 +529,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeShortBE(final long off, final short value) {
         write(off, ByteOrder.nativeOrder() == ByteOrder.BIG_ENDIAN ? value : Short.reverseBytes(value));
@@ -541,7 +542,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeIntBE(final long off, final int value) {
         write(off, ByteOrder.nativeOrder() == ByteOrder.BIG_ENDIAN ? value : Integer.reverseBytes(value));
@@ -554,7 +555,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeLongBE(final long off, final long value) {
         write(off, ByteOrder.nativeOrder() == ByteOrder.BIG_ENDIAN ? value : Long.reverseBytes(value));
@@ -567,7 +568,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeFloatBE(final long off, final float value) {
         writeIntBE(off, Float.floatToRawIntBits(value));
@@ -580,7 +581,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeDoubleBE(final long off, final double value) {
         writeLongBE(off, Double.doubleToRawLongBits(value));
@@ -605,7 +606,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeBoolean(final long off, final boolean value) {
         write(off, (byte) (value ? 1 : 0));
@@ -624,14 +625,14 @@ public interface NumberAccess {
     }
 
     /**
-     * Writes a char: 2 bytes. Plain. There is no {@code write(long, char)}, as that would take over calls that write
-     * 4 bytes: a char given to {@code write} is an int.
+     * Writes a char: 2 bytes. Plain. A char passed to {@code write} is an int, so that such a call writes 4 bytes: there is
+     * no {@code write(long, char)}.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeChar(final long off, final char value) {
         write(off, (short) value);
@@ -656,7 +657,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeCharLE(final long off, final char value) {
         writeShortLE(off, (short) value);
@@ -681,7 +682,7 @@ public interface NumberAccess {
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     default void writeCharBE(final long off, final char value) {
         writeShortBE(off, (short) value);

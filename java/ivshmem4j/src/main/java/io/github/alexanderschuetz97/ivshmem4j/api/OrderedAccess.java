@@ -3,16 +3,16 @@ package io.github.alexanderschuetz97.ivshmem4j.api;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Numbers in memory, read and written so that other writers are seen: the part of {@link NativeMemory}, with its rules,
- * for talking to other programs.
+ * Ordered reads and writes of numbers, which see the writes of other programs: the part of {@link NativeMemory} for
+ * communication between programs. The rules of {@link NativeMemory} apply.
  *
- * <p>Offsets are in bytes; any alignment will do, and what does not cross a multiple of 8 is
- * faster. All methods may be called from any thread.
+ * <p>Offsets are in bytes and may have any alignment; an access that does not cross a multiple of 8 is faster. All methods
+ * may be called from any thread.
  */
 public interface OrderedAccess {
 
     /**
-     * Reads a byte, whole; every access behind it in the program happens after it. Ordered: acquire.
+     * Reads a byte atomically; every later access of the program happens after it. Ordered: acquire.
      *
      * @param off offset in bytes
      * @return the value
@@ -22,7 +22,7 @@ public interface OrderedAccess {
     byte readByteAcquire(long off);
 
     /**
-     * Reads a byte, whole. Ordered: volatile.
+     * Reads a byte atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @return the value
@@ -32,164 +32,164 @@ public interface OrderedAccess {
     byte readByteVolatile(long off);
 
     /**
-     * Writes a byte, whole; every access before it in the program happens before it. Ordered: release.
+     * Writes a byte atomically; every earlier access of the program happens before it. Ordered: release.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void writeByteRelease(long off, byte value);
 
     /**
-     * Writes a byte, whole. Ordered: volatile.
+     * Writes a byte atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void writeByteVolatile(long off, byte value);
 
     /**
-     * Reads a short, whole; every access behind it in the program happens after it. Ordered: acquire.
+     * Reads a short atomically; every later access of the program happens after it. Ordered: acquire.
      *
      * @param off offset in bytes
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
-     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is read-only and the number crosses a multiple of 8, or is
+     *     unaligned and in the last bytes of a mapping whose size is not a multiple of 8
      */
     short readShortAcquire(long off);
 
     /**
-     * Reads a short, whole. Ordered: volatile.
+     * Reads a short atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
-     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is read-only and the number crosses a multiple of 8, or is
+     *     unaligned and in the last bytes of a mapping whose size is not a multiple of 8
      */
     short readShortVolatile(long off);
 
     /**
-     * Writes a short, whole; every access before it in the program happens before it. Ordered: release.
+     * Writes a short atomically; every earlier access of the program happens before it. Ordered: release.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void writeShortRelease(long off, short value);
 
     /**
-     * Writes a short, whole. Ordered: volatile.
+     * Writes a short atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void writeShortVolatile(long off, short value);
 
     /**
-     * Reads an int, whole; every access behind it in the program happens after it. Ordered: acquire.
+     * Reads an int atomically; every later access of the program happens after it. Ordered: acquire.
      *
      * @param off offset in bytes
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
-     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is read-only and the number crosses a multiple of 8, or is
+     *     unaligned and in the last bytes of a mapping whose size is not a multiple of 8
      */
     int readIntAcquire(long off);
 
     /**
-     * Reads an int, whole. Ordered: volatile.
+     * Reads an int atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @return the value
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
-     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws UnsupportedOperationException if the memory is read-only and the number crosses a multiple of 8, or is
+     *     unaligned and in the last bytes of a mapping whose size is not a multiple of 8
      */
     int readIntVolatile(long off);
 
     /**
-     * Writes an int, whole; every access before it in the program happens before it. Ordered: release.
+     * Writes an int atomically; every earlier access of the program happens before it. Ordered: release.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void writeIntRelease(long off, int value);
 
     /**
-     * Writes an int, whole. Ordered: volatile.
+     * Writes an int atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @param value the value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void writeIntVolatile(long off, int value);
 
     /**
-     * Reads a long, whole; every access behind it in the program happens after it. Ordered: acquire.
+     * Reads a long atomically; every later access of the program happens after it. Ordered: acquire.
      *
      * @param off offset in bytes
      * @return the value
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 8
+     * @throws UnsupportedOperationException if the memory is read-only and {@code off} is not a multiple of 8
      */
     long readLongAcquire(long off);
 
     /**
-     * Reads a long, whole. Ordered: volatile.
+     * Reads a long atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @return the value
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 8
+     * @throws UnsupportedOperationException if the memory is read-only and {@code off} is not a multiple of 8
      */
     long readLongVolatile(long off);
 
     /**
-     * Writes a long, whole; every access before it in the program happens before it. Ordered: release.
+     * Writes a long atomically; every earlier access of the program happens before it. Ordered: release.
      *
      * @param off offset in bytes
      * @param value the value
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8; nothing is written
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void writeLongRelease(long off, long value);
 
     /**
-     * Writes a long, whole. Ordered: volatile.
+     * Writes a long atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @param value the value
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8; nothing is written
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     void writeLongVolatile(long off, long value);
 
@@ -215,167 +215,167 @@ public interface OrderedAccess {
     boolean atomic8ByteOperationsRequireAlignment();
 
     /**
-     * Adds to a byte, wrapping around, in one step. Ordered: volatile.
+     * Adds to a byte atomically, wrapping around. Ordered: volatile.
      *
      * @param off offset in bytes
-     * @param delta what to add
-     * @return the value before
+     * @param delta the number to add
+     * @return the previous value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     byte getAndAdd(long off, byte delta);
 
     /**
-     * Adds to a short, wrapping around, in one step. Ordered: volatile.
+     * Adds to a short atomically, wrapping around. Ordered: volatile.
      *
      * @param off offset in bytes
-     * @param delta what to add
-     * @return the value before
+     * @param delta the number to add
+     * @return the previous value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     short getAndAdd(long off, short delta);
 
     /**
-     * Adds to an int, wrapping around, in one step. Ordered: volatile.
+     * Adds to an int atomically, wrapping around. Ordered: volatile.
      *
      * @param off offset in bytes
-     * @param delta what to add
-     * @return the value before
+     * @param delta the number to add
+     * @return the previous value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     int getAndAdd(long off, int delta);
 
     /**
-     * Adds to a long, wrapping around, in one step. Ordered: volatile.
+     * Adds to a long atomically, wrapping around. Ordered: volatile.
      *
      * @param off offset in bytes
-     * @param delta what to add
-     * @return the value before
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8; nothing is written
+     * @param delta the number to add
+     * @return the previous value
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     long getAndAdd(long off, long delta);
 
     /**
-     * Writes a byte and gives the one before, in one step. Ordered: volatile.
+     * Writes a byte and returns the previous one, atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @param value the new value
-     * @return the value before
+     * @return the previous value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     byte getAndSet(long off, byte value);
 
     /**
-     * Writes a short and gives the one before, in one step. Ordered: volatile.
+     * Writes a short and returns the previous one, atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @param value the new value
-     * @return the value before
+     * @return the previous value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     short getAndSet(long off, short value);
 
     /**
-     * Writes an int and gives the one before, in one step. Ordered: volatile.
+     * Writes an int and returns the previous one, atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @param value the new value
-     * @return the value before
+     * @return the previous value
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     int getAndSet(long off, int value);
 
     /**
-     * Writes a long and gives the one before, in one step. Ordered: volatile.
+     * Writes a long and returns the previous one, atomically. Ordered: volatile.
      *
      * @param off offset in bytes
      * @param value the new value
-     * @return the value before
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8; nothing is written
+     * @return the previous value
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     long getAndSet(long off, long value);
 
     /**
-     * Writes a byte if it has the value expected, in one step. Ordered: volatile.
+     * Writes a byte if it has the expected value, atomically. Ordered: volatile.
      *
      * @param off offset in bytes
-     * @param expect the value expected
+     * @param expect the expected value
      * @param update the new value
-     * @return true if it was written
+     * @return true if the new value was written
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     boolean compareAndSet(long off, byte expect, byte update);
 
     /**
-     * Writes a short if it has the value expected, in one step. Ordered: volatile.
+     * Writes a short if it has the expected value, atomically. Ordered: volatile.
      *
      * @param off offset in bytes
-     * @param expect the value expected
+     * @param expect the expected value
      * @param update the new value
-     * @return true if it was written
+     * @return true if the new value was written
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     boolean compareAndSet(long off, short expect, short update);
 
     /**
-     * Writes an int if it has the value expected, in one step. Ordered: volatile.
+     * Writes an int if it has the expected value, atomically. Ordered: volatile.
      *
      * @param off offset in bytes
-     * @param expect the value expected
+     * @param expect the expected value
      * @param update the new value
-     * @return true if it was written
+     * @return true if the new value was written
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     boolean compareAndSet(long off, int expect, int update);
 
     /**
-     * Writes a long if it has the value expected, in one step. Ordered: volatile.
+     * Writes a long if it has the expected value, atomically. Ordered: volatile.
      *
      * @param off offset in bytes
-     * @param expect the value expected
+     * @param expect the expected value
      * @param update the new value
-     * @return true if it was written
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8; nothing is written
+     * @return true if the new value was written
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     boolean compareAndSet(long off, long expect, long update);
 
     /**
-     * Writes 16 bytes if they have the value expected, in one step. Ordered: volatile.
+     * Writes 16 bytes if they have the expected value, atomically. Ordered: volatile.
      *
      * @param off offset in bytes, a multiple of 16
-     * @param data 32 bytes: the 16 expected, then the 16 new ones; it is not changed
-     * @return true if they were written
+     * @param data 32 bytes: the 16 expected bytes, then the 16 new bytes; the array is not changed
+     * @return true if the new bytes were written
      * @throws IllegalArgumentException if the bytes are not inside the memory, {@code off} is not a multiple of 16, or
-     *     {@code data} has not 32 bytes; nothing is written
+     *     {@code data} does not have 32 bytes; nothing is written
      * @throws IllegalStateException if the memory is closed
-     * @throws UnsupportedOperationException if the memory is for reading only, or not
-     *     {@link #supports16ByteCompareAndSet()}
+     * @throws UnsupportedOperationException if the memory is read-only, or {@link #supports16ByteCompareAndSet()} returns
+     *     false
      */
     boolean compareAndSet(long off, byte[] data);
 
@@ -384,24 +384,25 @@ public interface OrderedAccess {
      *
      * @param off offset in bytes
      * @param expect the value to wait for
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param timeout how long to wait at most; 0 looks once, a negative one waits for ever
-     * @param unit of both times
-     * @return true if it had the value; false if the time was over or {@link #stopSpin()} was called
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
+     * @param the unit of both times
+     * @return true if the value was found; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
+     * @throws IllegalStateException if the memory is closed, before or during the wait
      */
     boolean spin(long off, byte expect, long sleep, long timeout, TimeUnit unit);
 
     /**
-     * Waits until a byte has a value, for ever. Ordered: volatile. An interrupt of the thread does not end the wait.
+     * Waits without a time limit until a byte has a value. Ordered: volatile. An interrupt of the thread does not end the
+     * wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param unit of that time
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
+     * @throws IllegalStateException if the memory is closed, before or during the wait
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spin(long off, byte expect, long sleep, TimeUnit unit);
@@ -411,28 +412,29 @@ public interface OrderedAccess {
      *
      * @param off offset in bytes
      * @param expect the value to wait for
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param timeout how long to wait at most; 0 looks once, a negative one waits for ever
-     * @param unit of both times
-     * @return true if it had the value; false if the time was over or {@link #stopSpin()} was called
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
+     * @param the unit of both times
+     * @return true if the value was found; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
-     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only and the number crosses a multiple of 8, or is
+     *     unaligned and in the last bytes of a mapping whose size is not a multiple of 8
      */
     boolean spin(long off, short expect, long sleep, long timeout, TimeUnit unit);
 
     /**
-     * Waits until a short has a value, for ever. Ordered: volatile. An interrupt of the thread does not end the wait.
+     * Waits without a time limit until a short has a value. Ordered: volatile. An interrupt of the thread does not end the
+     * wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param unit of that time
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
-     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only and the number crosses a multiple of 8, or is
+     *     unaligned and in the last bytes of a mapping whose size is not a multiple of 8
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spin(long off, short expect, long sleep, TimeUnit unit);
@@ -442,28 +444,29 @@ public interface OrderedAccess {
      *
      * @param off offset in bytes
      * @param expect the value to wait for
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param timeout how long to wait at most; 0 looks once, a negative one waits for ever
-     * @param unit of both times
-     * @return true if it had the value; false if the time was over or {@link #stopSpin()} was called
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
+     * @param the unit of both times
+     * @return true if the value was found; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
-     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only and the number crosses a multiple of 8, or is
+     *     unaligned and in the last bytes of a mapping whose size is not a multiple of 8
      */
     boolean spin(long off, int expect, long sleep, long timeout, TimeUnit unit);
 
     /**
-     * Waits until an int has a value, for ever. Ordered: volatile. An interrupt of the thread does not end the wait.
+     * Waits without a time limit until an int has a value. Ordered: volatile. An interrupt of the thread does not end the
+     * wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param unit of that time
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and the number crosses a multiple of 8,
-     *     or lies in the last bytes that {@link NativeMemory} speaks of and is not aligned
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only and the number crosses a multiple of 8, or is
+     *     unaligned and in the last bytes of a mapping whose size is not a multiple of 8
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spin(long off, int expect, long sleep, TimeUnit unit);
@@ -473,169 +476,170 @@ public interface OrderedAccess {
      *
      * @param off offset in bytes
      * @param expect the value to wait for
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param timeout how long to wait at most; 0 looks once, a negative one waits for ever
-     * @param unit of both times
-     * @return true if it had the value; false if the time was over or {@link #stopSpin()} was called
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 8
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
+     * @param the unit of both times
+     * @return true if the value was found; false if the timeout passed or {@link #stopSpin()} was called
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only and {@code off} is not a multiple of 8
      */
     boolean spin(long off, long expect, long sleep, long timeout, TimeUnit unit);
 
     /**
-     * Waits until a long has a value, for ever. Ordered: volatile. An interrupt of the thread does not end the wait.
+     * Waits without a time limit until a long has a value. Ordered: volatile. An interrupt of the thread does not end the
+     * wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param unit of that time
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only and {@code off} is not a multiple of 8
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param the unit of the time
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only and {@code off} is not a multiple of 8
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spin(long off, long expect, long sleep, TimeUnit unit);
 
     /**
-     * Waits until a byte has a value and then writes another, in one step. Ordered: volatile. An interrupt of the
+     * Waits until a byte has a value and then writes another value, atomically. Ordered: volatile. An interrupt of the
      * thread does not end the wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param update the new value
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param timeout how long to wait at most; 0 looks once, a negative one waits for ever
-     * @param unit of both times
-     * @return true if it was written; false if the time was over or {@link #stopSpin()} was called
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
+     * @param the unit of both times
+     * @return true if the new value was written; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     boolean spinAndSet(long off, byte expect, byte update, long sleep, long timeout, TimeUnit unit);
 
     /**
-     * Waits until a byte has a value, for ever, and then writes another, in one step. Ordered: volatile. An
+     * Waits without a time limit until a byte has a value, and then writes another value, atomically. Ordered: volatile. An
      * interrupt of the thread does not end the wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param update the new value
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param unit of that time
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spinAndSet(long off, byte expect, byte update, long sleep, TimeUnit unit);
 
     /**
-     * Waits until a short has a value and then writes another, in one step. Ordered: volatile. An interrupt of the
+     * Waits until a short has a value and then writes another value, atomically. Ordered: volatile. An interrupt of the
      * thread does not end the wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param update the new value
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param timeout how long to wait at most; 0 looks once, a negative one waits for ever
-     * @param unit of both times
-     * @return true if it was written; false if the time was over or {@link #stopSpin()} was called
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
+     * @param the unit of both times
+     * @return true if the new value was written; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     boolean spinAndSet(long off, short expect, short update, long sleep, long timeout, TimeUnit unit);
 
     /**
-     * Waits until a short has a value, for ever, and then writes another, in one step. Ordered: volatile. An
+     * Waits without a time limit until a short has a value, and then writes another value, atomically. Ordered: volatile. An
      * interrupt of the thread does not end the wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param update the new value
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param unit of that time
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spinAndSet(long off, short expect, short update, long sleep, TimeUnit unit);
 
     /**
-     * Waits until an int has a value and then writes another, in one step. Ordered: volatile. An interrupt of the
+     * Waits until an int has a value and then writes another value, atomically. Ordered: volatile. An interrupt of the
      * thread does not end the wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param update the new value
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param timeout how long to wait at most; 0 looks once, a negative one waits for ever
-     * @param unit of both times
-     * @return true if it was written; false if the time was over or {@link #stopSpin()} was called
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
+     * @param the unit of both times
+     * @return true if the new value was written; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     boolean spinAndSet(long off, int expect, int update, long sleep, long timeout, TimeUnit unit);
 
     /**
-     * Waits until an int has a value, for ever, and then writes another, in one step. Ordered: volatile. An
+     * Waits without a time limit until an int has a value, and then writes another value, atomically. Ordered: volatile. An
      * interrupt of the thread does not end the wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param update the new value
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param unit of that time
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spinAndSet(long off, int expect, int update, long sleep, TimeUnit unit);
 
     /**
-     * Waits until a long has a value and then writes another, in one step. Ordered: volatile. An interrupt of the
+     * Waits until a long has a value and then writes another value, atomically. Ordered: volatile. An interrupt of the
      * thread does not end the wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param update the new value
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param timeout how long to wait at most; 0 looks once, a negative one waits for ever
-     * @param unit of both times
-     * @return true if it was written; false if the time was over or {@link #stopSpin()} was called
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8; nothing is written
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
+     * @param the unit of both times
+     * @return true if the new value was written; false if the timeout passed or {@link #stopSpin()} was called
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8; nothing is written
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only
      */
     boolean spinAndSet(long off, long expect, long update, long sleep, long timeout, TimeUnit unit);
 
     /**
-     * Waits until a long has a value, for ever, and then writes another, in one step. Ordered: volatile. An
+     * Waits without a time limit until a long has a value, and then writes another value, atomically. Ordered: volatile. An
      * interrupt of the thread does not end the wait.
      *
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param update the new value
-     * @param sleep how long to sleep between two looks; 0 gives way to other threads, a negative one does neither
-     * @param unit of that time
-     * @throws IllegalArgumentException if its bytes are not inside the memory, or, where
-     *     {@link #atomic8ByteOperationsRequireAlignment()}, {@code off} is not a multiple of 8; nothing is written
-     * @throws IllegalStateException if the memory is closed, before or meanwhile
-     * @throws UnsupportedOperationException if the memory is for reading only
+     * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
+     * @param the unit of the time
+     * @throws IllegalArgumentException if its bytes are not inside the memory, or if
+     *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8; nothing is written
+     * @throws IllegalStateException if the memory is closed, before or during the wait
+     * @throws UnsupportedOperationException if the memory is read-only
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
      */
     void spinAndSet(long off, long expect, long update, long sleep, TimeUnit unit);
 
     /**
-     * Ends all waits in {@code spin} and {@code spinAndSet} of this object that run now, as if their time was over.
-     * Waits that begin later are not concerned.
+     * Ends all running waits in {@code spin} and {@code spinAndSet} of this object, as if their timeout had passed. Later
+     * waits are not affected.
      *
      * @throws IllegalStateException if the memory is closed
      */

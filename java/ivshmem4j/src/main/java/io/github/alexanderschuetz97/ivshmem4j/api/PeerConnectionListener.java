@@ -1,47 +1,49 @@
 package io.github.alexanderschuetz97.ivshmem4j.api;
 
 /**
- * Is called when peers come and go, and when the server does.
+ * A callback for peers that connect and disconnect, and for the loss and return of the server.
  *
  * <p>Calls for one listener come one after another, in a thread of the library or of the executor that the device was
- * opened with. What it throws goes to the exception handler that the device was opened with.
+ * opened with. An exception that the listener throws goes to the exception handler that the device was opened with.
  */
 public interface PeerConnectionListener {
 
     /**
-     * A peer has connected, or more of its vectors have become known.
+     * A peer has connected, or the server has announced more of its vectors.
      *
      * @param peer id of the peer, 0 to 65535
-     * @param vectors number of vectors it is known to have so far; -1 if that is not known
+     * @param vectors number of vectors of the peer announced so far; -1 if it is unknown
      */
     void onConnect(int peer, int vectors);
 
     /**
-     * A peer has disconnected. Its id may be given to another one.
+     * A peer has disconnected. The server may give its id to another peer.
      *
      * @param peer id of the peer, 0 to 65535
      */
     void onDisconnect(int peer);
 
     /**
-     * The server has gone. Memory and the peers known so far go on working, and nothing is heard of new ones; a listener that
-     * is registered at this moment may hear of those known so far afterwards. The exception handler that the device was opened
-     * with gets the reason.
+     * The server has gone. The memory and the interrupts between the peers known so far continue to work; new peers are not
+     * reported. A listener that is registered at this moment may receive the calls for the known peers after this one. The
+     * exception handler that the device was opened with receives the reason.
      */
     default void onServerGone() {}
 
     /**
-     * The server is back and has the same memory: {@link DoorbellOptions#reconnect()} was asked for. This device has a new id,
-     * and routines, waits and futures are for interrupts to that one now. Interrupts of the meantime may be lost: look at the
-     * memory. The peers of before are told as disconnected and those who are there as connected, as they come back one by one.
+     * The device has reconnected to a server with the same memory. Only called with {@link DoorbellOptions#reconnect()}.
+     * This device has a new id, and routines, waits and futures now receive the interrupts to that id. Interrupts sent in
+     * the meantime may be lost: read the memory. The previous peers are reported as disconnected, and the present peers as
+     * connected, one by one as they reconnect.
      *
-     * @param ownPeerID the id that this device has now, 0 to 65535; perhaps the one of before
+     * @param ownPeerID the new id of this device, 0 to 65535; it may equal the previous one
      */
     default void onReconnect(final int ownPeerID) {}
 
     /**
-     * A server is there again and has other memory, so this device does not go back to it. Its memory stays usable; close it and
-     * open a new one to use the other. Only where {@link DoorbellOptions#reconnect()} was asked for.
+     * A server with other memory listens at the path, so this device does not reconnect to it. The memory of this device
+     * stays usable; to use the other memory, close this device and open a new one. Only called with
+     * {@link DoorbellOptions#reconnect()}.
      */
     default void onMemoryReplaced() {}
 }

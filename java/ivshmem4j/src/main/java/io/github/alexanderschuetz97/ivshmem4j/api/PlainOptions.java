@@ -14,7 +14,7 @@ import java.util.Arrays;
 public final class PlainOptions {
 
     private static final int MAX_MODE = 0777;
-    /** The highest id; the operating system takes the one after it for none. */
+    /** The highest id. The next value means "no id" to the operating system. */
     private static final long MAX_ID = 0xffff_fffeL;
 
     // Places in the values, in the order in which the native library takes them.
@@ -30,7 +30,7 @@ public final class PlainOptions {
     private static final int READ_ONLY = 9;
     private static final int COUNT = 10;
 
-    /** Stands for what was not set. */
+    /** The value of an option that is not set. */
     private static final long NONE = -1;
     private static final long YES = 1;
 
@@ -49,7 +49,7 @@ public final class PlainOptions {
     }
 
     /**
-     * Opens a file that exists, with all of its bytes, to be read and written.
+     * Options that open an existing file for reading and writing and map all of its bytes.
      *
      * @return options with nothing set
      */
@@ -58,8 +58,8 @@ public final class PlainOptions {
     }
 
     /**
-     * Sets the least size of the file. A file that does not exist is created, a shorter one grows, and of a longer one all
-     * is mapped. Unless set the file has to exist.
+     * Sets the minimum size of the file. A file that does not exist is created, a shorter file grows, and a longer file is
+     * mapped completely. Unless set, the file must exist.
      *
      * @param bytes 1 or more; a multiple of the page size on hugetlbfs
      * @return new options
@@ -73,12 +73,13 @@ public final class PlainOptions {
     }
 
     /**
-     * Maps a part of the file only. Any offset will do. Opening a part that is not inside of the file is an
-     * {@link IllegalArgumentException}. On hugetlbfs, what a file grows by has to fit into the address space all the same: one
-     * mapping reserves its pages, all or none. A file that has its length already does not grow.
+     * Maps only a part of the file. The offset may have any alignment. Opening a part that is not inside the file throws
+     * {@link IllegalArgumentException}. On hugetlbfs, the bytes by which a file grows must fit into the address space
+     * nevertheless, as a single mapping reserves either all of their pages or none. A file that already has its size does
+     * not grow.
      *
-     * @param offset where the part begins, in bytes from 0
-     * @param length bytes of the part, 1 or more
+     * @param offset start of the part in bytes, 0 or more
+     * @param length length of the part in bytes, 1 or more
      * @return new options
      * @throws IllegalArgumentException if the offset is negative, the length less than 1 or their sum too large for a long
      */
@@ -91,9 +92,9 @@ public final class PlainOptions {
     }
 
     /**
-     * Demands that the file does not exist yet. Needs a size.
+     * Requires that the file does not exist. Needs a size.
      *
-     * @return new options; opening a file that exists is an {@link IvshmemException} with the code
+     * @return new options; opening an existing file throws an {@link IvshmemException} with the code
      *     {@link IvshmemException.Code#ALREADY_EXISTS}
      */
     public PlainOptions createNew() {
@@ -101,12 +102,12 @@ public final class PlainOptions {
     }
 
     /**
-     * Sets the permissions of a file that is created, exactly these: the umask takes none away. 0600 unless set. The
-     * permissions of a file that exists stay.
+     * Sets the permissions of a new file, without applying the umask; 0600 unless set. The permissions of an existing file
+     * do not change.
      *
      * @param permissions bits as for chmod, 0 to 0777, for example 0660
      * @return new options
-     * @throws IllegalArgumentException if there are other bits
+     * @throws IllegalArgumentException if other bits are set
      */
     public PlainOptions mode(final int permissions) {
         checkMode(permissions);
@@ -114,7 +115,7 @@ public final class PlainOptions {
     }
 
     /**
-     * Sets user and group of a file that is created; those of this process unless set. Another user needs root.
+     * Sets the user and the group of a new file; those of this process unless set. Setting another user needs root.
      *
      * @param user id of the user, 0 to 4294967294
      * @param group id of the group, 0 to 4294967294
@@ -131,7 +132,7 @@ public final class PlainOptions {
     }
 
     /**
-     * Makes all pages present at once, so that no access waits for the system later.
+     * Allocates all pages when the file is opened, so that no later access waits for the system.
      *
      * @return new options
      */
@@ -140,8 +141,8 @@ public final class PlainOptions {
     }
 
     /**
-     * Asks the system for transparent huge pages; where it has none for such a file, opening fails with the code
-     * {@link IvshmemException.Code#INVALID_ARGUMENT}. A file on hugetlbfs has huge pages without this.
+     * Requests transparent huge pages. If the system does not support them for the file, opening fails with the code
+     * {@link IvshmemException.Code#INVALID_ARGUMENT}. A file on hugetlbfs has huge pages without this option.
      *
      * @return new options
      */
@@ -150,7 +151,7 @@ public final class PlainOptions {
     }
 
     /**
-     * Opens for reading only: nothing is created, and every write is an {@link UnsupportedOperationException}.
+     * Opens the file read-only: no file is created, and every write throws {@link UnsupportedOperationException}.
      *
      * @return new options
      */
@@ -158,7 +159,7 @@ public final class PlainOptions {
         return with(READ_ONLY, YES);
     }
 
-    /** Refuses what is no permissions: most often a decimal number. */
+    /** Rejects a value that is not a set of permissions: most often a decimal number. */
     static void checkMode(final int permissions) {
         if ((permissions & ~MAX_MODE) != 0) {
             throw new IllegalArgumentException("a mode of 0" + Integer.toOctalString(permissions) + ", which is "
@@ -166,7 +167,7 @@ public final class PlainOptions {
         }
     }
 
-    /** Opens a file so. */
+    /** Opens a file with these options. */
     IvshmemMemory open(final String path, final UncaughtExceptionHandler handler) {
         return Devices.plain(path, values, handler);
     }

@@ -2,16 +2,16 @@ package io.github.alexanderschuetz97.ivshmem4j.api;
 
 import java.util.Objects;
 
-/** A device that the Windows driver offers in a virtual machine. Never changes, so any thread may use it. */
+/** A device that the Windows driver offers in a virtual machine. Objects are immutable and may be used by any thread. */
 public class WindowsIvshmemPCIDevice {
 
     private final String name;
     private final long size;
 
     /**
-     * Describes a device.
+     * Creates the description of a device.
      *
-     * @param name path of the device interface; a device without one cannot be opened
+     * @param name path of the device interface; a device with null here cannot be opened
      * @param size size of the memory in bytes
      */
     public WindowsIvshmemPCIDevice(final String name, final long size) {
@@ -20,10 +20,10 @@ public class WindowsIvshmemPCIDevice {
     }
 
     /**
-     * The path of the device interface. It contains the numbers of the PCI bus and slot, which QEMU's command line can
-     * choose.
+     * The path of the device interface. It contains the numbers of the PCI bus and slot, which can be chosen on QEMU's
+     * command line.
      *
-     * @return as it was given; never null for a device of {@link Ivshmem#windowsListPCI()}
+     * @return the path as given; never null for a device of {@link Ivshmem#windowsListPCI()}
      */
     public String getName() {
         return name;
@@ -38,7 +38,7 @@ public class WindowsIvshmemPCIDevice {
         return size;
     }
 
-    /** Whether both are of the same class, with the same name and size. */
+    /** Whether both objects have the same class, name and size. */
     @Override
     public boolean equals(final Object other) {
         if (other == null || getClass() != other.getClass()) {

@@ -8,32 +8,35 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * Runs an action when an object can no longer be reached: a net under objects that nobody has closed.
+ * Runs an action when an object becomes unreachable: a safety net for objects that the program has not closed.
  *
- * <p>What {@code java.lang.ref.Cleaner} is since Java 9, for Java 8, and without a thread that never ends: that would keep
- * the class loader of this library for as long as the JVM runs. The thread ends when no action is left.
+ * <p>Does for Java 8 what {@code java.lang.ref.Cleaner} does since Java 9, but ends its thread when no action is left: a
+ * permanent thread would keep the class loader of this library alive as long as the JVM runs.
  */
 public final class Cleanup {
 
-    /** How long the thread waits for the next object when there is none: opening and closing in turn needs no new one. */
+    /**
+     * How long the thread waits for the next object when no action is left, so that opening and closing in turn starts no
+     * new thread each time.
+     */
     private static final long LINGER_MILLIS = 1000;
 
     private static final ReferenceQueue<Object> UNREACHABLE = new ReferenceQueue<>();
-    /** Keeps the references themselves reachable. */
+    /** Keeps the phantom references reachable. */
     private static final Set<Action> PENDING = ConcurrentHashMap.newKeySet();
     private static final Object LOCK = new Object();
-    /** Whether there is a thread, which looks at PENDING once more before it ends. Guarded by LOCK. */
+    /** Whether the thread runs. It checks PENDING once more before it ends. Guarded by LOCK. */
     private static boolean running;
 
     private Cleanup() {}
 
     /**
-     * Registers an action. Where the system gives no thread now, the next call asks again: the object can still be closed
-     * explicitly.
+     * Registers an action. If the system cannot start the thread now, the next call tries again; the object can still be
+     * closed explicitly.
      *
-     * @param object what becomes unreachable
-     * @param action what to do then; it must not refer to the object
-     * @return runs the action now, unless it has run; it never runs twice
+     * @param object the object to watch
+     * @param action the action to run when it is unreachable; it must not refer to the object
+     * @return a job that runs the action at once, unless it has run already; the action never runs twice
      */
     public static Runnable register(final Object object, final Runnable action) {
         final Action registered = new Action(object, action);
@@ -47,13 +50,14 @@ public final class Cleanup {
     }
 
     /**
-     * Starts the thread, which serves all and must not keep the class loader of the first caller: not as the loader of its
-     * context, not by a thread group of the caller's, not by the values of inheritable thread locals, and, before Java 24, not by
-     * the classes on the caller's stack, which a new thread remembers. On Java 8 every new thread inherits the values.
+     * Starts the thread. It serves all callers and must not keep the class loader of the first caller alive: neither as its
+     * context class loader, nor through the caller's thread group, nor through inheritable thread locals, nor, before Java
+     * 24, through the classes on the caller's stack, which a new thread stores. On Java 8, every new thread inherits the
+     * thread locals.
      *
-     * @return whether there is one now
+     * @return whether the thread runs
      */
-    // Deprecated since Java 17; later versions just call the action, which is right there.
+    // Deprecated since Java 17; later versions call the action directly, which is correct there.
     @SuppressWarnings({"deprecation", "removal"})
     private static boolean start() {
         try {
@@ -88,7 +92,7 @@ public final class Cleanup {
     private static void runAll() {
         while (true) {
             try {
-                // 0 is no limit.
+                // 0 means no limit.
                 final Action action = (Action) UNREACHABLE.remove(PENDING.isEmpty() ? LINGER_MILLIS : 0);
                 if (action != null) {
                     action.run();
@@ -96,7 +100,7 @@ public final class Cleanup {
                     return;
                 }
             } catch (final Throwable e) {
-                // Nobody has called this, so there is nobody to be told; the next object must have its turn.
+                // There is no caller to report to, and the actions of the other objects must run.
                 Thread.yield();
             }
         }
@@ -121,7 +125,7 @@ public final class Cleanup {
         @Override
         public void run() {
             if (PENDING.remove(this)) {
-                // Wakes the thread, as this may have been the last one.
+                // Wakes the thread, as this may have been the last action.
                 clear();
                 enqueue();
                 action.run();

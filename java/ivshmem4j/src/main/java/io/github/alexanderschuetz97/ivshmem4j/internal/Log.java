@@ -3,8 +3,9 @@ package io.github.alexanderschuetz97.ivshmem4j.internal;
 import java.lang.reflect.Method;
 
 /**
- * Says what a program should know and no call can tell it: by {@code System.Logger}, which a program can turn to its own log;
- * on Java 8, which has none, by {@code java.util.logging}. By reflection, as neither is in all Java versions and modules.
+ * Logs events that no call can report: through {@code System.Logger}, which a program can redirect to its own log, or
+ * through {@code java.util.logging} on Java 8, which has no {@code System.Logger}. Uses reflection, as neither is in all
+ * Java versions and modules.
  */
 public final class Log {
 
@@ -12,12 +13,12 @@ public final class Log {
 
     private Log() {}
 
-    /** Something does not go on as before. */
+    /** Logs the loss of a function. */
     public static void warn(final String text) {
         log("WARNING", text);
     }
 
-    /** Something goes on as before again. */
+    /** Logs the return of a function. */
     public static void info(final String text) {
         log("INFO", text);
     }
@@ -35,12 +36,12 @@ public final class Log {
                 loggers.getMethod(level.toLowerCase(java.util.Locale.ROOT), String.class).invoke(logger, text);
             }
         } catch (final ReflectiveOperationException e) {
-            // There is no logger, as in an image made ahead of time, or the program's own has failed.
+            // No logger exists, as in a native image, or the program's own logger has failed.
             System.err.println(NAME + ": " + text);
         }
     }
 
-    /** A type inside of java.lang, or null. */
+    /** A nested type of a class in java.lang, or null. */
     private static Class<?> type(final String name) {
         try {
             return Class.forName("java.lang." + name);

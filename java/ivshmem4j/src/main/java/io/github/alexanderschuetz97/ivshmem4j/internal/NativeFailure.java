@@ -2,7 +2,7 @@ package io.github.alexanderschuetz97.ivshmem4j.internal;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 
-/** Decides which exception an error of the native library becomes. Called by the native library only. */
+/** Translates errors of the native library to exceptions. Called only by the native library. */
 final class NativeFailure {
 
     private NativeFailure() {}
@@ -10,8 +10,8 @@ final class NativeFailure {
     /**
      * The exception for an error.
      *
-     * @param kind its kind as the native library spells it, for example {@code UnknownPeer}
-     * @param text what happened
+     * @param kind the kind in the spelling of the native library, for example {@code UnknownPeer}
+     * @param text the message
      */
     static RuntimeException exception(final String kind, final String text) {
         switch (kind) {
@@ -31,7 +31,7 @@ final class NativeFailure {
         }
     }
 
-    /** The code of a kind; a kind that this release does not know, as it came later, is {@code IO}. */
+    /** The code of a kind; {@code IO} for a kind that a later release has added. */
     static IvshmemException.Code code(final String kind) {
         for (final IvshmemException.Code code : IvshmemException.Code.values()) {
             if (code.name().replace("_", "").equalsIgnoreCase(kind)) {

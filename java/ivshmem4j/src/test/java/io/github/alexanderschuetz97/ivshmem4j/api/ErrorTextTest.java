@@ -27,8 +27,8 @@ import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * What a program in Java reads of what went wrong: it names what was asked for, and advises in words of Java. The errors are
- * those of the native library; each kind that can be had on any Linux machine is.
+ * The messages of errors in a Java program: each names the request and gives a remedy in Java terms. The errors come from
+ * the native library; every kind is covered that any Linux machine can produce.
  */
 @Timeout(60)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
@@ -38,11 +38,11 @@ class ErrorTextTest {
     private static final PlainOptions PLAIN = PlainOptions.defaults();
     private static final DoorbellOptions DOORBELL = DoorbellOptions.defaults();
     private static final Pattern CALL = Pattern.compile("(\\w+)\\(");
-    /** Options (not those of QEMU) and verbs of programs, names of Rust, and numbers that were negative. */
+    /** Options (except those of QEMU) and verbs of programs, names of Rust, and numbers that were negative. */
     private static final Pattern FOREIGN = Pattern.compile(
         "(^|\\W)--?(?!device ivshmem)[A-Za-z]|`|\\b[a-z]+_[a-z]+|::|0o\\d|ivshmem (create|info|serve|peers|ring|status|listen)"
             + "|4294967295|18446744073709551615");
-    /** What only they have who open a text by {@link Ivshmem#open(String)}. */
+    /** Words that only a program with a target string for {@link Ivshmem#open(String)} uses. */
     private static final Pattern TARGET = Pattern.compile("readonly|memory-only|cache=");
     private static final Set<String> METHODS = new HashSet<>();
 
@@ -222,7 +222,7 @@ class ErrorTextTest {
         final T e = assertThrows(type, call);
         final String text = String.valueOf(e.getMessage());
         assertTrue(text.contains(named), () -> text + ": does not name " + named);
-        // Paths, and what the caller wrote, may have any words.
+        // Paths and the caller's text may contain any words.
         final String own = text.replace(folder.toString(), "").replace(named.isEmpty() ? "\0" : named, "");
         final Matcher foreign = FOREIGN.matcher(own);
         assertFalse(foreign.find(), () -> text + ": has " + foreign.group());

@@ -71,7 +71,7 @@ class IvshmemServerTest {
         try (IvshmemServer server = IvshmemServer.builder(path).start()) {
             refused(Code.BUSY, IvshmemServer.builder(path));
             assertTrue(Files.exists(folder.resolve("s")));
-            // The second one has knocked to find out.
+            // The second server has connected to the socket as a check.
             while (server.getClients() > 0) {
                 Thread.yield();
             }

@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Each option does what it says, and says what it cannot do. */
+/** Each option has its documented effect, or the error states what is impossible. */
 @Timeout(60)
 class PlainOptionsTest {
 
@@ -158,7 +158,7 @@ class PlainOptionsTest {
         return Ivshmem.plain(file().toString(), options);
     }
 
-    /** What the kernel says of the mapping, by a word of {@code /proc/self/smaps}. */
+    /** The value of a field of {@code /proc/self/smaps} for the mapping. */
     private static String mapped(final IvshmemMemory memory, final String word) throws Exception {
         final String begin = Long.toHexString(memory.getMemory().getNativePointer()) + "-";
         final List<String> lines = Files.readAllLines(Paths.get("/proc/self/smaps"));

@@ -12,17 +12,17 @@ import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-/** The thread that cleans up for all. */
+/** The thread that runs all cleanups. */
 @Timeout(60)
 class CleanupTest {
 
-    /** Reachable until the end, so that the thread has something to wait for and does not end. */
+    /** Reachable until the end, so that the thread keeps waiting and does not end. */
     private final Object object = new Object();
 
     @Test
     void theThreadDoesNotKeepTheClassLoaderOfTheFirstCaller() throws Exception {
         final ClassLoader top = ClassLoader.getSystemClassLoader().getParent();
-        // With a thread of its own, that no other test has started.
+        // With a separate class loader of the library, whose thread no other test has started.
         try (URLClassLoader library = new URLClassLoader(new URL[] {place(Cleanup.class)}, top)) {
             final WeakReference<ClassLoader> caller = call(library, object);
             final long limit = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
@@ -55,7 +55,7 @@ class CleanupTest {
 
         private Caller() {}
 
-        /** Is the first to need the thread. */
+        /** The first user of the thread. */
         public static void call(final Object object, final Runnable action) {
             final ThreadLocal<Caller> inheritable = new InheritableThreadLocal<>();
             if (!"1.8".equals(System.getProperty("java.specification.version"))) {

@@ -16,21 +16,21 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 
 /**
- * The bound of every access, which is a number of 8 bytes: a JVM of 32 bits reads and writes it in two halves. In a JVM of
- * its own, as an access that gets through ends one.
+ * The bound of every access is a number of 8 bytes, which a 32-bit JVM reads and writes in two halves. The test runs in a
+ * separate JVM, as an access that passes the bound ends it.
  */
 @Timeout(value = 40, unit = TimeUnit.MINUTES)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "files cannot be opened")
 class BoundTest {
 
-    /** With bounds whose halves do not go together, a JVM of 32 bits lasted 1 to 5 seconds. */
+    /** With bounds whose halves do not match, a 32-bit JVM crashes after 1 to 5 seconds. */
     private static final long MILLIS =
         Long.getLong("ivshmem4j.attack.millis", "32".equals(System.getProperty("sun.arch.data.model")) ? 8000 : 200);
 
     @Test
     void noAccessBehindTheEndGetsThroughWhileAnotherThreadCloses() throws Exception {
         final List<String> options = new ArrayList<>(Jvm.settings());
-        // So that it is refused more often in the same time.
+        // So that more accesses are refused in the same time.
         options.add("-XX:-StackTraceInThrowable");
         final ProcessBuilder builder = new ProcessBuilder(Jvm.command(
             options, System.getProperty("java.class.path"), Child.class, Long.toString(MILLIS))).redirectErrorStream(true);
@@ -39,10 +39,10 @@ class BoundTest {
         }
     }
 
-    /** What runs in the other JVM. */
+    /** The program of the other JVM. */
     static final class Child {
 
-        /** Inside of what two halves of different bounds make: 4 GiB less one byte. */
+        /** Inside the bound that two halves of different bounds form: 4 GiB less one byte. */
         private static final long FAR = 0xf000_0000L;
 
         private Child() {}
@@ -79,7 +79,7 @@ class BoundTest {
                         Thread.yield();
                     }
                 }
-                // At any moment of the other's way from one look at the bound to the next.
+                // Closes at a random moment between two reads of the bound by the other thread.
                 final long until = System.nanoTime() + random.nextInt(3000);
                 while (System.nanoTime() < until) {
                     continue;

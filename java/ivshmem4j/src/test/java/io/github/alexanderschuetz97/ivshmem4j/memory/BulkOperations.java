@@ -9,16 +9,16 @@ import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
 
-/** Operations of methods that move many bytes at once, but for those of bytes themselves. */
+/** Operations of bulk methods, except those for arrays of bytes. */
 final class BulkOperations {
 
-    /** All that arrays can have as elements, but for bytes. */
+    /** All element types of arrays except bytes. */
     static final List<Class<?>> ELEMENTS = Arrays.asList(
         boolean.class, char.class, short.class, int.class, long.class, float.class, double.class);
 
-    /** Elements of arrays. */
+    /** The number of elements of arrays. */
     private static final int LENGTH = 5;
-    /** How far copies inside one memory move. */
+    /** The distance of copies inside one memory. */
     private static final int SHIFT = 5;
 
     private BulkOperations() {}
@@ -29,7 +29,7 @@ final class BulkOperations {
         views(all);
     }
 
-    /** Bytes of an element. */
+    /** The size of an element in bytes. */
     static int sizeOf(final Class<?> element) {
         return element == boolean.class || element == byte.class ? 1
             : element == char.class || element == short.class ? 2
@@ -120,7 +120,7 @@ final class BulkOperations {
         return bytes;
     }
 
-    /** Calls the overload for an array, with the exceptions that it throws. */
+    /** Calls the overload for the type of an array, and throws the exceptions that it throws. */
     private static void call(
         final NativeMemory memory, final String name, final long off, final Object array, final int... part)
         throws Exception {

@@ -23,13 +23,13 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 
-/** Closing, during accesses and by the garbage collector. */
+/** Closing during accesses, and closing by the garbage collector. */
 @Timeout(120)
 class ClosingTest {
 
     private static final int SIZE = 4096;
 
-    /** A program that closes and opens again and again, whatever the other threads are doing. */
+    /** A program that opens and closes repeatedly while other threads access the memory. */
     @Test
     @Tag("long")
     @Timeout(600)
@@ -112,7 +112,7 @@ class ClosingTest {
                 memory.readIntVolatile(0);
             }
         } catch (final IllegalStateException closed) {
-            // That is the end of the loop.
+            // Closing ends the loop.
         }
     }
 
@@ -138,12 +138,12 @@ class ClosingTest {
         }
     }
 
-    /** Accesses until the memory is closed; anything but the exception for that fails the test. */
+    /** Accesses until the memory is closed; any other exception fails the test. */
     private static Void hammer(final NativeMemory memory, final List<Operation> operations, final Random random)
         throws Exception {
         while (true) {
             final Operation operation = operations.get(random.nextInt(operations.size()));
-            // The others write meanwhile, so waiting for ever for what was read might do so.
+            // Other threads write at the same time, so a wait without a limit for a value that was read might never end.
             if (operation.name.endsWith("that meets") || operation.name.endsWith("for ever")) {
                 continue;
             }
@@ -178,7 +178,7 @@ class ClosingTest {
         }
     }
 
-    /** How often this process has a file mapped. */
+    /** The number of mappings of a file in this process. */
     static long mappings(final Path file) throws IOException {
         return Files.readAllLines(Paths.get("/proc/self/maps")).stream()
             .filter(line -> line.contains(file.toString())).count();

@@ -10,10 +10,10 @@ import java.lang.reflect.Proxy;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
-/** Copies from memory to memory. */
+/** Copies between memories. */
 class CopyTest {
 
-    /** More than the copies are done by at a time. */
+    /** More than the step size of a copy. */
     private static final int SIZE = (3 << 20) + 11;
 
     @Test
@@ -79,7 +79,7 @@ class CopyTest {
         }
     }
 
-    /** What programs wrap memory with. */
+    /** A wrapper of memory in a program. */
     private static NativeMemory own(final NativeMemory memory) {
         return (NativeMemory) Proxy.newProxyInstance(
             CopyTest.class.getClassLoader(), new Class<?>[] {NativeMemory.class}, (proxy, method, arguments) -> {

@@ -22,8 +22,8 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 
 /**
- * A file that loses its pages and gets them back, thousands of times, while four threads access it in every way that must
- * not end the JVM then. In a JVM of its own, which one access too many would end.
+ * A file loses its pages and gets them back, thousands of times, while four threads access it in every way that must not end
+ * the JVM. The test runs in a separate JVM, which a wrong access would end.
  */
 @Timeout(value = 40, unit = java.util.concurrent.TimeUnit.MINUTES)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "files cannot be opened")
@@ -44,14 +44,14 @@ class LiveTruncationTest {
         }
     }
 
-    /** What runs in the other JVM. */
+    /** The program of the other JVM. */
     static final class Child {
 
-        /** A busy machine may take longer than the time. */
+        /** The minimum number of truncations, as a busy machine may need more than the given time. */
         private static final int LEAST = 20;
         private static final int PAGE = 4096;
         private static final int SIZE = 64 * PAGE;
-        /** From Java 14 on the JVM's own copies come back from a lost page. */
+        /** Whether the copies of the JVM survive a lost page, as they do from Java 14 on. */
         private static final boolean VIEWS_COPY =
             Float.parseFloat(System.getProperty("java.specification.version")) >= 14;
 
@@ -83,7 +83,7 @@ class LiveTruncationTest {
                         }
                     }
                 });
-                // It may be as late as at the end of the thread.
+                // The error may occur as late as the end of the thread.
                 thread.setUncaughtExceptionHandler((ended, e) -> {
                     if (!(e instanceof InternalError)) {
                         thrown.add(e);
@@ -112,7 +112,7 @@ class LiveTruncationTest {
             for (final Throwable e : thrown) {
                 throw new AssertionError("an access threw what it must not", e);
             }
-            // The file has its length, so all is as ever.
+            // The file has its full length again, so the memory works.
             region.memory.write(SIZE - 8, 7L);
             if (region.memory.readLong(SIZE - 8) != 7) {
                 throw new AssertionError("what was written is not there");
@@ -145,7 +145,10 @@ class LiveTruncationTest {
             }
         }
 
-        /** Reads where the JVM trusts a number to be one of its type: it checks no index that no such number fails. */
+        /**
+         * Reads whose result the JVM assumes to be in the range of its type: it omits index checks that no number in the
+         * range fails.
+         */
         private static List<Operation> trusted() {
             final List<Operation> operations = new ArrayList<>();
             Operation.read(operations, "indexes", PAGE, Child::useAsIndexes, null);
@@ -153,7 +156,7 @@ class LiveTruncationTest {
             return operations;
         }
 
-        /** Ints, among numbers whose lower half is an index and whose upper half would lead out of any array. */
+        /** Reads ints among numbers whose lower half is a valid index and whose upper half is outside any array. */
         private static Object useAsCheckedIndexes(final NativeMemory m, final long off) {
             long sum = 0;
             for (long at = off; at < off + PAGE - 40; at += 40) {
@@ -197,7 +200,7 @@ class LiveTruncationTest {
 
         private static List<Operation> operations() {
             final List<Operation> operations = Operation.all();
-            // What the documentation excepts, and what waits for a value.
+            // The operations that the documentation excludes, and those that wait for a value.
             operations.removeIf(operation -> operation.name.matches(
                 "(getAnd|compareAnd|spin|write.*(Release|Volatile)|sync|getNative" + (VIEWS_COPY ? "" : "|asByteBuffer|view")
                     + ").*"));

@@ -17,23 +17,23 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledIf;
 
-/** Closing, while a thread does nothing but accesses in a loop that was compiled. */
+/** Closing while a thread only accesses memory in a compiled loop. */
 @Timeout(120)
 class LoopTest {
 
     private static final int SIZE = 1 << 20;
     private static final int LONG_COPY = 1 << 19;
-    /** Accesses of one run; compiled, each takes less than 20 ns. */
+    /** The number of accesses of one run; a compiled access takes less than 20 ns. */
     private static final long WARM_UP = 200_000;
-    /** Whether accesses are by segments, whose loops closing ends. */
+    /** Whether accesses use segments, whose loops end on closing. */
     private static final boolean BY_SEGMENTS = !System.getProperty("java.specification.version").startsWith("1.")
         && Integer.parseInt(System.getProperty("java.specification.version")) >= 22
         && !System.getProperty("ivshmem4j.memory", "foreign").matches("unsafe|guarded");
 
-    /** For what the loops read. */
+    /** The result of the reads in the loops. */
     private static volatile long seen;
 
-    /** Accesses so often. Each has a loop of its own, which is compiled for itself. */
+    /** Repeats an access. Each implementation has its own loop, which is compiled separately. */
     private interface Loop {
         void run(NativeMemory memory, long times);
     }
@@ -118,7 +118,7 @@ class LoopTest {
         }
     }
 
-    /** Runs a loop until it is as fast as compiled code is. */
+    /** Runs a loop until it is as fast as compiled code. */
     private static void compile(final Loop loop, final NativeMemory memory) {
         for (int tries = 0, fast = 0; tries < 500 && fast < 5; tries++) {
             final long begin = System.nanoTime();

@@ -8,14 +8,14 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /**
- * One method of NativeMemory that accesses bytes, with what it must give and leave, told by a model: an array of bytes.
+ * One method of NativeMemory that accesses bytes. A model, an array of bytes, determines its expected result and effect.
  */
 final class Operation {
 
     /** Whether a pointer has 64 bits. */
     static final boolean WIDE = System.getProperty("os.arch").contains("64");
 
-    /** Bytes of bulk accesses. */
+    /** The number of bytes of bulk accesses. */
     static final int BULK = 11;
 
     /** Calls the method. */
@@ -23,14 +23,14 @@ final class Operation {
         Object on(NativeMemory memory, long off) throws Exception;
     }
 
-    /** Does to the model what the method must do to the memory, and gives what the method must give. */
+    /** Applies the expected effect of the method to the model, and returns the expected result. */
     interface Model {
         Object on(ByteBuffer model, int off);
     }
 
     final String name;
     final int size;
-    /** What offsets must be a multiple of. */
+    /** The required alignment of offsets. */
     final int alignment;
     final boolean writes;
     final Call call;
@@ -56,7 +56,7 @@ final class Operation {
         return name;
     }
 
-    /** All of them that this processor can do: several for a method where that matters. */
+    /** All operations that this processor supports; several for a method if its arguments matter. */
     static List<Operation> all() {
         final List<Operation> all = new ArrayList<>();
         bulk(all);
@@ -89,12 +89,12 @@ final class Operation {
         all.add(new Operation(name, size, 1, true, call, model));
     }
 
-    /** A call that gives nothing. */
+    /** A call without a result. */
     interface Action {
         void on(NativeMemory memory, long off) throws Exception;
     }
 
-    /** A change of the model that gives nothing. */
+    /** A change of the model without a result. */
     interface Change {
         void on(ByteBuffer model, int off);
     }

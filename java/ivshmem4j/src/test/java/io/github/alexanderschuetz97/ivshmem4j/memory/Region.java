@@ -15,28 +15,31 @@ import java.nio.file.Paths;
 import org.opentest4j.TestAbortedException;
 
 /**
- * Memory of any size for a test, all zeroes, gone with {@link #close()}.
+ * Zeroed memory of any size for a test, removed by {@link #close()}.
  *
- * <p>It is a file; or, where the system property {@value #PROPERTY} names a device as {@link Ivshmem#open(String)} does,
- * for example {@code windows:0}, the first bytes of that device's memory.
+ * <p>The memory is a file or, if the system property {@value #PROPERTY} contains a target string for
+ * {@link Ivshmem#open(String)}, for example {@code windows:0}, the first bytes of that device's memory.
  */
 public final class Region implements AutoCloseable {
 
-    /** The system property that names a device. */
+    /** The system property with the target string of a device. */
     public static final String PROPERTY = "ivshmem4j.test.region";
 
-    /** Whether there are views: not of memory that is released when it is closed, before Java 22. */
+    /** Whether memory has views. Before Java 22, memory that closing releases has none. */
     static final boolean HAS_VIEWS = !"guarded".equals(System.getProperty("ivshmem4j.memory"))
         && (!System.getProperty("os.name").startsWith("Windows")
             || !System.getProperty("java.specification.version").matches("1\\.8|[0-9]|1[0-9]|2[01]"));
 
     private static final String DEVICE = System.getProperty(PROPERTY);
-    /** What a device's driver needs to notice that it was closed, which Wine tells it some time later; against hanging. */
+    /**
+     * The maximum time until a device's driver notices a closed handle, which Wine reports with a delay. Only against
+     * hanging.
+     */
     private static final long PATIENCE_NANOS = 60_000_000_000L;
 
     /** Null for a device. */
     final Path file;
-    /** What was opened, as the memory says it. */
+    /** The target string, as in the text of the memory. */
     final String target;
     final NativeMemory memory;
     private final int size;
@@ -71,7 +74,7 @@ public final class Region implements AutoCloseable {
         }
     }
 
-    /** The first bytes of the device, as if it had no more. */
+    /** The first bytes of the device, as a memory of that size. */
     private static NativeMemory part(final int size) {
         final long device = openDevice();
         final long mapping = NativeLibrary.deviceMemory(device);
@@ -93,7 +96,7 @@ public final class Region implements AutoCloseable {
             });
     }
 
-    /** A handle of the device, which may have been closed just now. */
+    /** Opens a handle of the device, which may have been closed just before. */
     public static long openDevice() {
         NativeLibrary.load();
         final long begin = System.nanoTime();
@@ -109,12 +112,12 @@ public final class Region implements AutoCloseable {
         }
     }
 
-    /** Whether this is a device's memory. */
+    /** Whether the memory belongs to a device. */
     public static boolean isDevice() {
         return DEVICE != null;
     }
 
-    /** The same bytes, mapped once more; of a device all of them. Skips the test where the driver forbids it. */
+    /** Maps the same bytes once more; for a device, all of its bytes. Skips the test if the driver does not allow it. */
     IvshmemMemory again() {
         if (DEVICE == null) {
             return Ivshmem.plain(file.toString());

@@ -29,16 +29,16 @@ import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** What every method refuses, found by reflection so that none is forgotten. */
+/** The rejections of every method. Reflection finds the methods, so none is missing. */
 class RejectionTest {
 
     private static final int SIZE = 147;
-    /** Bytes that calls with an array, a buffer or a length ask for. */
+    /** The number of bytes in calls with an array, a buffer or a length. */
     private static final int BULK = 11;
-    /** Methods that are told how many bytes. */
+    /** Methods with a number of bytes as a parameter. */
     private static final String WITH_LENGTH = "set|zero|sync|indexOf|copyTo|slice|asByteBuffer|view";
 
-    /** Where copies would go. */
+    /** The target of copies. */
     private static Region target;
 
     @BeforeAll
@@ -52,7 +52,7 @@ class RejectionTest {
         target.close();
     }
 
-    /** All methods with an offset that do not answer a question about it. */
+    /** All methods with an offset, except those that only check it. */
     static List<Method> withOffset() {
         final List<Method> methods = new ArrayList<>();
         for (final Method method : NativeMemory.class.getMethods()) {
@@ -67,7 +67,7 @@ class RejectionTest {
 
     static List<Method> all() {
         final List<Method> methods = new ArrayList<>(Arrays.asList(NativeMemory.class.getMethods()));
-        // These may be asked for after closing.
+        // These work after closing.
         methods.removeIf(method -> method.getName().equals("getNativePointer") && method.getParameterCount() == 0
             || method.getName().matches("isValid|isReadable|isWriteable|size|cacheMode|close|readLock|writeLock|supports.*|atomic8Byte.*"));
         return methods;
@@ -354,7 +354,7 @@ class RejectionTest {
         }
     }
 
-    /** Bytes that the call of {@link #arguments} asks for. */
+    /** The number of bytes in a call with {@link #arguments}. */
     private static int length(final Method method) {
         final String name = method.getName();
         final Class<?>[] types = method.getParameterTypes();
@@ -375,7 +375,7 @@ class RejectionTest {
             : kind.contains("int") || kind.contains("float") ? 4 : 8;
     }
 
-    /** Something valid for each parameter behind the offset; a method that waits sees no second look. */
+    /** Valid arguments for the parameters after the offset; a method that waits checks only once. */
     private static Object[] arguments(final Method method, final long off) {
         final Class<?>[] types = method.getParameterTypes();
         final Object[] arguments = new Object[types.length];
@@ -434,7 +434,7 @@ class RejectionTest {
         return isLength ? (Object) (long) BULK : (Object) 0L;
     }
 
-    /** What a call throws; null if nothing. */
+    /** The exception of a call; null if it throws none. */
     private static Throwable thrown(final Method method, final NativeMemory memory, final Object[] arguments)
         throws IllegalAccessException {
         try {

@@ -29,12 +29,15 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Parts of memory: that they are memory of their own in every way, and whose closing closes what. */
+/** Slices: they are complete memories, and closing affects the right ones. */
 @Timeout(120)
 class SliceTest {
 
     private static final int SIZE = 61;
-    /** So odd that nothing in a slice has the alignment that its offset has; behind one is not much either. */
+    /**
+     * An odd offset, so that no address in a slice has the alignment of its offset in the slice. Few bytes follow the
+     * slice.
+     */
     private static final int BEFORE = 19;
     private static final int BEHIND = 3;
 
@@ -114,7 +117,7 @@ class SliceTest {
             assertThrows(UnsupportedOperationException.class, () -> slice.write(0, 1L));
             assertThrows(UnsupportedOperationException.class, () -> slice.getAndAdd(0, (byte) 1));
             assertThrows(UnsupportedOperationException.class, () -> region.memory.copyTo(0, slice, 0, 1));
-            // Inside a word, no atomic operation has to stand in for the read.
+            // Inside a word, the read needs no atomic operation.
             assertEquals(0, memory.readIntVolatile(1));
             assertEquals(0, memory.readShortAcquire(5));
             memory.close();
@@ -209,7 +212,7 @@ class SliceTest {
                 memory.close();
                 final ExecutionException thrown = assertThrows(ExecutionException.class, taker::get);
                 assertEquals(IllegalStateException.class, thrown.getCause().getClass());
-                // None was overlooked.
+                // All were tested.
                 for (final NativeMemory slice : slices) {
                     assertThrows(IllegalStateException.class, () -> slice.read(0));
                 }

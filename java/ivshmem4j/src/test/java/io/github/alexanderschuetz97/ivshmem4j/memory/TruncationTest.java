@@ -21,7 +21,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.opentest4j.TestAbortedException;
 
-/** A file that another process makes shorter; in a JVM of its own, as old ones report it wherever they are by then. */
+/** Another process truncates the file. The test runs in a separate JVM, as old JVMs report the error at any later point. */
 @Timeout(120)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "files cannot be opened")
 class TruncationTest {
@@ -40,7 +40,7 @@ class TruncationTest {
         final List<String> results = results("-Xint");
         if ("foreign".equals(System.getProperty("ivshmem4j.memory"))) {
             results.removeIf(line -> line.endsWith(IvshmemException.class.getName()));
-            // Views are the JVM's own, and so is what they throw.
+            // Views are objects of the JVM, which determines their exceptions.
             results.removeIf(line -> line.matches("result (asByteBuffer|view).*InternalError"));
             assertEquals(new ArrayList<String>(), results);
         }
@@ -82,9 +82,9 @@ class TruncationTest {
         public static void main(final String[] arguments) throws Exception {
             final List<Operation> operations = Operation.all();
             try (Region region = new Region(4 * PAGE)) {
-                // A late error may come instead of closing.
+                // A late error may occur in place of closing.
                 region.file.toFile().deleteOnExit();
-                // So that the last ones run as compiled code.
+                // So that the last accesses run as compiled code.
                 for (int i = 0; i < 300; i++) {
                     runAll(operations, region.memory, false);
                 }
@@ -105,7 +105,7 @@ class TruncationTest {
         private static void runAll(
             final List<Operation> operations, final NativeMemory memory, final boolean print) {
             for (final Operation operation : operations) {
-                // The first ones may end the process, and the last ones do not touch the bytes.
+                // The operations up to Volatile may end the process, and sync and getNativePointer do not access the bytes.
                 if (operation.name.matches("(getAnd|compareAnd|spin|write.*(Release|Volatile)|sync|getNative).*")) {
                     continue;
                 }

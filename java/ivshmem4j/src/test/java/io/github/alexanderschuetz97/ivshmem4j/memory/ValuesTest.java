@@ -19,10 +19,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** What every method gives and leaves behind, at every offset of a small file, and so at every alignment. */
+/** The result and the effect of every method at every offset of a small file, and so at every alignment. */
 class ValuesTest {
 
-    /** More than two cache lines; no multiple of anything. */
+    /** More than two cache lines, and not a multiple of a power of two. */
     private static final int SIZE = 147;
 
     static List<Operation> operations() {

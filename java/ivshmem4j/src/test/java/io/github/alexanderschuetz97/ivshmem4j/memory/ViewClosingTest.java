@@ -26,8 +26,8 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 
 /**
- * Views that eight threads read and write while memory, parts and devices are closed, thousands of times. In a JVM of its own,
- * which one access too many would end.
+ * Eight threads read and write views while memory, slices and devices are closed, thousands of times. The test runs in a
+ * separate JVM, which a wrong access would end.
  */
 @Timeout(value = 40, unit = TimeUnit.MINUTES)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "files cannot be opened")
@@ -40,7 +40,7 @@ class ViewClosingTest {
         attack(Child.class, "\\d+");
     }
 
-    /** The other test calls segments by reflection; here the JVM compiles the accesses themselves. */
+    /** The other test accesses segments by reflection; here the JVM compiles the accesses. */
     @Test
     @EnabledIfSystemProperty(
         named = "ivshmem4j.memory", matches = "foreign", disabledReason = "there are no views of type MemorySegment before Java 22")
@@ -93,7 +93,7 @@ class ViewClosingTest {
                 }
                 final Random random = new Random(9);
                 final long end = System.nanoTime() + Long.parseLong(arguments[0]) * 1_000_000;
-                // A busy machine may take longer than the time.
+                // A busy machine may need more than the given time.
                 for (; System.nanoTime() < end || closes < LEAST || accesses.get() == 0; closes++) {
                     final Views next = new Views(region.again());
                     final Views old = current.getAndSet(next);
@@ -124,7 +124,7 @@ class ViewClosingTest {
         }
     }
 
-    /** Views of one opening of the memory, of all kinds. */
+    /** Views of all kinds of one opened memory. */
     private static final class Views {
 
         private static final Class<?> SEGMENT = segmentOrNull();
@@ -191,7 +191,7 @@ class ViewClosingTest {
             }
         }
 
-        /** Null where there is no view of that type. */
+        /** Null if this Java version has no view of that type. */
         private static Class<?> segmentOrNull() {
             try {
                 return "foreign".equals(System.getProperty("ivshmem4j.memory"))

@@ -28,7 +28,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Buffers and segments over memory: above all, that nothing they do after its end reaches a wrong address. */
+/** Buffers and segments over memory: above all, no access after closing reaches a wrong address. */
 @Timeout(120)
 class ViewTest {
 
@@ -142,7 +142,7 @@ class ViewTest {
         }
     }
 
-    /** Writing into a full pipe, the operating system reads the view for as long as it pleases. */
+    /** While it writes into a full pipe, the operating system reads the view for an unlimited time. */
     @Test
     void aBufferThatASystemCallUsesDoesNotStopClosing() throws Exception {
         final int size = 1 << 20;
@@ -195,9 +195,9 @@ class ViewTest {
         }
     }
 
-    /** A program for Java 22, compiled by a plain compiler against what this test runs against: the jar. */
+    /** A program for Java 22, compiled against the same jar as this test. */
     @Test
-    // It compiles, which a runtime without tools cannot.
+    // It needs a compiler, which a runtime does not have.
     @Tag("jdk")
     void aProgramForJava22GetsASegmentByItsType(@TempDir final Path folder) throws Exception {
         final Path source = Paths.get(ViewTest.class.getResource("/SegmentUser.java").toURI());

@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Waiting for values, and what ends it. */
+/** Waits for values, and the events that end them. */
 @Timeout(60)
 class WaitingTest {
 
@@ -34,7 +34,7 @@ class WaitingTest {
         return assertThrows(ExecutionException.class, () -> task.get(30, TimeUnit.SECONDS)).getCause();
     }
 
-    /** Long enough for a thread to come to wait, on a machine with little to do; otherwise the test proves less. */
+    /** Long enough for a thread to start waiting on an idle machine; on a busy one the test proves less. */
     private static void settle() throws InterruptedException {
         Thread.sleep(50);
     }
@@ -65,7 +65,7 @@ class WaitingTest {
         }
     }
 
-    /** A lock made of spinAndSet around a plain counter. */
+    /** A lock made with spinAndSet around a plain counter. */
     private static int winner(final NativeMemory memory) {
         int done = 0;
         for (; done < 5000; done++) {
@@ -93,7 +93,7 @@ class WaitingTest {
             });
             settle();
             memory.close();
-            // Not that the value 0, which replaces what was there, had come.
+            // The waits must not report the value 0 of the pages that replace closed memory.
             assertEquals(IllegalStateException.class, failure(timed).getClass());
             assertEquals(IllegalStateException.class, failure(set).getClass());
             assertEquals(IllegalStateException.class, failure(forEver).getClass());
@@ -112,7 +112,7 @@ class WaitingTest {
                 return null;
             });
             settle();
-            // Again, in case one of them has not come to wait yet.
+            // Repeated, in case one of them has not started to wait yet.
             while (!timed.isDone() || !forEver.isDone()) {
                 memory.stopSpin();
                 Thread.sleep(5);

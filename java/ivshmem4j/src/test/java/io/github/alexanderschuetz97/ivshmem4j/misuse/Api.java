@@ -25,7 +25,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/** The public classes and methods of the library, as they are in the jar: what is new joins by itself. */
+/** The public classes and methods of the library, read from the jar, so that new ones are included automatically. */
 final class Api {
 
     private final List<Class<?>> types = new ArrayList<>();
@@ -66,17 +66,17 @@ final class Api {
         }
     }
 
-    /** Whether a parameter of this type gets an object of the library's, and not one of the program's. */
+    /** Whether a parameter of this type takes an object of the library, not one of the program. */
     boolean isGiven(final Class<?> type) {
         return type == Object.class || types.contains(type) && type != InterruptServiceRoutine.class && type != PeerConnectionListener.class;
     }
 
-    /** What makes objects out of nothing or of others. */
+    /** The methods and constructors that create objects, with or without other objects. */
     List<Executable> makers() {
         return makers;
     }
 
-    /** The public methods that an object has by its public types; none for an object of somebody else's. */
+    /** The public methods of the library's public types of an object; none for other objects. */
     List<Method> methods(final Class<?> implementation) {
         return methods.computeIfAbsent(implementation, this::find);
     }

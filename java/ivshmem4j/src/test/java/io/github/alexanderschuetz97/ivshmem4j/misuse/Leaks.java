@@ -12,10 +12,10 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/** What must not grow: how much of it there is in this process. */
+/** The amounts of resources in this process that must not grow. */
 final class Leaks {
 
-    /** What the JDK itself keeps of a run: reflection, thread locals, sizes of its own tables. */
+    /** The heap that the JDK itself retains after a run: reflection, thread locals, sizes of its tables. */
     private static final long HEAP_SLACK = 4 << 20;
 
     private final int descriptors;
@@ -30,7 +30,7 @@ final class Leaks {
         heap = ManagementFactory.getMemoryMXBean().getHeapMemoryUsage().getUsed();
     }
 
-    /** How much there is once garbage has gone, for which it gets some time. */
+    /** The amounts after garbage collection, which gets some time. */
     static Leaks settled() throws Exception {
         Leaks now = new Leaks();
         for (int i = 0; i < 20; i++) {
@@ -41,7 +41,7 @@ final class Leaks {
         return now;
     }
 
-    /** Waits until there is no more than at first: what was forgotten goes with the garbage. */
+    /** Waits until the amounts are no larger than at first, as the garbage collector closes objects that were not closed. */
     static Leaks await(final Leaks before) throws Exception {
         final long limit = System.nanoTime() + TimeUnit.MINUTES.toNanos(1);
         Leaks now = settled();
@@ -67,7 +67,7 @@ final class Leaks {
                 final String target = Files.readSymbolicLink(link).toString();
                 count += target.startsWith("anon_inode") || target.startsWith("socket") ? 1 : 0;
             } catch (final NoSuchFileException e) {
-                // The one that lists the folder.
+                // The descriptor that lists the folder.
             }
         }
         return count;
@@ -81,7 +81,7 @@ final class Leaks {
                 final byte[] name = Files.readAllBytes(task.resolve("comm"));
                 count += new String(name, StandardCharsets.UTF_8).startsWith("ivshmem") ? 1 : 0;
             } catch (final IOException e) {
-                // It has just ended.
+                // The thread has just ended.
             }
         }
         return count;

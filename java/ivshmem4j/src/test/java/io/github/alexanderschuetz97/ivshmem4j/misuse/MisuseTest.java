@@ -34,13 +34,13 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Whatever a program does, in whatever order, from however many threads: the JVM lives and nothing is left behind. */
+/** Random calls in any order from several threads: the JVM survives and no resource leaks. */
 @Tag("long")
 @EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class MisuseTest {
 
     private static final int THREADS = 8;
-    /** A call that nobody ends lasts until its device is closed, which happens all the time. */
+    /** Longer than any call, which lasts at most until its device is closed; devices are closed all the time. */
     private static final long HANG_SECONDS = 60;
 
     @TempDir
@@ -62,14 +62,14 @@ class MisuseTest {
         final long seed = Long.getLong("ivshmem4j.misuse.seed", System.nanoTime());
         System.out.println("Java " + System.getProperty("java.version") + ", " + seconds
             + " s; the same calls again, if not in the same order: -Divshmem4j.misuse.seed=" + seed);
-        // Most devices are opened without a handler for what callbacks throw, which is much and on purpose.
+        // Most devices have no handler, and their callbacks throw many exceptions on purpose.
         System.setErr(new PrintStream(new OutputStream() {
             @Override
             public void write(final int value) {}
         }));
         api = new Api();
         values = new Values(folder, pool, unexpected::add);
-        // What is loaded and started once stays; it must not be counted.
+        // Objects that are loaded or started once stay; they must not be counted.
         misuse(seed - THREADS, Math.max(seconds / 10, 3));
         final Leaks before = Leaks.settled();
         misuse(seed, seconds);
@@ -78,7 +78,7 @@ class MisuseTest {
         System.out.println(calls + " calls of " + called.size() + " methods, " + values.callbacks + " callbacks, " + servers
             + " servers killed\nbefore: " + before + "\nafter:  " + after);
         assertEquals("[]", unexpected.stream().limit(5).collect(Collectors.toList()).toString());
-        // So it is no accident when a new method takes part.
+        // So that every new method is certain to be included.
         final Set<String> missing = Stream.of(NativeMemory.class, IvshmemMemory.class)
             .flatMap(type -> Stream.of(type.getMethods())).map(MisuseTest::signature)
             .collect(Collectors.toCollection(TreeSet::new));
@@ -90,7 +90,7 @@ class MisuseTest {
         return callee.getName() + Arrays.toString(callee.getParameterTypes());
     }
 
-    /** Everything is closed behind it. */
+    /** Misuses the library for some time, and closes everything at the end. */
     private void misuse(final long seed, final long seconds) throws Exception {
         over = false;
         final List<Misuser> misusers = new ArrayList<>();
@@ -125,7 +125,7 @@ class MisuseTest {
         }
     }
 
-    /** Many calls wait until they have what they want, or for ever. */
+    /** Ends waits, as many calls wait for a value or an event, which may never come. */
     private void endSomething(final Random random, final List<Thread> threads) {
         objects.closeForgotten();
         threads.get(random.nextInt(threads.size())).interrupt();
@@ -137,7 +137,7 @@ class MisuseTest {
                 device.getMemory().stopSpin();
             }
         } catch (final IllegalStateException e) {
-            // It was closed.
+            // The device was closed.
         }
     }
 
@@ -174,7 +174,7 @@ class MisuseTest {
         }
     }
 
-    /** A server in a process of its own, to be killed. */
+    /** A server in a separate process, which is killed. */
     static final class Server {
 
         private Server() {}

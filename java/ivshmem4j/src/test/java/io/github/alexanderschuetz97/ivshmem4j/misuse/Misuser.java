@@ -21,10 +21,10 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import java.util.function.Consumer;
 
-/** One thread: calls any method of any object of the library, with any arguments. */
+/** One thread that calls any method of any object of the library with any arguments. */
 final class Misuser implements Runnable {
 
-    /** What all threads share. */
+    /** The objects that all threads share. */
     static final class Objects {
 
         private static final int DEVICES = 6;
@@ -33,13 +33,13 @@ final class Misuser implements Runnable {
         private static final long FORGOTTEN_NANOS = TimeUnit.SECONDS.toNanos(10);
 
         final AtomicReferenceArray<IvshmemMemory> devices = new AtomicReferenceArray<>(DEVICES);
-        /** Of devices that may be closed or forgotten by now. */
+        /** Memories of devices that may be closed or dropped by now. */
         private final AtomicReferenceArray<NativeMemory> memories = new AtomicReferenceArray<>(MEMORIES);
         private final AtomicReferenceArray<Object> others = new AtomicReferenceArray<>(OTHERS);
 
         private final Queue<Forgotten> forgotten = new ConcurrentLinkedQueue<>();
 
-        /** A device that nobody closes. */
+        /** A device that was dropped without closing. */
         private static final class Forgotten {
 
             private final WeakReference<IvshmemMemory> device;
@@ -67,7 +67,7 @@ final class Misuser implements Runnable {
             }
         }
 
-        /** Any of a type, or null. */
+        /** Any object of a type, or null. */
         private Object any(final Class<?> type, final Random random) {
             for (int tries = 0; tries < 8; tries++) {
                 final Object object = any(random);
@@ -81,7 +81,7 @@ final class Misuser implements Runnable {
         private void keep(final Object object, final Random random) {
             if (object instanceof IvshmemMemory) {
                 final IvshmemMemory replaced = devices.getAndSet(random.nextInt(DEVICES), (IvshmemMemory) object);
-                // Sometimes nobody closes it; what has routines would stay, as it should.
+                // Sometimes it is not closed. A device with routines would stay, as documented, so it is always closed.
                 if (replaced == null) {
                     return;
                 }
@@ -108,7 +108,10 @@ final class Misuser implements Runnable {
             }
         }
 
-        /** What is still reachable after a while has somebody in it who waits, perhaps for ever. */
+        /**
+         * Closes dropped devices that are still reachable after a while, as a thread waits in them, perhaps without a
+         * limit.
+         */
         void closeForgotten() {
             while (!forgotten.isEmpty() && System.nanoTime() - forgotten.peek().since > FORGOTTEN_NANOS) {
                 final IvshmemMemory device = forgotten.poll().device.get();
@@ -118,7 +121,7 @@ final class Misuser implements Runnable {
             }
         }
 
-        /** Closes all that has to be closed, and forgets everything. */
+        /** Closes all objects that need it, and drops all of them. */
         void clear() {
             for (int i = 0; i < DEVICES; i++) {
                 final IvshmemMemory device = devices.getAndSet(i, null);
@@ -172,7 +175,7 @@ final class Misuser implements Runnable {
         return calls;
     }
 
-    /** How long the call lasts in which it is now. */
+    /** The duration of the current call. */
     long nanosInCall() {
         return System.nanoTime() - since;
     }
@@ -243,7 +246,10 @@ final class Misuser implements Runnable {
         }
     }
 
-    /** For wrong arguments, closed memory, lacking features, what the system says, and what the method declares. */
+    /**
+     * Whether an exception is documented: for wrong arguments, closed memory, missing features, errors of the system, and
+     * the exceptions that the method declares.
+     */
     private static boolean isPromised(final Throwable e, final Executable callee) {
         return e instanceof IllegalArgumentException || e instanceof ArrayIndexOutOfBoundsException
             || e instanceof IllegalStateException
@@ -251,12 +257,12 @@ final class Misuser implements Runnable {
             || Arrays.stream(callee.getExceptionTypes()).anyMatch(declared -> declared.isInstance(e));
     }
 
-    /** Kept beyond what it is of, perhaps. */
+    /** Accesses a view, whose memory may be dropped. */
     private void view(final ByteBuffer view) {
         try {
             view.put(random.nextInt(5000), (byte) view.get(random.nextInt(5000)));
         } catch (final IllegalStateException | IndexOutOfBoundsException | ReadOnlyBufferException e) {
-            // What Java's own buffers throw.
+            // The exceptions of Java's buffers.
         }
     }
 }

@@ -20,10 +20,10 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 
-/** Arguments: mostly such as make sense, often such as are just wrong, sometimes such as are far off. */
+/** Arguments: mostly valid, often just outside the valid range, sometimes far outside. */
 final class Values {
 
-    /** Bytes of the memories. */
+    /** The size of the memories in bytes. */
     static final int SIZE = 1 << 16;
     static final int VECTORS = 3;
     private static final long[] FAR = {
@@ -51,7 +51,7 @@ final class Values {
         }
     }
 
-    /** The server's socket that others kill. */
+    /** The socket of the server that is killed. */
     String socket() {
         return folder.resolve("s").toString();
     }
@@ -59,9 +59,9 @@ final class Values {
     /**
      * A value for a parameter.
      *
-     * @param callee what gets it
+     * @param callee the method that takes it
      * @param device any device, for callbacks to use; or null
-     * @throws IllegalStateException for a type that this has to be taught first
+     * @throws IllegalStateException for a type that this class does not support yet
      */
     Object of(final Class<?> type, final Executable callee, final IvshmemMemory device, final Random random) {
         if (type == long.class) {
@@ -110,7 +110,7 @@ final class Values {
         throw new IllegalStateException("the misuse test does not know what to pass as " + type + "; teach Values");
     }
 
-    /** There a number is the size of a file, which would be filled. */
+    /** Whether a number is the size of a file, which would be filled. */
     private static boolean makesFiles(final Executable callee) {
         final Class<?> type = callee.getDeclaringClass();
         return type == Ivshmem.class || type == IvshmemServer.Builder.class || type == PlainOptions.class;
@@ -151,7 +151,7 @@ final class Values {
             return folder.resolve("own").toString();
         }
         if (callee.getName().equals("plain") || callee.getName().equals("memoryFile")) {
-            // Never the socket, whose name a file would take.
+            // Never the socket, as a file would take its name.
             return folder.resolve(random.nextInt(4) == 0 ? "missing/file" : "plain").toString();
         }
         switch (random.nextInt(10)) {

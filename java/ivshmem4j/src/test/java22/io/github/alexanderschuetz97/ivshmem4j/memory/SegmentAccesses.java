@@ -11,9 +11,9 @@ import java.util.concurrent.FutureTask;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
- * A program: for as many milliseconds as its argument says, eight threads access memory segments in loops that the JVM compiles,
- * while the devices that the segments belong to are closed. After each of them another file is mapped, perhaps at addresses that
- * have become free; its bytes must stay as they are. It prints how often each happened.
+ * A program in which eight threads access memory segments in compiled loops while the devices of the segments are closed.
+ * Its argument is the duration in milliseconds. After each closing it maps another file, perhaps at addresses that have
+ * become free; the bytes of that file must not change. It prints how often each event happened.
  */
 final class SegmentAccesses {
 
@@ -65,7 +65,7 @@ final class SegmentAccesses {
                 }
                 other = neighbour.again();
                 if (closes % 4 == 0) {
-                    // The addresses of what was closed may stay taken until it is collected.
+                    // The addresses of closed memory may stay mapped until the garbage collector finds it.
                     System.gc();
                 }
                 device = next;
@@ -96,7 +96,7 @@ final class SegmentAccesses {
         return sum;
     }
 
-    /** Returns what it read, so that no compiler leaves the reads out. */
+    /** Returns the values that it read, so that the compiler does not remove the reads. */
     private static long accessAll(final MemorySegment segment, final int kind) {
         long sum = 0;
         switch (kind) {

@@ -23,8 +23,8 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
 /**
- * Each access twice, on memory of the same content: by this library ({@code ours}), on memory of a server, which is sealed, and
- * by another means on a file.
+ * Measures each access twice, on memory with the same content: by this library ({@code ours}), on memory of a server, which
+ * is sealed, and by another means on a file.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
@@ -35,7 +35,7 @@ public class AccessBenchmark {
     private static final int STEPS = 1024;
     private static final int COPY = 4096;
     private static final int SHORT_COPY = 64;
-    /** Where everything else goes: behind the chains. */
+    /** The offset of all data except the chains, which are before it. */
     private static final long WORD = SIZE / 2;
 
     /** A name of {@link Rival#of}, or this library: {@code ours}, {@code guarded}, or {@code file} for its access to a file. */
@@ -53,7 +53,7 @@ public class AccessBenchmark {
     @Setup
     public void open() throws IOException {
         file = Files.createTempFile(Paths.get("/dev/shm"), "ivshmem4j-jmh", null);
-        // A chain through 16 KiB, so that every load waits for the one before and none for memory.
+        // A chain through 16 KiB, so that every load waits for the previous load and none for main memory.
         final ByteBuffer content = ByteBuffer.allocate(SIZE).order(ByteOrder.nativeOrder());
         final int cells = SIZE / 4 / 8;
         final int[] order = new Random(1).ints(0, cells).distinct().limit(cells).toArray();
@@ -87,7 +87,7 @@ public class AccessBenchmark {
         Files.delete(file);
     }
 
-    /** Dependent loads: what one access costs whoever waits for it. */
+    /** Dependent loads: the latency of one access. */
     @Benchmark
     @OperationsPerInvocation(STEPS)
     public long longs_ours() {
@@ -128,7 +128,7 @@ public class AccessBenchmark {
         return at;
     }
 
-    /** A sum, which the JIT compiler may make of many bytes at once. */
+    /** A sum, which the JIT compiler may vectorise. */
     @Benchmark
     @OperationsPerInvocation(STEPS)
     public int bytes_ours() {
@@ -171,7 +171,7 @@ public class AccessBenchmark {
         return at;
     }
 
-    /** A word written and a word read, one after the other through memory: what a loop over records costs. */
+    /** Alternating writes and reads of words through memory: the cost of a loop over records. */
     @Benchmark
     @OperationsPerInvocation(STEPS)
     public long words_ours() {
@@ -194,7 +194,7 @@ public class AccessBenchmark {
         return sum;
     }
 
-    /** What publishing and receiving cost, with nobody on the other side. */
+    /** The cost of publishing and receiving, without another program. */
     @Benchmark
     @OperationsPerInvocation(STEPS)
     public long publishes_ours() {
@@ -297,7 +297,7 @@ public class AccessBenchmark {
         return rival.getAndAdd(WORD + 65, 3L);
     }
 
-    /** A wait for what is there already, and one look at it. */
+    /** A wait for a value that is already there, and one read of it. */
     @Benchmark
     public boolean spin_ours() {
         return ours.spin(WORD + 72, 0L, -1, 1, TimeUnit.SECONDS);
@@ -309,15 +309,16 @@ public class AccessBenchmark {
     }
 
     /**
-     * Where the next copy goes, in steps of a cache line through a page. How a copy fares depends on how the array lies in
-     * its page and in its cache line, and where a JVM puts it is chance; so each copy begins elsewhere on both sides.
+     * The offset of the next copy, in steps of a cache line through a page. The speed of a copy depends on the position of
+     * the array in its page and in its cache line, which is random in a JVM; so each copy begins at a different position on
+     * both sides.
      */
     private long place() {
         step = (step + 64) & (COPY - 1);
         return WORD + step;
     }
 
-    /** The first byte in the array: arrays begin at a multiple of 8, so all places in a cache line get their turn. */
+    /** The index of the first byte in the array: arrays begin at a multiple of 8, so all positions in a cache line occur. */
     private int index() {
         return step / 64 % 8 * 8;
     }

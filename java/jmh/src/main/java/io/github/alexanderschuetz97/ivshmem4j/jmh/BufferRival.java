@@ -5,7 +5,7 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
-/** The direct buffer of a mapped file, which checks by itself and ends at 2 GiB. */
+/** The direct buffer of a mapped file, which has its own checks and is limited to 2 GiB. */
 final class BufferRival implements Rival {
 
     private static final VarHandle INT =

@@ -10,7 +10,10 @@ import java.nio.charset.StandardCharsets;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
-/** One of the two programs of bench/src/bin/java_doorbell.rs: it rings and is rung, as the lines of its input say. */
+/**
+ * One of the two programs of bench/src/bin/java_doorbell.rs: sends and receives interrupts according to the lines of its
+ * input.
+ */
 public final class Doorbell {
 
     private static final int VECTOR = 0;
@@ -23,7 +26,7 @@ public final class Doorbell {
         this.peer = peer;
     }
 
-    /** Argument: the server's path. Prints which Java this is and its peer id, and reads the other's. */
+    /** Argument: the server's path. Prints the Java version and its peer id, and reads the peer id of the other program. */
     public static void main(final String[] arguments) throws IOException, InterruptedException {
         try (IvshmemMemory device = Ivshmem.doorbell(arguments[0])) {
             System.out.println("Java " + Runtime.version());
@@ -43,14 +46,14 @@ public final class Doorbell {
         }
     }
 
-    /** A thread is told of what came while it did not wait. */
+    /** Removes earlier interrupts, as a wait also returns for an interrupt that arrived before it. */
     private void forgetInterrupts() throws InterruptedException {
         while (device.waitInterrupt(VECTOR, 0, TimeUnit.NANOSECONDS)) {
-            // One more was there.
+            // Removes one more interrupt.
         }
     }
 
-    /** Nanoseconds of all trips. */
+    /** The nanoseconds of all trips. */
     private long ping(final String way, final int trips) throws InterruptedException {
         forgetInterrupts();
         final long begin = System.nanoTime();
@@ -60,7 +63,7 @@ public final class Doorbell {
                 device.waitInterrupt(VECTOR);
             }
         } else {
-            // Whoever began the last trip does not begin another.
+            // The starter of the last trip does not start another one.
             callbacks(trips, trips - 1, () -> device.sendInterrupt(peer, VECTOR));
         }
         return System.nanoTime() - begin;
@@ -79,7 +82,7 @@ public final class Doorbell {
         }
     }
 
-    /** Answers from a routine. */
+    /** Answers interrupts from a routine. */
     private void callbacks(final int interrupts, final int answers, final Runnable first) throws InterruptedException {
         final CountDownLatch left = new CountDownLatch(interrupts);
         final InterruptServiceRoutine routine = new InterruptServiceRoutine() {

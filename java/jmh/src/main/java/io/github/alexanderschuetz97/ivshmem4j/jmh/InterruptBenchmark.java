@@ -23,8 +23,8 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
 /**
- * An interrupt and the answer, between two devices of one JVM, by routines: by this library and by Ivshmem4j 1.2. Beside a bare
- * eventfd it is measured by bench/src/bin/java_doorbell.rs.
+ * An interrupt and its answer between two devices of one JVM, by routines: with this library and with Ivshmem4j 1.2.
+ * bench/src/bin/java_doorbell.rs compares it with a bare eventfd.
  */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
@@ -40,7 +40,7 @@ public class InterruptBenchmark {
     private Client asks;
     private Client answers;
 
-    /** One of the two. */
+    /** One of the two devices. */
     private interface Client extends AutoCloseable {
 
         int id();
@@ -90,7 +90,7 @@ public class InterruptBenchmark {
     private void roundTrip() throws InterruptedException {
         asks.ring(answers.id());
         answered.acquire();
-        // Only an interrupt that came early would leave one.
+        // Only an early interrupt leaves a permit.
         answered.drainPermits();
     }
 
@@ -134,10 +134,10 @@ public class InterruptBenchmark {
         }
     }
 
-    /** By reflection, which takes a thousandth of what the interrupt does. */
+    /** A device of version 1.2, called by reflection, which takes a thousandth of the time of the interrupt. */
     private static final class Older implements Client {
 
-        /** Milliseconds that 1.2 waits for the server to have said all. */
+        /** The milliseconds that version 1.2 waits for the end of the handshake. */
         private static final long GRACE = 500;
 
         private final Class<?> type;
@@ -173,7 +173,7 @@ public class InterruptBenchmark {
             }
         }
 
-        /** Of an object that is put into sets. */
+        /** The handler of a proxy that is put into sets. */
         private static InvocationHandler calls(final Runnable routine) {
             return (proxy, method, arguments) -> {
                 switch (method.getName()) {

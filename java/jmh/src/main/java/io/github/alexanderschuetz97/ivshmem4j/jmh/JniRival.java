@@ -3,7 +3,7 @@ package io.github.alexanderschuetz97.ivshmem4j.jmh;
 import java.nio.ByteBuffer;
 
 /**
- * One call by JNI for each access, with no check and nothing else in it: bench/examples/jni_rival.rs.
+ * One JNI call for each access, without a check or any other code: bench/examples/jni_rival.rs.
  *
  * <p>A lower bound for any library that reaches memory through JNI functions, as Ivshmem4j 1.2 does.
  */
@@ -13,7 +13,7 @@ final class JniRival implements Rival {
         System.load(System.getProperty("ivshmem4j.jmh.jni"));
     }
 
-    /** Keeps the mapping. */
+    /** Keeps the mapping alive. */
     private final ByteBuffer buffer;
     private final long address;
 

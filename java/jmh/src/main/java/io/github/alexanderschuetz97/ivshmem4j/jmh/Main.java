@@ -7,22 +7,22 @@ import java.util.stream.Collectors;
 import org.openjdk.jmh.runner.RunnerException;
 
 /**
- * Measures all rows, prints one table and says whether the goals are met: exit code 0, or 1.
+ * Measures all rows, prints one table and returns whether the goals are met: exit code 0, or 1 if not.
  *
- * <p>A row has {@link #RUNS} runs of this library and of whatever a goal depends on, in turns. A row that misses its goal
- * gets as many again, twice at most, and is judged by all its runs. Both sides get the same number, so chance has as much
- * to give to either, and what is slower stays slower.
+ * <p>A row has {@link #RUNS} runs of this library and of each rival that a goal depends on, in turns. A row that misses its
+ * goal gets the same number of further runs, at most twice, and is judged by all its runs. Both sides get the same number of
+ * runs, so chance favours neither, and the slower side stays slower.
  */
 public final class Main {
 
     private static final int RUNS = 4;
     private static final int ATTEMPTS = 3;
-    /** Of what no goal depends on. */
+    /** The number of runs of rivals that no goal depends on. */
     private static final int RUNS_FOR_INFORMATION = 2;
 
     private Main() {}
 
-    /** Argument: how the names of the rows begin that are to be measured; none stands for all. */
+    /** Argument: a prefix of the names of the rows to measure; without it, all rows are measured. */
     public static void main(final String[] arguments) throws RunnerException {
         final String only = arguments.length == 0 ? "" : arguments[0];
         System.out.println("Java " + Runtime.version() + "; nanoseconds, the best of " + RUNS + " to " + RUNS * ATTEMPTS
@@ -83,7 +83,7 @@ public final class Main {
         return rival.equals(Row.OWN) ? ratio <= row.atMost : 1 / ratio >= row.fasterThan(rival);
     }
 
-    /** What comes behind the numbers: each goal, or what there is to compare with. */
+    /** The text after the numbers: each goal, or the comparison. */
     private static String verdict(final Row row, final Turns turns, final String rival) {
         final double ratio = turns.best(Turns.OURS) / turns.best(rival);
         final String word = isMet(row, turns, rival) ? "met" : "NOT MET";

@@ -10,23 +10,23 @@ import java.net.URLClassLoader;
 import java.nio.file.Path;
 
 /**
- * Another version of this library, Ivshmem4j 1.2 above all: the jars that the property {@code ivshmem4j.rival} lists, in
- * a class loader of their own.
+ * Another version of this library, usually Ivshmem4j 1.2: the jars that the property {@code ivshmem4j.rival} lists, in a
+ * separate class loader.
  *
- * <p>Handles that are constants, bound to an object that is one, cost nothing once the JIT compiler has seen them.
+ * <p>Constant method handles, bound to a constant object, cost nothing once the JIT compiler has compiled them.
  */
 final class OlderRival implements Rival {
 
     static final String PROPERTY = "ivshmem4j.rival";
 
-    /** Read once, when the handles are made. */
+    /** Read once, when the handles are created. */
     private static Path file;
 
     OlderRival(final Path file) {
         OlderRival.file = file;
     }
 
-    /** Made with the first access. */
+    /** Created with the first access. */
     private static final class Handles {
 
         private static final Object MEMORY;
@@ -36,7 +36,7 @@ final class OlderRival implements Rival {
             try {
                 final Class<?> opener = opener();
                 final Object device = opener.getMethod("plain", String.class).invoke(null, file.toString());
-                // By the declared types, which are public; those of the objects are not.
+                // Uses the declared types, which are public; the classes of the objects are not.
                 final Class<?> deviceType = opener.getMethod("plain", String.class).getReturnType();
                 TYPE = deviceType.getMethod("getMemory").getReturnType();
                 MEMORY = deviceType.getMethod("getMemory").invoke(device);
@@ -69,7 +69,7 @@ final class OlderRival implements Rival {
         }
     }
 
-    /** Its class {@code Ivshmem}. */
+    /** The class {@code Ivshmem} of the other version. */
     static Class<?> opener() throws MalformedURLException, ClassNotFoundException {
         final String[] jars = System.getProperty(PROPERTY).split(File.pathSeparator);
         final URL[] urls = new URL[jars.length];
@@ -125,7 +125,7 @@ final class OlderRival implements Rival {
         }
     }
 
-    /** It takes any offset. */
+    /** Version 1.2 accepts any offset. */
     @Override
     public int getAndAddUnaligned(final long off, final int delta) {
         return getAndAdd(off, delta);

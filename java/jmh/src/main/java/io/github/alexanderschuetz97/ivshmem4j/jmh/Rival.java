@@ -9,10 +9,10 @@ import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
-/** Access to memory by other means than this library: one check of the range, one access. What one cannot do throws. */
+/** Access to memory by other means than this library: one check of the range, one access. Unsupported operations throw. */
 public interface Rival {
 
-    /** Maps a file. The first one that the JVM has is what the JIT compiler has to offer. */
+    /** Maps a file. The first implementation that the JVM supports is the best that the JIT compiler offers. */
     static Rival of(final String name, final Path file) {
         switch (name) {
             case "MemorySegment":
@@ -95,7 +95,10 @@ public interface Rival {
         throw new UnsupportedOperationException();
     }
 
-    /** Java has no such instruction for every JVM: the word around it, as often as somebody else was faster. */
+    /**
+     * Exchanges the word around the byte, repeatedly if another thread was faster, as Java has no such instruction on every
+     * JVM.
+     */
     default byte getAndAdd(final long off, final byte delta) {
         final int shift = (int) (off & 3) * 8;
         while (true) {
@@ -107,7 +110,7 @@ public interface Rival {
         }
     }
 
-    /** In the same way; not across two words. */
+    /** Works in the same way; not across two words. */
     default short getAndAdd(final long off, final short delta) {
         final int shift = (int) (off & 3) * 8;
         while (true) {
@@ -119,7 +122,7 @@ public interface Rival {
         }
     }
 
-    /** In the same way in a word of 8 bytes; not across two of them. */
+    /** Works in the same way with a word of 8 bytes; not across two of them. */
     default int getAndAddUnaligned(final long off, final int delta) {
         final int shift = (int) (off & 7) * 8;
         while (true) {

@@ -5,17 +5,20 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/** One operation: by what else it is measured beside this library, and what is demanded. */
+/** One operation: its rivals and its goals. */
 final class Row {
 
     private static final boolean SEGMENTS = Runtime.version().feature() >= 22;
-    /** What the JIT compiler itself has to offer on this JVM. */
+    /** The best access that the JIT compiler itself offers on this JVM. */
     static final String OWN = SEGMENTS ? "MemorySegment" : "Unsafe";
     static final String JNI = "JNI";
     static final String OLDER = "1.2";
     /** This library with a guard around each access, as before Java 22 in Windows guests. */
     static final String GUARDED = "guarded";
-    /** This library on a file, of which another process could take pages away: small numbers are kept within their type. */
+    /**
+     * This library on a file, from which another process could remove pages: small numbers are limited to the range of
+     * their type.
+     */
     static final String FILE = "file";
     static final Set<String> IS_OURS = Set.of(Turns.OURS, GUARDED, FILE);
 
@@ -23,7 +26,7 @@ final class Row {
         System.getProperty(OlderRival.PROPERTY) == null ? "" : OLDER).filter(name -> !name.isEmpty())
         .collect(Collectors.toList());
 
-    /** All, in the order of the table. */
+    /** All rows, in the order of the table. */
     static final List<Row> ALL = List.of(
         access("longs", without(FILE), true, false),
         access("ints", RIVALS, true, false),
@@ -38,7 +41,7 @@ final class Row {
         partOfWord("addByte"),
         partOfWord("addShort"),
         partOfWord("addUnalignedInt"),
-        // From Java 22 on it is a call as well, and has a check. A look-up of a handle would take the call beyond this.
+        // From Java 22 on it is also a call, with a check. A call with a look-up of a handle would miss this goal.
         new Row(AccessBenchmark.class, "addUnalignedLong", only(JNI, OLDER), Double.POSITIVE_INFINITY, 0.6),
         // About 1.03 on Java 25: a failure names its offset and length, so these outlive the copy and have to be saved before it.
         access("read64B", without(FILE, JNI), true, false),
@@ -51,9 +54,12 @@ final class Row {
     final String benchmark;
     final String name;
     final List<String> rivals;
-    /** Ours may take so many times what the JIT compiler's own takes; infinity when there is no such goal. */
+    /**
+     * The maximum ratio of the time of this library to the time of the JIT compiler's own access; infinity if there is no
+     * such goal.
+     */
     final double atMost;
-    /** A call by JNI must take at least so many times what ours takes; 0 when there is no such goal. */
+    /** The minimum ratio of the time of a JNI call to the time of this library; 0 if there is no such goal. */
     private final double fasterThanCalls;
 
     private Row(
@@ -76,15 +82,16 @@ final class Row {
     }
 
     /**
-     * Exchanges the word around a number. Beside the rival's steps it looks at two bounds, as a slice may begin at any byte:
-     * the slice's, and that the word lies in the mapping, to which its offset is converted. That took 1.19 to 1.24 times the
-     * rival's 5.5 nanoseconds; a call of the native library would take 5 to 10 times as long.
+     * Exchanges the word around a number. In addition to the rival's steps, this library checks two bounds, as a slice may
+     * begin at any byte: the bound of the slice, and that the word is inside the mapping, to which its offset is converted.
+     * That takes 1.19 to 1.24 times the rival's 5.5 nanoseconds; a call of the native library would take 5 to 10 times as
+     * long.
      */
     private static Row partOfWord(final String name) {
         return new Row(AccessBenchmark.class, name, without(FILE, JNI, OLDER), 1.3, 0);
     }
 
-    /** Of the rivals that there are. */
+    /** The available rivals among the names. */
     private static List<String> only(final String... names) {
         return RIVALS.stream().filter(List.of(names)::contains).collect(Collectors.toList());
     }

@@ -14,8 +14,8 @@ import org.openjdk.jmh.runner.options.TimeValue;
 import org.openjdk.jmh.runner.options.VerboseMode;
 
 /**
- * Runs of one row in turns, each in a JVM of its own; of each means the best iteration counts, as what disturbs a run only
- * ever makes it slower. Iterations are short, so that some of them meet no disturbance at all.
+ * Runs of one row in turns, each in a separate JVM. For each means the best iteration counts, as a disturbance only makes a
+ * run slower. Iterations are short, so that some of them run undisturbed.
  */
 final class Turns {
 
@@ -29,7 +29,7 @@ final class Turns {
         this.row = row;
     }
 
-    /** One more run of each; every other time in the reverse order. */
+    /** Runs each means once more; every second time in reverse order. */
     void run(final List<String> means) throws RunnerException {
         final List<String> order = new ArrayList<>(means);
         if (backwards) {
@@ -41,7 +41,7 @@ final class Turns {
         }
     }
 
-    /** Nanoseconds of an operation; NaN for what was not run. */
+    /** The nanoseconds of an operation; NaN for means without a run. */
     double best(final String means) {
         return best.getOrDefault(means, Double.NaN);
     }
@@ -69,7 +69,7 @@ final class Turns {
 
     private static String[] jvmArguments(final String means) {
         final List<String> arguments = new ArrayList<>();
-        // Compiled in the thread that needs it, so that warming up ends at the same point on a loaded machine as well.
+        // Compiles in the thread that needs the code, so that the warm-up ends at the same point even on a loaded machine.
         arguments.add("-Xbatch");
         if (means.equals(Row.GUARDED)) {
             arguments.add("-Divshmem4j.memory=guarded");
@@ -78,7 +78,7 @@ final class Turns {
             arguments.add("--enable-native-access=ALL-UNNAMED");
         }
         if (Runtime.version().feature() >= 23) {
-            // JMH and one of the rivals use it, and so would print a warning for each run.
+            // JMH and one of the rivals use Unsafe, and would print a warning for each run.
             arguments.add("--sun-misc-unsafe-memory-access=allow");
         }
         return arguments.toArray(new String[0]);

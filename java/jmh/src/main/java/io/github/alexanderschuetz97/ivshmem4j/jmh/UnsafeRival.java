@@ -5,15 +5,15 @@ import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import sun.misc.Unsafe;
 
-/** Unsafe behind the same check. */
+/** Unsafe with the same check. */
 final class UnsafeRival implements Rival {
 
     private static final Unsafe UNSAFE = unsafe();
 
-    /** Keeps the mapping. */
+    /** Keeps the mapping alive. */
     private final ByteBuffer buffer;
     private final long address;
-    /** Not final: whoever can be closed has to look. */
+    /** Not final, as memory that can be closed must read it for each access. */
     private long size;
 
     UnsafeRival(final ByteBuffer buffer) {

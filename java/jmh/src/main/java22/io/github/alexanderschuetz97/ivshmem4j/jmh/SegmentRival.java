@@ -10,7 +10,7 @@ import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
-/** A segment of a shared arena, which checks by itself. */
+/** A segment of a shared arena, which has its own checks. */
 public final class SegmentRival implements Rival {
 
     private static final VarHandle INT = ValueLayout.JAVA_INT.varHandle();

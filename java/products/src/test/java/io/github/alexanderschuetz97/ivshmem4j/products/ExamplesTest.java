@@ -18,13 +18,13 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Each example of java/examples does what its head says, run by the command that stands there. */
+/** Each example of java/examples works as its head comment describes, with the command that the comment contains. */
 @Timeout(300)
 class ExamplesTest {
 
     private static final Path EXAMPLES =
         Products.project().resolve("java/examples/src/main/java/io/github/alexanderschuetz97/ivshmem4j/examples");
-    /** Run by the demos: scripts/demo and scripts/demo-host. */
+    /** The examples that the demos run: scripts/demo and scripts/demo-host. */
     private static final Set<String> OF_THE_DEMOS = Set.of("Answer", "Ask", "Meet");
 
     @TempDir
@@ -183,7 +183,7 @@ class ExamplesTest {
         assertTrue(Files.notExists(socket));
     }
 
-    /** A server with 1 MiB and 2 vectors. */
+    /** Starts a server with 1 MiB and 2 vectors. */
     private String server() throws Exception {
         final Path socket = folder.resolve("server.sock");
         final Path program = Products.DIST.resolve("linux-x86_64/ivshmem-server");
@@ -209,7 +209,7 @@ class ExamplesTest {
         return command;
     }
 
-    /** The larger of the numbers that two programs print at their ends. */
+    /** The larger of the numbers that two programs print at the end. */
     private static long lastOfBoth(final Running one, final Running two, final String pattern) throws Exception {
         long last = 0;
         for (final Running program : List.of(one, two)) {

@@ -16,7 +16,7 @@ import java.util.jar.JarFile;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
-/** What the jar says of itself. */
+/** The metadata and the content of the jar. */
 class JarTest {
 
     private static final String NAME = "io.github.alexanderschuetz97.ivshmem4j";
@@ -52,7 +52,7 @@ class JarTest {
         final Set<String> sources = entries(Products.sources());
         assertTrue(sources.contains(layer + "java"));
         assertTrue(sources.contains("module-info.java"));
-        // Each class has its source.
+        // Each class has a source.
         for (final String entry : entries(Products.jar())) {
             if (entry.endsWith(".class")) {
                 assertTrue(sources.contains(entry.replaceAll("(\\$[^/]*)?\\.class$", ".java")), entry);

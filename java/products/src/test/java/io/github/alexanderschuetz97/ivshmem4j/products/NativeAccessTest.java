@@ -17,7 +17,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** JDK 24 and newer can forbid native code to all but those whom the command line or a manifest allows it. */
+/** JDK 24 and newer can forbid native code except for modules that the command line or a manifest allows. */
 class NativeAccessTest {
 
     private static final String MODULE = "io.github.alexanderschuetz97.ivshmem4j";
@@ -66,7 +66,8 @@ class NativeAccessTest {
 
     @Test
     void allowingSomebodyElseDoesNotDo() throws Exception {
-        // Naming anyone forbids it to all others, which without the option deny is a warning until then.
+        // An option that names a module forbids native code to all others. Without that option and without deny, the JVM
+        // only prints a warning.
         final String said = onClassPath("--illegal-native-access=deny", "--enable-native-access=java.logging");
         assertTrue(said.startsWith("PERMISSION_DENIED: "), said);
     }

@@ -27,13 +27,13 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * The metadata for images that GraalVM makes ahead of time says what the native library looks up by name, no more and no
- * less. An image itself is not built: native-image is in no package registry.
+ * The metadata for native images of GraalVM lists exactly the names that the native library looks up. The test builds no
+ * image, as no package registry has native-image.
  */
 class NativeImageTest {
 
     private static final String FOLDER = "META-INF/native-image/io.github.alexanderschuetz97/ivshmem4j/";
-    /** Uses each part of the native library, and makes it fail in each way. */
+    /** Uses each part of the native library, and causes each kind of failure. */
     private static final String PROGRAM = """
         import io.github.alexanderschuetz97.ivshmem4j.api.*;
 
@@ -118,7 +118,7 @@ class NativeImageTest {
         }
     }
 
-    /** What a run of the program looks up. */
+    /** The names that a run of the program looks up. */
     private Set<String> lookups(final String jdk) throws Exception {
         final Path agent = folder.resolve("agent.so");
         final Path source = Products.project().resolve("java/products/src/test/native/lookups.c");
@@ -133,12 +133,12 @@ class NativeImageTest {
             "-agentpath:" + agent + "=" + lines, "-Divshmem4j.native.path=" + library,
             "-cp", Products.jar() + File.pathSeparator + folder, "Program", folder.toString())));
         final Set<String> found = new TreeSet<>(Files.readAllLines(lines));
-        // Who looks up a member of a type needs the type.
+        // A look-up of a member of a type needs the type.
         found.addAll(found.stream().map(line -> "class " + line.split(" ")[1]).toList());
         return found;
     }
 
-    /** What a file of the metadata describes, in the words of the agent. Each must exist. */
+    /** The entries of a metadata file in the format of the agent. Each must exist. */
     private Set<String> described(final String name) throws Exception {
         final Set<String> lines = new TreeSet<>();
         try (URLClassLoader loader = new URLClassLoader(new URL[] {Products.jar().toUri().toURL()})) {

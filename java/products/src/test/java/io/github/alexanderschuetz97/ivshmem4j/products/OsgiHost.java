@@ -8,12 +8,12 @@ import org.osgi.framework.launch.Framework;
 import org.osgi.framework.launch.FrameworkFactory;
 import org.osgi.framework.wiring.FrameworkWiring;
 
-/** An OSGi framework with the library and a bundle that uses it; then both once more, with class loaders of their own. */
+/** An OSGi framework with the library and a bundle that uses it; then both once more, with new class loaders. */
 final class OsgiHost {
 
     private OsgiHost() {}
 
-    /** Takes a folder for the framework, the jar, the bundle that uses it, and a file that shall be mapped. */
+    /** Arguments: a folder for the framework, the jar, and the bundle that uses it. */
     public static void main(final String[] arguments) {
         int code = 1;
         try {
@@ -22,7 +22,7 @@ final class OsgiHost {
         } catch (final Exception e) {
             e.printStackTrace(System.out);
         }
-        // The framework has threads that would go on.
+        // The framework has threads that would keep the JVM alive.
         System.exit(code);
     }
 
@@ -40,7 +40,7 @@ final class OsgiHost {
         user.stop();
         library.update();
         framework.adapt(FrameworkWiring.class).refreshBundles(null, event -> start(user));
-        // The library is started again with its user.
+        // The framework starts the library again together with its user.
         for (int tries = 0; tries < 1000 && user.getState() != Bundle.ACTIVE; tries++) {
             Thread.sleep(20);
         }

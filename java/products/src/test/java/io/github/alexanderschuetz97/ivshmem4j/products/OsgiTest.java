@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.osgi.framework.launch.Framework;
 
-/** The jar is a bundle: installed into Apache Felix, another bundle maps memory with it. */
+/** The jar is a bundle: in Apache Felix, another bundle maps memory with it. */
 class OsgiTest {
 
     private static final String USER = """
@@ -75,11 +75,11 @@ class OsgiTest {
             "-Dfile=" + file, "-Duser.home=" + folder, "-cp", felix() + File.pathSeparator + here(), OsgiHost.class.getName(),
             folder.resolve("framework" + jdk.hashCode()).toString(), Products.jar().toString(), user.toString()));
         Files.deleteIfExists(file);
-        // The JVM's, of what the framework itself does.
+        // Warnings of the JVM about the framework itself.
         return said.replaceAll("WARNING: .*\n", "");
     }
 
-    /** A bundle with the class above. */
+    /** Creates a bundle with the class above. */
     private Path user(final String imports) throws Exception {
         final Path classes = Files.createDirectories(folder.resolve("classes"));
         assertEquals("", Products.compile(classes, List.of(felix(), Products.jar().toString()), "user.Activator", USER));

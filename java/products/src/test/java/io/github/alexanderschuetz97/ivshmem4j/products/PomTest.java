@@ -14,7 +14,7 @@ import javax.xml.xpath.XPathFactory;
 import org.junit.jupiter.api.Test;
 import org.w3c.dom.Document;
 
-/** What is deployed is what Maven Central asks for, and a user's Maven needs one description only. */
+/** The deployed files meet the requirements of Maven Central, and a user's Maven needs only one POM. */
 class PomTest {
 
     private final Path repository = Products.DIST.resolve("maven/io/github/alexanderschuetz97");
@@ -28,7 +28,7 @@ class PomTest {
             assertFalse(text(pom, path).isBlank(), path);
         }
         assertEquals("LGPL-3.0-or-later", text(pom, "licenses/license/name"));
-        // Maven appends a module's name to what it inherits unless told not to.
+        // By default, Maven appends a module's name to inherited values.
         assertEquals("https://github.com/AlexanderSchuetz97/Ivshmem4j", text(pom, "url"));
         assertEquals("https://github.com/AlexanderSchuetz97/Ivshmem4j", text(pom, "scm/url"));
         assertEquals("scm:git:https://github.com/AlexanderSchuetz97/Ivshmem4j.git", text(pom, "scm/connection"));

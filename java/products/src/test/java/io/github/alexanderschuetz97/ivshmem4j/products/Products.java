@@ -16,10 +16,10 @@ import javax.tools.JavaFileObject;
 import javax.tools.SimpleJavaFileObject;
 import javax.tools.ToolProvider;
 
-/** The products, and what a user does with them. */
+/** The products, and the actions of a user with them. */
 final class Products {
 
-    /** The folder that scripts/dist has made. */
+    /** The output folder of scripts/dist. */
     static final Path DIST = Path.of(System.getProperty("dist")).toAbsolutePath().normalize();
 
     private static final long HANG_LIMIT_SECONDS = 120;
@@ -38,12 +38,12 @@ final class Products {
         return file("ivshmem4j-.*-javadoc\\.jar");
     }
 
-    /** The folder of the sources of this project. */
+    /** The source folder of this project. */
     static Path project() {
         return DIST.getParent();
     }
 
-    /** The homes of the JDK that runs this and of the newest one. */
+    /** The homes of the JDK that runs the tests and of the newest one. */
     static List<String> jdks() {
         return List.of(System.getProperty("java.home"), newJdk());
     }
@@ -57,24 +57,26 @@ final class Products {
         return home;
     }
 
-    /** Runs a command; gives what it prints on both streams and, as the last line, its exit value. */
+    /** Runs a command; returns its output on both streams and, as the last line, its exit value. */
     static String run(final List<String> command) throws Exception {
         final Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         process.getOutputStream().close();
-        // A program that hangs keeps its output open: it is ended, and its exit value tells.
+        // A program that hangs keeps its output open: it is killed, and its exit value shows that.
         process.onExit().orTimeout(HANG_LIMIT_SECONDS, TimeUnit.SECONDS).exceptionally(late -> process.destroyForcibly());
         final String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         return said + "exit " + process.waitFor();
     }
 
-    /** As above; the first word is a program of a JDK. */
+    /** Like the method above; the first word is a program of a JDK. */
     static String run(final String jdk, final List<String> command) throws Exception {
         final List<String> line = new ArrayList<>(command);
         line.set(0, jdk + "/bin/" + command.get(0));
         return run(line);
     }
 
-    /** Compiles a class for Java 8 against the jar; gives what the compiler says, so nothing when all is well. */
+    /**
+     * Compiles a class for Java 8 against the jar; returns the messages of the compiler, thus an empty string on success.
+     */
     static String compile(final Path to, final List<String> classPath, final String name, final String source) {
         final JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
         final JavaFileObject file = new SimpleJavaFileObject(

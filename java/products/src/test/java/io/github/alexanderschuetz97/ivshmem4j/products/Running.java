@@ -8,7 +8,7 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
-/** A program that runs, and ends with this object. */
+/** A running program, which ends when this object is closed. */
 final class Running implements AutoCloseable {
 
     private static final long HANG_LIMIT_SECONDS = 120;
@@ -18,14 +18,14 @@ final class Running implements AutoCloseable {
 
     Running(final List<String> command, final Consumer<ProcessBuilder> settings) throws IOException {
         final ProcessBuilder builder = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT);
-        // So that words which are no ASCII come through in every environment.
+        // So that non-ASCII text works in every environment.
         builder.environment().put("LC_ALL", "C.UTF-8");
         settings.accept(builder);
         process = builder.start();
         out = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
     }
 
-    /** The next line it prints, or null at its end. */
+    /** The next line of the output, or null at the end. */
     String line() throws IOException {
         return out.readLine();
     }
@@ -36,7 +36,7 @@ final class Running implements AutoCloseable {
         process.getOutputStream().flush();
     }
 
-    /** What it still prints, and its exit value as the last line. */
+    /** The rest of the output, and the exit value as the last line. */
     String rest() throws Exception {
         final StringBuilder said = new StringBuilder();
         for (String line = out.readLine(); line != null; line = out.readLine()) {

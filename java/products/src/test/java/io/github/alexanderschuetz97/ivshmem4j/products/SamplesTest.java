@@ -15,12 +15,12 @@ import java.util.zip.ZipEntry;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The samples of the reference compile for Java 8, and its first page teaches what it is to. */
+/** The samples of the API documentation compile for Java 8, and its first page has all required samples. */
 class SamplesTest {
 
     private static final String API = "io/github/alexanderschuetz97/ivshmem4j/api/";
     private static final Pattern SAMPLE = Pattern.compile("<pre>\\{@code\\n(.*?)\\n *\\* *\\}</pre>", Pattern.DOTALL);
-    /** A sample that declares methods, and not statements. */
+    /** A sample that consists of methods instead of statements. */
     private static final Pattern METHODS = Pattern.compile("^\\w[\\w\\[\\]]* \\w+\\(.*\\) (throws \\w+ )?\\{$", Pattern.MULTILINE);
 
     @TempDir

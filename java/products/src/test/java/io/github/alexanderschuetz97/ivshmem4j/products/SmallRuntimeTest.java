@@ -11,7 +11,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A runtime that jlink has made of this library and of nothing that it does not require: it has no java.util.logging. */
+/** A jlink runtime of this library and only the modules that it requires, without java.util.logging. */
 @Timeout(300)
 class SmallRuntimeTest {
 

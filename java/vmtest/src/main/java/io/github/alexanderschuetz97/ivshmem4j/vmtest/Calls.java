@@ -7,19 +7,22 @@ import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Calls between programs: each is some data, a counter and an interrupt, answered with other data, a counter and an
- * interrupt. All data is checked, and whoever waits looks at the memory only when it was interrupted.
+ * Calls between programs: a call consists of data, a counter and an interrupt, and so does its answer. All data is checked,
+ * and a waiting program reads the memory only after an interrupt.
  */
 final class Calls {
 
-    /** Offset of the ids, and of the first block; there is a block for each caller, called one and vector. */
+    /**
+     * The offsets of the ids and of the first block. There is a block for each combination of caller, called program and
+     * vector.
+     */
     private static final long IDS = 0;
     private static final long BLOCKS = 4096;
     private static final int BLOCK = 1024;
     private static final int PROGRAMS = 4;
     private static final int VECTORS = 8;
 
-    /** In a block: what the caller writes, and what the one that is called does. */
+    /** The offsets in a block: the fields that the caller writes, and those that the called program writes. */
     private static final int CALLED = 0;
     private static final int QUESTION = 8;
     private static final int ANSWERED = 512;
@@ -45,7 +48,10 @@ final class Calls {
         memory.writeIntRelease(IDS + 4L * me, device.getOwnPeerID() + 1);
     }
 
-    /** Calls until there is an answer: a ring is lost as long as this machine's QEMU has not heard of a new peer. */
+    /**
+     * Calls until an answer arrives: an interrupt is lost until the server has announced the new peer to this machine's
+     * QEMU.
+     */
     String meet(final int other) throws Exception {
         for (int vector = 0; vector < device.getOwnVectors(); vector++) {
             final long block = block(me, other, vector);
@@ -64,7 +70,7 @@ final class Calls {
         return "met";
     }
 
-    /** Calls another program on each vector, again and again, with one ring for each call. */
+    /** Calls another program repeatedly on each vector, with one interrupt for each call. */
     String call(final int other, final int rounds) throws Exception {
         final long begin = System.nanoTime();
         for (int vector = 0; vector < device.getOwnVectors(); vector++) {
@@ -86,14 +92,14 @@ final class Calls {
         return "called " + rounds + " times on " + device.getOwnVectors() + " vectors, " + micros + " us";
     }
 
-    /** Rings without waiting; the last ring must be answered, however many were merged. */
+    /** Sends interrupts without waiting; the last one must be answered, regardless of how many were merged. */
     String burst(final int other, final int rings) throws Exception {
         for (int vector = 0; vector < device.getOwnVectors(); vector++) {
             final long block = block(me, other, vector);
             final long last = memory.readLong(block + CALLED) + rings;
             memory.write(block + QUESTION, data(last));
             for (long round = last - rings + 1; round <= last; round++) {
-                // Only the last one's data is there, so only that one is checked.
+                // Only the data of the last call is in the memory, so only that is checked.
                 memory.writeLongRelease(block + CALLED, round == last ? last : -round);
                 ring(other, vector);
             }
@@ -102,7 +108,7 @@ final class Calls {
         return "rung " + rings + " times on " + device.getOwnVectors() + " vectors";
     }
 
-    /** What went wrong while others called. */
+    /** The last failure of calls from other programs, or "fine". */
     String check() {
         return broken == null ? "fine" : broken;
     }
@@ -141,7 +147,7 @@ final class Calls {
         return BLOCKS + (long) BLOCK * ((caller * PROGRAMS + called) * VECTORS + vector);
     }
 
-    /** Bytes that are different for each number. */
+    /** Bytes that differ for each number. */
     private static byte[] data(final long seed) {
         final byte[] data = new byte[DATA];
         long state = seed * 0x9e37_79b9_7f4a_7c15L;

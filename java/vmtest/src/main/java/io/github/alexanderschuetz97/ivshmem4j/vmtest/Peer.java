@@ -14,8 +14,8 @@ import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Does what it is told, a line at a time, and answers each with a line: a result, or "failed" and the exception.
- * vmtest/tests/java.rs runs one in each guest and on the host and compares what they say, wintest/guest one on Windows.
+ * Reads commands line by line, and answers each with a line: a result, or "failed" and the exception. vmtest/tests/java.rs
+ * runs this program in each guest and on the host and compares the results; wintest/guest runs it on Windows.
  */
 public final class Peer {
 
@@ -28,11 +28,11 @@ public final class Peer {
      * Runs until the input ends.
      *
      * @param arguments none
-     * @throws Exception when input or output fail
+     * @throws Exception if input or output fails
      */
     public static void main(final String[] arguments) throws Exception {
         final Peer peer = new Peer();
-        // Not System.in, which asks how much there is: Wine does not know that of a pipe.
+        // Not System.in, which queries the number of available bytes: Wine does not support that for a pipe.
         final InputStream in = new FileInputStream(FileDescriptor.in);
         final BufferedReader input = new BufferedReader(new InputStreamReader(in));
         for (String line = input.readLine(); line != null; line = input.readLine()) {

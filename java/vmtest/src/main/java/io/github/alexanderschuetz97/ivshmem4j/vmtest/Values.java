@@ -2,7 +2,7 @@ package io.github.alexanderschuetz97.ivshmem4j.vmtest;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 
-/** Numbers in the memory: the same bytes and the same atomic operations in every JVM. */
+/** Numbers in the memory: the bytes and the atomic operations must be the same in every JVM. */
 final class Values {
 
     private Values() {}
@@ -49,7 +49,7 @@ final class Values {
         return "added";
     }
 
-    /** What a 32-bit processor cannot do, and says. */
+    /** The limits of a 32-bit processor and their exceptions. */
     static String limits(final NativeMemory memory) {
         return System.getProperty("os.arch") + " aligned=" + memory.atomic8ByteOperationsRequireAlignment() + " wide="
             + memory.supports16ByteCompareAndSet() + " " + thrown(() -> memory.getAndAdd(4, 1L)) + " "

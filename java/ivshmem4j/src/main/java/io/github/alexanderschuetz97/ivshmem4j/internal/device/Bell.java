@@ -4,25 +4,25 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 
 /**
- * Wakes the thread in the native library, by ringing the own device.
+ * Wakes the thread that waits in the native library, by ringing this device.
  *
- * <p>A peer that fills the vector's counter holds up the thread that rings, and fills it again as soon as it was read. The
- * thread that asks for a ring may hold locks of the JVM for an interrupted thread, which the thread that reads needs: so another
- * thread rings, one at a time. Where the system gives no thread, the thread that asks rings itself: it may be held up, and
- * otherwise nobody would ring.
+ * <p>A peer that fills the vector's counter blocks the ringing thread, and may fill the counter again after each read. The
+ * requesting thread may hold locks of the JVM for an interrupted thread, which the reading thread needs, so another thread
+ * rings, one at a time. If the system cannot start a thread, the requesting thread rings itself: it may block, but otherwise
+ * no thread would ring.
  */
 final class Bell implements Runnable {
 
     private final Runnable ringing;
     private final Consumer<Runnable> starter;
-    /** Rings asked for that may not have been heard yet; a thread rings while there are any. */
+    /** Requested rings that the reader may not have received yet; a thread rings while there are any. */
     private final AtomicInteger asked = new AtomicInteger();
 
     /**
-     * A bell.
+     * Creates a bell.
      *
      * @param ringing rings once
-     * @param starter starts a thread, and throws an {@link OutOfMemoryError} if the system gives none
+     * @param starter starts a thread; throws {@link OutOfMemoryError} if the system cannot start one
      */
     Bell(final Runnable ringing, final Consumer<Runnable> starter) {
         this.ringing = ringing;
@@ -37,7 +37,7 @@ final class Bell implements Runnable {
                 run();
             } catch (final RuntimeException | Error e) {
                 if (!asked.compareAndSet(1, 0)) {
-                    // Other threads have asked meanwhile, and count on this one.
+                    // Other threads have requested a ring meanwhile, and rely on this thread.
                     run();
                 }
                 throw e;
@@ -53,7 +53,7 @@ final class Bell implements Runnable {
             try {
                 ringing.run();
             } catch (final Throwable e) {
-                // The device is closed, which ends the wait as well; or this ring failed, and the next may not.
+                // Either the device is closed, which also ends the wait, or this ring failed and the next one may succeed.
                 continue;
             }
         } while (!asked.compareAndSet(answered, 0));

@@ -8,7 +8,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 
-/** The routines and futures of one vector: what runs code of the program after an interrupt. */
+/** The routines and futures of one vector, which run code of the program after an interrupt. */
 final class Callbacks {
 
     private final Vector vector;
@@ -50,7 +50,7 @@ final class Callbacks {
         futures.remove(future);
     }
 
-    /** Tells of an interrupt: futures once, routines each time. */
+    /** Reports an interrupt: completes the futures, and calls each routine. */
     void tell() {
         for (final CompletableFuture<Integer> future : futures) {
             if (futures.remove(future)) {
@@ -65,12 +65,15 @@ final class Callbacks {
     private void complete(final CompletableFuture<Integer> future) {
         final long before = vector.hear();
         if (!future.complete(vector.number())) {
-            // Cancelled or timed out just now, so nobody has heard.
+            // The future was cancelled or has timed out just now, so the interrupt has reached nothing.
             vector.unhear(before);
         }
     }
 
-    /** Ends what waits, in a thread of its own, as that runs code of the program; in this one if the system gives none. */
+    /**
+     * Completes the futures exceptionally, in a separate thread, as that runs code of the program; in this thread if the
+     * system cannot start another one.
+     */
     void close() {
         if (!futures.isEmpty()) {
             final Runnable ending = () -> end(takeFutures(), Dispatch.closed());
@@ -82,14 +85,14 @@ final class Callbacks {
         }
     }
 
-    /** The futures so far, which nobody else ends any more. */
+    /** Removes and returns all futures. The caller must complete them. */
     List<CompletableFuture<Integer>> takeFutures() {
         final List<CompletableFuture<Integer>> taken = new ArrayList<>(futures);
         taken.removeIf(future -> !futures.remove(future));
         return taken;
     }
 
-    /** The vector could not be read, and these futures waited for it. */
+    /** Fails the futures that waited for a vector that could not be read. */
     void fail(final Throwable thrown, final List<CompletableFuture<Integer>> waiting) {
         try {
             dispatch.failed(thrown);

@@ -20,8 +20,8 @@ import java.util.function.Supplier;
 /**
  * A device of any kind: a file, a client of a server, a device of a guest.
  *
- * <p>The native library knows what the kinds can do, and says so of what one cannot do; there are no kinds here, but
- * for files: there, as in 1.2, one may register what will never be called.
+ * <p>The native library knows the features of each kind and reports those that are missing; this class does not distinguish
+ * kinds, except files: as in version 1.2, a program may register callbacks for a file, which are never called.
  */
 public final class DeviceMemory implements IvshmemMemory {
 
@@ -32,20 +32,20 @@ public final class DeviceMemory implements IvshmemMemory {
     private final Dispatch dispatch;
     private final Pauses pauses = new Pauses();
     private final boolean knowsPeers;
-    /** Why it cannot be interrupted; null when it can, and for files. */
+    /** Why the device cannot receive interrupts; null if it can, and for files. */
     private final String finding;
-    /** Without a doorbell, as a file is: there is nothing that closing could end but the memory. */
+    /** Whether the device has no doorbell, as a file: closing ends only the memory. */
     private final boolean isPlain;
-    /** As the server gave it last, or -1; kept for those who ask after closing. */
+    /** The last id that the server gave, or -1; kept for queries after closing. */
     private volatile int ownId;
 
     /**
      * Takes over a device.
      *
      * @param handle of the device
-     * @param target what was opened, as {@link io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem#open(String)} takes it
+     * @param target the target string, as {@link io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem#open(String)} takes it
      * @param executor for callbacks, or null for threads of this library
-     * @param handler for what callbacks throw, or null to print it
+     * @param handler for exceptions of callbacks, or null to print them
      */
     public DeviceMemory(
         final long handle, final String target, final Executor executor, final UncaughtExceptionHandler handler) {
@@ -73,7 +73,7 @@ public final class DeviceMemory implements IvshmemMemory {
         ownId();
         device.beginClosing();
         try {
-            // Null while the constructor fails.
+            // Null if the constructor has failed.
             if (dispatch != null) {
                 dispatch.close();
             }
@@ -103,13 +103,13 @@ public final class DeviceMemory implements IvshmemMemory {
         return id;
     }
 
-    /** The id as it is now; of a closed device as it was. */
+    /** The present id; the last id if the device is closed. */
     private int ownId() {
         ownId = unlessClosed(() -> NativeLibrary.deviceOwnId(device.handle()), ownId);
         return ownId;
     }
 
-    /** What a device says, or an answer for a closed one. */
+    /** The device's result, or a default for a closed device. */
     private <T> T unlessClosed(final Supplier<T> question, final T afterwards) {
         if (!isClosed()) {
             try {
@@ -125,7 +125,7 @@ public final class DeviceMemory implements IvshmemMemory {
 
     @Override
     public boolean knowsOtherPeers() {
-        // Without vectors there is nothing to tell of.
+        // A server without vectors announces no peers.
         return knowsPeers && getOwnVectors() > 0;
     }
 
@@ -195,7 +195,7 @@ public final class DeviceMemory implements IvshmemMemory {
         try {
             NativeLibrary.deviceRing(device.handle(), peer, vector);
         } catch (final IvshmemException e) {
-            // The native library names what programs in Rust and the command line have for that.
+            // The message of the native library names the remedy of the Rust library and of the command line.
             throw knowsPeers && e.getCode() == Code.UNKNOWN_PEER ? unknown(peer) : e;
         }
     }
@@ -236,7 +236,7 @@ public final class DeviceMemory implements IvshmemMemory {
             known = dispatch.vector(vector);
         }
         final boolean rung = known.await(nanos);
-        // Also keeps the device reachable while this waits.
+        // Also keeps the device reachable during the wait.
         device.checkOpen();
         return rung;
     }
@@ -290,7 +290,7 @@ public final class DeviceMemory implements IvshmemMemory {
         return "IvshmemMemory[target=" + target + ", size=" + size + (ownId < 0 ? "" : ", peer=" + ownId()) + ", " + state + "]";
     }
 
-    /** Passes for closed memory without a doorbell, which has nothing to ask. */
+    /** Accepts closed memory without a doorbell, as its queries need no device. */
     private void checkOpen() {
         if (!isPlain) {
             device.checkOpen();
@@ -302,12 +302,12 @@ public final class DeviceMemory implements IvshmemMemory {
             throw notRung();
         }
         if (!knowsPeers) {
-            // Says why; a closed device that it is closed.
+            // Throws with the reason; for a closed device, that it is closed.
             NativeLibrary.devicePeers(device.handle());
         }
     }
 
-    /** Passes for files, too. */
+    /** Also accepts files. */
     private void checkReceives() {
         if (finding != null) {
             throw new UnsupportedOperationException("this device cannot be interrupted: " + finding);

@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Executor;
 
-/** Opens devices: what {@link io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem} calls. */
+/** Opens devices for {@link io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem}. */
 public final class Devices {
 
     private Devices() {}
@@ -33,7 +33,7 @@ public final class Devices {
         return new DeviceMemory(NativeLibrary.connect(path, options), "doorbell:" + path, executor, handler);
     }
 
-    /** Opens what a text names. */
+    /** Opens the target that a string names. */
     public static IvshmemMemory open(
         final String target, final Executor executor, final UncaughtExceptionHandler handler) {
         Objects.requireNonNull(target, "target");
@@ -41,7 +41,7 @@ public final class Devices {
         return new DeviceMemory(NativeLibrary.open(target), target, executor, handler);
     }
 
-    /** Lists the devices of a Linux guest: for each, what the constructor of its class takes apart. */
+    /** Lists the devices of a Linux guest: for each, the strings that the constructor of its class takes. */
     public static List<String> linuxListPCI() {
         NativeLibrary.load();
         return Arrays.asList(NativeLibrary.pciDevices());

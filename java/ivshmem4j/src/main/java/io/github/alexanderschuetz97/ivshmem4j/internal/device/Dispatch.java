@@ -8,30 +8,31 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /**
- * Who is to be called, and the daemon threads that find out when.
+ * The registered callbacks, and the daemon threads that wait for their events.
  *
- * <p>Each vector has threads of its own while they are needed ({@link Vector}), and one more waits for news about peers, where
- * the device has them; so what one vector's routines do never delays another vector. Without an executor the callbacks run
- * in these threads. All threads end with the device.
+ * <p>Each vector has its own threads while they are needed ({@link Vector}), so the routines of one vector never delay
+ * another vector. One more thread waits for changes of peers if the device has a list of them. Without an executor, the
+ * callbacks run in these threads. All threads end with the device.
  *
- * <p>The threads refer to this and not to the device, so that a device that everyone has forgotten can be collected. As
- * long as a routine or a listener is registered or a future is waiting, this refers to the device and keeps it.
+ * <p>The threads refer to this object and not to the device, so that the garbage collector can collect an unreachable
+ * device. As long as a routine or a listener is registered or a future waits, this object refers to the device and keeps it
+ * reachable.
  */
 final class Dispatch {
 
-    /** No device has more. */
+    /** The maximum number of vectors of a device. */
     static final int MAX_VECTORS = 256;
 
     private final long device;
     private final Executor executor;
     private final Handler handler;
     private final AtomicReferenceArray<Vector> vectors = new AtomicReferenceArray<>(MAX_VECTORS);
-    /** Null where nobody tells of peers. */
+    /** Null if the device has no list of peers. */
     private final PeerLoop peers;
     private Object owner;
     private volatile boolean closed;
 
-    /** A null executor stands for the threads made here. */
+    /** With a null executor, the threads of this object run the callbacks. */
     Dispatch(final long device, final boolean knowsPeers, final Executor executor, final Handler handler) {
         this.device = device;
         this.executor = executor == null ? Runnable::run : executor;
@@ -42,12 +43,12 @@ final class Dispatch {
         }
     }
 
-    /** A vector that somebody has waited for or registered for, or null. */
+    /** A vector with a wait or a registration so far, or null. */
     Vector known(final int vector) {
         return vector >= 0 && vector < MAX_VECTORS ? vectors.get(vector) : null;
     }
 
-    /** A vector that the device is known to have. */
+    /** A vector that the device has; the caller has checked its number. */
     Vector vector(final int vector) {
         final Vector known = vectors.get(vector);
         if (known != null) {
@@ -82,7 +83,7 @@ final class Dispatch {
         forgetOwner();
     }
 
-    /** What is completed, with the vector's number, by an interrupt. */
+    /** A future that the next interrupt completes with the vector's number. */
     CompletableFuture<Integer> next(final int vector, final Object device) {
         final CompletableFuture<Integer> future = new CompletableFuture<>();
         synchronized (this) {
@@ -113,7 +114,7 @@ final class Dispatch {
         forgetOwner();
     }
 
-    /** No callback begins any more. Waits for none, as a callback itself may be the caller. */
+    /** Starts no further callback. Does not wait for running callbacks, as the caller may be one. */
     void close() {
         synchronized (this) {
             closed = true;
@@ -122,7 +123,7 @@ final class Dispatch {
         for (int vector = 0; vector < MAX_VECTORS; vector++) {
             final Vector known = vectors.get(vector);
             if (known != null) {
-                // Each of them, whatever another one throws.
+                // Closes each of them, even if another one throws.
                 handler.run(known::close);
             }
         }
@@ -132,12 +133,12 @@ final class Dispatch {
         return closed;
     }
 
-    /** Whether there was a server, and there is none now. */
+    /** Whether the server has gone. */
     boolean isServerGone() {
         return peers != null && peers.isServerGone();
     }
 
-    /** The vectors of the new server are read, also those that could not be, as the one before did not have them. */
+    /** Resumes reading of the vectors that the new server has, including those that the previous server did not have. */
     void reconnected(final Steps steps) {
         final int count = NativeLibrary.deviceVectors(device);
         for (int vector = 0; vector < count; vector++) {
@@ -152,14 +153,14 @@ final class Dispatch {
         return handler;
     }
 
-    /** Something of this device has failed: for the handler, unless that is because of closing. */
+    /** Reports a failure of this device to the handler, unless closing has caused it. */
     void failed(final Throwable thrown) {
         if (!closed) {
             handler.accept(thrown);
         }
     }
 
-    /** Runs something that must not be lost: when the executor refuses it, here. */
+    /** Runs a job that must not be lost: in the executor or, if that rejects it, in this thread. */
     void execute(final Runnable job) {
         try {
             executor.execute(job);
@@ -168,7 +169,7 @@ final class Dispatch {
         }
     }
 
-    /** Something that runs a callback of this device when it is signalled. */
+    /** A repeater that runs a callback of this device after each signal. */
     Repeater repeater(final Runnable callback) {
         return new Repeater(executor, callback, handler, this::isClosed);
     }

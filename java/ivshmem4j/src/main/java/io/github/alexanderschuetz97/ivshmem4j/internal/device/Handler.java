@@ -4,12 +4,12 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.internal.Log;
 import java.lang.Thread.UncaughtExceptionHandler;
 
-/** Takes what callbacks, and dispatching itself, throw. Nothing gets past it. */
+/** Handles all exceptions of callbacks and of the dispatcher. Throws none itself. */
 final class Handler {
 
-    /** Null stands for printing. */
+    /** Null prints the exceptions. */
     private final UncaughtExceptionHandler handler;
-    /** What was opened, for the log. */
+    /** The target string, for the log. */
     private final String target;
 
     /** A null handler prints to the standard error stream. */
@@ -40,7 +40,7 @@ final class Handler {
         }
     }
 
-    /** Something outside of the program has ended, which is no defect: nobody's stack tells anything about it. */
+    /** Reports a loss outside the program. This is not a defect, so a stack trace has no value. */
     void lost(final IvshmemException what) {
         if (handler == null) {
             Log.warn(target + ": " + what.getMessage());

@@ -7,7 +7,9 @@ import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import io.github.alexanderschuetz97.ivshmem4j.internal.memory.Memories;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** A device's handle and memory, closed together: by the owner, through the memory, or when nobody can reach them. */
+/**
+ * A device's handle and memory. They are closed together: by the owner, through the memory, or when they are unreachable.
+ */
 final class NativeDevice {
 
     private final long handle;
@@ -17,10 +19,10 @@ final class NativeDevice {
     private final Runnable release;
 
     /**
-     * Takes over a device, also when this fails.
+     * Takes ownership of a device, even if the constructor fails.
      *
-     * @param target what was opened, for messages
-     * @param onMemoryClosed what closes the owner; the memory keeps the owner reachable through it
+     * @param target the target string, for messages
+     * @param onMemoryClosed closes the owner; through it the memory keeps the owner reachable
      */
     NativeDevice(final long handle, final String target, final Runnable onMemoryClosed) {
         this.handle = handle;
@@ -50,12 +52,12 @@ final class NativeDevice {
         return memory;
     }
 
-    /** From the moment on in which an access or a call is refused: closing the memory comes here last, and takes its time. */
+    /** True from the first refused access or call on: closing the memory calls this object last, and takes some time. */
     boolean isClosed() {
         return closing || !memory.isValid();
     }
 
-    /** What this device refuses from now on it refuses as closed. */
+    /** From now on, refused calls report the device as closed. */
     void beginClosing() {
         closing = true;
     }
@@ -66,7 +68,7 @@ final class NativeDevice {
         }
     }
 
-    /** Wakes whoever waits in the device or in its memory. */
+    /** Wakes all threads that wait in the device or in its memory. */
     void close() {
         if (closed.compareAndSet(false, true)) {
             try {
@@ -77,7 +79,7 @@ final class NativeDevice {
         }
     }
 
-    /** Refers to nothing but the handle: what a cleanup refers to is never unreachable. */
+    /** Refers only to the handle, as an object to which a cleanup refers never becomes unreachable. */
     private static final class Release implements Runnable {
 
         private final long handle;

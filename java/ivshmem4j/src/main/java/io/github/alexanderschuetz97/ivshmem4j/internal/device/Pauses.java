@@ -5,11 +5,10 @@ import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * Waiting on a device that cannot be interrupted: after a pause the caller is told to look at the memory, as an interrupt
- * would. The pause doubles while callers come straight back, and begins anew when they were away: then there was something
- * to do.
+ * Waits on a device that cannot receive interrupts: after a pause the caller reads the memory, as after an interrupt. The
+ * pause doubles while the caller waits again immediately, and restarts at its minimum after the caller has done work.
  *
- * <p>As the native library does it, but in Java, so that a virtual thread does not hold its carrier.
+ * <p>The native library does the same; this class is in Java so that a virtual thread does not pin its carrier.
  */
 final class Pauses {
 
@@ -25,8 +24,8 @@ final class Pauses {
     /**
      * Pauses.
      *
-     * @param nanos at most so long, and not at all for 0; a negative time is for ever
-     * @return false if that was less than the pause
+     * @param nanos the maximum time; 0 does not wait, a negative time means no limit
+     * @return false if the time was shorter than the pause
      */
     boolean await(final long nanos) throws InterruptedException {
         lock.lockInterruptibly();

@@ -13,12 +13,12 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
 
 /**
- * Waits for news about peers and the server and signals the listeners. What a slow listener has not heard yet is merged by
- * peer.
+ * Waits for changes of peers and of the server, and signals the listeners. Changes that a slow listener has not received yet
+ * are merged by peer.
  */
 final class PeerLoop implements Runnable {
 
-    /** For a listener that is slower than a server is started anew: going, and coming back. */
+    /** Limits the pending changes of the server for a listener that is slower than restarts of the server. */
     private static final int MAX_SERVER_NEWS = 8;
 
     private final long device;
@@ -35,7 +35,7 @@ final class PeerLoop implements Runnable {
         return serverGone;
     }
 
-    /** A listener that is registered already stays registered once. A new one hears of all who are there. */
+    /** Registers a listener once. A new listener receives all connected peers. */
     void add(final PeerConnectionListener listener) {
         for (final Registered registered : listeners) {
             if (registered.listener.equals(listener)) {
@@ -128,13 +128,13 @@ final class PeerLoop implements Runnable {
         listeners.forEach(listener -> steps.take(() -> news.accept(listener)));
     }
 
-    /** What a listener has to hear about one peer. */
+    /** A pending change of one peer. */
     private static final class News {
 
         private final boolean left;
         private final int vectors;
 
-        /** When it has left and has vectors, it has come back. -1 vectors: it is not here. */
+        /** A peer that has left and has vectors has reconnected. With -1 vectors the peer is not connected. */
         News(final boolean left, final int vectors) {
             this.left = left;
             this.vectors = vectors;
@@ -148,12 +148,12 @@ final class PeerLoop implements Runnable {
     private final class Registered {
 
         private final PeerConnectionListener listener;
-        /** What the server did, in its order; at most the last few. Guarded by {@code unheard}, as the others are. */
+        /** The last changes of the server, in order. Guarded by {@code unheard}, like the other fields. */
         private final Deque<Consumer<PeerConnectionListener>> server = new ArrayDeque<>();
-        /** How many of those are told before the peers, which belong to the server that came back last. */
+        /** The number of those changes to report before the peers, which belong to the latest server. */
         private int serverFirst;
         private final Map<Integer, News> unheard = new LinkedHashMap<>();
-        /** The vectors it was told last, by peer. */
+        /** The number of vectors last reported to the listener, by peer. */
         private final Map<Integer, Integer> told = new HashMap<>();
         private final Repeater repeater;
 
@@ -176,7 +176,7 @@ final class PeerLoop implements Runnable {
             repeater.signal();
         }
 
-        /** Whoever was there is not any more. Who is there now becomes news afterwards. */
+        /** Marks all known peers as disconnected. The peers of the new server are added afterwards. */
         void reconnected(final int id) {
             synchronized (unheard) {
                 unheard.clear();
@@ -204,7 +204,7 @@ final class PeerLoop implements Runnable {
             }
         }
 
-        /** The next thing to tell; null if there is none. */
+        /** The next change to report; null if there is none. */
         private Consumer<PeerConnectionListener> next() {
             synchronized (unheard) {
                 if (serverFirst > 0 || unheard.isEmpty()) {
@@ -216,7 +216,7 @@ final class PeerLoop implements Runnable {
                 if (news.left) {
                     told.remove(peer);
                 }
-                // News for another listener, who came later, may be none for this one.
+                // A change for a listener that was registered later may be no change for this one.
                 final boolean came =
                     news.vectors >= 0 && !Objects.equals(told.put(peer, news.vectors), news.vectors);
                 return heard -> {
@@ -230,7 +230,7 @@ final class PeerLoop implements Runnable {
             }
         }
 
-        /** Takes the next thing that the server did; null if there is none. */
+        /** Takes the next change of the server; null if there is none. */
         private Consumer<PeerConnectionListener> nextOfServer() {
             serverFirst = Math.max(serverFirst - 1, 0);
             return server.poll();

@@ -5,11 +5,11 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
 
 /**
- * Runs a callback in an executor: at least once after the last signal, never twice at once, and with at most one job in
- * the executor's queue.
+ * Runs a callback in an executor: at least once after the last signal, never concurrently with itself, and with at most one
+ * job in the executor's queue.
  *
- * <p>What the callback throws goes to the handler and ends nothing. An executor must run every job that it accepts: one
- * that drops jobs in silence leaves this waiting for the job for ever.
+ * <p>Exceptions of the callback go to the handler and do not stop the repeater. An executor must run every job that it
+ * accepts: if it drops a job silently, the callback never runs again.
  */
 final class Repeater implements Runnable {
 
@@ -22,7 +22,7 @@ final class Repeater implements Runnable {
     private final BooleanSupplier closed;
     private volatile boolean stopped;
 
-    /** Once {@code closed} gives true, this is stopped as well. */
+    /** The repeater is also stopped once {@code closed} returns true. */
     Repeater(final Executor executor, final Runnable callback, final Handler handler, final BooleanSupplier closed) {
         this.executor = executor;
         this.callback = callback;
@@ -30,7 +30,7 @@ final class Repeater implements Runnable {
         this.closed = closed;
     }
 
-    /** Makes the callback run once more. */
+    /** Requests one more run of the callback. */
     void signal() {
         while (!isStopped()) {
             final State now = state.get();
@@ -47,7 +47,7 @@ final class Repeater implements Runnable {
         }
     }
 
-    /** No run begins any more; one that has begun comes to its end. */
+    /** Starts no further run; a running callback continues to its end. */
     void stop() {
         stopped = true;
     }
@@ -56,7 +56,7 @@ final class Repeater implements Runnable {
         return stopped || closed.getAsBoolean();
     }
 
-    /** For the executor. */
+    /** Called by the executor. */
     @Override
     public void run() {
         if (!state.compareAndSet(State.QUEUED, State.RUNNING)) {
@@ -66,7 +66,8 @@ final class Repeater implements Runnable {
             handler.run(callback);
         }
         if (!state.compareAndSet(State.RUNNING, State.IDLE)) {
-            // Behind the other jobs of the executor, so that a peer that rings without end does not hold its thread.
+            // Submits the job again after the other jobs of the executor, so that a peer that rings continuously does not
+            // occupy its thread.
             state.set(State.QUEUED);
             submit();
         }
@@ -76,7 +77,7 @@ final class Repeater implements Runnable {
         try {
             executor.execute(this);
         } catch (final Throwable e) {
-            // Refused, so the next signal must try again.
+            // The executor has rejected the job, so the next signal must try again.
             state.compareAndSet(State.QUEUED, State.IDLE);
             if (!isStopped()) {
                 handler.accept(e);

@@ -2,7 +2,7 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 
 import java.util.function.Consumer;
 
-/** Steps that are all taken, whatever one of them throws. The first failure is reported at the end. */
+/** Runs all steps, even if one of them throws. Reports the first failure at the end. */
 final class Steps implements AutoCloseable {
 
     private final Consumer<Throwable> handler;
@@ -16,7 +16,7 @@ final class Steps implements AutoCloseable {
         try {
             step.run();
         } catch (final Throwable e) {
-            // What follows often fails for the same reason.
+            // Later steps often fail for the same reason.
             first = first == null ? e : first;
         }
     }

@@ -15,27 +15,27 @@ import java.util.function.BooleanSupplier;
 import java.util.function.LongToIntFunction;
 
 /**
- * One vector: all who wait for its interrupts, and the one place that reads it.
+ * One vector: all threads and callbacks that wait for its interrupts, and the only place that reads it.
  *
- * <p>One thread at a time waits in the native library. A platform thread that waits does so itself when nobody else does,
- * so an interrupt wakes it without a second thread in between; the others park, and one of them takes over when it leaves.
- * A virtual thread always parks, since native code would hold its carrier: as long as there are any, a daemon thread reads
- * unless somebody else does. Routines and futures have another daemon thread, as they run code of the program, which may
- * take its time.
+ * <p>One thread at a time, the reader, waits in the native library. A waiting platform thread becomes the reader if there is
+ * none, so the operating system wakes it directly. Other platform threads park, and one of them becomes the reader when the
+ * reader leaves. A virtual thread always parks, as native code would pin its carrier; while a virtual thread is parked, a
+ * daemon thread becomes the reader if there is none. Routines and futures have another daemon thread, as they run code of
+ * the program, which may be slow.
  *
- * <p>Whoever reads an interrupt counts it and wakes all. Each thread remembers the count that it has seen, so none misses an
- * interrupt that another one has read.
+ * <p>The reader counts each interrupt and wakes all threads. Each thread stores the last count that it has seen, so none
+ * misses an interrupt that another thread has read.
  */
 final class Vector {
 
     private static final long FOREVER = -1;
-    /** How long a daemon thread that nobody needs any more is kept for the next one. */
+    /** How long a daemon thread that is no longer needed stays for the next use. */
     private static final long LINGER_SECONDS = 1;
 
     private final int number;
     private final LongToIntFunction reader;
     private final ReentrantLock lock = new ReentrantLock();
-    /** Platform threads park here; one is signalled when nobody reads any more. */
+    /** Platform threads park here; one is signalled when there is no reader. */
     private final Condition platform = lock.newCondition();
     /** Virtual threads park here. */
     private final Condition virtual = lock.newCondition();
@@ -44,27 +44,27 @@ final class Vector {
     private final Callbacks callbacks;
     private final ThreadLocal<long[]> seen = ThreadLocal.withInitial(() -> new long[1]);
 
-    /** How often this vector was read with success. */
+    /** The number of successful reads of this vector. */
     private long rings;
-    /** What {@link #rings} was when a routine, a future or a thread last heard of one. */
+    /** The value of {@link #rings} when a routine, a future or a thread last received an interrupt. */
     private long heard;
-    /** A thread waits in the native library. */
+    /** Whether a thread waits in the native library. */
     private boolean reading;
-    /** Virtual threads that are parked and have no interrupt yet. */
+    /** The number of parked virtual threads that have not received an interrupt. */
     private int parked;
-    /** How often a daemon thread could not read, and why at last. */
+    /** The number of failed reads of daemon threads, and the last failure. */
     private int failures;
     private IvshmemException failure;
-    /** How often the device has come back to a server. */
+    /** The number of reconnections of the device. */
     private int reconnections;
     private Interruption interruption = new Interruption();
     private final Bell bell;
     private boolean closed;
 
     /**
-     * A vector that nobody waits for yet.
+     * Creates a vector without waiters.
      *
-     * @param reader waits for an interrupt for so many nanoseconds, as {@link NativeLibrary#deviceWait} does
+     * @param reader waits for an interrupt for a number of nanoseconds, like {@link NativeLibrary#deviceWait}
      * @param ringing rings this vector
      */
     Vector(final int number, final LongToIntFunction reader, final Runnable ringing, final Dispatch dispatch) {
@@ -77,10 +77,10 @@ final class Vector {
     }
 
     /**
-     * Waits until this vector is rung, or was since this thread's last wait.
+     * Waits for an interrupt. Returns at once if one has arrived since this thread's last wait.
      *
-     * @param nanos 0 looks only, a negative time is for ever
-     * @return false when the time was over before
+     * @param nanos 0 only checks, a negative time means no limit
+     * @return false if the time passed without an interrupt
      */
     boolean await(final long nanos) throws InterruptedException {
         if (Thread.interrupted()) {
@@ -120,8 +120,8 @@ final class Vector {
     }
 
     /**
-     * A routine that is registered already stays registered once. What nobody has heard yet, a new one hears, at the latest after
-     * {@link #wakeReader}.
+     * Registers a routine once. A new routine is called for an interrupt that has reached no receiver yet, at the latest
+     * after {@link #wakeReader}.
      */
     void add(final InterruptServiceRoutine routine) {
         if (!callbacks.has(routine)) {
@@ -129,7 +129,10 @@ final class Vector {
         }
     }
 
-    /** What is to be completed with the next interrupt, or, at the latest after {@link #wakeReader}, with an unheard one. */
+    /**
+     * Adds a future for the next interrupt or, at the latest after {@link #wakeReader}, for an interrupt that has reached
+     * no receiver yet.
+     */
     void add(final CompletableFuture<Integer> future) {
         addCallback(() -> callbacks.add(future));
     }
@@ -142,7 +145,7 @@ final class Vector {
         return number;
     }
 
-    /** Somebody hears of all interrupts so far; gives what had been heard before. */
+    /** Marks all interrupts so far as received; returns the previous mark for {@link #unhear}. */
     long hear() {
         lock.lock();
         try {
@@ -154,7 +157,7 @@ final class Vector {
         }
     }
 
-    /** Nobody has heard after all. */
+    /** Resets the mark, as no callback has received the interrupts. */
     void unhear(final long before) {
         lock.lock();
         try {
@@ -167,8 +170,8 @@ final class Vector {
     }
 
     /**
-     * Brings the thread in the native library back if it may be the one that has to tell callbacks of an interrupt. No signal
-     * reaches it in there, and the ring can be held up: to be called without a lock.
+     * Makes the reader return from the native library if it may be the thread that must report an interrupt to callbacks. A
+     * signal does not reach it there, and ringing may block: call this without the lock.
      */
     void wakeReader() {
         final boolean needed;
@@ -183,7 +186,7 @@ final class Vector {
         }
     }
 
-    /** Wakes everyone but the one in the native library, which closing the device wakes. */
+    /** Wakes all threads except the reader, which closing the device wakes. */
     void close() {
         lock.lock();
         try {
@@ -197,7 +200,7 @@ final class Vector {
         callbacks.close();
     }
 
-    /** There is a new server with this vector, so reading works again. */
+    /** Reads again, as the new server has this vector. */
     void reconnected() {
         lock.lock();
         try {
@@ -217,7 +220,7 @@ final class Vector {
             if (callbacks.isEmpty()) {
                 forCallbacks.told = heard;
             }
-            // First, as it fails where the system gives no thread.
+            // This comes first, as it fails if the system cannot start a thread.
             forCallbacks.need();
             adding.run();
             tellUnheard();
@@ -226,9 +229,9 @@ final class Vector {
         }
     }
 
-    // The rest is called with the lock held.
+    // The following methods are called with the lock held.
 
-    /** Has the thread of the callbacks tell them of what nobody has heard yet. */
+    /** Wakes the thread of the callbacks if there is an interrupt that has reached no receiver. */
     private void tellUnheard() {
         forCallbacks.told = Math.min(forCallbacks.told, heard);
         if (hasUnheard()) {
@@ -248,7 +251,7 @@ final class Vector {
             forVirtual.need();
             await(virtual, nanos);
         } finally {
-            // Whoever rings takes all who are parked off the count.
+            // The reader of an interrupt has already reset the count.
             if (rings == before) {
                 parked--;
             }
@@ -263,7 +266,7 @@ final class Vector {
         }
     }
 
-    /** Waits in the native library, and ends when this thread is interrupted. */
+    /** Waits in the native library until an interrupt, the timeout, or the interruption of this thread. */
     private void readInterruptibly(final long nanos) throws InterruptedException {
         final Interruption hook = interruption;
         hook.enter();
@@ -311,7 +314,7 @@ final class Vector {
         forCallbacks.wakeIfNeeded();
     }
 
-    /** Has somebody else read when nobody does. */
+    /** Makes another thread the reader if there is none. */
     private void passOn() {
         if (!reading) {
             platform.signal();
@@ -333,16 +336,19 @@ final class Vector {
         }
     }
 
-    /** A daemon thread that exists while somebody needs it, and a little longer. */
+    /** A daemon thread that exists while it is needed, and a short time longer. */
     private final class Attendant implements Runnable {
 
         private final String name;
         private final BooleanSupplier needed;
-        /** What to do after each interrupt, without the lock; or null for one that tells nobody, of a failure neither. */
+        /**
+         * The job after each interrupt, run without the lock; null for a thread that reports neither interrupts nor
+         * failures.
+         */
         private final Runnable tell;
         private final Condition wake = lock.newCondition();
         private boolean running;
-        /** What {@link Vector#rings} was when this told of it. */
+        /** The value of {@link Vector#rings} at the last report. */
         private long told;
 
         Attendant(final String name, final BooleanSupplier needed, final Runnable tell) {
@@ -380,7 +386,7 @@ final class Vector {
                     ? (IvshmemException) e : new IvshmemException("vector " + number + " cannot be read", e);
                 wakeAll();
                 if (tell != null) {
-                    // Under the lock: those that come later may wait for a vector of the next server.
+                    // Under the lock, as later futures may wait for a vector of the next server.
                     waiting = callbacks.takeFutures();
                 }
             } finally {
@@ -410,7 +416,9 @@ final class Vector {
             }
         }
 
-        /** Reads; that the server before did not have this vector is nothing to end for, once there is a new one. */
+        /**
+         * Reads. Ignores the failure that the previous server did not have this vector if the device has reconnected since.
+         */
         private void readUnlessReplaced() {
             final int before = reconnections;
             try {
@@ -429,7 +437,7 @@ final class Vector {
             try {
                 tell.run();
             } finally {
-                // What a callback has done to its thread is not meant for this one.
+                // Clears the interrupted status that a callback may have left.
                 Thread.interrupted();
                 lock.lock();
             }
@@ -444,17 +452,17 @@ final class Vector {
         }
     }
 
-    /** Ends a wait in the native library when the thread that waits is interrupted; good for one interruption. */
+    /** Ends a wait in the native library when the waiting thread is interrupted. Works for one interruption. */
     private final class Interruption extends AbstractInterruptibleChannel {
 
-        /** The thread had been interrupted when it was about to wait. */
+        /** Whether the thread was interrupted before the wait began. */
         private boolean isOver;
 
         void enter() {
             begin();
         }
 
-        /** Whether the thread was interrupted meanwhile. */
+        /** Ends the wait; returns whether the thread was interrupted during it. */
         boolean leave() {
             try {
                 end(true);

@@ -4,15 +4,15 @@ import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
 
-/** What Java 21 knows of virtual threads and Java 8 does not. */
+/** Detects virtual threads, which exist from Java 21 on and not in Java 8. */
 final class VirtualThreads {
 
-    /** {@code Thread.isVirtual()}, or null. A constant for the JIT compiler, so a call costs what a plain one does. */
+    /** {@code Thread.isVirtual()}, or null. A constant for the JIT compiler, so a call costs the same as a direct one. */
     private static final MethodHandle IS_VIRTUAL = find();
 
     private VirtualThreads() {}
 
-    /** Whether the calling thread is a virtual one. */
+    /** Whether the calling thread is a virtual thread. */
     static boolean isCurrent() {
         try {
             return IS_VIRTUAL != null && (boolean) IS_VIRTUAL.invokeExact(Thread.currentThread());

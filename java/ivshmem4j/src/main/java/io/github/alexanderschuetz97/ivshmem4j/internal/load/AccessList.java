@@ -15,14 +15,14 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * Who may write to a file of Windows.
+ * The accounts that may write to a file on Windows.
  *
- * <p>Accounts have other names in other languages, so none is known by its name: whoever may write to the folder that
- * something is in could replace it anyhow, and everybody else is a stranger.
+ * <p>Names of accounts depend on the language of Windows, so no account is trusted by name. An account that may write to the
+ * folder of a file could replace the file anyway; any other account is a stranger.
  */
 final class AccessList {
 
-    /** What lets an account change a file, or what is in a folder, or let itself do so. */
+    /** The permissions to change a file, to change the content of a folder, or to grant oneself these permissions. */
     private static final List<AclEntryPermission> WRITING = Arrays.asList(
         AclEntryPermission.WRITE_DATA,
         AclEntryPermission.APPEND_DATA,
@@ -33,7 +33,7 @@ final class AccessList {
 
     private AccessList() {}
 
-    /** The name of an account that may write to the file and not to the folder, or null. */
+    /** The name of an account that may write to the file but not to the folder, or null. */
     static String stranger(final Path file, final Path folder) throws IOException {
         final Set<UserPrincipal> trusted = writers(folder);
         for (final UserPrincipal writer : writers(file)) {
@@ -44,13 +44,13 @@ final class AccessList {
         return null;
     }
 
-    /** The owner is one of them: an owner may change the list. */
+    /** The accounts that may write. The owner is one of them, as the owner may change the access list. */
     private static Set<UserPrincipal> writers(final Path path) throws IOException {
         final AclFileAttributeView view =
             Files.getFileAttributeView(path, AclFileAttributeView.class, LinkOption.NOFOLLOW_LINKS);
         final Set<UserPrincipal> writers = new HashSet<>();
         if (view == null) {
-            // A file system without access lists, such as FAT, where there are no users either.
+            // A file system without access lists, such as FAT, has no users either.
             return writers;
         }
         writers.add(view.getOwner());

@@ -27,32 +27,32 @@ import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 
 /**
- * Brings the library of the jar into a file and loads that.
+ * Writes the library in the jar to a file and loads the file.
  *
- * <p>The file lies in the user's cache, and its name is the SHA-256 of what is in the jar. It is used again next time, after
- * its content was compared with the jar's: a file that was tampered with is replaced. Nobody but the user and root can put
- * another file there between that look and loading, on Linux by {@link TrustedFolder}. Where the cache cannot be used so, the log says why and a new
- * temporary folder is used instead, which is gone as soon as the library is loaded; on Windows, where a loaded file cannot be
- * removed, the next such load removes it. Where others can replace what is in the temporary folder, the library is loaded by the
- * descriptor of a {@link NamelessFile}.
+ * <p>The file is in the user's cache, and its name is the SHA-256 of the library in the jar. The next load uses it again
+ * after comparing its content with the jar's, and replaces a file that was modified. Only the user and root can replace the
+ * file between the comparison and the load; on Linux {@link TrustedFolder} ensures this. If the cache cannot be used in this
+ * way, a warning in the log gives the reason, and the library goes into a new temporary folder, which is removed as soon as
+ * the library is loaded; on Windows, where a loaded file cannot be removed, the next such load removes it. If other users
+ * can replace files in the temporary folder, the library is loaded by the descriptor of a {@link NamelessFile}.
  *
- * <p>A JVM binds the name of a file to one class loader. The next class loader of a process loads the same file by another
- * name, a hard link for that moment, so that the process has one library in memory for all. On Windows it gets a copy with a
- * number in its name. So does, there, who finds a file that is not right and that another process has loaded: it cannot be
- * replaced.
+ * <p>A JVM binds the name of a file to one class loader. A further class loader of the process loads the same file through
+ * another name, a temporary hard link, so that the process has the library in memory only once. On Windows, a further class
+ * loader uses a copy with a number in its name. A process on Windows also uses such a copy if the file has the wrong content
+ * and another process has loaded it, as it cannot be replaced then.
  */
 final class Extraction {
 
-    /** More class loaders than this with the same library at the same time are a leak. */
+    /** The maximum number of class loaders with the same library at the same time; more indicate a leak. */
     private static final int MAX_COPIES = 1000;
     private static final FileAttribute<Set<PosixFilePermission>> OWNER_ONLY =
         PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
-    /** How the names of temporary folders begin. */
+    /** Prefix of the names of temporary folders. */
     private static final String TEMPORARY = "ivshmem4j-";
-    /** How the names of files in the cache begin that are there for a moment, behind a dot. */
+    /** Prefix of the names of temporary links in the cache, after a dot. */
     private static final String ALIAS = "alias";
     private static final String PART = "part";
-    /** Whoever made a temporary folder has loaded its library by then. */
+    /** The age from which a temporary folder is no longer about to be used: its creator has loaded the library by then. */
     private static final long LEFTOVER_MILLIS = 3_600_000;
 
     private final Platform platform;
@@ -64,7 +64,7 @@ final class Extraction {
         this.content = content;
     }
 
-    /** Loads the library and returns its file, which may be gone by now. */
+    /** Loads the library and returns its file, which may already be removed. */
     Path load() {
         final Path cache = cache();
         if (cache == null) {
@@ -152,13 +152,13 @@ final class Extraction {
         }
     }
 
-    /** From a folder where others can replace what has a name. */
+    /** Loads the library through a folder in which other users can replace files. */
     private Path loadByDescriptor(final Path shared) throws IOException {
         final List<NamelessFile> bound = new ArrayList<>();
         try {
             while (bound.size() < MAX_COPIES) {
                 final NamelessFile file = new NamelessFile(shared, content, digest());
-                // Open as long as others are made, which so get other numbers.
+                // Stays open while further files are created, so that those get other descriptor numbers.
                 bound.add(file);
                 if (file.isMistakable(Loader.mappings())) {
                     continue;
@@ -181,13 +181,13 @@ final class Extraction {
     }
 
     /**
-     * What processes that were ended have left in the cache, if it is older than so many milliseconds. What cannot be removed
-     * stays, and the cache is used all the same.
+     * Removes files that ended processes have left in the cache and that are older than an age in milliseconds. A file that
+     * cannot be removed stays, and does not prevent the use of the cache.
      */
     static void removeUnfinished(final Path folder, final long age) {
         final long newest = System.currentTimeMillis() - age;
         forEach(folder, ".{" + ALIAS + "," + PART + "}*", file -> {
-            // Not the time of its content: another name of a file is as old as that is.
+            // Not the modification time, as a hard link has the modification time of its file.
             final FileTime changed = (FileTime) Files.getAttribute(file, "unix:ctime", LinkOption.NOFOLLOW_LINKS);
             if (changed.toMillis() < newest) {
                 Files.deleteIfExists(file);
@@ -195,11 +195,14 @@ final class Extraction {
         });
     }
 
-    /** What earlier processes could not remove; a file that one of them still runs by cannot be removed now, either. */
+    /**
+     * Removes the folders that earlier processes could not remove. A file that a process still has loaded cannot be removed
+     * now, either.
+     */
     private void removeLeftovers(final Path parent) {
         final long newest = System.currentTimeMillis() - LEFTOVER_MILLIS;
         forEach(parent, TEMPORARY + "*", folder -> {
-            // A younger one may be about to be loaded.
+            // The library in a younger folder may be about to be loaded.
             if (Files.getLastModifiedTime(folder).toMillis() < newest) {
                 folder.resolve(platform.fileName()).toFile().delete();
                 folder.toFile().delete();
@@ -207,19 +210,19 @@ final class Extraction {
         });
     }
 
-    /** Does something with each file that has such a name, and leaves out those with which it fails. */
+    /** Applies the removal to each file with a matching name, and skips files for which it fails. */
     private static void forEach(final Path folder, final String names, final Removal removal) {
         try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, names)) {
             for (final Path file : files) {
                 try {
                     removal.removeIfOld(file);
                 } catch (final IOException e) {
-                    // Another process was quicker, or it is no such file as this library makes.
+                    // Another process has removed it first, or this library has not created it.
                     continue;
                 }
             }
         } catch (final IOException | DirectoryIteratorException e) {
-            // The folder cannot be listed, or not to its end.
+            // The folder cannot be listed completely.
             return;
         }
     }
@@ -229,7 +232,7 @@ final class Extraction {
         void removeIfOld(Path file) throws IOException;
     }
 
-    /** Null where there is none: a JVM gives "?" for the home of a user that the system does not know. */
+    /** The cache folder, or null if there is none: a JVM returns "?" as the home of a user without an account entry. */
     private Path cache() {
         final Path cache = absolute(System.getenv(cacheVariable()));
         if (cache != null) {
@@ -242,7 +245,7 @@ final class Extraction {
         return home == null ? null : own(home.resolve(platform.isWindows() ? "AppData\\Local" : ".cache"));
     }
 
-    /** On Linux in a folder below, so that its mode is nobody else's matter. */
+    /** The folder of this library in the cache; on Linux one level deeper, so that its mode concerns only this class. */
     private Path own(final Path caches) {
         final Path folder = caches.resolve("ivshmem4j");
         return platform.isWindows() ? folder : folder.resolve("native");
@@ -261,7 +264,7 @@ final class Extraction {
     }
 
     private static Path windowsFolder(final Path folder) throws IOException {
-        // It inherits the access list of the folder for local application data, which is the user's alone.
+        // It inherits the access list of the folder for local application data, to which only the user has access.
         Files.createDirectories(folder);
         final String stranger = AccessList.stranger(folder, folder.getParent());
         if (stranger != null) {
@@ -271,7 +274,7 @@ final class Extraction {
         return folder;
     }
 
-    /** Whether the file is what is in the jar, and nobody else can write to it. */
+    /** Whether the file has the content of the jar's library and only this user can write to it. */
     private boolean isIntact(final Path file, final Path folder) throws IOException {
         if (!Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
             return false;
@@ -291,9 +294,9 @@ final class Extraction {
     }
 
     /**
-     * Puts the file there at once and whole: other processes may do the same, or load it, at this moment.
+     * Creates the file atomically, as other processes may create or load it at the same time.
      *
-     * @return false if the file is not right and in use, as only Windows cares
+     * @return false if the file has the wrong content and is in use, which only Windows reports
      */
     private boolean write(final Path file, final Path folder) throws IOException {
         final Path part = newFile(folder);
@@ -308,7 +311,7 @@ final class Extraction {
             if (!platform.isWindows() || !Files.exists(file)) {
                 throw e;
             }
-            // Somebody may have been quicker with the same.
+            // Another process may have created the same file first.
             return isIntact(file, folder);
         } finally {
             Files.deleteIfExists(part);
@@ -316,10 +319,10 @@ final class Extraction {
     }
 
     /**
-     * A file that is empty and this user's alone.
+     * Creates an empty file that only this user can access.
      *
-     * <p>Nobody else can write to its folder, so its name need be no secret: the generator of such names takes its time to get
-     * ready.
+     * <p>No other user can write to its folder, so its name need not be unpredictable; a secure random generator takes time
+     * to initialise.
      */
     private Path newFile(final Path folder) throws IOException {
         while (true) {
@@ -327,7 +330,7 @@ final class Extraction {
             try {
                 return platform.isWindows() ? Files.createFile(file) : Files.createFile(file, OWNER_ONLY);
             } catch (final FileAlreadyExistsException e) {
-                // The next one will be another.
+                // The next attempt uses another name.
             }
         }
     }
@@ -356,7 +359,7 @@ final class Extraction {
         return Files.getAttribute(path, "unix:uid", LinkOption.NOFOLLOW_LINKS);
     }
 
-    /** The JVM has no other sign of it than its message. */
+    /** Whether another class loader has loaded the file; only the message of the error indicates this. */
     private static boolean isBoundElsewhere(final UnsatisfiedLinkError e) {
         return String.valueOf(e.getMessage()).contains("already loaded in another classloader");
     }

@@ -15,11 +15,10 @@ import java.util.List;
 /**
  * Finds the native library and loads it for the class loader of this class.
  *
- * <p>In this order:
- * <ol>
- *   <li>the file that the system property {@value #PATH_PROPERTY} names; when it does not load, nothing else is tried;
+ * <p>Tries, in this order: <ol>
+ *   <li>the file that the system property {@value #PATH_PROPERTY} names; if it does not load, nothing else is tried;
  *   <li>a file with the library's name in a folder of {@code java.library.path}, likewise;
- *   <li>the library in this jar, by way of a private folder: see {@link Extraction}.
+ *   <li>the library in this jar, unpacked into a private folder: see {@link Extraction}.
  * </ol>
  */
 public final class Loader {
@@ -32,8 +31,8 @@ public final class Loader {
     /**
      * Loads the library.
      *
-     * @return the file it came from, for messages
-     * @throws IvshmemException when there is none that loads; the message says what was tried and what to do
+     * @return the file of the library, for messages
+     * @throws IvshmemException if no library can be loaded; the message lists the attempts and the remedy
      */
     public static Path load() {
         final Platform platform =
@@ -43,7 +42,7 @@ public final class Loader {
             return loadFile(Paths.get(named), "the system property " + PATH_PROPERTY + " names it");
         }
         for (final String folder : System.getProperty("java.library.path", "").split(File.pathSeparator)) {
-            // Windows puts PATH into this, where quotes may be: they are no part of a path, and File bears them.
+            // On Windows this contains PATH, which may have quotes. They are not part of a path, and File accepts them.
             final File file = new File(folder, platform.fileName());
             if (!folder.isEmpty() && file.exists()) {
                 return loadFile(file.toPath(), "the system property java.library.path leads to it");
@@ -66,7 +65,7 @@ public final class Loader {
         }
     }
 
-    /** The only call of {@link System#load}: it binds the library to the class loader of the class that calls. */
+    /** The only call of {@link System#load}, which binds the library to the class loader of the calling class. */
     static void link(final Path file) {
         try {
             System.load(file.toString());
@@ -109,7 +108,8 @@ public final class Loader {
         try {
             return Files.readAllLines(Paths.get("/proc/self/maps"));
         } catch (final IOException e) {
-            // No such file, as on Windows; or the process may not see its own mappings, then glibc is the better guess.
+            // The file does not exist, as on Windows, or the process may not read its own mappings; glibc is the better
+            // guess then.
             return Collections.emptyList();
         }
     }

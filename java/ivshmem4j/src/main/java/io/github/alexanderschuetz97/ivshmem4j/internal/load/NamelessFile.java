@@ -21,40 +21,40 @@ import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
 
 /**
- * A file of Linux without a name, to be loaded by its descriptor from a folder where others can replace what is in it.
+ * A file without a name on Linux, which is loaded by its descriptor. For folders in which other users can replace files.
  *
- * <p>It was this user's alone before it lost its name, and nobody can get at it since. The JVM loads what the text of the
- * descriptor's link names, if there is such a file: the name that is gone, with an addition. So the name is so long that no
- * file can have it with the addition, and the JVM stays with the descriptor.
+ * <p>Only this user could access the file before it lost its name, and no user can access it since. The JVM resolves the
+ * link of the descriptor and loads the file with the resulting name if it exists: the removed name with a suffix. The
+ * removed name is therefore so long that no file can have that name with the suffix, and the JVM uses the descriptor.
  *
- * <p>The C library knows a library by the path that it was loaded by, here that of the descriptor, and never unloads this one:
- * the same path again gives what was loaded by it first, whatever the descriptor leads to by then. So the last name of the file,
- * which the mappings of the process show for as long as it is loaded, has the number of the descriptor and the digest of the
- * content in it.
+ * <p>The C library identifies a library by the path from which it was loaded, here the path of the descriptor, and never
+ * unloads this library. Loading the same path again therefore returns the library that was loaded first, even if the
+ * descriptor refers to another file by then. So the last name of the file contains the number of the descriptor and the
+ * digest of the content; the mappings of the process show this name while the library is loaded.
  */
 final class NamelessFile implements AutoCloseable {
 
     private static final Path DESCRIPTORS = Paths.get("/proc/self/fd");
     private static final String BEGIN = ".ivshmem4j-";
-    /** What the system adds to the name of a file that is gone. */
+    /** The suffix that the system adds to the name of a removed file. */
     private static final String GONE = " (deleted)";
-    /** Bytes of the longest name in most file systems. */
+    /** The maximum length of a name in most file systems, in bytes. */
     private static final int LONGEST_NAME = 255;
-    /** Type and permissions of a regular file that is its owner's alone. */
+    /** Type and permissions of a regular file that only its owner can access. */
     private static final int PRIVATE_FILE = 0100600;
 
     private final FileChannel channel;
     private final Path path;
-    /** How the names begin of all files that this descriptor has led to. */
+    /** Prefix of the names of all files that have had this descriptor. */
     private final String begin;
     private final String name;
 
     /**
-     * Makes one.
+     * Creates the file and removes its name.
      *
      * @param shared from {@link TrustedFolder#shared}
      * @param digest of the content, at most 64 letters and digits
-     * @throws IOException also when somebody has meddled with it
+     * @throws IOException also if another user has tampered with the file
      */
     NamelessFile(final Path shared, final byte[] content, final String digest) throws IOException {
         final Path file = shared.resolve(longName(BEGIN));
@@ -87,13 +87,13 @@ final class NamelessFile implements AutoCloseable {
         }
     }
 
-    /** What leads to it while it is open. */
+    /** The path to the file while it is open. */
     Path path() {
         return path;
     }
 
     /**
-     * Whether loading it by its path can give another library, loaded before by the same path.
+     * Whether loading the file by its path may return another library, which was loaded by the same path before.
      *
      * @param mappings the lines of {@code /proc/self/maps}
      */
@@ -119,7 +119,7 @@ final class NamelessFile implements AutoCloseable {
         try {
             Files.readAttributes(link, "unix:mode", LinkOption.NOFOLLOW_LINKS);
         } catch (final FileSystemException e) {
-            // And none of its kinds: the name is too long, and not free.
+            // Not a subclass, which would mean that the name is possible: the name is too long.
             if (e.getClass() == FileSystemException.class) {
                 return;
             }
@@ -128,7 +128,7 @@ final class NamelessFile implements AutoCloseable {
             + " bytes, so others could change the library while it is loaded");
     }
 
-    /** The descriptor whose link has this text: no other file of the process has that name. */
+    /** The descriptor with this link; no other file of the process has that name. */
     private static Path descriptor(final Path link) throws IOException {
         try (DirectoryStream<Path> descriptors = Files.newDirectoryStream(DESCRIPTORS)) {
             for (final Path descriptor : descriptors) {
@@ -150,7 +150,7 @@ final class NamelessFile implements AutoCloseable {
         try {
             return Files.readSymbolicLink(descriptor).equals(text);
         } catch (final IOException e) {
-            // Closed meanwhile, as the one that lists them.
+            // The descriptor is closed by now, such as the one that lists the folder.
             return false;
         }
     }

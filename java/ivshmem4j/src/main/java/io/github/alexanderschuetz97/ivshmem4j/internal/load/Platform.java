@@ -3,7 +3,7 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.load;
 import java.util.List;
 import java.util.Locale;
 
-/** What a native library must fit to: operating system, processor and, on Linux, the C library of this JVM. */
+/** The platform of a native library: operating system, processor and, on Linux, the C library of this JVM. */
 final class Platform {
 
     private final String os;
@@ -17,11 +17,11 @@ final class Platform {
     }
 
     /**
-     * The platform of a JVM.
+     * Determines the platform of a JVM.
      *
      * @param osName the system property {@code os.name}
-     * @param osArch the system property {@code os.arch}: the processor as the JVM sees it, so 32 bits on a 32-bit JVM
-     * @param mappings the lines of {@code /proc/self/maps}; empty where there is no such file
+     * @param osArch the system property {@code os.arch}: the processor type of the JVM, thus 32 bits for a 32-bit JVM
+     * @param mappings the lines of {@code /proc/self/maps}; empty if the file does not exist
      */
     static Platform of(final String osName, final String osArch, final List<String> mappings) {
         final String name = osName.toLowerCase(Locale.ROOT);
@@ -45,7 +45,7 @@ final class Platform {
         }
     }
 
-    /** The file tells what this process has loaded; that a musl lies on the disk would say nothing. */
+    /** The mappings show which C library this process has loaded; a musl on the disk may be unused. */
     private static boolean usesMusl(final List<String> mappings) {
         for (final String line : mappings) {
             final String file = line.substring(line.lastIndexOf('/') + 1);
@@ -74,7 +74,7 @@ final class Platform {
         return isWindows() ? "ivshmem4j.dll" : "libivshmem4j.so";
     }
 
-    /** Where the jar has the library for this platform. */
+    /** The path of the library for this platform in the jar. */
     String resource() {
         return "/META-INF/native/" + name() + "/" + fileName();
     }

@@ -15,12 +15,12 @@ import java.util.Deque;
 import java.util.Set;
 
 /**
- * Folders of Linux in which nobody but this user and root can change what a path leads to.
+ * Folders on Linux in which only this user and root can change the target of a path.
  *
- * <p>Each folder from the root on belongs to one of the two, and nobody else may write to it. One that all may write to but
- * where users can remove only their own entries, as /tmp, will do, as what follows in the path is looked at as well. An access
- * list that lets others write shows in the mode of the group. The way is looked at from the root down, by paths without
- * links: once a folder was found right, no stranger can put another one into its place.
+ * <p>Each folder from the root on belongs to one of the two, and no other user may write to it. A folder like /tmp, to which
+ * all users may write but in which they can remove only their own entries, is accepted, as the next component of the path is
+ * checked as well. An access list that lets other users write is visible in the group bits of the mode. The path is checked
+ * from the root down, without links: once a folder has passed the check, no other user can replace it.
  */
 final class TrustedFolder {
 
@@ -36,10 +36,10 @@ final class TrustedFolder {
     private TrustedFolder() {}
 
     /**
-     * Creates what is missing of a folder, where strangers cannot meddle with it.
+     * Creates a folder and its missing parents, safe from changes by other users.
      *
      * @return its path without links
-     * @throws IOException also when others may write to the folder or to one above it; says which
+     * @throws IOException also if other users may write to the folder or to one above it; the message names that folder
      */
     static Path create(final Path wanted) throws IOException {
         final int user = user();
@@ -55,7 +55,8 @@ final class TrustedFolder {
             try {
                 Files.createDirectory(folder, PRIVATE);
             } catch (final FileAlreadyExistsException e) {
-                // Of another process of this user, or of a stranger in a folder like /tmp: that is looked at now.
+                // Another process of this user has created it or, in a folder like /tmp, another user; the next check tells
+                // which.
             }
             check(folder, user);
         }
@@ -66,7 +67,7 @@ final class TrustedFolder {
         return folder;
     }
 
-    /** The path without links of a folder where strangers cannot meddle with what this user makes in it. */
+    /** The path without links of a folder in which other users cannot change the files of this user. */
     static Path existing(final Path path) throws IOException {
         final Path real = path.toRealPath();
         final int user = user();
@@ -75,16 +76,16 @@ final class TrustedFolder {
         return real;
     }
 
-    /** A new folder with a name of its own in one from {@link #existing}. */
+    /** Creates a folder with a unique name in one from {@link #existing}. */
     static Path createIn(final Path existing, final String prefix) throws IOException {
         return Files.createTempDirectory(existing, prefix, PRIVATE);
     }
 
     /**
-     * The path without links of a folder that others may write to, where they cannot put another folder into its place.
+     * The path without links of a folder to which other users may write, but which they cannot replace.
      *
-     * <p>In a user namespace without root's id, folders of root appear to belong to the overflow user, as do those of strangers;
-     * both are accepted here.
+     * <p>In a user namespace without root's id, the folders of root and of other users appear to belong to the overflow
+     * user; both are accepted here.
      */
     static Path shared(final Path path) throws IOException {
         final Path real = path.toRealPath();
@@ -95,7 +96,7 @@ final class TrustedFolder {
         return real;
     }
 
-    /** Looks at the folders above one, from the root down. */
+    /** Checks the folders above a folder, from the root down. */
     private static void checkWay(final Path real, final int user, final int other) throws IOException {
         Path folder = real.getRoot();
         for (final Path name : real) {
@@ -131,8 +132,8 @@ final class TrustedFolder {
     }
 
     /**
-     * The overflow user, to whom files appear to belong whose owners have no id in this user namespace; root where all have one,
-     * and where the system does not say.
+     * The overflow user, who appears to own the files whose owners have no id in this user namespace; root if all owners
+     * have one, or if the system does not provide the id.
      */
     private static int unmapped() {
         try {
@@ -154,9 +155,9 @@ final class TrustedFolder {
         return (Integer) Files.getAttribute(path, "unix:mode", LinkOption.NOFOLLOW_LINKS);
     }
 
-    /** Whom new files belong to. Not asked of a file, as a stranger could have put another one into its place. */
+    /** The owner of new files. Not read from a new file, as another user could have replaced it. */
     static int user() throws IOException {
-        // Real, effective, saved, and for files.
+        // The columns are the real, effective, saved and file system ids.
         return Integer.parseUnsignedInt(line("/proc/self/status", "Uid:").split("\\s+")[4]);
     }
 

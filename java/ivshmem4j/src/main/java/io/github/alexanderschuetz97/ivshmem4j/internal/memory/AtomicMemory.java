@@ -6,21 +6,25 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 
 /**
- * Ordered accesses that Java has no instruction for, and waiting.
+ * Ordered accesses for which Java has no instruction, and waits.
  *
- * <p>A number that lies inside an aligned word of 8 bytes is read with the word, and changed by comparing and
- * exchanging the word until nothing beside it has changed meanwhile. For everybody else that is one step: the processor
- * holds the cache line meanwhile, so the bytes beside the number are written back as they are. An int or a long that crosses such a
- * word and no cache line is changed at its address, where the processor takes any. The native library does the rest: numbers
- * that cross a cache line, and small ones in the last bytes of a mapping whose size is no multiple of 8.
+ * <p>A number inside an aligned word of 8 bytes is read with the word, and changed by a compare-and-exchange of the word,
+ * repeated until no neighbouring byte has changed in between. Other programs see one step: the processor holds the cache
+ * line during the exchange, so the neighbouring bytes are written back unchanged. An int or a long that crosses such a word
+ * but no cache line is changed at its address, if the processor supports any address. The native library does the rest:
+ * numbers that cross a cache line, and numbers smaller than a word in the last bytes of a mapping whose size is not a
+ * multiple of 8.
  *
- * <p>The first byte of a word is its lowest one: the native library exists for such processors only.
+ * <p>The code assumes a little-endian processor, as the native library exists only for such processors.
  */
 abstract class AtomicMemory extends BulkMemory {
 
     private static final int WORD = 8;
     private static final int CACHE_LINE = 64;
-    /** Whether the processor changes a number at any address in one step; slowly, and for the whole machine, across cache lines. */
+    /**
+     * Whether the processor changes a number at any address atomically. Across cache lines this is slow, and locks the bus
+     * of the whole machine.
+     */
     private static final boolean TAKES_ANY_ADDRESS = System.getProperty("os.arch").matches("amd64|x86_64");
 
     private final Waiting waiting = new Waiting();
@@ -34,13 +38,13 @@ abstract class AtomicMemory extends BulkMemory {
         super(parent, off, len);
     }
 
-    /** Reads, as volatile, an aligned word at an offset of the mapping. */
+    /** Reads an aligned word at an offset of the mapping. Ordered: volatile. */
     abstract long loadWord(long at);
 
     /** Compares and exchanges an aligned word at an offset of the mapping. */
     abstract boolean swapWord(long at, long expect, long update);
 
-    /** Whether the functions below can be used: closing leaves the address good while an access uses it. */
+    /** Whether the functions below can be used: the address stays valid during an access, even if the memory is closed. */
     abstract boolean goesByAddress();
 
     /** Adds at an offset, which need not be aligned. */
@@ -73,27 +77,30 @@ abstract class AtomicMemory extends BulkMemory {
         return NativeLibrary.compareAndSetAt(address + off, expect, update);
     }
 
-    /** Tells the processor that this thread waits for another one. */
+    /** Hints to the processor that this thread waits for another one. */
     void relax() {}
 
-    /** Whether the processor reads or writes a number there as a whole. */
+    /** Whether the processor reads and writes a number at this offset atomically. */
     final boolean isAligned(final long off, final int len) {
         return (address + off & len - 1) == 0;
     }
 
-    /** Where in the mapping the word is that holds all of a number; -1 if there is none. Mappings begin with a page. */
+    /**
+     * The offset in the mapping of the aligned word that contains a number completely; -1 if there is none. Mappings begin
+     * at a page.
+     */
     private long wordOf(final long off, final int len) {
         final long at = start + off;
         final long word = at & -WORD;
         return at + len <= word + WORD && word + WORD <= mapping.size ? word : -1;
     }
 
-    /** Whether a number that is not aligned is changed at its address. */
+    /** Whether an unaligned number is changed at its address. */
     private boolean isInCacheLine(final long off, final int len) {
         return TAKES_ANY_ADDRESS && (address + off & CACHE_LINE - 1) + len <= CACHE_LINE && goesByAddress();
     }
 
-    /** How many bits of the word are before the number. */
+    /** The number of bits of the word before the number. */
     private int shiftOf(final long off) {
         return (int) (start + off & WORD - 1) * 8;
     }
@@ -122,7 +129,7 @@ abstract class AtomicMemory extends BulkMemory {
         while (true) {
             final long before = loadWord(word);
             if ((before >>> shift & mask) != (expect & mask)) {
-                // Which has no instruction that would be one.
+                // A failed comparison executes no instruction that is a fence.
                 fence();
                 return false;
             }
@@ -132,7 +139,7 @@ abstract class AtomicMemory extends BulkMemory {
         }
     }
 
-    /** An ordered read at any place. */
+    /** An ordered read at any alignment. */
     final short unalignedShort(final long off) {
         final long word = wordOf(off, 2);
         if (word < 0) {
@@ -145,7 +152,7 @@ abstract class AtomicMemory extends BulkMemory {
         return value;
     }
 
-    /** An ordered read at any place. */
+    /** An ordered read at any alignment. */
     final int unalignedInt(final long off) {
         final long word = wordOf(off, 4);
         if (word < 0) {
@@ -305,7 +312,7 @@ abstract class AtomicMemory extends BulkMemory {
         }
     }
 
-    // No number of 8 bytes that is not aligned is inside an aligned word of 8.
+    // An unaligned number of 8 bytes is never inside an aligned word of 8 bytes.
 
     final long unalignedGetAndAdd(final long off, final long delta) {
         writing(off, 8);
@@ -368,7 +375,7 @@ abstract class AtomicMemory extends BulkMemory {
         final long timeout,
         final TimeUnit unit) {
         writable(off, 1);
-        // A look costs less than an attempt, and leaves the cache line to whoever is to write it.
+        // A read costs less than an attempt, and leaves the cache line to the writer.
         return until(
             () -> readByteVolatile(off) == expect && compareAndSet(off, expect, update), sleep, timeout, unit);
     }
@@ -399,7 +406,7 @@ abstract class AtomicMemory extends BulkMemory {
         final long timeout,
         final TimeUnit unit) {
         writable(off, 2);
-        // A look costs less than an attempt, and leaves the cache line to whoever is to write it.
+        // A read costs less than an attempt, and leaves the cache line to the writer.
         return until(
             () -> readShortVolatile(off) == expect && compareAndSet(off, expect, update), sleep, timeout, unit);
     }
@@ -430,7 +437,7 @@ abstract class AtomicMemory extends BulkMemory {
         final long timeout,
         final TimeUnit unit) {
         writable(off, 4);
-        // A look costs less than an attempt, and leaves the cache line to whoever is to write it.
+        // A read costs less than an attempt, and leaves the cache line to the writer.
         return until(
             () -> readIntVolatile(off) == expect && compareAndSet(off, expect, update), sleep, timeout, unit);
     }
@@ -461,7 +468,7 @@ abstract class AtomicMemory extends BulkMemory {
         final long timeout,
         final TimeUnit unit) {
         writable(off, 8);
-        // A look costs less than an attempt, and leaves the cache line to whoever is to write it.
+        // A read costs less than an attempt, and leaves the cache line to the writer.
         return until(
             () -> readLongVolatile(off) == expect && compareAndSet(off, expect, update), sleep, timeout, unit);
     }
@@ -486,7 +493,7 @@ abstract class AtomicMemory extends BulkMemory {
     private boolean until(
         final BooleanSupplier condition, final long sleep, final long timeout, final TimeUnit unit) {
         final boolean met = waiting.until(condition, relax, sleep, timeout, unit);
-        // What was seen may be the zeroes that replace closed pages.
+        // The value that was found may be a zero of the pages that replace closed memory.
         checkOpen();
         return met;
     }

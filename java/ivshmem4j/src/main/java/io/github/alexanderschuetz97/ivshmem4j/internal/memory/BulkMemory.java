@@ -5,12 +5,12 @@ import java.nio.ByteBuffer;
 import java.nio.ReadOnlyBufferException;
 import java.util.Objects;
 
-/** Moving many bytes, by copies of the class below; and views. */
+/** Bulk accesses, through the copies of the subclass, and views. */
 abstract class BulkMemory extends MappedMemory {
 
-    /** Bytes that are copied at a time, where a copy on the way is needed. */
+    /** Bytes per step where an intermediate copy is needed. */
     private static final int CHUNK = 8192;
-    /** What the JVM takes for the longest array, and so for the longest buffer over a segment. */
+    /** The maximum length of an array in the JVM, and thus of a buffer over a segment. */
     private static final int MAX_BUFFER = Integer.MAX_VALUE - 8;
 
     BulkMemory(final Mapping mapping, final Runnable onClose) {
@@ -21,13 +21,13 @@ abstract class BulkMemory extends MappedMemory {
         super(parent, off, len);
     }
 
-    /** Copies bytes, both sides checked, as if by way of a copy. */
+    /** Copies bytes as if through a temporary copy. The caller has checked both ranges. */
     abstract void copy(long off, MappedMemory target, long targetOff, long len);
 
-    /** A view of bytes that were checked, in an order that the caller sets. */
+    /** A buffer over a checked range. The caller sets its byte order. */
     abstract ByteBuffer buffer(long off, int len);
 
-    /** A view of bytes that were checked in a type that only newer Java versions have; null if it is none of those. */
+    /** A view of a checked range whose type exists only in newer Java versions; null for any other type. */
     abstract Object newerView(long off, long len, Class<?> type);
 
     @Override
@@ -50,7 +50,7 @@ abstract class BulkMemory extends MappedMemory {
             if (at + filled == end) {
                 return -1;
             }
-            // An occurrence may lie across two chunks.
+            // An occurrence may extend over two chunks.
             at += filled - Math.max(length - 1, 0);
         }
     }
@@ -94,8 +94,8 @@ abstract class BulkMemory extends MappedMemory {
         target.position(target.limit());
     }
 
-    // A Java boolean that is neither 0 nor 1 breaks the JVM's own assumptions, and others may write anything: so each
-    // is looked at.
+    // A Java boolean that is neither 0 nor 1 violates an assumption of the JVM, and other programs may write any byte, so
+    // each byte is converted.
 
     @Override
     public final void write(final long off, final boolean[] buffer, final int bufferOff, final int len) {
@@ -144,7 +144,7 @@ abstract class BulkMemory extends MappedMemory {
             }
             return;
         }
-        // Of a program's own class.
+        // The target is of a class of the program.
         if (!target.isValid(targetOff, len)) {
             throw target.isValid()
                 ? new IllegalArgumentException(

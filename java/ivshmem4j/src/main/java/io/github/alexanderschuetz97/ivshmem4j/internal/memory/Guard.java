@@ -4,20 +4,20 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLongArray;
 
 /**
- * Runs an action when it is closed and nobody is inside.
+ * Runs an action once the guard is closed and no thread is inside.
  *
- * <p>Counting in is a full fence and comes before the look at a bound that closing sets; closing sets the bound, then a
- * fence, then looks at the counts. So whoever saw the old bound is seen here, and finds on leaving that it was closed. One
- * who comes later may be counted for a moment and then turns back, which only means that he is the last one to leave.
+ * <p>Entering increments a counter, which is a full fence, and then reads a bound. Closing sets the bound, executes a fence,
+ * and then reads the counters. So a thread that has read the old bound is counted, and finds the guard closed on leaving. A
+ * thread that enters later may be counted briefly before it is refused; it then only becomes the last one to leave.
  */
 final class Guard {
 
-    /** Counters, each on cache lines of its own, so that threads do not meet. */
+    /** The number of counters. Each has its own cache lines, so that threads do not contend. */
     private static final int STRIPES = 64;
     private static final int DISTANCE = 16;
 
     private static final AtomicInteger THREADS = new AtomicInteger();
-    /** Not made of {@link Thread#getId}, which subclasses override and may change between two calls. */
+    /** Not derived from {@link Thread#getId}, which a subclass can override to return different values. */
     private static final ThreadLocal<Integer> OWN_STRIPE = ThreadLocal.withInitial(
         () -> (THREADS.getAndIncrement() & STRIPES - 1) * DISTANCE + DISTANCE);
 
@@ -25,7 +25,7 @@ final class Guard {
     private final Runnable action;
     private volatile boolean closed;
 
-    /** Of an action that does nothing the second time. */
+    /** The action must have no effect when it runs a second time. */
     Guard(final Runnable action) {
         this.action = action;
     }
@@ -55,7 +55,7 @@ final class Guard {
         action.run();
     }
 
-    /** The same at the begin and at the end of an access: both are in one thread. */
+    /** The same value at the start and the end of an access, as both occur in one thread. */
     private static int stripe() {
         return OWN_STRIPE.get();
     }

@@ -1,17 +1,17 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
 /**
- * Memory access before Java 22 to mappings that nothing can take the place of: those of the Windows driver.
+ * Memory access before Java 22 to mappings that cannot be replaced: those of the Windows driver.
  *
- * <p>Each access is counted in and out. Closing ends those to come; the mapping is released by the closing thread, or by
- * the last one that leaves an access. So closing waits for nobody.
+ * <p>Each access increments a counter on entry and decrements it on exit. Closing refuses later accesses. The closing
+ * thread, or the last thread that leaves an access, releases the mapping, so closing never waits.
  */
 final class GuardedMemory extends UnsafeMemory {
 
     private final Guard guard;
     private final Runnable fence;
 
-    /** All of a mapping; the fence may be null. */
+    /** Creates memory of a whole mapping; the fence may be null. */
     GuardedMemory(final Mapping mapping, final Runnable fence, final Runnable onClose) {
         super(mapping, onClose);
         this.fence = fence;

@@ -14,49 +14,51 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
- * Memory of a mapping, or of a part of it: its life, its bounds, its parts.
+ * Memory of a mapping or of a part of it: its lifetime, its bounds and its parts.
  *
- * <p>There is one bound for reading and one for writing: the size, or {@link #NOTHING} when the memory is closed or
- * must not be written. So one comparison tells that an access is inside, open and allowed; only when it fails
- * {@link #refused} finds out why. The bounds are plain fields: a compiled loop may never look at them again, and goes on in
- * pages that are still there. Volatile or opaque ones made streaming loops take 1.7 to 2.7 times as long on Java 17. A call
- * site that closing changes costs accesses nothing, but with each closing all code that accesses memory has to be compiled anew.
+ * <p>There is one bound for reads and one for writes: the size, or {@link #NOTHING} if the memory is closed or must not be
+ * written. So one comparison checks that an access is inside, open and permitted; only if it fails, {@link #refused}
+ * determines the reason. The bounds are plain fields: a compiled loop may never read them again, and continues in pages that
+ * are still mapped. With volatile or opaque fields, streaming loops take 1.7 to 2.7 times as long on Java 17. A mutable call
+ * site that closing changes would cost accesses nothing, but each closing would make the JVM recompile all code that
+ * accesses memory.
  *
- * <p>A part is an object like the whole, with an address and bounds of its own, so it is as fast. It keeps the whole
- * reachable; the whole knows it by a weak reference, to close it.
+ * <p>A part is an object of the same class with its own address and bounds, so it is as fast as the whole. It keeps the
+ * whole reachable; the whole has a weak reference to the part in order to close it.
  *
- * <p>An access begins with {@link #readable} or {@link #writable} and ends with {@link #keep}. Where an address is used that
- * closing may take away, it begins with {@link #reading} or {@link #writing} and ends with {@link #done}.
+ * <p>An access begins with {@link #readable} or {@link #writable} and ends with {@link #keep}. An access to an address that
+ * closing may unmap begins with {@link #reading} or {@link #writing} and ends with {@link #done}.
  */
 abstract class MappedMemory implements NativeMemory {
 
-    /** There the driver made the mapping, and nothing can take its place. */
+    /** On Windows, the driver creates the mapping, and its pages cannot be replaced. */
     static final boolean WINDOWS = System.getProperty("os.name").startsWith("Windows");
 
     /**
-     * No access of a byte or more is below it. On 32 bits a thread may see one half of an old bound and the other half of a
-     * new one: those of this one and of any size that a mapping has there, below 2 GiB, have the same upper half.
+     * A bound that refuses every access of one byte or more. On 32 bits, a thread may read one half of an old bound and the
+     * other half of a new one. This is safe: mappings are smaller than 2 GiB there, so the upper halves of this bound and of
+     * any size are equal.
      */
     private static final long NOTHING = 0;
 
     /**
-     * All bits. No constant, so that compiled code has to do what is done with it.
+     * All bits set. Not a constant, so that compiled code must execute the operation.
      *
-     * <p>Where a file has lost a page, compiled code goes on for a moment with what the register of the number held before,
-     * which may be no number of the type. The compiler takes it for one: it leaves out the check of an index below 256 or
-     * 65,536, or that of a sign, and it checks the lower half of a register and takes the whole of it for the index. So
-     * {@link #narrowed} makes it one.
+     * <p>After a read from a lost page of a file, compiled code continues for a moment with the previous content of the
+     * register, which may be outside the range of the type. The compiler assumes the range: it omits the check of an index
+     * below 256 or 65,536, or of a sign, and it checks the lower half of a register but uses the whole register as the
+     * index. So {@link #narrowed} limits the value to its type.
      */
     private static int allBits = -1;
 
     final Mapping mapping;
-    /** Where this part begins in the mapping. */
+    /** The offset of this part in the mapping. */
     final long start;
     final long address;
-    /** What this is a part of; null for the whole mapping. */
+    /** The memory that contains this part; null for the whole mapping. */
     final MappedMemory parent;
     private final long size;
-    /** A copy of the mapping's field, as each read of a small number checks it. */
+    /** A copy of the mapping's field, as each read of a byte, short or int checks it. */
     private final boolean sealed;
     private final Runnable onClose;
     private long readBound;
@@ -64,10 +66,10 @@ abstract class MappedMemory implements NativeMemory {
 
     private final AtomicBoolean closed = new AtomicBoolean();
     private final ReentrantReadWriteLock lock;
-    /** The parts of this that somebody can reach; null before there is one. Guarded by {@code closed}. */
+    /** The reachable parts of this memory; null before the first one. Guarded by {@code closed}. */
     private Set<MappedMemory> parts;
 
-    /** All of a mapping. */
+    /** Creates memory of a whole mapping. */
     MappedMemory(final Mapping mapping, final Runnable onClose) {
         this.mapping = mapping;
         this.onClose = onClose;
@@ -81,7 +83,7 @@ abstract class MappedMemory implements NativeMemory {
         writeBound = mapping.writeable ? size : NOTHING;
     }
 
-    /** A part of a memory, which must have these bytes. */
+    /** Creates a part of a memory, which must contain these bytes. */
     MappedMemory(final MappedMemory parent, final long off, final long len) {
         this.parent = parent;
         mapping = parent.mapping;
@@ -125,10 +127,10 @@ abstract class MappedMemory implements NativeMemory {
     }
 
     /**
-     * Ends all accesses to come, here and in all parts.
+     * Refuses all later accesses, here and in all parts.
      *
-     * <p>Everybody who closes does so, also when somebody else has begun to: that one may be anywhere on its way, and once
-     * this has returned the pages may go.
+     * <p>Every closing thread does this itself, even if another thread has begun: that thread may have got anywhere, and the
+     * pages may be unmapped once this method has returned.
      */
     private void end() {
         readBound = NOTHING;
@@ -137,7 +139,7 @@ abstract class MappedMemory implements NativeMemory {
         wake();
         final List<MappedMemory> open = new ArrayList<>();
         synchronized (closed) {
-            // None is added from here on.
+            // No part is added from here on.
             if (parts != null) {
                 open.addAll(parts);
             }
@@ -145,27 +147,27 @@ abstract class MappedMemory implements NativeMemory {
         open.forEach(MappedMemory::close);
     }
 
-    /** The same kind of object for a part. */
+    /** Creates a part of the same class. */
     abstract MappedMemory part(long off, long len);
 
-    /** Lets go of the shared pages, so that an access that still runs does no harm. */
+    /** Releases the shared pages in a way that is safe for accesses that still run. */
     abstract void release();
 
-    /** Ends accesses that the bounds do not end. */
+    /** Ends accesses that ignore the bounds. */
     void shut() {}
 
     /** Ends the waits in this object. */
     abstract void wake();
 
-    /** Bytes of an address. */
+    /** The size of an address in bytes. */
     abstract int pointerBytes();
 
     /**
-     * Stands behind every ordered read, and before and behind every ordered write.
+     * Called after every ordered read, and before and after every ordered write.
      *
-     * <p>Where the processor gathers writes, an ordinary store neither waits for what was written before nor goes on its
-     * way, and reads are not ordered: a class for such memory puts a full fence here. It is a method and not a flag, as
-     * the JIT compiler removes an empty method and not a look at a flag. Operations that read and write are such fences
+     * <p>In write-combined memory, an ordinary store neither waits for earlier stores nor is sent at once, and reads are not
+     * ordered: a subclass for such memory executes a full fence here. This is a method and not a flag, as the JIT compiler
+     * removes the call of an empty method but not the check of a flag. Read-modify-write operations are full fences
      * themselves.
      */
     void fence() {}
@@ -247,15 +249,15 @@ abstract class MappedMemory implements NativeMemory {
     }
 
     /**
-     * Keeps an object, and with it the mapping, from being unreachable before this call.
+     * Keeps an object, and with it the mapping, reachable until this call.
      *
-     * <p>HotSpot collects garbage only where the interpreter could be, too, and takes a variable for alive as long as
-     * a later byte code names it. Reference.reachabilityFence, which Java 8 has not, is such an empty method up to
-     * Java 21; from 22 on the accesses use that one.
+     * <p>HotSpot collects garbage only at points where the interpreter could be, too, and treats a variable as live as long
+     * as a later byte code uses it. Reference.reachabilityFence, which Java 8 does not have, is such an empty method up to
+     * Java 21; from Java 22 on, the accesses use that method.
      */
     static void keep(final Object object) {}
 
-    /** The address of a number that is to be read. */
+    /** Checks the read of a number and returns its address. */
     final long readable(final long off, final int len) {
         if (off < 0 || off > readBound - len) {
             throw refused(off, len, false);
@@ -263,7 +265,7 @@ abstract class MappedMemory implements NativeMemory {
         return address + off;
     }
 
-    /** The address of a number that is to be written. */
+    /** Checks the write of a number and returns its address. */
     final long writable(final long off, final int len) {
         if (off < 0 || off > writeBound - len) {
             throw refused(off, len, true);
@@ -271,7 +273,7 @@ abstract class MappedMemory implements NativeMemory {
         return address + off;
     }
 
-    /** The address of any number of bytes that are to be read. */
+    /** Checks the read of any number of bytes and returns their address. */
     final long readable(final long off, final long len) {
         final long bound = readBound;
         if (off < 0 || len < 0 || off >= bound || len > bound - off) {
@@ -280,7 +282,7 @@ abstract class MappedMemory implements NativeMemory {
         return address + off;
     }
 
-    /** The address of any number of bytes that are to be written. */
+    /** Checks the write of any number of bytes and returns their address. */
     final long writable(final long off, final long len) {
         final long bound = writeBound;
         if (off < 0 || len < 0 || off >= bound || len > bound - off) {
@@ -289,7 +291,7 @@ abstract class MappedMemory implements NativeMemory {
         return address + off;
     }
 
-    /** As {@link #readable}, for an access that {@link #done} ends. */
+    /** Like {@link #readable}, for an access that {@link #done} ends. */
     final long reading(final long off, final int len) {
         begin();
         if (off < 0 || off > readBound - len) {
@@ -298,7 +300,7 @@ abstract class MappedMemory implements NativeMemory {
         return address + off;
     }
 
-    /** As {@link #writable}, for an access that {@link #done} ends. */
+    /** Like {@link #writable}, for an access that {@link #done} ends. */
     final long writing(final long off, final int len) {
         begin();
         if (off < 0 || off > writeBound - len) {
@@ -307,7 +309,7 @@ abstract class MappedMemory implements NativeMemory {
         return address + off;
     }
 
-    /** As {@link #readable}, for an access that {@link #done} ends. */
+    /** Like {@link #readable}, for an access that {@link #done} ends. */
     final long reading(final long off, final long len) {
         begin();
         final long bound = readBound;
@@ -317,7 +319,7 @@ abstract class MappedMemory implements NativeMemory {
         return address + off;
     }
 
-    /** As {@link #writable}, for an access that {@link #done} ends. */
+    /** Like {@link #writable}, for an access that {@link #done} ends. */
     final long writing(final long off, final long len) {
         begin();
         final long bound = writeBound;
@@ -332,14 +334,14 @@ abstract class MappedMemory implements NativeMemory {
         return refused(off, len, write);
     }
 
-    /** Refuses what is not inside, closed or not allowed; but no bytes at the very end are inside, as in 1.2. */
+    /** Refuses an access that is outside, closed or not permitted, but accepts 0 bytes at the end, as in version 1.2. */
     private void checkEmptyEnd(final long off, final long len, final boolean write) {
         if (len != 0 || off != size || closed.get() || write && !mapping.writeable) {
             throw refused(off, len, write);
         }
     }
 
-    /** As {@link #checkEmptyEnd}, of an access that has begun. */
+    /** Like {@link #checkEmptyEnd}, for an access that has begun. */
     private void checkEmptyEndBegun(final long off, final long len, final boolean write) {
         try {
             checkEmptyEnd(off, len, write);
@@ -349,36 +351,39 @@ abstract class MappedMemory implements NativeMemory {
         }
     }
 
-    /** As {@link #writable} for setting bytes, which as in 1.2 must begin inside also where there are none. */
+    /** Like {@link #writable}, for setting bytes; the offset must be inside even for 0 bytes, as in version 1.2. */
     final void checkSet(final long off, final long len) {
         writable(off, len);
         checkBegin(off, len);
     }
 
-    /** An empty memory, which 1.2 had not, begins with its end. */
+    /** The offset 0 of an empty memory is accepted; version 1.2 had no empty memory. */
     private void checkBegin(final long off, final long len) {
         if (off == size && size > 0) {
             throw outside(off, len);
         }
     }
 
-    /** Somebody is about to use an address: until {@link #done} closing leaves it good. Empty, as {@link #fence} is. */
+    /**
+     * Begins the use of an address: it stays valid until {@link #done}, even if the memory is closed. Empty here, like
+     * {@link #fence}.
+     */
     void begin() {}
 
-    /** The address is used no more; until here this object is reachable, see {@link #keep}. */
+    /** Ends the use of an address and keeps this object reachable until here; see {@link #keep}. */
     void done() {}
 
-    /** What was read, and a byte even where no byte was read. */
+    /** Limits a value to the range of a byte, even after a read from a lost page. */
     final byte narrowed(final byte read) {
         return sealed ? read : (byte) (read & allBits);
     }
 
-    /** What was read, and a short even where none was read. */
+    /** Limits a value to the range of a short, even after a read from a lost page. */
     final short narrowed(final short read) {
         return sealed ? read : (short) (read & allBits);
     }
 
-    /** What was read, and an int even where none was read. */
+    /** Limits a value to the range of an int, even after a read from a lost page. */
     final int narrowed(final int read) {
         return sealed ? read : read & allBits;
     }
@@ -390,7 +395,7 @@ abstract class MappedMemory implements NativeMemory {
         }
     }
 
-    /** Why an access was not done. */
+    /** The exception for a refused access. */
     final RuntimeException refused(final long off, final long len, final boolean write) {
         if (closed.get()) {
             return new IllegalStateException("the memory is closed");
@@ -402,7 +407,8 @@ abstract class MappedMemory implements NativeMemory {
             return new UnsupportedOperationException(
                 "the memory was opened for reading only: " + len + " bytes at offset " + off + " were not written");
         }
-        // Closed by another thread between the check and here, or seen half made through a data race.
+        // Another thread has closed the memory between the check and here, or has published it unsafely while it was under
+        // construction.
         return new IllegalStateException("the memory is not ready for an access");
     }
 
@@ -411,12 +417,12 @@ abstract class MappedMemory implements NativeMemory {
             len + " bytes at offset " + off + " are not inside a memory of " + size + " bytes");
     }
 
-    /** What the caller is told when an access has failed with what the JVM throws. */
+    /** The exception for an access that has failed with an exception of the JVM. */
     final RuntimeException failed(final long off, final long len, final boolean write, final Throwable thrown) {
         return thrown instanceof InternalError ? truncated((InternalError) thrown) : refused(off, len, write);
     }
 
-    /** What the JVM makes of pages that a file has lost. */
+    /** The exception for the error that the JVM throws for lost pages of a file. */
     final IvshmemException truncated(final InternalError cause) {
         return new IvshmemException(
             IvshmemException.Code.IO,

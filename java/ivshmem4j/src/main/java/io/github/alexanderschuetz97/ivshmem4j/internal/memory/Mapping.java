@@ -2,18 +2,18 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 
-/** What the native library tells of a mapping. */
+/** The properties of a mapping, from the native library. */
 final class Mapping {
 
-    /** What was opened, for messages. */
+    /** The target string, for messages. */
     final String target;
     final long handle;
-    /** Address of the first byte. */
+    /** The address of the first byte. */
     final long address;
-    /** Bytes. */
+    /** The size in bytes. */
     final long size;
     final boolean writeable;
-    /** Whether no other process can take pages away. */
+    /** Whether no other process can remove pages. */
     final boolean sealed;
     final CacheMode cacheMode;
 

@@ -3,28 +3,28 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 
-/** Makes memory of mappings. This is the form for Java 8 to 21; newer ones have their own. */
+/** Creates memory for mappings. This version is for Java 8 to 21; newer Java versions use another one. */
 public final class Memories {
 
     /**
-     * The system property that tests force an implementation with: {@code unsafe}, {@code foreign}, or {@code guarded}
-     * for the one that Windows needs where there is no {@code foreign}.
+     * The system property with which tests select an implementation: {@code unsafe}, {@code foreign}, or {@code guarded} for
+     * the implementation that Windows needs without {@code foreign}.
      */
     static final String PROPERTY = "ivshmem4j.memory";
 
     private Memories() {}
 
     /**
-     * Takes over a mapping, which nobody else may free from now on.
+     * Takes ownership of a mapping. The caller must not free it afterwards.
      *
-     * @param target what was opened, for messages
-     * @param handle what the native library calls it
+     * @param target the target string, for messages
+     * @param handle its handle in the native library
      * @param address address of the first byte
-     * @param size bytes
-     * @param writeable whether it may be written
-     * @param sealed whether no other process can take pages away
+     * @param size size in bytes
+     * @param writeable whether it is writable
+     * @param sealed whether no other process can remove pages
      * @param cacheMode how the processor caches it
-     * @param onClose runs once, in the thread that closes the memory, when it is closed
+     * @param onClose runs once when the memory is closed, in the closing thread
      */
     public static NativeMemory of(
         final String target,
@@ -39,7 +39,7 @@ public final class Memories {
         return of(mapping, cacheMode == CacheMode.WRITE_COMBINED ? UnsafeMemory::fullFence : null, onClose);
     }
 
-    /** As above, with what runs where the ordered accesses need a fence; null where they need none. */
+    /** Like the method above. The fence runs where an ordered access needs one; null if none is needed. */
     static NativeMemory of(final Mapping mapping, final Runnable fence, final Runnable onClose) {
         if ("foreign".equals(System.getProperty(PROPERTY))) {
             throw new UnsupportedOperationException(

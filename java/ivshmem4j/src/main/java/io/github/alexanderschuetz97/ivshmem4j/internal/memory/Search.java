@@ -1,11 +1,14 @@
 package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 
-/** Looks for bytes in bytes. */
+/** Searches for a sequence of bytes. */
 final class Search {
 
     private Search() {}
 
-    /** Where {@code needle} begins first in the first {@code len} bytes of {@code bytes}; -1 if it is not there. */
+    /**
+     * The index of the first occurrence of {@code needle} in the first {@code len} bytes of {@code bytes}; -1 if there is
+     * none.
+     */
     static int indexOf(final byte[] bytes, final int len, final byte[] needle) {
         for (int at = 0; at <= len - needle.length; at++) {
             int same = 0;

@@ -10,9 +10,9 @@ import sun.misc.Unsafe;
 /**
  * Memory access before Java 22.
  *
- * <p>Closing puts zeroed pages in the place of the shared ones and leaves the addresses taken, so an access that has
- * passed its check never faults. The addresses are given back when this object is unreachable, and every access keeps
- * it reachable to its end. Where nothing can take the place of the pages, {@link GuardedMemory} is used.
+ * <p>Closing replaces the shared pages by pages of zeroes and keeps the addresses mapped, so an access that has passed its
+ * check never faults. The addresses are freed when this object is unreachable, and every access keeps it reachable to its
+ * end. {@link GuardedMemory} is used if the pages cannot be replaced.
  */
 class UnsafeMemory extends AtomicMemory {
 
@@ -24,14 +24,17 @@ class UnsafeMemory extends AtomicMemory {
     private static final long LONGS = Unsafe.ARRAY_LONG_BASE_OFFSET;
     private static final long FLOATS = Unsafe.ARRAY_FLOAT_BASE_OFFSET;
     private static final long DOUBLES = Unsafe.ARRAY_DOUBLE_BASE_OFFSET;
-    /** Before Java 14 a page that a file has lost ends the JVM inside its own copying, but not in accesses one by one. */
+    /**
+     * Whether bulk copies are safe: before Java 14, a lost page of a file ends the JVM in a bulk copy, but not in a single
+     * access.
+     */
     private static final boolean COPIES_SAFELY = Float.parseFloat(System.getProperty("java.specification.version")) >= 14;
-    /** Bytes of one copy; between two, the JVM can stop the thread. */
+    /** Bytes of one copy. The JVM can reach a safepoint between two copies. */
     private static final long STRIDE = 1 << 20;
-    /** Bytes that are set at a time. */
+    /** Bytes that are set in one step. */
     private static final long PATTERN = 1 << 14;
 
-    /** Gives the addresses back; once, whoever calls it. */
+    /** Frees the addresses. Only the first call has an effect. */
     final Runnable free;
 
     UnsafeMemory(final Mapping mapping, final Runnable onClose) {
@@ -46,9 +49,9 @@ class UnsafeMemory extends AtomicMemory {
     }
 
     /**
-     * The class for a mapping.
+     * Creates the memory for a mapping, of the class that it needs.
      *
-     * @param fence what runs where the ordered accesses need a fence; null where they need none
+     * @param fence runs where an ordered access needs a fence; null if none is needed
      */
     static UnsafeMemory of(final Mapping mapping, final Runnable fence, final Runnable onClose) {
         if (WINDOWS || "guarded".equals(System.getProperty(Memories.PROPERTY))) {
@@ -57,7 +60,7 @@ class UnsafeMemory extends AtomicMemory {
         return fence == null ? new UnsafeMemory(mapping, onClose) : new Fenced(mapping, fence, onClose);
     }
 
-    /** Memory whose ordered accesses need fences beside them. */
+    /** Memory whose ordered accesses need additional fences. */
     static final class Fenced extends UnsafeMemory {
 
         private final Runnable fence;
@@ -83,7 +86,7 @@ class UnsafeMemory extends AtomicMemory {
         }
     }
 
-    /** Orders all accesses before it with all behind it, and sends writes that were gathered on their way. */
+    /** Orders all earlier accesses before all later ones, and flushes write-combined stores. */
     static void fullFence() {
         UNSAFE.fullFence();
     }
@@ -116,7 +119,7 @@ class UnsafeMemory extends AtomicMemory {
     @Override
     public void set(final long off, final byte value, final long len) {
         checkSet(off, len);
-        // Not by Unsafe.setMemory: on a page that a file has lost, it ends the JVM.
+        // Not with Unsafe.setMemory, which ends the JVM on a lost page of a file.
         final byte[] pattern = new byte[(int) Math.min(len, PATTERN)];
         Arrays.fill(pattern, value);
         for (long done = 0; done < len; done += pattern.length) {
@@ -124,7 +127,7 @@ class UnsafeMemory extends AtomicMemory {
         }
     }
 
-    /** Writes a part of an array, given by the offset of its first byte in the object and its bytes. */
+    /** Writes a part of an array. {@code from} is the offset of its first byte in the array object. */
     private void copyIn(final long off, final Object array, final long from, final long bytes) {
         final long to = writing(off, bytes);
         try {
@@ -138,7 +141,7 @@ class UnsafeMemory extends AtomicMemory {
         }
     }
 
-    /** Fills a part of an array, given in the same way. */
+    /** Fills a part of an array. {@code to} is the offset of its first byte in the array object. */
     private void copyOut(final long off, final Object array, final long to, final long bytes) {
         final long from = reading(off, bytes);
         try {
@@ -156,7 +159,7 @@ class UnsafeMemory extends AtomicMemory {
     void copy(final long off, final MappedMemory target, final long targetOff, final long len) {
         final long from = address + off;
         final long to = target.address + targetOff;
-        // From the end on, where the first bytes would be written over others that are still to be read.
+        // Copies from the end if the first bytes would overwrite bytes that are still to be read.
         final boolean backwards = to > from && to - from < len;
         try {
             for (long done = 0; done < len; done += STRIDE) {
@@ -169,7 +172,7 @@ class UnsafeMemory extends AtomicMemory {
         }
     }
 
-    /** Copies between places that Unsafe can name; backwards where the target overlaps the end of what is copied. */
+    /** Copies between locations in the notation of Unsafe; backwards if the target overlaps the end of the source. */
     private static void copy(
         final Object from, final long fromOff, final Object to, final long toOff, final long len, final boolean backwards) {
         if (COPIES_SAFELY) {
@@ -194,8 +197,8 @@ class UnsafeMemory extends AtomicMemory {
     }
 
     /**
-     * Refuses views, by UnsupportedOperationException, where closing takes the addresses away: an access through a view
-     * has no check of ours, so nothing could keep it from them. A class for such mappings overrides this.
+     * Throws UnsupportedOperationException if closing unmaps the addresses: an access through a view is not checked by this
+     * class, so nothing could prevent it. A subclass for such mappings overrides this method.
      */
     void checkViews() {}
 
@@ -204,8 +207,8 @@ class UnsafeMemory extends AtomicMemory {
         checkViews();
         final ByteBuffer buffer = NativeLibrary.memoryBuffer(mapping.handle, start + off, len);
         final UnsafeMemory memory = this;
-        // Buffers that are made of this one refer to it. While there is one, this action refers to the memory, whose
-        // addresses are good until nobody can reach it.
+        // Buffers that are derived from this one refer to it. While one exists, this action refers to the memory, whose
+        // addresses are valid until it is unreachable.
         Cleanup.register(buffer, () -> keep(memory));
         return mapping.writeable ? buffer : buffer.asReadOnlyBuffer();
     }

@@ -8,12 +8,12 @@ import java.util.function.BooleanSupplier;
 /** Waits for values in one memory, in Java, so that a virtual thread does not pin its carrier. */
 final class Waiting {
 
-    /** Guards the way from looking at {@code stops} to sleeping. */
+    /** Makes the check of {@code stops} and the start of the sleep atomic. */
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition stopped = lock.newCondition();
     private volatile int stops;
 
-    /** Ends all waits that run now. */
+    /** Ends all running waits. */
     void stop() {
         lock.lock();
         try {
@@ -27,9 +27,9 @@ final class Waiting {
     /**
      * Waits until a condition holds.
      *
-     * @param sleep how long to sleep between two looks; 0 yields, a negative one calls {@code relax}
-     * @param timeout 0 looks once, a negative one waits for ever
-     * @return false if the time was over or the wait was stopped
+     * @param sleep the time to sleep between two checks; 0 yields, a negative time calls {@code relax}
+     * @param timeout 0 checks once, a negative time waits without a limit
+     * @return false if the time passed or the wait was stopped
      */
     boolean until(
         final BooleanSupplier condition,
@@ -64,7 +64,10 @@ final class Waiting {
         }
     }
 
-    /** Sleeps until the time is over or the wait is stopped. An interrupt ends it, too: true then. */
+    /**
+     * Sleeps until the time has passed, the wait is stopped or the thread is interrupted; returns whether it was
+     * interrupted.
+     */
     private boolean sleep(final long nanos, final int before) {
         lock.lock();
         try {

@@ -1,9 +1,9 @@
 /**
- * Access to mapped memory in Java, so that the JIT compiler sees it.
+ * Access to mapped memory in Java, so that the JIT compiler compiles it.
  *
- * <p>What is the same everywhere stands in three classes, one on the other: {@code MappedMemory} has the life and the
- * checks, and slices; {@code BulkMemory} many bytes and views; {@code AtomicMemory} waiting, and the ordered accesses
- * that Java has no instruction for. Two classes on top turn a checked offset into an access: {@code UnsafeMemory}
- * before Java 22 and {@code ForeignMemory} from there on. {@code Memories} chooses.
+ * <p>The common code is in three classes, each a subclass of the previous one: {@code MappedMemory} has the lifetime, the
+ * checks and slices; {@code BulkMemory} has bulk accesses and views; {@code AtomicMemory} has waits and the ordered accesses
+ * for which Java has no instruction. Two subclasses turn a checked offset into an access: {@code UnsafeMemory} before Java
+ * 22 and {@code ForeignMemory} from Java 22 on. {@code Memories} selects the class.
  */
 package io.github.alexanderschuetz97.ivshmem4j.internal.memory;

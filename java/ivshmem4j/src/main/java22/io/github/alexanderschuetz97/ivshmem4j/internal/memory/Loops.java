@@ -5,24 +5,24 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * Has threads leave compiled code that accesses segments, as closing any shared arena does: what they read from fields then they
- * read anew, so a loop sees that its memory was closed.
+ * Makes threads leave compiled code that accesses segments, as the closing of any shared arena does. Afterwards they read
+ * fields again, so a loop sees that its memory is closed.
  */
 final class Loops {
 
-    /** How long a loop may go on in a slice that was closed. */
+    /** How long a loop may continue in a closed slice. */
     private static final long SOON_NANOS = 100_000_000;
-    /** Whether a thread is about to have the others leave their loops. */
+    /** Whether a thread is waiting to make the others leave their loops. */
     private static final AtomicBoolean LEAVING = new AtomicBoolean();
 
     private Loops() {}
 
-    /** All threads, at the latest when this returns; it stops each for a moment. */
+    /** Makes all threads leave their loops before it returns. Stops each thread for a moment. */
     static void leave() {
         Arena.ofShared().close();
     }
 
-    /** The same a little later, once for all who ask until then: for slices, which may be many. */
+    /** Does the same after a delay, once for all calls until then. For slices, as there may be many. */
     static void leaveSoon() {
         if (!LEAVING.compareAndSet(false, true)) {
             return;
@@ -33,7 +33,7 @@ final class Loops {
             leave();
         }, "ivshmem4j-closing", 0, false);
         thread.setDaemon(true);
-        // As this thread keeps no class loader longer than it lives.
+        // So that this thread keeps no class loader alive.
         thread.setContextClassLoader(null);
         try {
             thread.start();

@@ -56,7 +56,7 @@ class BellTest {
         final Bell[] bell = new Bell[1];
         bell[0] = new Bell(() -> rings++, thread -> {
             if (rings == 0) {
-                // As another thread does.
+                // Acts as another thread.
                 bell[0].ring();
                 throw new SecurityException("on purpose");
             }

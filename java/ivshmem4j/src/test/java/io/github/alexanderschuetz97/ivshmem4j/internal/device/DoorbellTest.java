@@ -37,7 +37,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What a client of a server can do, with two of them in one JVM. */
+/** The features of a client of a server, with two clients in one JVM. */
 @Timeout(60)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class DoorbellTest {
@@ -198,8 +198,8 @@ class DoorbellTest {
             mark.run();
             assertEquals(1, calls.get());
             assertEquals(1, marks.get());
-            // A job that is run twice, by an executor with a defect, does nothing the second time. Vector 1 was rung once; of
-            // vector 0 a late ring may have been read since, for which the job would rightly run again.
+            // A job that a defective executor runs twice has no effect the second time. Vector 1 received one interrupt; for
+            // vector 0 a late interrupt may have been read since, for which the job would correctly run again.
             mark.run();
             assertEquals(1, marks.get());
         }
@@ -271,7 +271,7 @@ class DoorbellTest {
             memory.registerInterruptServiceRoutine(0, routine);
             ringer.sendInterrupt(memory.getOwnPeerID(), 0);
             marked.acquire();
-            // The order of routines is that of their registration, so this one may still be at it.
+            // Routines run in the order of their registration, so this one may still be running.
             while (calls.get() < 2) {
                 Thread.yield();
             }
@@ -450,7 +450,8 @@ class DoorbellTest {
 
     @Test
     void connectingAndClosingWaitForNothing() {
-        // 1.2 waited its grace of 5 s to connect and up to 2 s to close. Each of these would take minutes that way.
+        // Version 1.2 waits for its grace of 5 s on connecting and up to 2 s on closing. Each of these cases would take
+        // minutes with such waits.
         final long began = System.nanoTime();
         for (int round = 0; round < 50; round++) {
             final IvshmemMemory memory = Ivshmem.doorbell(server.getPath());
@@ -485,7 +486,7 @@ class DoorbellTest {
         forgotten.get().close();
     }
 
-    /** Connects, and waits until the one that rings has heard of it from the server. */
+    /** Connects, and waits until the server has announced the new peer to the ringing device. */
     private IvshmemMemory connect(final Executor executor, final Thread.UncaughtExceptionHandler handler) {
         final IvshmemMemory memory = Ivshmem.doorbell(server.getPath(), executor, handler);
         while (!ringer.isOtherPeerConnected(memory.getOwnPeerID())
@@ -530,7 +531,7 @@ class DoorbellTest {
 
     private static void await(final BlockingQueue<String> heard, final String wanted) throws InterruptedException {
         while (!heard.take().equals(wanted)) {
-            // Something before it.
+            // An earlier event.
         }
     }
 

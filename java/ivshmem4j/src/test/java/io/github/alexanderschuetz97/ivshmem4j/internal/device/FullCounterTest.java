@@ -20,14 +20,14 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A peer that makes a vector's eventfd block, and fills its counter again whenever somebody has read it. */
-// In a thread of its own: one that waits for such a lock can only be left behind.
+/** A peer makes a vector's eventfd blocking, and fills its counter again after each read. */
+// In a separate thread, as a thread that waits for such a lock cannot be ended.
 @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class FullCounterTest {
 
     private static final long ATTACK_MILLIS = Long.getLong("ivshmem4j.attack.millis", 1500);
-    /** Only what no thread will ever end takes that long. */
+    /** Only a wait that no thread ends takes that long. */
     private static final long HANG_MILLIS = 20_000;
 
     @TempDir
@@ -36,7 +36,7 @@ class FullCounterTest {
     @Test
     void threadsThatInterruptAndCallbacksThatComeAndGoAreNotHeldUp() throws Exception {
         final Queue<CompletableFuture<Integer>> futures = new ConcurrentLinkedQueue<>();
-        // Each future is given up when its interrupt is there, so that another one has to be told of that.
+        // Each future is cancelled when its interrupt arrives, so another receiver must get the interrupt.
         final Executor givingUp = job -> {
             futures.forEach(future -> future.cancel(false));
             job.run();
@@ -84,7 +84,7 @@ class FullCounterTest {
         }
     }
 
-    /** Threads of such names, once they have had the time to end. */
+    /** The names of threads with a prefix, after the threads have had time to end. */
     private static Iterable<String> threads(final String name) throws InterruptedException {
         for (int tries = 0;; tries++) {
             final Queue<String> found = new ConcurrentLinkedQueue<>();
@@ -96,7 +96,7 @@ class FullCounterTest {
         }
     }
 
-    /** A thread that does something again and again. */
+    /** A thread that repeats an action. */
     private static final class Progress {
 
         private volatile long last = System.nanoTime();

@@ -38,7 +38,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Threads that wait for interrupts: alone, together, beside routines and futures, and until the end. */
+/** Threads that wait for interrupts: alone, together, in parallel with routines and futures, and until closing. */
 @Timeout(60)
 class InterruptWaitTest {
 
@@ -90,7 +90,7 @@ class InterruptWaitTest {
                 reader.get();
             }
         }
-        // Heard by another thread, and not yet by this one.
+        // Another thread has received the interrupt, but this one has not yet.
         assertTrue(memory.waitInterrupt(0, 0, TimeUnit.DAYS));
         assertFalse(memory.waitInterrupt(0, 0, TimeUnit.DAYS));
         ring(0);
@@ -121,7 +121,7 @@ class InterruptWaitTest {
     @Test
     void whoReadsIsReplacedWhenItLeaves() throws Exception {
         for (final boolean byInterrupting : new boolean[] {false, true}) {
-            // A vector that was not rung yet, as every new thread hears of what was.
+            // A vector without an earlier interrupt, as every new thread receives an earlier one.
             final int vector = byInterrupting ? 1 : 2;
             final Thread reader = new Thread(() -> {
                 try {
@@ -139,7 +139,7 @@ class InterruptWaitTest {
                 reader.interrupt();
             }
             reader.join();
-            // Somebody else's interruption may be a hint for all.
+            // The interruption of another thread may wake all waiting threads.
             if (!byInterrupting) {
                 assertFalse(one.isDone() || two.isDone());
             }
@@ -235,7 +235,7 @@ class InterruptWaitTest {
             assertEquals(2, future.get());
             assertEquals(2, another.get());
         }
-        // The thread of the futures is in the native library, where this one reaches it by an interrupt only.
+        // The thread of the futures is in the native library, where only an interrupt wakes it.
         memory.nextInterrupt(2).cancel(true);
         final Future<Boolean> wait = waiter(2);
         ring(2);
@@ -421,7 +421,7 @@ class InterruptWaitTest {
         });
     }
 
-    /** A future of a device that nothing else keeps. */
+    /** A future of a device that is reachable only through the future. */
     private CompletableFuture<Integer> pendingAfterCancelledOnes(final AtomicReference<WeakReference<IvshmemMemory>> device) {
         final IvshmemMemory forgotten = Ivshmem.doorbell(server.getPath());
         device.set(new WeakReference<>(forgotten));
@@ -436,7 +436,7 @@ class InterruptWaitTest {
         assertEquals(IllegalStateException.class, cause.getClass(), cause.toString());
     }
 
-    /** Waits until so many threads are parked, or in the native library, for an interrupt. */
+    /** Waits until a number of threads wait for an interrupt, parked or in the native library. */
     private static void inside(final int count) throws InterruptedException {
         while (Thread.getAllStackTraces().values().stream().filter(InterruptWaitTest::isInside).count() < count) {
             Thread.sleep(1);

@@ -23,7 +23,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A user who may have no more threads, in a JVM of its own: root has no such limit. */
+/** A user at the limit of threads, in a separate JVM, as root has no such limit. */
 @Timeout(120)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "there is no such limit")
 class NoThreadTest {
@@ -54,16 +54,16 @@ class NoThreadTest {
             return;
         }
         Files.setAttribute(folder, "unix:mode", 0777);
-        // It reads what is only root's, as the class path may be, and has no other right.
+        // The user may read files of root, as the class path may belong to root, and has no other capability.
         final List<String> command = new ArrayList<>(Arrays.asList("setpriv", "--reuid=" + NOBODY, "--regid=" + NOBODY,
             "--clear-groups", "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
             "--bounding-set=-all,+dac_read_search"));
         final List<String> options = new ArrayList<>(Jvm.settings());
-        // The JVM would print of threads it did not get, in the middle of a line of this test's.
+        // Otherwise the JVM prints warnings about threads that it could not start, in the middle of a line of this test.
         options.addAll(Arrays.asList("-Xlog:disable", "-XX:-PrintWarnings"));
         command.addAll(Jvm.command(
             options, System.getProperty("java.class.path"), Child.class, what, folder.toString()));
-        // On standard error the library warns of a home directory that this user cannot write.
+        // On standard error, the library prints a warning about a home directory that this user cannot write.
         try (Jvm jvm = new Jvm(new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT))) {
             final String pid = jvm.readLine();
             limit(pid, "1:");
@@ -82,7 +82,7 @@ class NoThreadTest {
             "prlimit", "--pid=" + pid, "--nproc=" + threads).inheritIO().start().waitFor());
     }
 
-    /** What runs in the other JVM. */
+    /** The program of the other JVM. */
     static final class Child {
 
         private Child() {}
@@ -115,7 +115,7 @@ class NoThreadTest {
             });
             waiter.setDaemon(true);
             waiter.start();
-            // Inside of the native library, where only a ring reaches it.
+            // Inside the native library, where only an interrupt wakes the thread.
             Thread.sleep(500);
             ready(folder);
             waiter.interrupt();
@@ -178,7 +178,7 @@ class NoThreadTest {
 
         private static void awaitCleanups(final int number) throws Exception {
             while (cleanups() != number) {
-                // What was closed keeps its addresses until then.
+                // Closed memory keeps its addresses until the garbage collector finds it.
                 System.gc();
                 Thread.sleep(10);
             }

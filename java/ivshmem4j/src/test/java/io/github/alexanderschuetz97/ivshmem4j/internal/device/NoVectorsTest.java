@@ -22,12 +22,12 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A client of a server that gives no vectors, as QEMU's with {@code -n 0}. */
+/** A client of a server without vectors, such as QEMU's with {@code -n 0}. */
 @Timeout(60)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class NoVectorsTest {
 
-    /** The program of QEMU's own server, to be used in place of the one that talks as it does. */
+    /** The program of QEMU's server, which replaces the script that imitates it if the property is set. */
     private static final String QEMUS = System.getProperty("ivshmem4j.qemu.server");
 
     @TempDir
@@ -54,7 +54,7 @@ class NoVectorsTest {
             assertThrows(IvshmemException.class, () -> stays.waitInterrupt(0));
             assertThrows(IvshmemException.class, () -> stays.nextInterrupt(0));
             leaves.close();
-            // The next one gets its id when the server has told the others.
+            // The server gives the next client its id after it has notified the other clients.
             try (IvshmemMemory next = Ivshmem.doorbell(path)) {
                 stays.getMemory().write(0, 4711);
                 assertEquals(4711, next.getMemory().readInt(0));
@@ -70,7 +70,7 @@ class NoVectorsTest {
         assertEquals(0, thrown.size());
     }
 
-    /** Listens already; null where there is no Python. */
+    /** Starts a server that listens; null if Python is missing. */
     private static Process server(final String path) throws IOException, InterruptedException {
         if (QEMUS == null) {
             return Script.start("listening", "no_vectors_server.py", path);

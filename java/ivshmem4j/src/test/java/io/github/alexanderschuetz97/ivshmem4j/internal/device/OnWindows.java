@@ -27,9 +27,9 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 
 /**
- * The first device of a Windows guest, one with interrupts.
+ * Tests with the first device of a Windows guest, which has interrupts.
  *
- * <p>The name is not one of a test that is run unasked: it needs the device.
+ * <p>The class name does not match the pattern of automatic tests, as the tests need the device.
  */
 @Timeout(120)
 @EnabledOnOs(value = OS.WINDOWS, disabledReason = "devices of the Windows driver are in Windows guests")
@@ -42,7 +42,7 @@ class OnWindows {
         return devices.iterator().next();
     }
 
-    /** A device that was closed just now may be in use for some time. */
+    /** Opens a device, which may remain in use for some time after it was closed. */
     private static IvshmemMemory opened(final Supplier<IvshmemMemory> opening) throws Exception {
         for (int tries = 0; ; tries++) {
             try {

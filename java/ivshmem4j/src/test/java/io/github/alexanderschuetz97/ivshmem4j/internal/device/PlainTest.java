@@ -142,7 +142,7 @@ class PlainTest {
 
     @Test
     void aDeviceOfALinuxGuestThatIsNotThereIsNotFound() {
-        // Whether there are any depends on the machine that this runs on.
+        // Whether devices exist depends on the machine.
         final int devices = Ivshmem.linuxListPCI().size();
         if (devices == 0) {
             refused(Code.NOT_FOUND, "no ivshmem device", () -> Ivshmem.open("auto"));

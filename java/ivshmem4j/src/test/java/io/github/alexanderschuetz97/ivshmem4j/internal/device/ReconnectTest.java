@@ -41,7 +41,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A server that goes, and comes back with the same memory or with other memory. */
+/** A server that stops and is started again with the same memory or with other memory. */
 @Timeout(60)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class ReconnectTest {
@@ -65,7 +65,7 @@ class ReconnectTest {
         @Override
         public void close() {}
     };
-    /** Runs in the thread that logs. */
+    /** Runs in the logging thread. */
     private volatile Runnable onRecord = () -> { };
     private Path file;
 
@@ -110,7 +110,7 @@ class ReconnectTest {
             assertTrue(device.toString().endsWith(", server gone]"), device.toString());
             assertTrue(device.isOtherPeerConnected(0));
             server = start(2);
-            // Those who come first get the lowest ids.
+            // The first clients get the lowest ids.
             assertEquals("back as 0", heard.take());
             assertEquals("0 left", heard.take());
             assertEquals(0, device.getOwnPeerID());
@@ -118,7 +118,7 @@ class ReconnectTest {
             assertTrue(device.toString().endsWith(", peer=0, open]"), device.toString());
 
             while (!other.toString().contains("server gone")) {
-                // It has not asked to come back, and has a thread of its own that hears.
+                // This device does not reconnect, and its own thread receives the loss of the server.
                 Thread.sleep(1);
             }
 
@@ -190,7 +190,7 @@ class ReconnectTest {
             for (int vector = 1; vector < 3; vector++) {
                 assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
             }
-            // Each of these vectors needs a new thread, and the first does not get it.
+            // Each of these vectors needs a new thread, and the start of the first one fails.
             final InheritableThreadLocal<Boolean> refusal = new InheritableThreadLocal<Boolean>() {
                 @Override
                 protected Boolean childValue(final Boolean inherited) {
@@ -264,7 +264,7 @@ class ReconnectTest {
         final BlockingQueue<String> quick = new LinkedBlockingQueue<>();
         final Semaphore mayGoOn = new Semaphore(0);
         IvshmemServer server = start(1);
-        // Two threads, of which the slow listener holds one.
+        // Two threads, one of which the slow listener occupies.
         final ExecutorService executor = Executors.newFixedThreadPool(2);
         try (IvshmemMemory first = Ivshmem.doorbell(server.getPath());
             IvshmemMemory device = Ivshmem.doorbell(
@@ -391,7 +391,7 @@ class ReconnectTest {
         }
     }
 
-    /** Vectors may come one by one. */
+    /** Vectors may be announced one by one. */
     private static void awaitVectors(final BlockingQueue<String> heard, final String wanted) throws InterruptedException {
         String last = heard.take();
         while (last.endsWith(" has 1")) {

@@ -34,7 +34,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Callbacks of two devices in two executors that remove each other, and close what runs them, at one time. */
+/** Callbacks of two devices in two executors, which remove each other and close each other's device at the same time. */
 @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 @EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class RemovalTest {
@@ -45,7 +45,7 @@ class RemovalTest {
     private final ExecutorService[] executors = {Executors.newSingleThreadExecutor(), Executors.newSingleThreadExecutor()};
     private final IvshmemMemory[] devices = new IvshmemMemory[2];
     private final Queue<Throwable> thrown = new ConcurrentLinkedQueue<>();
-    /** Whether the handler may hear, at any time, that the server has ended. */
+    /** Whether the handler may receive the loss of the server at any time. */
     private volatile boolean serverMayGo;
     private IvshmemServer server;
 
@@ -127,7 +127,7 @@ class RemovalTest {
             });
             device.registerPeerConnectionListener(first[0]);
             final Runnable job = jobs.take();
-            // Each piece of news goes to the first listener first.
+            // The first listener receives each change first.
             device.registerPeerConnectionListener(listener(known::add));
             while (known.size() < devices.length) {
                 jobs.take().run();

@@ -24,7 +24,7 @@ import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Where the system gives no thread, the thread that asks for a ring rings, and a peer may hold it up: it must hold no lock that
+ * If the system cannot start a thread, the requesting thread rings, and a peer may block it: it must not hold a lock that
  * the thread in the native library needs.
  */
 @Timeout(60)
@@ -34,7 +34,7 @@ class RingingTest {
     @TempDir
     Path folder;
 
-    /** What the device would run, in the order in which it asks. */
+    /** The jobs of the device, in order. */
     private final BlockingQueue<Runnable> jobs = new LinkedBlockingQueue<>();
     /** For each ring, the locks that the ringing thread holds. */
     private final Queue<String> rings = new ConcurrentLinkedQueue<>();
@@ -127,7 +127,10 @@ class RingingTest {
         assertFalse(device.waitInterrupt(0, 0, TimeUnit.SECONDS));
     }
 
-    /** A routine is to run for an interrupt and has not begun to; the thread that called for it waits for the next one. */
+    /**
+     * Leaves an interrupt whose routine has been submitted but has not started; the submitting thread waits for the next
+     * interrupt.
+     */
     private void leaveAnInterruptUnheard() throws Exception {
         device.registerInterruptServiceRoutine(0, number -> { });
         device.sendInterrupt(device.getOwnPeerID(), 0);

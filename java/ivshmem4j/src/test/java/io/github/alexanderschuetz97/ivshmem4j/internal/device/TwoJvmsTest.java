@@ -21,14 +21,14 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** One JVM writes and rings, this one is called and reads. */
+/** Another JVM writes and rings; this one receives the interrupts and reads. */
 @Tag("long")
 @EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class TwoJvmsTest {
 
     private static final int RINGS = 1_000_000;
     private static final int VECTORS = 4;
-    /** The number of the last ring of each vector, one behind the other; after them a word for each ring. */
+    /** The number of the last ring of each vector, one after the other, followed by a word for each ring. */
     private static final int LAST = 64;
     private static final long SLOTS = LAST * VECTORS;
     private static final long SIZE = 8L * 2 * RINGS;
@@ -78,7 +78,7 @@ class TwoJvmsTest {
 
         private Ringer() {}
 
-        /** Arguments: the server's path and whom to ring. Prints the number of the last ring of each vector. */
+        /** Arguments: the server's path and the peer to ring. Prints the number of the last ring of each vector. */
         public static void main(final String[] arguments) {
             final int peer = Integer.parseInt(arguments[1]);
             final long[] lasts = new long[VECTORS];
@@ -97,7 +97,7 @@ class TwoJvmsTest {
             System.out.println(lasts[0] + " " + lasts[1] + " " + lasts[2] + " " + lasts[3]);
         }
 
-        /** Mostly none, sometimes a few turns, seldom so long that the other falls asleep. */
+        /** A pause: mostly none, sometimes a few iterations, rarely so long that the other program sleeps. */
         private static void pause(final int dice) {
             if (dice == 0) {
                 LockSupport.parkNanos(200_000);

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.JRE;
 
-/** A vector whose reader is the test, so that what happens at the same time happens in the order of the test. */
+/** A vector whose reader is the test, so that concurrent events happen in the order of the test. */
 @Timeout(60)
 class VectorTest {
 
@@ -28,7 +28,7 @@ class VectorTest {
     private final BlockingQueue<Object> results = new LinkedBlockingQueue<>();
     private final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
     private final Semaphore called = new Semaphore(0);
-    /** Runs in the thread that has failed. */
+    /** Runs in the failed thread. */
     private volatile Runnable onFailure = () -> { };
     private final Vector vector = new Vector(3, this::read, () -> { },
         new Dispatch(0, false, null, new Handler((thread, e) -> {
@@ -105,7 +105,7 @@ class VectorTest {
         results.add(NativeLibrary.CLOSED);
     }
 
-    /** As the native library does. */
+    /** Replaces the wait in the native library. */
     private int read(final long nanos) {
         begun.release();
         try {

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.condition.EnabledForJreRange;
 import org.junit.jupiter.api.condition.JRE;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Virtual threads that wait: all wake, and none holds its carrier. Two carriers have to do for all of them. */
+/** Waiting virtual threads: all wake, and none pins its carrier. Two carriers serve all of them. */
 @EnabledForJreRange(min = JRE.JAVA_21)
 class VirtualThreadsTest {
 

@@ -24,8 +24,9 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Each of those who wait for one vector sees every value for which there was a ring, however they come, go, and take over
- * from each other. The next ring comes only when all have seen the last, so a wake-up that is lost is a test that hangs.
+ * Every waiter of a vector sees every value for which there was an interrupt, in any sequence of arrivals, departures and
+ * changes of the reader. The next interrupt is sent only after all waiters have seen the last value, so a lost wake-up makes
+ * the test hang.
  */
 @Tag("long")
 class WaitStressTest {
@@ -37,7 +38,7 @@ class WaitStressTest {
 
     private final Queue<Throwable> thrown = new ConcurrentLinkedQueue<>();
     private final List<Thread> threads = new ArrayList<>();
-    /** What each has seen. */
+    /** The last value that each member has seen. */
     private final AtomicLongArray seen = new AtomicLongArray(32);
     private int members;
     private volatile long value;
@@ -153,7 +154,10 @@ class WaitStressTest {
         }), "futures"));
     }
 
-    /** Always has one routine, and never the same one for long. What comes between two of them, the new one hears. */
+    /**
+     * Keeps one routine registered, and replaces it often. The new routine receives an interrupt that arrives between two
+     * of them.
+     */
     private void exchange(final int member) {
         try {
             while (!over) {
@@ -176,7 +180,7 @@ class WaitStressTest {
         start(new Thread(() -> loop(member, wait), "waiter-" + member));
     }
 
-    /** Nothing on a JVM that has none. */
+    /** Adds nothing on a JVM without virtual threads. */
     private void addVirtual() {
         final int member = members++;
         final Runnable loop = () -> loop(member, random -> {
@@ -205,7 +209,7 @@ class WaitStressTest {
                 look(member);
                 wait.once(random);
             } catch (final InterruptedException e) {
-                // On to the next look.
+                // Read the value again.
                 continue;
             } catch (final Throwable e) {
                 failUnlessOver(e);
@@ -221,7 +225,7 @@ class WaitStressTest {
     }
 
     private void look(final int member) {
-        // Two threads may look for one member: the slower of them must not replace a newer value by an older one.
+        // Two threads may read for one member: the slower one must not replace a newer value by an older one.
         seen.accumulateAndGet(member, value, Math::max);
     }
 

@@ -16,7 +16,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What is removed from the cache. */
+/** Removal of files from the cache. */
 @EnabledOnOs(value = OS.LINUX, disabledReason = "the loader is tested by wintest there")
 class ExtractionTest {
 
@@ -31,7 +31,7 @@ class ExtractionTest {
         Files.setLastModifiedTime(library, FileTime.fromMillis(System.currentTimeMillis() - 1000 * HOUR));
         Files.createLink(folder.resolve(".alias1"), library);
         Files.write(folder.resolve(".part1"), new byte[1]);
-        // So that all of this is older than 0 milliseconds.
+        // So that all of these files are older than 0 milliseconds.
         Thread.sleep(20);
     }
 

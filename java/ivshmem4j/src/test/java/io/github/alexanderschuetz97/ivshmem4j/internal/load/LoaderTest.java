@@ -34,12 +34,12 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Each test starts a new JVM with a jar that has the native library inside. */
+/** Each test starts a new JVM with a jar that contains the native library. */
 @Tag("long")
 @EnabledOnOs(value = OS.LINUX, disabledReason = "the loader is tested by wintest there")
 class LoaderTest {
 
-    /** A user that owns nothing else. */
+    /** A user that owns no other files. */
     private static final int NOBODY = 65_534;
     private static final String WORKS = "works with 64 bytes\nexit 0";
 
@@ -143,7 +143,7 @@ class LoaderTest {
         }
         assertTrue(said.startsWith("PERMISSION_DENIED: "), said);
         assertTrue(said.contains("mounted noexec"), said);
-        // One folder that is not is enough.
+        // One folder without noexec is enough.
         assertFallsBack(runMounted("noexec", mount, mount, usable), "mounted noexec");
         assertEquals(WORKS, runMounted("noexec", mount, usable, mount));
     }
@@ -186,7 +186,7 @@ class LoaderTest {
 
     @Test
     void twoVersionsInTwoClassLoadersWork() throws Exception {
-        // What is behind the end of an ELF file changes its digest and not its meaning.
+        // Bytes after the end of an ELF file change its digest but not its meaning.
         final Path next = jarWith(Arrays.copyOf(library, library.length + 1), "ivshmem4j-next.jar");
         assertEquals("works with 64 bytes\n" + WORKS, runJars(jar, next));
         assertEquals(2, list(own()).size());
@@ -269,11 +269,11 @@ class LoaderTest {
         for (final int mode : new int[] {0777, 02775}) {
             Files.setAttribute(shared, "unix:mode", mode);
             assertFallsBack(run(), "/proc/self/ivshmem4j/native: ");
-            // Once for each class loader.
+            // One load for each class loader.
             assertEquals("works with 64 bytes\nworks with 64 bytes\n" + WORKS, withoutWarnings(runJars(jar, jar, jar), 3));
             assertEquals(Collections.emptyList(), list(shared));
         }
-        // Not below such a folder.
+        // A folder below such a folder is refused.
         temporary = Files.createDirectory(shared.resolve("below"));
         final String said = run();
         assertTrue(said.startsWith("PERMISSION_DENIED: "), said);
@@ -323,7 +323,7 @@ class LoaderTest {
         Files.write(used.resolve(".alias1"), new byte[1]);
         Files.write(used.resolve(".part1"), new byte[1]);
         assertEquals(WORKS, run());
-        // Those of now may be in use.
+        // New files may be in use.
         assertEquals(3, list(used).size());
     }
 
@@ -336,7 +336,7 @@ class LoaderTest {
         cache = theirs.resolve("cache");
         assertFallsBack(run(), theirs + " belongs to user " + NOBODY);
         assertEquals(Collections.emptyList(), list(theirs));
-        // Whose folder has a name that this user would have taken, in a place where all may make folders.
+        // The folder of the other user has the name that this user needs, in a folder in which all users may create folders.
         final Path all = Files.createDirectory(folder.resolve("all"));
         Files.setAttribute(all, "unix:mode", 01777);
         Files.move(theirs, all.resolve("ivshmem4j"));
@@ -403,20 +403,20 @@ class LoaderTest {
         return theirs;
     }
 
-    /** It works, after one warning that the cache is not used, which says why. */
+    /** Checks that loading works after one warning with the reason why the cache is not used. */
     private static void assertFallsBack(final String said, final String why) {
         assertTrue(said.contains(why), said);
         assertEquals(WORKS, withoutWarnings(said, 1));
     }
 
-    /** What is said beside so many warnings that the cache is not used. The log has a line with the time before each. */
+    /** The output without a number of warnings that the cache is not used. The log has a line with the time before each. */
     private static String withoutWarnings(final String said, final int warnings) {
         final String warning = "[^\n]*\n[^\n]*the native library is unpacked anew at each start, into [^\n]*\n";
         assertEquals(warnings, said.split(warning, -1).length - 1, said);
         return said.replaceAll(warning, "");
     }
 
-    /** Where in the cache the library is kept. */
+    /** The folder of the library in the cache. */
     private Path own() {
         return cache.resolve("ivshmem4j").resolve("native");
     }
@@ -449,7 +449,7 @@ class LoaderTest {
         final ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
         builder.environment().put("XDG_CACHE_HOME", cache.toString());
         try (Jvm jvm = new Jvm(builder)) {
-            // What the JVM itself says of a library that is no library.
+            // The JVM's own warning about an invalid library.
             return jvm.readAll().replaceAll("(OpenJDK|It's highly recommended) .*\n", "");
         }
     }
@@ -462,7 +462,7 @@ class LoaderTest {
         return options;
     }
 
-    /** A copy of the jar under test with this native library. */
+    /** A copy of the tested jar with another native library. */
     private Path jarWith(final byte[] content, final String name) throws Exception {
         final Path from = Paths.get(Ivshmem.class.getProtectionDomain().getCodeSource().getLocation().toURI());
         final Path to = Files.copy(from, folder.resolve(name));

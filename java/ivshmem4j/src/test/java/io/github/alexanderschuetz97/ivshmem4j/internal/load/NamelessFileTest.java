@@ -32,7 +32,7 @@ class NamelessFileTest {
             final Path link = Files.readSymbolicLink(file.path());
             assertEquals(FileSystemException.class,
                 assertThrows(FileSystemException.class, () -> Files.createFile(link)).getClass());
-            // What System.load does to a path.
+            // System.load resolves a path in the same way.
             assertEquals(Paths.get("/proc/self/fd").toRealPath().resolve(file.path().getFileName()).toString(),
                 file.path().toFile().getCanonicalPath());
         }

@@ -10,12 +10,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 
-/** A program that uses the library of its class path, or of each of the jars it is given, and says how it went. */
+/** A program that uses the library on its class path, or in each jar of its arguments, and prints the result. */
 public final class Probe {
 
     private Probe() {}
 
-    /** Prints what {@link Use#use} gives, for each. */
+    /** Prints the result of {@link Use#use} for each jar. */
     public static void main(final String[] jars) throws Exception {
         if (jars.length == 0) {
             System.out.println(Use.use());
@@ -23,24 +23,27 @@ public final class Probe {
         final Path self = Paths.get(Probe.class.getProtectionDomain().getCodeSource().getLocation().toURI());
         for (final String jar : jars) {
             final URL[] path = {Paths.get(jar).toUri().toURL(), self.toUri().toURL()};
-            // Never closed: what is loaded from it stays in use.
+            // Never closed, as the classes that it has loaded stay in use.
             final URLClassLoader loader = new URLClassLoader(path, ClassLoader.getSystemClassLoader().getParent());
             System.out.println(loader.loadClass(Probe.class.getName() + "$Use").getMethod("use").invoke(null));
         }
     }
 
-    /** A class of its own, as the program may have no library on its own class path. */
+    /** A separate class, as the program may have no library on its class path. */
     public static final class Use {
 
         private Use() {}
 
-        /** Opens memory with a view, and a client with its server, and forgets the memory open. Gives as below. */
+        /**
+         * Opens memory with a view, and a client with its server, and does not close the memory. Returns a result like
+         * {@link #use}.
+         */
         public static String forget() throws Exception {
             final Path file = Files.createTempFile(Paths.get("/dev/shm"), "ivshmem4j-probe", null);
             final Path socket = Paths.get(file + ".sock");
             try (IvshmemServer server = IvshmemServer.builder(socket.toString()).start();
                 IvshmemMemory client = Ivshmem.doorbell(server.getPath())) {
-                // It is told that the server goes.
+                // This client receives the loss of the server.
                 Ivshmem.doorbell(server.getPath(), (thread, e) -> { });
                 client.registerInterruptServiceRoutine(0, vector -> { });
                 client.sendInterrupt(client.getOwnPeerID(), 0);
@@ -53,7 +56,7 @@ public final class Probe {
             }
         }
 
-        /** Opens memory and closes it. Gives "works", or the code and the message. */
+        /** Opens memory and closes it. Returns "works", or the code and the message. */
         public static String use() throws Exception {
             final Path file = Files.createTempFile(Paths.get("/dev/shm"), "ivshmem4j-probe", null);
             try (IvshmemMemory memory = Ivshmem.plain(file.toString(), 64)) {

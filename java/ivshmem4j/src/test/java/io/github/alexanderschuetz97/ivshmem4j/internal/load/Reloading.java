@@ -10,14 +10,14 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
 
-/** A program that loads the library again and again, as a container does with each new version of an application. */
+/** A program that loads the library repeatedly, as a container does for each new version of an application. */
 public final class Reloading {
 
     private static final int PATIENCE = 300;
 
     private Reloading() {}
 
-    /** For each jar in turn: gives it to so many class loaders, drops them, and prints what is left. */
+    /** For each jar in turn: loads it with a number of class loaders, drops them, and prints which objects are left. */
     public static void main(final String[] arguments) throws Exception {
         final int count = Integer.parseInt(arguments[0]);
         for (int jar = 1; jar < arguments.length; jar++) {
@@ -26,7 +26,7 @@ public final class Reloading {
             for (int i = 0; i < count; i++) {
                 worked += use(arguments[jar], i % 2 == 0 ? "use" : "forget", loaders) ? 1 : 0;
             }
-            // Those that are forgotten open are closed first, which others of the same library then notice.
+            // Unclosed objects are closed first, which other class loaders of the same library then notice.
             for (int tries = 0; tries < PATIENCE && (alive(loaders) > 0 || !threads().isEmpty()); tries++) {
                 System.gc();
                 Thread.sleep(50);

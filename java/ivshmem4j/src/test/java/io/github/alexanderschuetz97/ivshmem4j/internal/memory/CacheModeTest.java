@@ -25,7 +25,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 
-/** Fences where the memory is write-combined; memory of a file stands in for it, with a fence that looks about itself. */
+/** Fences of write-combined memory. Memory of a file replaces it, with a fence that checks its surroundings. */
 class CacheModeTest {
 
     private static final long OFF = 8;
@@ -34,7 +34,7 @@ class CacheModeTest {
     private Path file;
     private long device;
     private long mapping;
-    /** All of one mapping, which would be closed as soon as one of these cannot be reached any more. */
+    /** All memories of one mapping, which would be closed as soon as one of them is unreachable. */
     private final List<NativeMemory> kept = new ArrayList<>();
 
     @BeforeEach
@@ -97,7 +97,9 @@ class CacheModeTest {
         assertEquals(6, fences[0]);
     }
 
-    /** The processor's instruction for it is a fence whether it sets or not; a part of a word may come to none. */
+    /**
+     * The processor's compare-and-exchange is always a fence; for a part of a word, a failed comparison may execute none.
+     */
     @Test
     void aCompareAndSetOfAPartOfAWordThatFailsIsAFence() {
         final int[] fences = new int[1];

@@ -18,7 +18,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-/** The end of a mapping that nothing can take the place of; one of a file stands in for it, where there are files. */
+/** Closing of a mapping that cannot be replaced. A mapping of a file represents it where files can be mapped. */
 @Timeout(60)
 class GuardTest {
 
@@ -37,7 +37,7 @@ class GuardTest {
         guard.leave();
         guard.leave();
         assertEquals(0, runs.get());
-        // As the other thread, which is over, would have left.
+        // A guard without the thread that has ended without leaving.
         final Guard free = new Guard(runs::incrementAndGet);
         free.enter();
         free.leave();
@@ -46,7 +46,7 @@ class GuardTest {
         assertEquals(1, runs.get());
     }
 
-    /** Subclasses of Thread may say anything of their id, and something else each time. */
+    /** A subclass of Thread may return any id, and a different one each time. */
     @Test
     void aThreadThatChangesItsIdIsCountedInAndOutAtOnePlace() throws Exception {
         final AtomicInteger runs = new AtomicInteger();
@@ -61,7 +61,7 @@ class GuardTest {
         });
         stays.start();
         inside.await();
-        // Whose leaving could stand for the other's.
+        // If counters depended on the id, this thread could leave in place of the other one.
         final Thread passes = new Liar(() -> {
             for (int i = 0; i < 1000; i++) {
                 guard.enter();
@@ -100,7 +100,7 @@ class GuardTest {
         }
     }
 
-    /** The other thread stands still where it has begun to close the part and has done nothing else. */
+    /** Simulates another thread that has begun to close the part and has done nothing else. */
     @Test
     void aPartThatAnotherThreadIsClosingIsOverOnceTheWholeIsClosed() throws Exception {
         onAMapping((handle, memory) -> {
@@ -112,7 +112,7 @@ class GuardTest {
             memory.close();
             assertThrows(IllegalStateException.class, () -> NativeLibrary.memorySize(handle));
             for (final MappedMemory each : new MappedMemory[] {part, partOfPart}) {
-                // What gives an address to use; using one would end the JVM.
+                // The methods that return an address; an access would end the JVM.
                 assertThrows(IllegalStateException.class, () -> each.readable(0, 4));
                 assertThrows(IllegalStateException.class, () -> each.readable(0, 4L));
                 assertThrows(IllegalStateException.class, () -> each.writable(0, 4));

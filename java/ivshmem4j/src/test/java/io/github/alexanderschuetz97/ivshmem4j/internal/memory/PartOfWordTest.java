@@ -23,9 +23,8 @@ import org.junit.jupiter.api.condition.DisabledIfSystemProperty;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Java changes bytes, shorts and what is not aligned by exchanging the word around them; the native library, as every
- * other program does, by one instruction on the number alone. Neither may lose what the other does, in the number or
- * beside it.
+ * Java changes bytes, shorts and unaligned numbers by exchanging the word around them; the native library, like every other
+ * program, uses one instruction on the number alone. Neither may lose a change of the other, in the number or next to it.
  */
 @Timeout(120)
 class PartOfWordTest {
@@ -133,7 +132,7 @@ class PartOfWordTest {
         }
     }
 
-    /** A token in a long that crosses a word: an exchange takes it whole. */
+    /** A token in a long that crosses a word: an exchange takes it atomically. */
     @Test
     @DisabledIfSystemProperty(named = "os.arch", matches = "i.86|x86", disabledReason = "a long must be aligned on 32 bits")
     void aNumberThatCrossesAWordIsExchangedWhole() throws Exception {
@@ -153,7 +152,7 @@ class PartOfWordTest {
         assertEquals(-1L, memory.readLong(29));
     }
 
-    /** A token in a short: whoever takes it counts, and puts it back. */
+    /** A token in a short: the thread that takes it counts, and puts it back. */
     @Test
     void whatIsTakenByOneIsNotTakenByTheOther() throws Exception {
         memory.write(33, (short) 3);
@@ -176,7 +175,7 @@ class PartOfWordTest {
         assertEquals(2 * TIMES, plain[0]);
     }
 
-    /** An ordered read of a part never mixes two values. */
+    /** An ordered read of a part of a word never mixes two values. */
     @Test
     void aReaderSeesWholeNumbers() throws Exception {
         inParallel(
@@ -198,7 +197,7 @@ class PartOfWordTest {
             });
     }
 
-    /** Java checks before it calls; the native library does not rely on that. */
+    /** The native library checks its arguments itself and does not rely on the checks in Java. */
     @Test
     void theNativeLibraryRefusesWrongCallsItself() {
         for (final long off : new long[] {-1, 121, 128, Long.MAX_VALUE}) {
@@ -213,7 +212,7 @@ class PartOfWordTest {
         assertEquals(0, memory.readLong(0) | memory.readLong(120));
     }
 
-    /** Plainly, as the only writer: the byte would fall back if a word were written over it. */
+    /** Plain writes by the only writer: the byte would return to an older value if a word were written over it. */
     private Void increment(final long off) {
         final byte before = memory.readByteVolatile(off);
         memory.write(off, (byte) (before + 1));

@@ -10,7 +10,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Of which memory no page can be lost, so that nothing needs to be done with what is read. */
+/** Which memory is sealed, so that it can lose no page and values that are read need no correction. */
 @EnabledOnOs(value = OS.LINUX, disabledReason = "servers run on Linux")
 class SealedMemoryTest {
 
