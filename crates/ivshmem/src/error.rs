@@ -33,7 +33,7 @@ pub enum ErrorKind {
     UnknownVector,
     /// The server refused the connection.
     Refused,
-    /// The other side broke the protocol.
+    /// The other side violated the protocol.
     Protocol,
     /// The connection to the server is lost. The memory and interrupts to the known peers continue to work.
     ServerGone,

@@ -189,7 +189,7 @@ pub enum OpenError {
     NoDevice {
         /// The selector.
         selector: String,
-        /// The devices of this guest.
+        /// The devices of this guest, or the remedy if there are none.
         problem: String,
     },
     /// The selector is invalid, or matches several devices.

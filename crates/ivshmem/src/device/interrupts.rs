@@ -16,7 +16,8 @@ use crate::doorbell::{Doorbell, DoorbellError, Peer, PeerEvent, Registration};
 ///
 /// Any thread may call these functions at any time, also inside callbacks.
 impl Device {
-    /// Whether this device can be rung, because it has vectors. A server may assign vectors later, or none at all (`-n 0`).
+    /// Whether this device can be rung: it has vectors, and can receive their interrupts. A server may assign vectors later,
+    /// or none at all (`-n 0`).
     pub fn supports_interrupts(&self) -> bool {
         self.interrupt_finding().is_none() && self.vectors() > 0
     }
@@ -117,7 +118,7 @@ impl Device {
     /// ring. The panic hook reports a callback that panics, and later rings call it again; other callbacks are not affected.
     ///
     /// # Errors
-    /// If the device has no such vector, threads or a raw interrupt have the vector, or the device is closed.
+    /// If the device has no such vector, threads or tasks wait for it, a raw interrupt has it, or the device is closed.
     pub fn on_interrupt(
         &self,
         vector: u16,
@@ -126,7 +127,7 @@ impl Device {
         self.receiver()?.on_interrupt(vector, Box::new(move |vector| f(*vector)), None)
     }
 
-    /// Like [`on_interrupt`](Self::on_interrupt), but `f` runs in a job that `executor` gets to run.
+    /// Like [`on_interrupt`](Self::on_interrupt), but `f` runs in a job, which this device passes to `executor`.
     ///
     /// At most one job of a callback is in the executor's queue at a time, and a callback never runs concurrently with itself.
     /// If the executor drops a job, that interrupt is lost, but later ones are not. Closing the device does not wait for a

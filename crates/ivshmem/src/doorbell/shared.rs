@@ -87,7 +87,7 @@ impl Shared {
     pub(super) fn deliver(&self, vector: u16) {
         let Ok((reader, session)) = self.vector(vector) else { return };
         let Ok(interrupt) = session.own(vector) else { return };
-        // Ignore a descriptor that cannot be read; only a hostile server can cause that.
+        // A descriptor that cannot be read, which only a hostile server can cause, counts as not rung.
         let reached_nobody = reader.callbacks.deliver(&vector, || event::take(interrupt).unwrap_or(false));
         if reached_nobody {
             let _ = event::ring(interrupt);

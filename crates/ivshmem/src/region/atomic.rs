@@ -1,4 +1,4 @@
-// UNSAFETY: addresses become atomic accesses here, each after one check.
+// UNSAFETY: this file accesses shared words by address, each time after one check.
 #![expect(unsafe_code, reason = "calls of the raw accesses with checked addresses")]
 
 use std::ops::{BitAnd, BitOr, BitXor, Not};

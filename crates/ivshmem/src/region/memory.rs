@@ -1,4 +1,4 @@
-// UNSAFETY: addresses become accesses here, each after one check.
+// UNSAFETY: this file accesses shared bytes by address, each time after one check.
 #![expect(unsafe_code, reason = "calls of the raw accesses with checked addresses")]
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! The owner of a mapping, and the checked views through which every access to shared bytes goes.
 //!
-//! Only this module accesses memory by address. It does not depend on the source of a mapping or on its contents. `raw`
-//! implements the accesses; `Memory` checks each of them once and keeps the pages mapped.
+//! Only this module accesses shared bytes by address. It does not depend on the source of a mapping or on its contents.
+//! `raw` implements the accesses; `Memory` checks each of them once and keeps the pages mapped.
 
 mod atomic;
 mod error;
@@ -31,8 +31,7 @@ pub enum CacheMode {
     /// The processor buffers writes. They may reach the peers late and in any order, until a fence, an atomic
     /// read-modify-write or a store that is not relaxed. Reads are uncached and slow.
     WriteCombined,
-    /// Every access goes to the bus separately and in order. Reads and writes are slow. While another write-combined
-    /// mapping of the same memory exists, Linux makes this one write-combined, too; therefore publish data as for
-    /// `WriteCombined`.
+    /// Every access goes to the bus separately and in order. Reads and writes are slow. If a write-combined mapping of the
+    /// same memory exists, Linux makes this mapping write-combined, too; therefore publish data as for `WriteCombined`.
     Uncached,
 }

@@ -1,4 +1,4 @@
-// UNSAFETY: Pages is an unsafe trait: it promises that an address stays valid.
+// UNSAFETY: Pages is an unsafe trait: its implementations guarantee that an address stays valid.
 #![expect(unsafe_code, reason = "the promise of Pages, and Send and Sync for its pointer")]
 
 use std::io;

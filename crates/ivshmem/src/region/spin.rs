@@ -20,7 +20,7 @@ const LOOKS: u32 = 64;
 /// These functions poll the memory, so they miss a value that appears and disappears between two checks.
 /// [`close`](Self::close) ends a wait at once, including one that sleeps.
 impl Memory {
-    /// Waits until the value at `offset` is `expected`, and acquires it. Returns whether it was before the timeout.
+    /// Waits until the value at `offset` is `expected`, and acquires it. Returns false if the timeout passes first.
     ///
     /// # Errors
     /// The same as [`load`](Self::load); [`MemoryError::Closed`] also if the memory is closed during the wait.
@@ -31,8 +31,8 @@ impl Memory {
         })
     }
 
-    /// Waits until the value at `offset` is `expected`, and replaces it with `new` in one atomic step. Returns whether
-    /// it replaced the value before the timeout.
+    /// Waits until the value at `offset` is `expected`, and replaces it with `new` in one atomic step. Returns false if the
+    /// timeout passes first.
     ///
     /// # Errors
     /// The same as [`compare_exchange`](Self::compare_exchange); [`MemoryError::Closed`] also if the memory is closed

@@ -63,7 +63,7 @@ fn map_in_time(
 ) -> Result<(Memory, (u64, u64)), OpenError> {
     if fd.is_ram() {
         let (mapping, identity) = map(path, &fd, read_only)?;
-        // The mapping keeps the file open as well, so closing the descriptor frees no pages and does not wait.
+        // The mapping keeps the file open as well, so closing the descriptor frees no pages.
         let fd = fd.into_owned();
         // Without the descriptor, reading allocates pages for holes.
         let mapping = if read_only { mapping.keep_file(fd, 0) } else { mapping };

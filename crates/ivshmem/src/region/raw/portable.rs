@@ -1,4 +1,4 @@
-// UNSAFETY: every access to shared bytes ends here, as relaxed atomics.
+// UNSAFETY: this file implements every access to shared bytes by relaxed atomics.
 #![expect(unsafe_code, reason = "atomics at checked addresses, each for one access only")]
 
 use std::sync::atomic::{

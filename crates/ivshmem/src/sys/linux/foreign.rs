@@ -59,8 +59,8 @@ impl ForeignFd {
     }
 
     /// A description of its file system, if that may be a file system in user space (FUSE); otherwise `None`. The sender chooses
-    /// the process that serves such a file system. While this process does not answer, mapping the file can block all threads of
-    /// the receiver from their memory. The check sends no request to the file system.
+    /// the process that serves such a file system. While that process does not answer, mapping the file can block all threads of
+    /// this process from their memory. The check sends no request to the file system.
     ///
     /// # Errors
     /// If this process may not open another file.
@@ -200,7 +200,7 @@ impl Closing {
     }
 }
 
-/// Counts the descriptors in the table that other processes sent and that may be files of which closing any copy waits.
+/// Counts the descriptors in the table that other processes sent and that may be files. Closing any copy of a file may wait.
 #[derive(Debug)]
 struct OpenFile(());
 
@@ -440,7 +440,7 @@ fn being_closed() -> MutexGuard<'static, Vec<Closing>> {
     BEING_CLOSED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the descriptor table has no file from another process of which closing a copy may wait.
+/// Whether the descriptor table has no file from another process, whose closing may wait.
 fn no_file_is_open() -> bool {
     OPEN_FILES.load(Ordering::SeqCst) == 0 && !being_closed().iter().any(Closing::is_open)
 }

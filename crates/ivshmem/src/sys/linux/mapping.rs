@@ -35,8 +35,8 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps a part of a file. `offset` is a multiple of the file's page size. On hugetlbfs, `len` is one, too, and the huge
-    /// pages are reserved in the pool now.
+    /// Maps a part of a file. `offset`, and on hugetlbfs also `len`, is a multiple of the file's page size. On hugetlbfs this
+    /// reserves the huge pages in the pool.
     pub fn new(fd: &impl AsFd, offset: u64, len: usize, read_only: bool) -> io::Result<Self> {
         Self::map(fd, offset, len, read_only, MapFlags::SHARED)
     }
@@ -126,7 +126,7 @@ impl Mapping {
     ///
     /// It maps the zeroes elsewhere first, and then moves them over the shared pages. Before Linux 6.12, mapping them in
     /// place unmaps the old pages before it checks whether there is memory for the new ones. If that check fails, as it may
-    /// with vm.overcommit_memory=2, other code can map the addresses.
+    /// with vm.overcommit_memory=2, the addresses are free, and another mapping may get them.
     pub fn detach(&self) -> io::Result<()> {
         // The descriptor would keep the memory of a removed file.
         drop(self.file.lock().unwrap_or_else(PoisonError::into_inner).take());

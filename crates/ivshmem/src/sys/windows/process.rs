@@ -15,7 +15,7 @@ pub fn driver_bits() -> io::Result<u32> {
         return Ok(64);
     }
     let mut wow64 = 0;
-    // SAFETY: writes one integer of this function.
+    // SAFETY: Windows writes one integer, which this function owns.
     match unsafe { IsWow64Process(this(), &raw mut wow64) } {
         0 => Err(io::Error::last_os_error()),
         _ => Ok(if wow64 == 0 { 32 } else { 64 }),
@@ -25,7 +25,7 @@ pub fn driver_bits() -> io::Result<u32> {
 /// The number of handles of this process.
 pub fn handles() -> io::Result<u32> {
     let mut count = 0;
-    // SAFETY: writes one integer of this function.
+    // SAFETY: Windows writes one integer, which this function owns.
     match unsafe { GetProcessHandleCount(this(), &raw mut count) } {
         0 => Err(io::Error::last_os_error()),
         _ => Ok(count),

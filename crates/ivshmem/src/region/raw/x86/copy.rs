@@ -1,4 +1,4 @@
-// UNSAFETY: bulk accesses to shared bytes end here.
+// UNSAFETY: this file implements the bulk accesses to shared bytes.
 #![expect(unsafe_code, reason = "calls of the C library's copies from inline assembly")]
 
 // The C library's copy is the fastest on every processor, because it selects an implementation for each of them; string

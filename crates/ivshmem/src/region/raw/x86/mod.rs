@@ -1,4 +1,4 @@
-// UNSAFETY: every access to a shared word ends here, as one instruction.
+// UNSAFETY: this file implements every access to a shared word as one instruction.
 #![expect(unsafe_code, reason = "inline assembly on checked addresses")]
 
 mod copy;
@@ -24,7 +24,7 @@ use super::RawWord;
 
 /// Orders every earlier access before every later one, and empties the write-combining buffers.
 pub(in super::super) fn fence() {
-    // SAFETY: touches no memory.
+    // SAFETY: the instruction accesses no memory.
     unsafe { asm!("mfence", options(nostack, preserves_flags)) };
 }
 
