@@ -1,5 +1,5 @@
-# The front door. Each target is one script or one cargo command; what has logic lives in scripts/.
-# A line "name: ## text" is what `make help` prints.
+# The entry point. Each target is one script or one cargo command; logic is in scripts/. `make help` prints the lines of the form
+# "name: ## text".
 
 .DEFAULT_GOAL := help
 .PHONY: help build install uninstall demo demo-host demo-windows test dist lint doc bench fuzz soak audit clean
@@ -18,7 +18,7 @@ install: ## programs, man pages, completions and units below DESTDIR PREFIX; PRE
 uninstall: ## remove what `make install` with the same DESTDIR and PREFIX placed
 	@scripts/place uninstall
 
-# To the scripts, when given on the command line.
+# Passed to the scripts if given on the command line.
 export PREFIX DESTDIR BIN
 
 demo: ## a server, two virtual machines and the host, a JVM in each, exchange data and interrupts; installs what is missing

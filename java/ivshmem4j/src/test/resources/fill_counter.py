@@ -30,5 +30,5 @@ def fill():
 for _ in range(8):
     threading.Thread(target=fill, daemon=True).start()
 print("filling", flush=True)
-# Ends with whoever started this.
+# Ends together with the process that started this.
 sys.stdin.read()

@@ -18,7 +18,7 @@ listener.bind(sys.argv[1])
 listener.listen()
 events = selectors.DefaultSelector()
 events.register(listener, selectors.EVENT_READ)
-# Ends with whoever started this.
+# Ends together with the process that started this.
 events.register(sys.stdin, selectors.EVENT_READ)
 clients = {}
 print("listening", flush=True)

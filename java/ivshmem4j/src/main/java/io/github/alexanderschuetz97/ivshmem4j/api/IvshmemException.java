@@ -14,6 +14,7 @@ public class IvshmemException extends RuntimeException {
 
     private static final long serialVersionUID = 2L;
 
+    /** The kind of the failure. */
     private final Code code;
 
     /** Creates an exception with the code {@link Code#IO} and no message. */

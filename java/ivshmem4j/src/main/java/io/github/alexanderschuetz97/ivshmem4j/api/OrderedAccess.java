@@ -386,7 +386,7 @@ public interface OrderedAccess {
      * @param expect the value to wait for
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
      * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
-     * @param the unit of both times
+     * @param unit the unit of both times
      * @return true if the value was found; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or during the wait
@@ -400,7 +400,7 @@ public interface OrderedAccess {
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
-     * @param the unit of the time
+     * @param unit the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or during the wait
      * @throws java.util.concurrent.CancellationException if {@link #stopSpin()} was called
@@ -414,7 +414,7 @@ public interface OrderedAccess {
      * @param expect the value to wait for
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
      * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
-     * @param the unit of both times
+     * @param unit the unit of both times
      * @return true if the value was found; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or during the wait
@@ -430,7 +430,7 @@ public interface OrderedAccess {
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
-     * @param the unit of the time
+     * @param unit the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or during the wait
      * @throws UnsupportedOperationException if the memory is read-only and the number crosses a multiple of 8, or is
@@ -446,7 +446,7 @@ public interface OrderedAccess {
      * @param expect the value to wait for
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
      * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
-     * @param the unit of both times
+     * @param unit the unit of both times
      * @return true if the value was found; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or during the wait
@@ -462,7 +462,7 @@ public interface OrderedAccess {
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
-     * @param the unit of the time
+     * @param unit the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory
      * @throws IllegalStateException if the memory is closed, before or during the wait
      * @throws UnsupportedOperationException if the memory is read-only and the number crosses a multiple of 8, or is
@@ -478,7 +478,7 @@ public interface OrderedAccess {
      * @param expect the value to wait for
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
      * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
-     * @param the unit of both times
+     * @param unit the unit of both times
      * @return true if the value was found; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory, or if
      *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8
@@ -494,7 +494,7 @@ public interface OrderedAccess {
      * @param off offset in bytes
      * @param expect the value to wait for
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
-     * @param the unit of the time
+     * @param unit the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory, or if
      *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8
      * @throws IllegalStateException if the memory is closed, before or during the wait
@@ -512,7 +512,7 @@ public interface OrderedAccess {
      * @param update the new value
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
      * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
-     * @param the unit of both times
+     * @param unit the unit of both times
      * @return true if the new value was written; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed, before or during the wait
@@ -528,7 +528,7 @@ public interface OrderedAccess {
      * @param expect the value to wait for
      * @param update the new value
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
-     * @param the unit of the time
+     * @param unit the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed, before or during the wait
      * @throws UnsupportedOperationException if the memory is read-only
@@ -545,7 +545,7 @@ public interface OrderedAccess {
      * @param update the new value
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
      * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
-     * @param the unit of both times
+     * @param unit the unit of both times
      * @return true if the new value was written; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed, before or during the wait
@@ -561,7 +561,7 @@ public interface OrderedAccess {
      * @param expect the value to wait for
      * @param update the new value
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
-     * @param the unit of the time
+     * @param unit the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed, before or during the wait
      * @throws UnsupportedOperationException if the memory is read-only
@@ -578,7 +578,7 @@ public interface OrderedAccess {
      * @param update the new value
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
      * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
-     * @param the unit of both times
+     * @param unit the unit of both times
      * @return true if the new value was written; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed, before or during the wait
@@ -594,7 +594,7 @@ public interface OrderedAccess {
      * @param expect the value to wait for
      * @param update the new value
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
-     * @param the unit of the time
+     * @param unit the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory; nothing is written
      * @throws IllegalStateException if the memory is closed, before or during the wait
      * @throws UnsupportedOperationException if the memory is read-only
@@ -611,7 +611,7 @@ public interface OrderedAccess {
      * @param update the new value
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
      * @param timeout the maximum time to wait; 0 reads once, a negative time waits without a limit
-     * @param the unit of both times
+     * @param unit the unit of both times
      * @return true if the new value was written; false if the timeout passed or {@link #stopSpin()} was called
      * @throws IllegalArgumentException if its bytes are not inside the memory, or if
      *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8; nothing is written
@@ -628,7 +628,7 @@ public interface OrderedAccess {
      * @param expect the value to wait for
      * @param update the new value
      * @param sleep the time to sleep between two reads; 0 yields to other threads, a negative time neither sleeps nor yields
-     * @param the unit of the time
+     * @param unit the unit of the time
      * @throws IllegalArgumentException if its bytes are not inside the memory, or if
      *     {@link #atomic8ByteOperationsRequireAlignment()} and {@code off} is not a multiple of 8; nothing is written
      * @throws IllegalStateException if the memory is closed, before or during the wait
