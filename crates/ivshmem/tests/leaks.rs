@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ivshmem_conformance::bare_server::{BareServer, Manner};
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Counts {
     descriptors: usize,
     threads: usize,
@@ -15,6 +15,13 @@ struct Counts {
 }
 
 impl Counts {
+    /// Whether nothing is left over. `before` may include a descriptor or a thread of an operation that was about to end.
+    fn is_within(&self, before: &Self) -> bool {
+        self.descriptors <= before.descriptors
+            && self.threads <= before.threads
+            && self.mappings_of_memory == before.mappings_of_memory
+    }
+
     fn now() -> Self {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         Self {
@@ -57,10 +64,11 @@ fn a_thousand_connections_leave_no_descriptor_thread_or_mapping() {
     }
     // The server notices the last disconnection after a while, and a thread that has ended disappears after a while.
     let limit = Instant::now() + Duration::from_secs(30);
-    while Counts::now() != before && Instant::now() < limit {
+    while !Counts::now().is_within(&before) && Instant::now() < limit {
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(Counts::now(), before);
+    let after = Counts::now();
+    assert!(after.is_within(&before), "{after:?} after {before:?}");
     drop(closed_but_held);
     assert!(stays.peers().unwrap().len() <= 1);
 }
