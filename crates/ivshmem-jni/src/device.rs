@@ -1,10 +1,11 @@
 //! Devices: opening and closing, peers, ringing, and waiting for interrupts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use ivshmem::device::Device;
-use ivshmem::doorbell::{DoorbellError, Registration};
+use ivshmem::doorbell::{DoorbellError, Registration, WaitOutcome, Waiter};
 use jni::objects::{JClass, JIntArray, JLongArray, JString};
 use jni::sys::{jboolean, jint, jlong};
 use jni::{Env, NativeMethod, native_method};
@@ -21,6 +22,7 @@ pub(crate) static DEVICES: Handles<Opened> = Handles::new("device");
 /// A device, and the events of its peers for the Java thread that waits for them.
 pub(crate) struct Opened {
     device: Device,
+    cancels: Cancels,
     news: Arc<PeerNews>,
     _listening: Option<Registration>,
 }
@@ -37,7 +39,17 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     native_method! { static fn device_peers(device: jlong) -> [jint], error_policy = Throw },
     native_method! { static fn device_peer_vectors(device: jlong, peer: jint) -> jint, error_policy = Throw },
     native_method! { static fn device_ring(device: jlong, peer: jint, vector: jint), error_policy = Throw },
-    native_method! { static fn device_wait(device: jlong, vector: jint, nanos: jlong) -> jint, error_policy = Throw },
+    native_method! {
+        static fn device_wait(
+            device: jlong, vector: jint, seen: jlong, cancels: jlong, receives: jboolean, nanos: jlong
+        ) -> jlong, error_policy = Throw
+    },
+    native_method! { static fn device_cancel(device: jlong, vector: jint), error_policy = Throw },
+    native_method! { static fn device_received(device: jlong, vector: jint) -> jlong, error_policy = Throw },
+    native_method! { static fn device_receive(device: jlong, vector: jint) -> jlong, error_policy = Throw },
+    native_method! {
+        static fn device_give_back(device: jlong, vector: jint, position: jlong), error_policy = Throw
+    },
     native_method! { static fn device_peer_news(device: jlong) -> [jint], error_policy = Throw },
     native_method! { static fn device_peers_again(device: jlong), error_policy = Throw },
     native_method! { static fn device_close(device: jlong), error_policy = Throw },
@@ -125,7 +137,12 @@ fn give(device: Device) -> Result<jlong, BridgeError> {
         true => Some(device.on_peer(move |event| listener.tell(event))?),
         false => None,
     };
-    Ok(DEVICES.give(Opened { device, news, _listening: listening }))
+    Ok(DEVICES.give(Opened {
+        device,
+        cancels: Cancels([const { AtomicI64::new(0) }; MAX_VECTORS]),
+        news,
+        _listening: listening,
+    }))
 }
 
 /// Returns a separate handle for the memory, which outlives the device's handle.
@@ -206,22 +223,105 @@ fn device_ring<'local>(
     Ok(DEVICES.find(device)?.device.ring(peer, vector)?)
 }
 
-/// Returns 1 after an interrupt on the vector, 0 at the timeout, -1 once the device is closed. A negative number of
-/// nanoseconds means no timeout.
+/// Waits for an interrupt of the vector after the first `seen` ones, and returns their new number; 0 at the timeout, -1 once
+/// the device is closed, -2 after more than `cancels` calls of [`device_cancel`]. A negative number of nanoseconds means no
+/// timeout. With `receives`, the interrupt counts as received.
 fn device_wait<'local>(
     _: &mut Env<'local>,
     _: JClass<'local>,
     device: jlong,
     vector: jint,
+    seen: jlong,
+    cancels: jlong,
+    receives: jboolean,
     nanos: jlong,
-) -> Result<jint, BridgeError> {
+) -> Result<jlong, BridgeError> {
     let vector = u16::try_from(vector).map_err(|_| BridgeError::UnknownVector(vector))?;
     let deadline =
         u64::try_from(nanos).ok().and_then(|nanos| Instant::now().checked_add(Duration::from_nanos(nanos)));
-    let Ok(opened) = DEVICES.find(device) else { return Ok(-1) };
-    match opened.device.wait(vector, deadline) {
-        Err(DoorbellError::Closed) => Ok(-1),
-        rung => Ok(rung?.into()),
+    let Ok(opened) = DEVICES.find(device) else { return Ok(CLOSED) };
+    let cancelled = || opened.cancels.of(vector).load(Ordering::Relaxed) > cancels;
+    let waited = opened.device.waiter(vector).and_then(|mut waiter| {
+        waiter.seek(seen.unsigned_abs());
+        let outcome = match receives {
+            true => waiter.wait_unless(deadline, cancelled)?,
+            false => waiter.observe_unless(deadline, cancelled)?,
+        };
+        Ok((outcome, waiter.position()))
+    });
+    match waited {
+        Ok((WaitOutcome::Interrupt, position)) => Ok(position.cast_signed()),
+        Ok((WaitOutcome::TimedOut, _)) => Ok(TIMED_OUT),
+        Ok((WaitOutcome::Cancelled, _)) => Ok(CANCELLED),
+        Err(DoorbellError::Closed) => Ok(CLOSED),
+        Err(error) => Err(error.into()),
+    }
+}
+
+const TIMED_OUT: jlong = 0;
+const CLOSED: jlong = -1;
+const CANCELLED: jlong = -2;
+
+/// Counts the cancellation, and has all waits for the vector compare the count. It never blocks.
+fn device_cancel<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+    vector: jint,
+) -> Result<(), BridgeError> {
+    let (opened, waiter) = waiter(device, vector)?;
+    opened.cancels.of(waiter.vector()).fetch_add(1, Ordering::Relaxed);
+    waiter.waker().wake();
+    Ok(())
+}
+
+/// How many of the vector's interrupts count as received.
+fn device_received<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+    vector: jint,
+) -> Result<jlong, BridgeError> {
+    Ok(waiter(device, vector)?.1.position().cast_signed())
+}
+
+/// Marks all interrupts so far as received; returns how many were.
+fn device_receive<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+    vector: jint,
+) -> Result<jlong, BridgeError> {
+    Ok(waiter(device, vector)?.1.receive().cast_signed())
+}
+
+/// Marks only the first `position` interrupts as received.
+fn device_give_back<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+    vector: jint,
+    position: jlong,
+) -> Result<(), BridgeError> {
+    waiter(device, vector)?.1.give_back(position.unsigned_abs());
+    Ok(())
+}
+
+fn waiter(device: jlong, vector: jint) -> Result<(Arc<Opened>, Waiter), BridgeError> {
+    let vector = u16::try_from(vector).map_err(|_| BridgeError::UnknownVector(vector))?;
+    let opened = DEVICES.find(device)?;
+    let waiter = opened.device.waiter(vector)?;
+    Ok((opened, waiter))
+}
+
+/// The number of cancellations of each vector.
+struct Cancels([AtomicI64; MAX_VECTORS]);
+
+const MAX_VECTORS: usize = 256;
+
+impl Cancels {
+    fn of(&self, vector: u16) -> &AtomicI64 {
+        &self.0[usize::from(vector) % MAX_VECTORS]
     }
 }
 

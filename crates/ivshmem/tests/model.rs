@@ -1,4 +1,4 @@
-//! Model checking: the source of the callbacks, compiled with loom, over all interleavings of a few threads.
+//! Model checking: the sources of the callbacks and of the waiting threads, compiled with loom, over all interleavings of a few threads.
 //!
 //! `cargo test -p ivshmem --release --test model`
 
@@ -6,6 +6,8 @@
 
 #[path = "../src/doorbell/callbacks.rs"]
 mod callbacks;
+#[path = "../src/doorbell/waiters.rs"]
+mod waiters;
 #[path = "../src/doorbell/waits.rs"]
 mod waits;
 
@@ -22,6 +24,7 @@ use callbacks::{Callback, Callbacks, Closed, Job};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
+use waiters::{Outcome, Read, Waiters};
 
 /// A model of the kernel: the counter of one vector and a stop event, for which the dispatcher waits together.
 #[derive(Default)]
@@ -242,5 +245,128 @@ fn an_executors_callback_is_queued_once_and_runs_after_the_last_ring() {
         run_all();
         assert_eq!(seen.load(SeqCst), 2, "no run after the last ring");
         device.close();
+    });
+}
+
+/// A device with one vector, for which threads wait: the modelled kernel, whose `stop` is the event that wakes the reader.
+#[derive(Default)]
+struct Waited {
+    kernel: Kernel,
+    cancelled: AtomicBool,
+}
+
+impl Waited {
+    /// What the reader does with the event of the vector.
+    fn read(&self) -> Result<Read, Closed> {
+        let mut state = self.kernel.state.lock().unwrap();
+        loop {
+            if std::mem::take(&mut state.rung) {
+                return Ok(Read::Interrupt);
+            }
+            if std::mem::take(&mut state.stop) {
+                return Ok(Read::Again);
+            }
+            state = self.kernel.changed.wait(state).unwrap();
+        }
+    }
+
+    fn cancel(&self, waiters: &Waiters) {
+        self.cancelled.store(true, SeqCst);
+        waiters.wake(|| self.kernel.stop());
+    }
+}
+
+fn pair() -> (Arc<Waited>, Arc<Waiters>) {
+    (Arc::new(Waited::default()), Arc::new(Waiters::new()))
+}
+
+#[test]
+fn each_of_two_waiters_sees_the_interrupt_that_one_of_them_reads() {
+    loom::model(|| {
+        let (device, waiters) = pair();
+        let waits = |device: &Arc<Waited>, waiters: &Arc<Waiters>| {
+            let (device, waiters) = (Arc::clone(device), Arc::clone(waiters));
+            move || waiters.wait(Some(0), true, None, || false, || device.read()).unwrap()
+        };
+        let other = thread::spawn(waits(&device, &waiters));
+        let ringer = {
+            let device = Arc::clone(&device);
+            thread::spawn(move || device.kernel.ring())
+        };
+        assert_eq!(waits(&device, &waiters)(), Outcome::Interrupt(1));
+        assert_eq!(other.join().unwrap(), Outcome::Interrupt(1));
+        ringer.join().unwrap();
+    });
+}
+
+#[test]
+fn of_two_threads_that_wait_for_an_unreceived_interrupt_each_gets_one() {
+    loom::model(|| {
+        let (device, waiters) = pair();
+        let waits = |device: &Arc<Waited>, waiters: &Arc<Waiters>| {
+            let (device, waiters) = (Arc::clone(device), Arc::clone(waiters));
+            move || waiters.wait(None, true, None, || false, || device.read()).unwrap()
+        };
+        let other = thread::spawn(waits(&device, &waiters));
+        device.kernel.ring();
+        let first = waits(&device, &waiters)();
+        // The rings may have merged if the other thread has not taken the first one.
+        device.kernel.ring();
+        let second = other.join().unwrap();
+        assert!([first, second].contains(&Outcome::Interrupt(1)));
+        assert_ne!(first, second);
+    });
+}
+
+#[test]
+fn a_cancelled_wait_ends_whether_its_thread_reads_or_parks_and_the_other_waits_on() {
+    loom::model(|| {
+        let (device, waiters) = pair();
+        let cancelled = {
+            let (device, waiters) = (Arc::clone(&device), Arc::clone(&waiters));
+            thread::spawn(move || {
+                let cancelled = || device.cancelled.load(SeqCst);
+                waiters.wait(Some(0), true, None, cancelled, || device.read()).unwrap()
+            })
+        };
+        let other = {
+            let (device, waiters) = (Arc::clone(&device), Arc::clone(&waiters));
+            thread::spawn(move || waiters.wait(Some(0), true, None, || false, || device.read()).unwrap())
+        };
+        device.cancel(&waiters);
+        assert_eq!(cancelled.join().unwrap(), Outcome::Cancelled);
+        device.kernel.ring();
+        assert_eq!(other.join().unwrap(), Outcome::Interrupt(1));
+    });
+}
+
+#[test]
+fn when_reading_fails_each_waiter_ends_with_the_error() {
+    loom::model(|| {
+        let waiters = Arc::new(Waiters::new());
+        let wait = |waiters: &Waiters| waiters.wait(Some(0), true, None, || false, || Err::<Read, _>(Closed));
+        let other = {
+            let waiters = Arc::clone(&waiters);
+            thread::spawn(move || wait(&waiters))
+        };
+        assert_eq!(wait(&waiters), Err(Closed));
+        assert_eq!(other.join().unwrap(), Err(Closed));
+    });
+}
+
+#[test]
+fn an_interrupt_that_was_observed_or_given_back_is_received_by_the_next() {
+    loom::model(|| {
+        let (device, waiters) = pair();
+        device.kernel.ring();
+        let read = || device.read();
+        assert_eq!(waiters.wait(Some(0), false, None, || false, read), Ok(Outcome::Interrupt(1)));
+        assert_eq!(waiters.received(), 0);
+        assert_eq!(waiters.wait(None, true, None, || false, read), Ok(Outcome::Interrupt(1)));
+        assert_eq!(waiters.receive(), 1);
+        waiters.give_back(0);
+        assert_eq!(waiters.wait(None, true, None, || false, read), Ok(Outcome::Interrupt(1)));
+        waiters.count();
+        assert_eq!(waiters.received(), 2);
     });
 }

@@ -111,6 +111,16 @@ impl Device {
         }
     }
 
+    /// A waiter for this device's `vector`: several waiters receive each interrupt, and another thread can cancel a wait. The
+    /// waiter begins with the interrupts that no thread has received.
+    ///
+    /// # Errors
+    /// If the device has no such vector, callbacks or a raw interrupt have the vector, or the device is closed.
+    #[cfg(any(target_os = "linux", windows))]
+    pub fn waiter(&self, vector: u16) -> Result<crate::doorbell::Waiter, DoorbellError> {
+        self.receiver()?.waiter(vector)
+    }
+
     /// Calls `f` with the number of the vector after the vector is rung, in the device's dispatcher thread.
     ///
     /// `f` runs at least once after the last ring, but not once for each ring. All callbacks of a device share one thread, so

@@ -29,7 +29,7 @@ impl AsyncInterrupt {
         let shared = Arc::clone(doorbell.shared());
         let session = shared.vector(vector)?.1;
         let watched = Watched::new(&session, vector)?;
-        shared.claim(vector).take(vector, Reader::Waiters)?;
+        shared.reader(vector).claim.take(vector, Reader::Waiters)?;
         Ok(Self { vector, shared, watched })
     }
 
@@ -42,6 +42,7 @@ impl AsyncInterrupt {
     pub async fn wait(&mut self) -> Result<(), DoorbellError> {
         loop {
             if self.watched.rung().await? {
+                self.shared.reader(self.vector).waiters.count();
                 return Ok(());
             }
             let session = self.shared.session()?;
@@ -52,7 +53,7 @@ impl AsyncInterrupt {
 
 impl Drop for AsyncInterrupt {
     fn drop(&mut self) {
-        self.shared.claim(self.vector).give_back();
+        self.shared.reader(self.vector).claim.give_back();
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::callbacks::{Callback, Executor, Function};
 use super::session::Session;
 use super::shared::{Shared, WAKE};
-use super::{DoorbellError, Peer, PeerEvent, Registration, wait, waits};
+use super::{DoorbellError, Peer, PeerEvent, Registration, Waiter, wait, waits};
 use crate::PeerId;
 use crate::sys::poller;
 
@@ -76,7 +76,11 @@ impl Doorbell {
     }
 
     pub(crate) fn wait(&self, vector: u16, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
-        wait::wait(&self.shared, vector, deadline)
+        wait::wait_once(&self.shared, vector, deadline)
+    }
+
+    pub(crate) fn waiter(&self, vector: u16) -> Result<Waiter, DoorbellError> {
+        Waiter::new(&self.shared, vector)
     }
 
     pub(crate) fn on_interrupt(

@@ -41,6 +41,8 @@ mod sync;
 #[cfg(any(target_os = "linux", windows))]
 mod wait;
 #[cfg(any(target_os = "linux", windows))]
+mod waiters;
+#[cfg(any(target_os = "linux", windows))]
 mod waits;
 #[cfg(windows)]
 use driver_session as session;
@@ -64,3 +66,5 @@ pub use registration::Registration;
 pub(crate) use session::Register;
 #[cfg(any(target_os = "linux", windows))]
 pub(crate) use session::Session;
+#[cfg(any(target_os = "linux", windows))]
+pub use wait::{WaitOutcome, Waiter, Waker};

@@ -42,7 +42,7 @@ impl AsFd for RawInterrupt {
 
 impl Drop for RawInterrupt {
     fn drop(&mut self) {
-        self.shared.claim(self.vector).give_back();
+        self.shared.reader(self.vector).claim.give_back();
     }
 }
 

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use super::callbacks::{Callback, Callbacks, Closed};
 use super::claim::Claim;
 use super::session::Session;
+use super::waiters::Waiters;
 use super::{DoorbellError, PeerEvent, Reader, Registration};
 use crate::PeerId;
-use crate::sys::event::{self, Event};
+use crate::sys::event::{self, Event, EventRef};
 use crate::sys::poller::{self, Poller};
 use crate::wire::MAX_VECTORS;
 
@@ -32,6 +33,30 @@ pub(super) struct Shared {
 pub(super) struct Vector {
     pub(super) claim: Claim,
     pub(super) callbacks: Callbacks<u16>,
+    pub(super) waiters: Waiters,
+    /// Wakes the thread that reads the vector's event for waiters. The first wait creates it.
+    wake: OnceLock<Event>,
+}
+
+impl Vector {
+    /// The event that wakes the thread that reads this vector for waiters.
+    pub(super) fn wake_event(&self) -> std::io::Result<EventRef<'_>> {
+        if self.wake.get().is_none() {
+            // Another thread may have set it in between.
+            let _ = self.wake.set(event::create()?);
+        }
+        Ok(event::borrow(self.wake.get().expect("it was set")))
+    }
+
+    /// Makes all threads that wait for this vector check their conditions again.
+    pub(super) fn wake_waiters(&self) {
+        self.waiters.wake(|| {
+            // No other process has this event, so ringing it neither blocks nor fails.
+            if let Some(wake) = self.wake.get() {
+                let _ = event::ring(event::borrow(wake));
+            }
+        });
+    }
 }
 
 /// The poller's token of `wake`. Lower tokens are vectors.
@@ -41,7 +66,12 @@ impl Shared {
     pub(super) fn new(session: Arc<Session>) -> std::io::Result<Self> {
         let (poller, wake) = (poller::create()?, event::create()?);
         poller::add(&poller, &wake, WAKE)?;
-        let vector = |_| Vector { claim: Claim::default(), callbacks: Callbacks::new() };
+        let vector = |_| Vector {
+            claim: Claim::default(),
+            callbacks: Callbacks::new(),
+            waiters: Waiters::new(),
+            wake: OnceLock::new(),
+        };
         Ok(Self {
             session: RwLock::new(session),
             closed: AtomicBool::new(false),
@@ -78,9 +108,9 @@ impl Shared {
         Ok((&self.vectors[usize::from(vector)], session))
     }
 
-    #[cfg(target_os = "linux")]
-    pub(super) fn claim(&self, vector: u16) -> &Claim {
-        &self.vectors[usize::from(vector)].claim
+    /// The readers of a vector that this device has or had.
+    pub(super) fn reader(&self, vector: u16) -> &Vector {
+        &self.vectors[usize::from(vector)]
     }
 
     /// Calls the vector's callbacks if it was rung.

@@ -1,37 +1,210 @@
+//! Waits for the interrupts of a vector.
+
+use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::claim::Claim;
 use super::shared::Shared;
+use super::waiters::{Outcome, Read};
 use super::{DoorbellError, Reader};
 use crate::sys::event::{self, Waited};
 
-/// Blocks the calling thread until the vector is rung. Returns false if the deadline has passed.
-pub(super) fn wait(shared: &Shared, vector: u16, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
-    let (reader, mut session) = shared.vector(vector)?;
-    reader.claim.take(vector, Reader::Waiters)?;
-    let _share = Share(&reader.claim);
-    loop {
-        let waited = event::wait(session.own(vector)?, session.over(), deadline)
-            .map_err(|source| DoorbellError::Io { doing: "wait for an interrupt", source })?;
-        match waited {
-            Waited::Rung => return Ok(true),
-            Waited::TimedOut => return Ok(false),
-            // The device is closed, or a new session replaces this one; pending interrupts are moved to the new session.
-            Waited::Over => session = shared.session()?,
-        }
+/// A thread's wait for the interrupts of one vector. Each waiter receives every interrupt once, also those that another
+/// waiter has read; several interrupts before a wait count as one.
+///
+/// While it exists, the vector cannot have callbacks or a raw descriptor. A clone has received the same interrupts.
+pub struct Waiter {
+    shared: Arc<Shared>,
+    vector: u16,
+    seen: u64,
+}
+
+/// Why a wait of a [`Waiter`] has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitOutcome {
+    /// The vector was rung.
+    Interrupt,
+    /// The deadline has passed.
+    TimedOut,
+    /// The condition of the caller was true.
+    Cancelled,
+}
+
+impl Waiter {
+    /// A waiter for the interrupts that no thread has received.
+    pub(super) fn new(shared: &Arc<Shared>, vector: u16) -> Result<Self, DoorbellError> {
+        let reader = shared.vector(vector)?.0;
+        reader.claim.take(vector, Reader::Waiters)?;
+        Ok(Self { shared: Arc::clone(shared), vector, seen: reader.waiters.received() })
     }
+
+    /// Blocks the calling thread until the vector is rung.
+    ///
+    /// # Errors
+    /// If the device no longer has this vector, or is closed before or during the wait.
+    pub fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
+        self.wait_unless(deadline, || false).map(|outcome| outcome == WaitOutcome::Interrupt)
+    }
+
+    /// Like [`wait`](Self::wait), and ends if `cancelled` returns true. It is called at the beginning and after each
+    /// [`Waker::wake`]; it must be quick and must not use this device.
+    ///
+    /// # Errors
+    /// The same as `wait`.
+    pub fn wait_unless(
+        &mut self,
+        deadline: Option<Instant>,
+        cancelled: impl Fn() -> bool,
+    ) -> Result<WaitOutcome, DoorbellError> {
+        self.wait_and(true, deadline, cancelled)
+    }
+
+    /// Like [`wait_unless`](Self::wait_unless), but the interrupt does not count as received: a later [`Device::wait`] or a new
+    /// waiter still receives it. For a thread that passes interrupts on, see [`receive`](Self::receive).
+    ///
+    /// # Errors
+    /// The same as `wait`.
+    ///
+    /// [`Device::wait`]: crate::device::Device::wait
+    pub fn observe_unless(
+        &mut self,
+        deadline: Option<Instant>,
+        cancelled: impl Fn() -> bool,
+    ) -> Result<WaitOutcome, DoorbellError> {
+        self.wait_and(false, deadline, cancelled)
+    }
+
+    fn wait_and(
+        &mut self,
+        receives: bool,
+        deadline: Option<Instant>,
+        cancelled: impl Fn() -> bool,
+    ) -> Result<WaitOutcome, DoorbellError> {
+        Ok(match wait(&self.shared, self.vector, Some(self.seen), receives, deadline, cancelled)? {
+            Outcome::Interrupt(seen) => {
+                self.seen = seen;
+                WaitOutcome::Interrupt
+            }
+            Outcome::TimedOut => WaitOutcome::TimedOut,
+            Outcome::Cancelled => WaitOutcome::Cancelled,
+        })
+    }
+
+    /// The vector for which this waits.
+    pub fn vector(&self) -> u16 {
+        self.vector
+    }
+
+    /// The number of the vector's interrupts that this waiter has received or skipped.
+    pub fn position(&self) -> u64 {
+        self.seen
+    }
+
+    /// Continues at the position of another waiter for this vector.
+    pub fn seek(&mut self, position: u64) {
+        self.seen = position;
+    }
+
+    /// Marks all interrupts so far as received; returns the position up to which they were, for
+    /// [`give_back`](Self::give_back).
+    pub fn receive(&self) -> u64 {
+        self.shared.reader(self.vector).waiters.receive()
+    }
+
+    /// Marks the interrupts after `position` as not received, as they have reached no receiver.
+    pub fn give_back(&self, position: u64) {
+        self.shared.reader(self.vector).waiters.give_back(position);
+    }
+
+    /// Wakes waits for this vector from other threads.
+    pub fn waker(&self) -> Waker {
+        Waker { shared: Arc::clone(&self.shared), vector: self.vector }
+    }
+}
+
+impl Clone for Waiter {
+    fn clone(&self) -> Self {
+        let claim = &self.shared.reader(self.vector).claim;
+        claim.take(self.vector, Reader::Waiters).expect("this waiter has a share, which others can join");
+        Self { shared: Arc::clone(&self.shared), vector: self.vector, seen: self.seen }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.shared.reader(self.vector).claim.give_back();
+    }
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter")
+            .field("vector", &self.vector)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes all threads that wait for one vector check again whether they are cancelled.
+#[derive(Clone)]
+pub struct Waker {
+    shared: Arc<Shared>,
+    vector: u16,
+}
+
+impl Waker {
+    /// Wakes them. Set the condition first. It does not block.
+    pub fn wake(&self) {
+        self.shared.reader(self.vector).wake_waiters();
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waker").field("vector", &self.vector).finish_non_exhaustive()
+    }
+}
+
+/// Blocks the calling thread until the vector is rung. Each interrupt ends one such wait. Returns false if the deadline has
+/// passed.
+pub(super) fn wait_once(
+    shared: &Shared,
+    vector: u16,
+    deadline: Option<Instant>,
+) -> Result<bool, DoorbellError> {
+    let claim = &shared.vector(vector)?.0.claim;
+    claim.take(vector, Reader::Waiters)?;
+    let outcome = wait(shared, vector, None, true, deadline, || false);
+    claim.give_back();
+    Ok(outcome? != Outcome::TimedOut)
+}
+
+fn wait(
+    shared: &Shared,
+    vector: u16,
+    seen: Option<u64>,
+    receives: bool,
+    deadline: Option<Instant>,
+    cancelled: impl Fn() -> bool,
+) -> Result<Outcome, DoorbellError> {
+    let failed = |source| DoorbellError::Io { doing: "wait for an interrupt", source };
+    let (reader, mut session) = shared.vector(vector)?;
+    let wake = reader.wake_event().map_err(failed)?;
+    reader.waiters.wait(seen, receives, deadline, cancelled, || {
+        match event::wait(session.own(vector)?, session.over(), wake, deadline).map_err(failed)? {
+            Waited::Rung => Ok(Read::Interrupt),
+            Waited::TimedOut => Ok(Read::TimedOut),
+            Waited::Woken => Ok(Read::Again),
+            // The device is closed, or a new session replaces this one; pending interrupts are moved to the new session.
+            Waited::Over => {
+                session = shared.session()?;
+                Ok(Read::Again)
+            }
+        }
+    })
 }
 
 #[cfg(target_os = "linux")]
 pub(super) fn take(fd: std::os::fd::BorrowedFd<'_>) -> Result<bool, DoorbellError> {
     event::take(fd).map_err(|source| DoorbellError::Io { doing: "take an interrupt", source })
-}
-
-/// A waiter's share of its vector.
-struct Share<'a>(&'a Claim);
-
-impl Drop for Share<'_> {
-    fn drop(&mut self) {
-        self.0.give_back();
-    }
 }

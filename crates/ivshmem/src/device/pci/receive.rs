@@ -124,8 +124,7 @@ fn count_answers(eventfds: &[OwnedFd], ring: &dyn Fn(u16)) -> io::Result<usize> 
     (0..MAX_VECTORS).take(eventfds.len()).rev().for_each(ring);
     let mut deadline = began + LONGEST_ANSWER;
     for (count, fd) in eventfds.iter().enumerate() {
-        let (answered, _) = eventfd::wait_either(fd.as_fd(), fd.as_fd(), Some(deadline))?;
-        if !answered {
+        if !eventfd::wait_readable(fd.as_fd(), deadline)? {
             return Ok(count);
         }
         eventfd::take(fd.as_fd())?;

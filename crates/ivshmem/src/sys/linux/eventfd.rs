@@ -82,21 +82,11 @@ pub fn take(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// Waits until one of two descriptors is readable or the deadline has passed. Returns which of them are readable.
-pub fn wait_either(
-    a: BorrowedFd<'_>,
-    b: BorrowedFd<'_>,
-    deadline: Option<Instant>,
-) -> io::Result<(bool, bool)> {
-    let mut fds = [PollFd::new(&a, PollFlags::IN), PollFd::new(&b, PollFlags::IN)];
-    loop {
-        let left = deadline.map(|d| timespec(d.saturating_duration_since(Instant::now())));
-        match poll(&mut fds, left.as_ref()) {
-            Ok(_) => return Ok((!fds[0].revents().is_empty(), !fds[1].revents().is_empty())),
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
+/// Waits until a descriptor is readable or the deadline has passed. Returns whether it is readable.
+pub fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    poll_until(&mut fds, Some(deadline))?;
+    Ok(!fds[0].revents().is_empty())
 }
 
 /// The reason why a wait ended.
@@ -106,19 +96,42 @@ pub enum Waited {
     Rung,
     /// The latch was raised.
     Over,
+    /// The wake event was raised. The wait has taken it.
+    Woken,
     /// The deadline has passed.
     TimedOut,
 }
 
-/// Waits for `event` and takes it, or until the latch `over` is raised or the deadline has passed.
-pub fn wait(event: BorrowedFd<'_>, over: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<Waited> {
+/// Waits for `event` and takes it, or until the latch `over` or the event `wake` is raised or the deadline has passed.
+pub fn wait(
+    event: BorrowedFd<'_>,
+    over: BorrowedFd<'_>,
+    wake: BorrowedFd<'_>,
+    deadline: Option<Instant>,
+) -> io::Result<Waited> {
+    let mut fds = [&event, &over, &wake].map(|fd| PollFd::new(fd, PollFlags::IN));
     loop {
-        match wait_either(event, over, deadline)? {
-            (_, true) => return Ok(Waited::Over),
-            (false, false) => return Ok(Waited::TimedOut),
-            // Another thread may have taken the event first.
-            (true, false) if take(event)? => return Ok(Waited::Rung),
-            (true, false) => {}
+        poll_until(&mut fds, deadline)?;
+        let [rung, is_over, woken] = fds.each_ref().map(|fd| !fd.revents().is_empty());
+        // Another thread may have taken the event first.
+        match () {
+            () if is_over => return Ok(Waited::Over),
+            () if rung && take(event)? => return Ok(Waited::Rung),
+            () if woken && take(wake)? => return Ok(Waited::Woken),
+            () if !rung && !woken => return Ok(Waited::TimedOut),
+            () => {}
+        }
+    }
+}
+
+/// Waits until one of the descriptors is ready or the deadline has passed.
+fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
+    loop {
+        let left = deadline.map(|d| timespec(d.saturating_duration_since(Instant::now())));
+        match poll(fds, left.as_ref()) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
         }
     }
 }
@@ -211,13 +224,24 @@ mod tests {
     }
 
     #[test]
-    fn waiting_ends_with_the_deadline_or_the_event() {
-        let (a, b) = (create().unwrap(), create().unwrap());
+    fn waiting_ends_with_the_deadline_or_an_event() {
+        let (event, over, wake) = (create().unwrap(), create_latch().unwrap(), create().unwrap());
+        let waited = |deadline| wait(event.as_fd(), over.as_fd(), wake.as_fd(), deadline).unwrap();
         let soon = Instant::now() + Duration::from_millis(5);
-        assert_eq!(wait_either(a.as_fd(), b.as_fd(), Some(soon)).unwrap(), (false, false));
+        assert_eq!(waited(Some(soon)), Waited::TimedOut);
         assert!(Instant::now() >= soon);
-        ring(b.as_fd()).unwrap();
-        assert_eq!(wait_either(a.as_fd(), b.as_fd(), None).unwrap(), (false, true));
+        assert!(!wait_readable(event.as_fd(), soon).unwrap());
+        ring(event.as_fd()).unwrap();
+        ring(wake.as_fd()).unwrap();
+        assert!(wait_readable(event.as_fd(), soon).unwrap());
+        assert_eq!(
+            [waited(None), waited(None), waited(Some(soon))],
+            [Waited::Rung, Waited::Woken, Waited::TimedOut]
+        );
+        ring(event.as_fd()).unwrap();
+        ring(over.as_fd()).unwrap();
+        assert_eq!([waited(None), waited(None)], [Waited::Over; 2]);
+        assert!(take(event.as_fd()).unwrap(), "the latch took the event");
     }
 
     #[test]

@@ -57,17 +57,25 @@ pub enum Waited {
     Rung,
     /// The latch was raised.
     Over,
+    /// The wake event was raised. The wait has taken it.
+    Woken,
     /// The deadline has passed.
     TimedOut,
 }
 
-/// Waits for `event` and takes it, or until the latch `over` is raised or the deadline has passed.
-pub fn wait(event: EventRef<'_>, over: EventRef<'_>, deadline: Option<Instant>) -> io::Result<Waited> {
-    // Of several raised handles Windows returns the first: with the latch raised, the event is not taken.
-    Ok(match wait_any(&[over.as_raw_handle(), event.as_raw_handle()], deadline)? {
+/// Waits for `event` and takes it, or until the latch `over` or the event `wake` is raised or the deadline has passed.
+pub fn wait(
+    event: EventRef<'_>,
+    over: EventRef<'_>,
+    wake: EventRef<'_>,
+    deadline: Option<Instant>,
+) -> io::Result<Waited> {
+    // Of several raised handles Windows returns the first, and takes only that one.
+    Ok(match wait_any(&[over.as_raw_handle(), event.as_raw_handle(), wake.as_raw_handle()], deadline)? {
         None => Waited::TimedOut,
         Some(0) => Waited::Over,
-        Some(_) => Waited::Rung,
+        Some(1) => Waited::Rung,
+        Some(_) => Waited::Woken,
     })
 }
 
@@ -128,16 +136,22 @@ mod tests {
 
     #[test]
     fn waiting_ends_with_the_deadline_the_event_or_the_latch() {
-        let (event, over) = (create().unwrap(), create_latch().unwrap());
+        let (event, over, wake) = (create().unwrap(), create_latch().unwrap(), create().unwrap());
         let soon = Instant::now() + Duration::from_millis(5);
-        assert_eq!(wait(event.as_handle(), over.as_handle(), Some(soon)).unwrap(), Waited::TimedOut);
+        assert_eq!(
+            wait(event.as_handle(), over.as_handle(), wake.as_handle(), Some(soon)).unwrap(),
+            Waited::TimedOut
+        );
         assert!(Instant::now() >= soon);
         ring(event.as_handle()).unwrap();
-        assert_eq!(wait(event.as_handle(), over.as_handle(), None).unwrap(), Waited::Rung);
+        assert_eq!(wait(event.as_handle(), over.as_handle(), wake.as_handle(), None).unwrap(), Waited::Rung);
         ring(event.as_handle()).unwrap();
         ring(over.as_handle()).unwrap();
         for _ in 0..2 {
-            assert_eq!(wait(event.as_handle(), over.as_handle(), None).unwrap(), Waited::Over);
+            assert_eq!(
+                wait(event.as_handle(), over.as_handle(), wake.as_handle(), None).unwrap(),
+                Waited::Over
+            );
         }
         assert!(take(event.as_handle()).unwrap(), "the latch took the event");
     }
