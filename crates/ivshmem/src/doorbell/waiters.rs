@@ -132,6 +132,7 @@ impl Waiters {
     }
 
     /// Counts an interrupt that was taken from the event by other means and received.
+    #[cfg(any(feature = "tokio", test))]
     pub(crate) fn count(&self) {
         let mut state = locked(&self.state);
         state.interrupts += 1;
