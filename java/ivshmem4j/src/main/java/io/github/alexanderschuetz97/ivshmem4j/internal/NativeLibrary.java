@@ -15,7 +15,7 @@ import java.nio.file.Path;
 public final class NativeLibrary {
 
     /** Incremented with every change of a native method; crates/ivshmem-jni/src/lib.rs has the same number. */
-    private static final int ABI = 5;
+    private static final int ABI = 6;
 
     private static volatile boolean loaded;
 
@@ -115,20 +115,37 @@ public final class NativeLibrary {
     /** Sends an interrupt. */
     public static native void deviceRing(long device, int peer, int vector);
 
-    /** The result of {@link #deviceWait} after an interrupt. */
-    public static final int RUNG = 1;
-
     /** The result of {@link #deviceWait} after the timeout. */
-    public static final int TIMED_OUT = 0;
+    public static final long TIMED_OUT = 0;
 
     /** The result of {@link #deviceWait} once the device is closed. */
-    public static final int CLOSED = -1;
+    public static final long CLOSED = -1;
+
+    /** The result of {@link #deviceWait} after a cancellation. */
+    public static final long CANCELLED = -2;
 
     /**
-     * Waits for an interrupt of a vector; with 0 nanoseconds only checks for one, with a negative time waits without a
-     * limit.
+     * Waits for an interrupt of a vector after the first {@code seen} ones; with 0 nanoseconds only checks for one, with a
+     * negative time waits without a limit.
+     *
+     * @param cancels the wait ends after more than so many calls of {@link #deviceCancel}
+     * @param receives whether the interrupt counts as received
+     * @return the number of interrupts so far, or one of the results above
      */
-    public static native int deviceWait(long device, int vector, long nanos);
+    public static native long deviceWait(
+        long device, int vector, long seen, long cancels, boolean receives, long nanos);
+
+    /** Has all waits for a vector count this cancellation. It never blocks. */
+    public static native void deviceCancel(long device, int vector);
+
+    /** The number of interrupts of a vector that count as received; no receiver has got later ones. */
+    public static native long deviceReceived(long device, int vector);
+
+    /** Marks all interrupts of a vector so far as received; returns how many were before. */
+    public static native long deviceReceive(long device, int vector);
+
+    /** Marks only the first interrupts of a vector as received. */
+    public static native void deviceGiveBack(long device, int vector, long position);
 
     /**
      * Waits for a change of a peer or of the server. For a peer, returns its id, 1 if it has disconnected (it may have

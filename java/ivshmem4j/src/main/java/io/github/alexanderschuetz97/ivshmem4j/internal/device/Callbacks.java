@@ -63,10 +63,10 @@ final class Callbacks {
     }
 
     private void complete(final CompletableFuture<Integer> future) {
-        final long before = vector.hear();
+        final long before = vector.receive();
         if (!future.complete(vector.number())) {
             // The future was cancelled or has timed out just now, so the interrupt has reached nothing.
-            vector.unhear(before);
+            vector.giveBack(before);
         }
     }
 
@@ -117,7 +117,7 @@ final class Callbacks {
         Registered(final InterruptServiceRoutine routine) {
             this.routine = routine;
             repeater = dispatch.repeater(() -> {
-                vector.hear();
+                vector.receive();
                 routine.onInterrupt(vector.number());
             });
         }

@@ -54,11 +54,7 @@ final class Dispatch {
         if (known != null) {
             return known;
         }
-        final Vector made = new Vector(
-            vector,
-            nanos -> NativeLibrary.deviceWait(device, vector, nanos),
-            () -> NativeLibrary.deviceRing(device, NativeLibrary.deviceOwnId(device), vector),
-            this);
+        final Vector made = new Vector(vector, source(vector), this);
         final Vector kept = vectors.compareAndSet(vector, null, made) ? made : vectors.get(vector);
         if (closed) {
             kept.close();
@@ -66,13 +62,39 @@ final class Dispatch {
         return kept;
     }
 
-    void add(final int vector, final InterruptServiceRoutine routine, final Object device) {
-        synchronized (this) {
-            checkOpen();
-            vector(vector).add(routine);
-            owner = device;
-        }
-        vector(vector).wakeReader();
+    private Vector.Source source(final int vector) {
+        return new Vector.Source() {
+            @Override
+            public long await(final long seen, final long cancels, final boolean receives, final long nanos) {
+                return NativeLibrary.deviceWait(device, vector, seen, cancels, receives, nanos);
+            }
+
+            @Override
+            public void cancel() {
+                NativeLibrary.deviceCancel(device, vector);
+            }
+
+            @Override
+            public long received() {
+                return NativeLibrary.deviceReceived(device, vector);
+            }
+
+            @Override
+            public long receive() {
+                return NativeLibrary.deviceReceive(device, vector);
+            }
+
+            @Override
+            public void giveBack(final long position) {
+                NativeLibrary.deviceGiveBack(device, vector, position);
+            }
+        };
+    }
+
+    synchronized void add(final int vector, final InterruptServiceRoutine routine, final Object device) {
+        checkOpen();
+        vector(vector).add(routine);
+        owner = device;
     }
 
     synchronized void remove(final int vector, final InterruptServiceRoutine routine) {
@@ -92,7 +114,6 @@ final class Dispatch {
             owner = device;
         }
         future.whenComplete((number, e) -> remove(vector, future));
-        vector(vector).wakeReader();
         return future;
     }
 

@@ -9,22 +9,17 @@ import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
-import java.util.function.LongToIntFunction;
 
 /**
- * One vector: all threads and callbacks that wait for its interrupts, and the only place that reads it.
+ * One vector: the threads and callbacks of Java that wait for its interrupts.
  *
- * <p>One thread at a time, the reader, waits in the native library. A waiting platform thread becomes the reader if there is
- * none, so the operating system wakes it directly. Other platform threads park, and one of them becomes the reader when the
- * reader leaves. A virtual thread always parks, as native code would pin its carrier; while a virtual thread is parked, a
- * daemon thread becomes the reader if there is none. Routines and futures have another daemon thread, as they run code of
- * the program, which may be slow.
- *
- * <p>The reader counts each interrupt and wakes all threads. Each thread stores the last count that it has seen, so none
- * misses an interrupt that another thread has read.
+ * <p>The native library counts the interrupts, and each waiter stores the count that it has seen, so none misses an interrupt.
+ * A platform thread waits in the native library. A virtual thread parks, as native code would pin its carrier, and a daemon
+ * thread waits for it; routines and futures have another daemon thread, as they run code of the program, which may be slow.
  */
 final class Vector {
 
@@ -32,46 +27,49 @@ final class Vector {
     /** How long a daemon thread that is no longer needed stays for the next use. */
     private static final long LINGER_SECONDS = 1;
 
+    /** The functions of the native library for this vector. */
+    interface Source {
+
+        /** Like {@link NativeLibrary#deviceWait}. */
+        long await(long seen, long cancels, boolean receives, long nanos);
+
+        /** Like {@link NativeLibrary#deviceCancel}. */
+        void cancel();
+
+        /** Like {@link NativeLibrary#deviceReceived}. */
+        long received();
+
+        /** Like {@link NativeLibrary#deviceReceive}. */
+        long receive();
+
+        /** Like {@link NativeLibrary#deviceGiveBack}. */
+        void giveBack(long position);
+    }
+
     private final int number;
-    private final LongToIntFunction reader;
+    private final Source source;
     private final ReentrantLock lock = new ReentrantLock();
-    /** Platform threads park here; one is signalled when there is no reader. */
-    private final Condition platform = lock.newCondition();
     /** Virtual threads park here. */
     private final Condition virtual = lock.newCondition();
     private final Attendant forVirtual;
     private final Attendant forCallbacks;
     private final Callbacks callbacks;
-    private final ThreadLocal<long[]> seen = ThreadLocal.withInitial(() -> new long[1]);
+    private final ThreadLocal<Wait> waits = ThreadLocal.withInitial(Wait::new);
+    /** The number of calls of {@link Source#cancel} that have begun. */
+    private final AtomicLong cancels = new AtomicLong();
 
-    /** The number of successful reads of this vector. */
-    private long rings;
-    /** The value of {@link #rings} when a routine, a future or a thread last received an interrupt. */
-    private long heard;
-    /** Whether a thread waits in the native library. */
-    private boolean reading;
-    /** The number of parked virtual threads that have not received an interrupt. */
+    /** The number of parked virtual threads, and how often they were woken. */
     private int parked;
-    /** The number of failed reads of daemon threads, and the last failure. */
-    private int failures;
-    private IvshmemException failure;
+    private long wakeUps;
     /** The number of reconnections of the device. */
     private int reconnections;
-    private Interruption interruption = new Interruption();
-    private final Bell bell;
     private boolean closed;
 
-    /**
-     * Creates a vector without waiters.
-     *
-     * @param reader waits for an interrupt for a number of nanoseconds, like {@link NativeLibrary#deviceWait}
-     * @param ringing rings this vector
-     */
-    Vector(final int number, final LongToIntFunction reader, final Runnable ringing, final Dispatch dispatch) {
+    /** Creates a vector without waiters. */
+    Vector(final int number, final Source source, final Dispatch dispatch) {
         this.number = number;
-        this.reader = reader;
+        this.source = source;
         callbacks = new Callbacks(this, dispatch);
-        bell = new Bell(ringing, bell -> Dispatch.start("ivshmem4j-bell-" + number, bell));
         forVirtual = new Attendant("ivshmem4j-reader-" + number, () -> parked > 0, null);
         forCallbacks = new Attendant("ivshmem4j-vector-" + number, () -> !callbacks.isEmpty(), callbacks::tell);
     }
@@ -86,53 +84,38 @@ final class Vector {
         if (Thread.interrupted()) {
             throw new InterruptedException();
         }
-        final long[] mine = seen.get();
+        final Wait mine = waits.get();
         final boolean isVirtual = VirtualThreads.isCurrent();
         final long begin = nanos > 0 ? System.nanoTime() : 0;
-        lock.lock();
-        try {
-            final int failedBefore = failures;
-            boolean looked = false;
-            while (rings == mine[0]) {
-                checkUsable(failedBefore);
-                final long left = nanos > 0 ? Math.max(nanos - (System.nanoTime() - begin), 0) : nanos;
-                if (left == 0) {
-                    if (looked || reading) {
-                        return false;
-                    }
-                    looked = true;
-                    read(0);
-                } else if (isVirtual) {
-                    park(left);
-                } else if (reading) {
-                    await(platform, left);
-                } else {
-                    readInterruptibly(left);
-                }
+        while (true) {
+            final long left = nanos > 0 ? Math.max(nanos - (System.nanoTime() - begin), 0) : nanos;
+            final long before = isVirtual ? wakeUps() : 0;
+            final long result = isVirtual || left == 0
+                ? source.await(mine.seen, cancels.get(), true, 0) : mine.awaitInterruptibly(left);
+            if (result > 0) {
+                mine.seen = result;
+                return true;
             }
-            mine[0] = rings;
-            heard = rings;
-            return true;
-        } finally {
-            passOn();
-            lock.unlock();
+            if (result == NativeLibrary.CLOSED) {
+                throw Dispatch.closed();
+            }
+            if (left == 0 || !isVirtual && result == NativeLibrary.TIMED_OUT) {
+                return false;
+            }
+            if (isVirtual) {
+                park(before, left);
+            }
         }
     }
 
-    /**
-     * Registers a routine once. A new routine is called for an interrupt that has reached no receiver yet, at the latest
-     * after {@link #wakeReader}.
-     */
+    /** Registers a routine once. A new routine is called for an interrupt that has reached no receiver yet. */
     void add(final InterruptServiceRoutine routine) {
         if (!callbacks.has(routine)) {
             addCallback(() -> callbacks.add(routine));
         }
     }
 
-    /**
-     * Adds a future for the next interrupt or, at the latest after {@link #wakeReader}, for an interrupt that has reached
-     * no receiver yet.
-     */
+    /** Adds a future for the next interrupt, or for one that has reached no receiver yet. */
     void add(final CompletableFuture<Integer> future) {
         addCallback(() -> callbacks.add(future));
     }
@@ -145,53 +128,28 @@ final class Vector {
         return number;
     }
 
-    /** Marks all interrupts so far as received; returns the previous mark for {@link #unhear}. */
-    long hear() {
-        lock.lock();
-        try {
-            final long before = heard;
-            heard = rings;
-            return before;
-        } finally {
-            lock.unlock();
-        }
+    /** Marks all interrupts so far as received; returns the previous mark for {@link #giveBack}. */
+    long receive() {
+        return source.receive();
     }
 
     /** Resets the mark, as no callback has received the interrupts. */
-    void unhear(final long before) {
+    void giveBack(final long before) {
+        source.giveBack(before);
         lock.lock();
         try {
-            heard = Math.min(heard, before);
-            tellUnheard();
+            forCallbacks.lookAgain(before);
         } finally {
             lock.unlock();
         }
-        wakeReader();
     }
 
-    /**
-     * Makes the reader return from the native library if it may be the thread that must report an interrupt to callbacks. A
-     * signal does not reach it there, and ringing may block: call this without the lock.
-     */
-    void wakeReader() {
-        final boolean needed;
-        lock.lock();
-        try {
-            needed = reading && hasUnheard();
-        } finally {
-            lock.unlock();
-        }
-        if (needed) {
-            bell.ring();
-        }
-    }
-
-    /** Wakes all threads except the reader, which closing the device wakes. */
+    /** Wakes all threads that are not in the native library, where closing the device wakes them. */
     void close() {
         lock.lock();
         try {
             closed = true;
-            wakeAll();
+            wakeVirtual();
             forVirtual.wake.signal();
             forCallbacks.wake.signal();
         } finally {
@@ -200,7 +158,7 @@ final class Vector {
         callbacks.close();
     }
 
-    /** Reads again, as the new server has this vector. */
+    /** Waits again, as the new server has this vector. */
     void reconnected() {
         lock.lock();
         try {
@@ -216,247 +174,97 @@ final class Vector {
     private void addCallback(final Runnable adding) {
         lock.lock();
         try {
-            checkOpen();
-            if (callbacks.isEmpty()) {
-                forCallbacks.told = heard;
+            if (closed) {
+                throw Dispatch.closed();
             }
-            // This comes first, as it fails if the system cannot start a thread.
+            final long received = source.received();
+            final boolean isFirst = callbacks.isEmpty();
+            // This comes before the change, as it fails if the system cannot start a thread.
             forCallbacks.need();
             adding.run();
-            tellUnheard();
+            if (isFirst) {
+                forCallbacks.seen = Math.max(forCallbacks.seen, received);
+            }
+            forCallbacks.lookAgain(received);
         } finally {
             lock.unlock();
         }
     }
 
-    // The following methods are called with the lock held.
-
-    /** Wakes the thread of the callbacks if there is an interrupt that has reached no receiver. */
-    private void tellUnheard() {
-        forCallbacks.told = Math.min(forCallbacks.told, heard);
-        if (hasUnheard()) {
-            forCallbacks.need();
+    private long wakeUps() {
+        lock.lock();
+        try {
+            return wakeUps;
+        } finally {
+            lock.unlock();
         }
     }
 
-    private boolean hasUnheard() {
-        return forCallbacks.told != rings && !callbacks.isEmpty();
-    }
-
-    /** Parks a virtual thread. */
-    private void park(final long nanos) throws InterruptedException {
-        final long before = rings;
+    /** Parks a virtual thread until a wake-up after the first {@code before} ones. */
+    private void park(final long before, final long nanos) throws InterruptedException {
+        lock.lock();
         parked++;
         try {
-            forVirtual.need();
-            await(virtual, nanos);
-        } finally {
-            // The reader of an interrupt has already reset the count.
-            if (rings == before) {
-                parked--;
-            }
-        }
-    }
-
-    private static void await(final Condition condition, final long nanos) throws InterruptedException {
-        if (nanos < 0) {
-            condition.await();
-        } else {
-            condition.awaitNanos(nanos);
-        }
-    }
-
-    /** Waits in the native library until an interrupt, the timeout, or the interruption of this thread. */
-    private void readInterruptibly(final long nanos) throws InterruptedException {
-        final Interruption hook = interruption;
-        hook.enter();
-        final boolean interrupted;
-        try {
-            if (!hook.isOver) {
-                read(nanos);
-            }
-        } finally {
-            interrupted = hook.leave();
-            if (interrupted) {
-                interruption = new Interruption();
-            }
-        }
-        if (interrupted && Thread.interrupted()) {
-            throw new InterruptedException();
-        }
-    }
-
-    /** Waits in the native library, without the lock. */
-    private void read(final long nanos) {
-        reading = true;
-        lock.unlock();
-        int result = NativeLibrary.TIMED_OUT;
-        try {
-            result = reader.applyAsInt(nanos);
-        } finally {
-            lock.lock();
-            reading = false;
-            if (result == NativeLibrary.RUNG) {
-                rings++;
-                parked = 0;
-                wakeAll();
-            } else if (result == NativeLibrary.CLOSED) {
-                closed = true;
-                wakeAll();
-            }
-        }
-    }
-
-    private void wakeAll() {
-        platform.signalAll();
-        virtual.signalAll();
-        forVirtual.wakeIfNeeded();
-        forCallbacks.wakeIfNeeded();
-    }
-
-    /** Makes another thread the reader if there is none. */
-    private void passOn() {
-        if (!reading) {
-            platform.signal();
-            forVirtual.wakeIfNeeded();
-            forCallbacks.wakeIfNeeded();
-        }
-    }
-
-    private void checkUsable(final int failedBefore) {
-        checkOpen();
-        if (failures != failedBefore) {
-            throw failure;
-        }
-    }
-
-    private void checkOpen() {
-        if (closed) {
-            throw Dispatch.closed();
-        }
-    }
-
-    /** A daemon thread that exists while it is needed, and a short time longer. */
-    private final class Attendant implements Runnable {
-
-        private final String name;
-        private final BooleanSupplier needed;
-        /**
-         * The job after each interrupt, run without the lock; null for a thread that reports neither interrupts nor
-         * failures.
-         */
-        private final Runnable tell;
-        private final Condition wake = lock.newCondition();
-        private boolean running;
-        /** The value of {@link Vector#rings} at the last report. */
-        private long told;
-
-        Attendant(final String name, final BooleanSupplier needed, final Runnable tell) {
-            this.name = name;
-            this.needed = needed;
-            this.tell = tell;
-        }
-
-        void need() {
-            if (running) {
-                wake.signal();
-            } else {
-                Dispatch.start(name, this);
-                running = true;
-            }
-        }
-
-        void wakeIfNeeded() {
-            if (running && needed.getAsBoolean()) {
-                wake.signal();
-            }
-        }
-
-        @Override
-        public void run() {
-            Throwable thrown = null;
-            List<CompletableFuture<Integer>> waiting = Collections.emptyList();
-            lock.lock();
-            try {
-                serve();
-            } catch (final Throwable e) {
-                thrown = e;
-                failures++;
-                failure = e instanceof IvshmemException
-                    ? (IvshmemException) e : new IvshmemException("vector " + number + " cannot be read", e);
-                wakeAll();
-                if (tell != null) {
-                    // Under the lock, as later futures may wait for a vector of the next server.
-                    waiting = callbacks.takeFutures();
-                }
-            } finally {
-                running = false;
-                passOn();
-                lock.unlock();
-            }
-            if (thrown != null && tell != null) {
-                callbacks.fail(thrown, waiting);
-            }
-        }
-
-        private void serve() {
-            while (!closed) {
-                if (!needed.getAsBoolean()) {
-                    passOn();
-                    if (!isNeededSoon()) {
-                        return;
-                    }
-                } else if (tell != null && rings != told) {
-                    tell();
-                } else if (reading) {
-                    wake.awaitUninterruptibly();
+            if (wakeUps == before && !closed) {
+                forVirtual.need();
+                if (nanos < 0) {
+                    virtual.await();
                 } else {
-                    readUnlessReplaced();
+                    virtual.awaitNanos(nanos);
                 }
             }
-        }
-
-        /**
-         * Reads. Ignores the failure that the previous server did not have this vector if the device has reconnected since.
-         */
-        private void readUnlessReplaced() {
-            final int before = reconnections;
-            try {
-                read(FOREVER);
-            } catch (final IvshmemException e) {
-                if (reconnections == before) {
-                    throw e;
-                }
-            }
-        }
-
-        private void tell() {
-            told = rings;
-            passOn();
+        } finally {
+            parked--;
             lock.unlock();
-            try {
-                tell.run();
-            } finally {
-                // Clears the interrupted status that a callback may have left.
-                Thread.interrupted();
-                lock.lock();
-            }
         }
+    }
 
-        private boolean isNeededSoon() {
+    /** Has virtual threads look for an interrupt, a failure or the closing. Called with the lock held. */
+    private void wakeVirtual() {
+        wakeUps++;
+        virtual.signalAll();
+    }
+
+    /** Ends the waits in the native library that began before this call, for their threads to check why. Never blocks. */
+    private void cancel() {
+        cancels.incrementAndGet();
+        try {
+            source.cancel();
+        } catch (final IllegalStateException | IvshmemException e) {
+            // The device is closed or lacks the vector, which has ended the waits.
+            return;
+        }
+    }
+
+    /** What one platform or virtual thread has seen, and how an interruption reaches it. */
+    private final class Wait {
+
+        private long seen;
+        private Interruption interruption = new Interruption();
+
+        /** Waits in the native library until an interrupt, the timeout, or the interruption of this thread. */
+        long awaitInterruptibly(final long nanos) throws InterruptedException {
+            final long before = cancels.get();
+            long result = NativeLibrary.CANCELLED;
+            boolean interrupted = false;
+            interruption.enter();
             try {
-                return wake.await(LINGER_SECONDS, TimeUnit.SECONDS);
-            } catch (final InterruptedException e) {
-                return true;
+                result = source.await(seen, before, true, nanos);
+            } finally {
+                interrupted = interruption.leave();
+                if (interrupted) {
+                    interruption = new Interruption();
+                }
             }
+            if (interrupted && Thread.interrupted()) {
+                throw new InterruptedException();
+            }
+            return result;
         }
     }
 
     /** Ends a wait in the native library when the waiting thread is interrupted. Works for one interruption. */
     private final class Interruption extends AbstractInterruptibleChannel {
-
-        /** Whether the thread was interrupted before the wait began. */
-        private boolean isOver;
 
         void enter() {
             begin();
@@ -474,10 +282,143 @@ final class Vector {
 
         @Override
         protected void implCloseChannel() {
-            if (lock.isHeldByCurrentThread()) {
-                isOver = true;
+            cancel();
+        }
+    }
+
+    /** A daemon thread that exists while it is needed, and a short time longer. */
+    private final class Attendant implements Runnable {
+
+        private final String name;
+        private final BooleanSupplier needed;
+        /**
+         * The job after each interrupt, run without the lock; null for the thread that wakes virtual threads, which see
+         * interrupts and failures themselves.
+         */
+        private final Runnable tell;
+        private final Condition wake = lock.newCondition();
+        private boolean running;
+        /** Whether the thread waits in the native library. */
+        private boolean waiting;
+        /** The number of interrupts seen. */
+        private long seen;
+
+        Attendant(final String name, final BooleanSupplier needed, final Runnable tell) {
+            this.name = name;
+            this.needed = needed;
+            this.tell = tell;
+        }
+
+        // The following methods are called with the lock held.
+
+        void need() {
+            if (running) {
+                wake.signal();
             } else {
-                bell.ring();
+                Dispatch.start(name, this);
+                running = true;
+            }
+        }
+
+        /** Has the thread report again the interrupts after the first {@code position} ones. */
+        void lookAgain(final long position) {
+            if (position < seen) {
+                seen = position;
+                if (waiting) {
+                    cancel();
+                }
+            }
+        }
+
+        @Override
+        public void run() {
+            Throwable thrown = null;
+            List<CompletableFuture<Integer>> futures = Collections.emptyList();
+            lock.lock();
+            try {
+                serve();
+            } catch (final Throwable e) {
+                thrown = e;
+                if (tell != null) {
+                    // Under the lock, as later futures may wait for a vector of the next server.
+                    futures = callbacks.takeFutures();
+                }
+            } finally {
+                running = false;
+                wakeVirtual();
+                lock.unlock();
+            }
+            if (thrown != null && tell != null) {
+                callbacks.fail(thrown, futures);
+            }
+        }
+
+        private void serve() {
+            while (!closed) {
+                if (!needed.getAsBoolean()) {
+                    if (!isNeededSoon()) {
+                        return;
+                    }
+                } else if (await()) {
+                    report();
+                }
+            }
+        }
+
+        /**
+         * Waits for an interrupt. Ignores the failure that the previous server did not have this vector if the device has
+         * reconnected since.
+         */
+        private boolean await() {
+            final int before = reconnections;
+            final long position = seen;
+            final long result;
+            waiting = true;
+            final long cancelled = cancels.get();
+            lock.unlock();
+            try {
+                result = source.await(position, cancelled, false, FOREVER);
+            } catch (final IvshmemException e) {
+                lock.lock();
+                if (reconnections == before) {
+                    throw e;
+                }
+                return false;
+            } finally {
+                if (!lock.isHeldByCurrentThread()) {
+                    lock.lock();
+                }
+                waiting = false;
+            }
+            closed |= result == NativeLibrary.CLOSED;
+            // Meanwhile the thread may have been told to look again.
+            if (result <= 0 || seen != position) {
+                return false;
+            }
+            seen = result;
+            return true;
+        }
+
+        private void report() {
+            if (tell == null) {
+                wakeVirtual();
+                return;
+            }
+            lock.unlock();
+            try {
+                tell.run();
+            } finally {
+                // Clears the interrupted status that a callback may have left.
+                Thread.interrupted();
+                lock.lock();
+            }
+        }
+
+        private boolean isNeededSoon() {
+            try {
+                return wake.await(LINGER_SECONDS, TimeUnit.SECONDS);
+            } catch (final InterruptedException e) {
+                return true;
             }
         }
     }

@@ -12,6 +12,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledForJreRange;
@@ -30,8 +31,8 @@ class VectorTest {
     private final Semaphore called = new Semaphore(0);
     /** Runs in the failed thread. */
     private volatile Runnable onFailure = () -> { };
-    private final Vector vector = new Vector(3, this::read, () -> { },
-        new Dispatch(0, false, null, new Handler((thread, e) -> {
+    private final Vector vector = new Vector(3, new Source(), new Dispatch(0, false, null,
+        new Handler((thread, e) -> {
             onFailure.run();
             thrown.add(e);
         }, "test")));
@@ -42,7 +43,7 @@ class VectorTest {
         begun.acquire();
         vector.reconnected();
         results.add(MISSING);
-        results.add(NativeLibrary.RUNG);
+        results.add(1L);
         called.acquire();
         assertEquals(0, thrown.size(), thrown::toString);
         end();
@@ -54,7 +55,7 @@ class VectorTest {
         results.add(MISSING);
         assertEquals(MISSING, thrown.take());
         vector.reconnected();
-        results.add(NativeLibrary.RUNG);
+        results.add(1L);
         called.acquire();
         end();
     }
@@ -69,7 +70,7 @@ class VectorTest {
         final CompletableFuture<Integer> before = future();
         results.add(MISSING);
         assertEquals(MISSING, assertThrows(ExecutionException.class, before::get).getCause());
-        results.add(NativeLibrary.RUNG);
+        results.add(1L);
         assertEquals(3, next.take().get());
         end();
     }
@@ -105,17 +106,47 @@ class VectorTest {
         results.add(NativeLibrary.CLOSED);
     }
 
-    /** Replaces the wait in the native library. */
-    private int read(final long nanos) {
-        begun.release();
-        try {
-            final Object result = results.take();
-            if (result instanceof IvshmemException) {
-                throw (IvshmemException) result;
+    /** Replaces the native library. */
+    private final class Source implements Vector.Source {
+
+        private final AtomicLong interrupts = new AtomicLong();
+        private volatile boolean missing;
+
+        @Override
+        public long await(final long seen, final long cancels, final boolean receives, final long nanos) {
+            if (nanos == 0) {
+                if (missing) {
+                    throw MISSING;
+                }
+                return NativeLibrary.TIMED_OUT;
             }
-            return (int) result;
-        } catch (final InterruptedException e) {
-            throw new AssertionError(e);
+            begun.release();
+            try {
+                final Object result = results.take();
+                if (result instanceof IvshmemException) {
+                    missing = true;
+                    throw (IvshmemException) result;
+                }
+                return (long) result > 0 ? interrupts.incrementAndGet() : (long) result;
+            } catch (final InterruptedException e) {
+                throw new AssertionError(e);
+            }
         }
+
+        @Override
+        public void cancel() { }
+
+        @Override
+        public long received() {
+            return interrupts.get();
+        }
+
+        @Override
+        public long receive() {
+            return interrupts.get();
+        }
+
+        @Override
+        public void giveBack(final long position) { }
     }
 }
