@@ -9,7 +9,7 @@ use crate::size::InvalidSize;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The size is outside the range.
+    /// The size is outside the range, or its text is not a size.
     #[error(transparent)]
     Size(#[from] InvalidSize),
     /// The number of vectors is outside the range.

@@ -372,7 +372,7 @@ fn when_the_server_goes_memory_and_known_peers_go_on() {
         drop(server);
         match events.recv_timeout(HANG).unwrap() {
             PeerEvent::ServerGone { reason } => assert_eq!(reason.kind(), ErrorKind::ServerGone),
-            // The server closes one connection after the other and may see the first go.
+            // The bare server closes its connections without announcing that clients leave.
             PeerEvent::Disconnected(_) => panic!("the bare server ends without looking"),
             other => panic!("{other:?}"),
         }

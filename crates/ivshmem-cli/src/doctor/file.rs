@@ -373,7 +373,7 @@ impl Question<'_> {
         typed(command, !own.is_root() && !own.obstacles(self.path, WRITE).is_empty())
     }
 
-    /// Returns a remedy that creates a file, or another location where no file may be created.
+    /// Returns the remedy or, if no file may be created at the path, a text that names another location.
     fn unless_system(&self, path: &Path, remedy: impl FnOnce() -> String) -> String {
         if places::may_get_files(path) {
             return remedy();
