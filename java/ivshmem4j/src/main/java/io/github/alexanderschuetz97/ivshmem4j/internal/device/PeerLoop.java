@@ -83,6 +83,8 @@ final class PeerLoop implements Runnable {
                 changed(news[0], new News(news[1] != 0, news[2]));
             } else if (news[1] >= 0) {
                 reconnected(news[1]);
+            } else if (news[1] == NativeLibrary.VECTORS_ADDED) {
+                vectorsAdded();
             } else {
                 memoryReplaced();
             }
@@ -108,10 +110,16 @@ final class PeerLoop implements Runnable {
         try (Steps steps = new Steps(dispatch::failed)) {
             tell(steps, listener -> listener.reconnected(id));
             steps.take(() -> dispatch.handler().inform("the server is back; this device has the id " + id + " now"));
-            steps.take(() -> dispatch.reconnected(steps));
+            steps.take(() -> dispatch.vectorsAdded(steps));
             if (!listeners.isEmpty()) {
                 steps.take(() -> NativeLibrary.devicePeersAgain(device));
             }
+        }
+    }
+
+    private void vectorsAdded() {
+        try (Steps steps = new Steps(dispatch::failed)) {
+            steps.take(() -> dispatch.vectorsAdded(steps));
         }
     }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.alexanderschuetz97.ivshmem4j.Script;
 import io.github.alexanderschuetz97.ivshmem4j.api.DoorbellOptions;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
@@ -154,6 +155,7 @@ class ReconnectTest {
         try (IvshmemMemory device = Ivshmem.doorbell(
             server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
             device.registerPeerConnectionListener(listener(heard));
+            awaitOwnVectors(device, 2);
             device.registerInterruptServiceRoutine(1, vector -> called.release());
             for (final int vectors : new int[] {1, 2}) {
                 server.close();
@@ -161,7 +163,7 @@ class ReconnectTest {
                 assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
                 server = start(vectors);
                 assertEquals("back as 0", heard.take());
-                assertEquals(vectors, device.getOwnVectors());
+                awaitOwnVectors(device, vectors);
                 if (vectors == 1) {
                     assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
                 }
@@ -171,6 +173,70 @@ class ReconnectTest {
         } finally {
             server.close();
         }
+        assertEquals(0, thrown.size(), thrown::toString);
+    }
+
+    @Test
+    void aRoutineIsCalledAgainAfterItsVectorCameLate() throws Exception {
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final Semaphore called = new Semaphore(0);
+        final String path = folder.resolve("s").toString();
+        Process late = null;
+        try (IvshmemServer server = start(2);
+            IvshmemMemory device = Ivshmem.doorbell(
+                path, DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            awaitOwnVectors(device, 2);
+            device.registerInterruptServiceRoutine(1, vector -> called.release());
+            server.close();
+            assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+            late = Script.start("listening", "late_vector_server.py", path, file.toString());
+            if (late == null) {
+                System.out.println("SKIP aRoutineIsCalledAgainAfterItsVectorCameLate: there is no python3");
+                return;
+            }
+            assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
+            assertEquals(1, device.getOwnVectors());
+            late.getOutputStream().write('\n');
+            late.getOutputStream().flush();
+            awaitOwnVectors(device, 2);
+            for (int ring = 0; ring < 3; ring++) {
+                device.sendInterrupt(0, 1);
+                called.acquire();
+            }
+        } finally {
+            end(late);
+        }
+        assertEquals(0, thrown.size(), thrown::toString);
+    }
+
+    @Test
+    void aShortPauseBetweenTwoVectorsIsNoFailure() throws Exception {
+        final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final Semaphore called = new Semaphore(0);
+        final String path = folder.resolve("s").toString();
+        Process late = null;
+        try (IvshmemServer server = start(2);
+            IvshmemMemory device = Ivshmem.doorbell(
+                path, DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            device.registerPeerConnectionListener(listener(heard));
+            awaitOwnVectors(device, 2);
+            device.registerInterruptServiceRoutine(1, vector -> called.release());
+            server.close();
+            assertEquals("server gone", heard.take());
+            late = Script.start("listening", "late_vector_server.py", path, file.toString(), "0.1");
+            if (late == null) {
+                System.out.println("SKIP aShortPauseBetweenTwoVectorsIsNoFailure: there is no python3");
+                return;
+            }
+            assertEquals("back as 0", heard.take());
+            assertEquals(2, device.getOwnVectors());
+            device.sendInterrupt(0, 1);
+            called.acquire();
+        } finally {
+            end(late);
+        }
+        assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
         assertEquals(0, thrown.size(), thrown::toString);
     }
 
@@ -398,6 +464,18 @@ class ReconnectTest {
             last = heard.take();
         }
         assertEquals(wanted, last);
+    }
+
+    private static void awaitOwnVectors(final IvshmemMemory device, final int vectors) throws InterruptedException {
+        while (device.getOwnVectors() != vectors) {
+            Thread.sleep(1);
+        }
+    }
+
+    private static void end(final Process server) throws InterruptedException {
+        if (server != null) {
+            server.destroyForcibly().waitFor();
+        }
     }
 
     private IvshmemServer start(final int vectors) {
