@@ -30,6 +30,8 @@ import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.logging.Handler;
 import java.util.logging.Level;
 import java.util.logging.LogRecord;
@@ -241,13 +243,77 @@ class ReconnectTest {
     }
 
     @Test
+    void aListenerWithoutAnExecutorMayWaitForARoutineOfAVectorThatIsBack() throws Exception {
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        final Semaphore called = new Semaphore(0);
+        IvshmemServer server = start(2);
+        try (IvshmemMemory device = Ivshmem.doorbell(
+            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            awaitOwnVectors(device, 2);
+            device.registerInterruptServiceRoutine(1, vector -> called.release());
+            device.registerPeerConnectionListener(listener(new LinkedBlockingQueue<String>() {
+                @Override
+                public boolean add(final String news) {
+                    if (!news.equals("back as 0")) {
+                        return false;
+                    }
+                    if (device.getOwnVectors() < 2) {
+                        return heard.add("no vector");
+                    }
+                    device.sendInterrupt(0, 1);
+                    try {
+                        return heard.add(called.tryAcquire(20, TimeUnit.SECONDS) ? "called" : "not called");
+                    } catch (final InterruptedException e) {
+                        throw new AssertionError(e);
+                    }
+                }
+            }));
+            String last;
+            do {
+                // A server that is preempted between two vectors may have given the second one after the reconnection.
+                awaitOwnVectors(device, 2);
+                server.close();
+                assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+                server = start(1);
+                assertEquals("no vector", heard.take());
+                assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
+                server.close();
+                assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+                server = start(2);
+                last = heard.take();
+            } while (last.equals("no vector"));
+            assertEquals("called", last);
+        } finally {
+            server.close();
+        }
+        assertEquals(0, thrown.size(), thrown::toString);
+    }
+
+    @Test
     void aVectorThatCannotComeBackKeepsNoOtherFromIt() throws Exception {
         final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
         final Semaphore called = new Semaphore(0);
         final OutOfMemoryError noThread = new OutOfMemoryError("unable to create native thread");
+        // Each of two vectors will need a new thread, and the start of the first one fails.
+        final InheritableThreadLocal<Boolean> refusal = new InheritableThreadLocal<Boolean>() {
+            @Override
+            protected Boolean childValue(final Boolean inherited) {
+                remove();
+                throw noThread;
+            }
+        };
+        final AtomicBoolean refuses = new AtomicBoolean();
         IvshmemServer server = start(3);
         try (IvshmemMemory device = Ivshmem.doorbell(
-            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> {
+                // The thread that reports the loss of the server starts the others when the server is back.
+                if (refuses.getAndSet(false)) {
+                    refusal.set(true);
+                }
+                thrown.add(e);
+            })) {
+            awaitOwnVectors(device, 3);
             device.registerInterruptServiceRoutine(1, vector -> { });
             device.registerInterruptServiceRoutine(2, vector -> called.release());
             server.close();
@@ -256,19 +322,12 @@ class ReconnectTest {
             for (int vector = 1; vector < 3; vector++) {
                 assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
             }
-            // Each of these vectors needs a new thread, and the start of the first one fails.
-            final InheritableThreadLocal<Boolean> refusal = new InheritableThreadLocal<Boolean>() {
-                @Override
-                protected Boolean childValue(final Boolean inherited) {
-                    remove();
-                    throw noThread;
-                }
-            };
-            onRecord = () -> refusal.set(true);
+            refuses.set(true);
             server.close();
             assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
             server = start(3);
             assertEquals(noThread, thrown.take());
+            awaitOwnVectors(device, 3);
             device.sendInterrupt(0, 2);
             called.acquire();
         } finally {
@@ -282,6 +341,7 @@ class ReconnectTest {
         IvshmemServer server = start(2);
         try (IvshmemMemory device = Ivshmem.doorbell(
             server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> { })) {
+            awaitOwnVectors(device, 2);
             final CompletableFuture<Integer> future = device.nextInterrupt(1);
             final FutureTask<Void> waits = new FutureTask<>(() -> {
                 device.waitInterrupt(1);
