@@ -55,8 +55,8 @@ final class Vector {
     /** The number of failed reads of daemon threads, and the last failure. */
     private int failures;
     private IvshmemException failure;
-    /** The number of reconnections of the device. */
-    private int reconnections;
+    /** How often the server has given the device this vector again. */
+    private int additions;
     private Interruption interruption = new Interruption();
     private final Bell bell;
     private boolean closed;
@@ -200,11 +200,11 @@ final class Vector {
         callbacks.close();
     }
 
-    /** Reads again, as the new server has this vector. */
-    void reconnected() {
+    /** Reads again, as the server has this vector now. */
+    void added() {
         lock.lock();
         try {
-            reconnections++;
+            additions++;
             if (!closed && !callbacks.isEmpty()) {
                 forCallbacks.need();
             }
@@ -417,14 +417,14 @@ final class Vector {
         }
 
         /**
-         * Reads. Ignores the failure that the previous server did not have this vector if the device has reconnected since.
+         * Reads. Ignores the failure that the server did not have this vector if the server has it since.
          */
         private void readUnlessReplaced() {
-            final int before = reconnections;
+            final int before = additions;
             try {
                 read(FOREVER);
             } catch (final IvshmemException e) {
-                if (reconnections == before) {
+                if (additions == before) {
                     throw e;
                 }
             }

@@ -40,7 +40,7 @@ class VectorTest {
     void aReaderThatFailsLateIsNotEndedByAServerThatIsGoneAgain() throws Exception {
         vector.add(number -> called.release());
         begun.acquire();
-        vector.reconnected();
+        vector.added();
         results.add(MISSING);
         results.add(NativeLibrary.RUNG);
         called.acquire();
@@ -53,7 +53,7 @@ class VectorTest {
         vector.add(number -> called.release());
         results.add(MISSING);
         assertEquals(MISSING, thrown.take());
-        vector.reconnected();
+        vector.added();
         results.add(NativeLibrary.RUNG);
         called.acquire();
         end();
@@ -63,7 +63,7 @@ class VectorTest {
     void aReaderThatFailsLateEndsNoFutureOfTheNextServer() throws Exception {
         final BlockingQueue<CompletableFuture<Integer>> next = new LinkedBlockingQueue<>();
         onFailure = () -> {
-            vector.reconnected();
+            vector.added();
             next.add(future());
         };
         final CompletableFuture<Integer> before = future();
