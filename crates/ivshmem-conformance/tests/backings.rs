@@ -32,10 +32,10 @@ mod linux {
     use ivshmem::region::Memory;
     use ivshmem_conformance::memory::{Fixture, run};
     use ivshmem_conformance::skip;
-    use rustix::fs::{MemfdFlags, memfd_create};
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
     use super::huge_pages::Hugetlbfs;
-    use ivshmem_conformance::huge_pages::HUGE_PAGE;
+    use ivshmem_conformance::huge_pages::{HUGE_PAGE, Limit, Limited};
 
     #[test]
     fn a_memfd_conforms() {
@@ -129,6 +129,96 @@ mod linux {
         let blocks = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&path).unwrap());
         assert_eq!((blocks * 512, free()), (all * HUGE_PAGE, 0));
         drop(device);
+        std::fs::remove_file(&path).unwrap();
+        // A window in the existing part gets no page for a hole, unless it is prefaulted: then there is one page too few.
+        std::fs::File::create(&path).unwrap().set_len(HUGE_PAGE).unwrap();
+        let window = || ivshmem::plain(&path).size((all + 1) * HUGE_PAGE).window(0, HUGE_PAGE);
+        let error = window().prefault().open().unwrap_err();
+        assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
+        // Only the reservation for the hole stays.
+        assert_eq!((std::fs::metadata(&path).unwrap().len(), free()), (HUGE_PAGE, all - 1));
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(HUGE_PAGE).unwrap();
+        drop(window().open().unwrap());
+        let grown = std::fs::metadata(&path).unwrap();
+        let blocks = std::os::unix::fs::MetadataExt::blocks(&grown);
+        assert_eq!((grown.len(), blocks * 512, free()), ((all + 1) * HUGE_PAGE, all * HUGE_PAGE, 0));
+    }
+
+    #[test]
+    fn a_file_that_gets_fewer_huge_pages_than_are_free_is_as_before_and_the_error_names_the_limit() {
+        let test =
+            "a_file_that_gets_fewer_huge_pages_than_are_free_is_as_before_and_the_error_names_the_limit";
+        let pages = match Hugetlbfs::mount() {
+            Ok(pages) => pages,
+            Err(reason) => return skip(test, &reason),
+        };
+        let free = || rustix::fs::statvfs(pages.path()).unwrap().f_bfree;
+        let (all, path) = (free(), pages.path().join("memory"));
+        let size = all * HUGE_PAGE;
+        for (limit, name) in [
+            (Limit::Used, "hugetlb.SIZE.limit_in_bytes"),
+            (Limit::Reserved, "hugetlb.SIZE.rsvd.limit_in_bytes"),
+        ] {
+            let limited = match Limited::enter(limit, 2 * HUGE_PAGE) {
+                Ok(limited) => limited,
+                Err(reason) => return skip(test, &reason),
+            };
+            let refused = || {
+                let error = ivshmem::plain(&path).size(size).open().unwrap_err();
+                assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
+                error.to_string()
+            };
+            let mut texts = [refused(), refused()].to_vec();
+            assert_eq!((path.exists(), free()), (false, all), "{limit:?}: half done");
+            drop(ivshmem::plain(&path).size(HUGE_PAGE).open().unwrap());
+            texts.extend([refused(), refused()]);
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), HUGE_PAGE, "{limit:?}: half done");
+            if limit == Limit::Used {
+                // What is beyond the end can be released.
+                std::fs::File::options().write(true).open(&path).unwrap().set_len(HUGE_PAGE).unwrap();
+            }
+            assert_eq!(free(), all - 1, "{limit:?}");
+            for text in texts {
+                assert!(
+                    text.contains("enough huge pages are free") && text.contains(name),
+                    "{limit:?}: {text}"
+                );
+            }
+            // The remedy works.
+            limited.set(limit, size).unwrap();
+            let device = ivshmem::plain(&path).size(size).open().unwrap();
+            device.memory().fill(0, 1, size).unwrap();
+            drop(device);
+            std::fs::remove_file(&path).unwrap();
+            assert_eq!(free(), all, "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_memfd_of_huge_pages_that_cannot_grow_takes_none() {
+        let pages = match Hugetlbfs::mount() {
+            Ok(pages) => pages,
+            Err(reason) => {
+                return skip("a_sealed_memfd_of_huge_pages_that_cannot_grow_takes_none", &reason);
+            }
+        };
+        for (seal, kind) in [
+            (SealFlags::GROW, ivshmem::ErrorKind::InvalidArgument),
+            (SealFlags::WRITE, ivshmem::ErrorKind::PermissionDenied),
+        ] {
+            let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB;
+            let fd = memfd_create("sealed", flags).unwrap();
+            rustix::fs::ftruncate(&fd, HUGE_PAGE).unwrap();
+            fcntl_add_seals(&fd, seal).unwrap();
+            let free = || ivshmem::sys::linux::file::free_huge_pages(&fd, HUGE_PAGE).unwrap();
+            let before = free();
+            let open = ivshmem::plain_fd(fd.try_clone().unwrap()).size(3 * HUGE_PAGE).open();
+            let error = open.unwrap_err();
+            assert_eq!((error.kind(), free()), (kind, before), "{error}");
+            assert_eq!(rustix::fs::fstat(&fd).unwrap().st_size, i64::try_from(HUGE_PAGE).unwrap());
+        }
+        drop(pages);
     }
 
     #[test]
