@@ -146,6 +146,28 @@ mod linux {
     }
 
     #[test]
+    fn a_pool_that_is_too_small_for_the_holes_of_a_part_is_no_limit_of_a_control_group() {
+        let test = "a_pool_that_is_too_small_for_the_holes_of_a_part_is_no_limit_of_a_control_group";
+        let pages = match Hugetlbfs::mount() {
+            Ok(pages) => pages,
+            Err(reason) => return skip(test, &reason),
+        };
+        let free = || rustix::fs::statvfs(pages.path()).unwrap().f_bfree;
+        let (path, other) = (pages.path().join("memory"), pages.path().join("other"));
+        // The first two pages are allocated, the third is a hole.
+        std::fs::File::create(&path).unwrap().set_len(3 * HUGE_PAGE).unwrap();
+        drop(ivshmem::plain(&path).window(0, 2 * HUGE_PAGE).prefault().open().unwrap());
+        for (left, size, len) in [(0, 3, 1), (1, 4, 2)] {
+            drop(ivshmem::plain(&other).size((free() - left) * HUGE_PAGE).open().unwrap());
+            let part = ivshmem::plain(&path).size(size * HUGE_PAGE).window(2 * HUGE_PAGE, len * HUGE_PAGE);
+            let error = part.prefault().open().unwrap_err();
+            assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
+            assert!(!error.to_string().contains("control group"), "{error}");
+            std::fs::remove_file(&other).unwrap();
+        }
+    }
+
+    #[test]
     fn a_file_that_gets_fewer_huge_pages_than_are_free_is_as_before_and_the_error_names_the_limit() {
         let test =
             "a_file_that_gets_fewer_huge_pages_than_are_free_is_as_before_and_the_error_names_the_limit";
@@ -181,7 +203,7 @@ mod linux {
             assert_eq!(free(), all - 1, "{limit:?}");
             for text in texts {
                 assert!(
-                    text.contains("enough huge pages are free") && text.contains(name),
+                    text.contains("counts enough huge pages") && text.contains(name),
                     "{limit:?}: {text}"
                 );
             }

@@ -6,7 +6,8 @@ use ivshmem::ErrorKind;
 use crate::size::InvalidSize;
 
 const LIMITED: &str = "the limit of this process's control group may be lower: raise it (for huge pages hugetlb.SIZE.max and \
-    hugetlb.SIZE.rsvd.max; with cgroup v1 hugetlb.SIZE.limit_in_bytes and hugetlb.SIZE.rsvd.limit_in_bytes), or ask for less";
+    hugetlb.SIZE.rsvd.max; with cgroup v1 hugetlb.SIZE.limit_in_bytes and hugetlb.SIZE.rsvd.limit_in_bytes), free memory for pages \
+    added on demand (nr_overcommit_hugepages) and on the NUMA nodes of its cpuset, or ask for less";
 
 /// Why a server could not be started or has failed.
 #[derive(Debug, thiserror::Error)]

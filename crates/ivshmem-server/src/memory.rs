@@ -379,8 +379,8 @@ fn available(fd: &OwnedFd, huge_page: Option<u64>) -> io::Result<Option<u64>> {
 }
 
 /// Reserves huge pages for all holes of a file that existed with this size, and returns whether there were enough; if not,
-/// none is reserved. `None` if it did not try. (The number of free pages does not decide it, because it lacks pages reserved for this very file
-/// before.)
+/// none is reserved. (The number of free pages does not decide it, because it lacks pages reserved for this very file
+/// before.) Returns `None` if it did not try.
 ///
 /// A mapping reserves them. If the process lacks addresses for a mapping, nothing is reserved. Nothing is reserved for a
 /// file without its size either: reserved pages beyond a file's end could not be freed, allocated ones can.

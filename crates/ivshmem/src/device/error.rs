@@ -107,11 +107,12 @@ pub enum OpenError {
         /// The number of bytes that need space.
         size: u64,
     },
-    /// The system has enough huge pages, but this process cannot get them.
+    /// The system counts enough huge pages as free or as available on demand, but this process cannot get them.
     #[error(
-        "no space for {size} bytes in {}, although enough huge pages are free; raise the limit of this process's control group \
-         (hugetlb.SIZE.max and hugetlb.SIZE.rsvd.max; with cgroup v1 hugetlb.SIZE.limit_in_bytes and \
-         hugetlb.SIZE.rsvd.limit_in_bytes), or take a smaller size",
+        "no space for {size} bytes in {}, although the system counts enough huge pages; raise the limit of this process's \
+         control group (hugetlb.SIZE.max and hugetlb.SIZE.rsvd.max; with cgroup v1 hugetlb.SIZE.limit_in_bytes and \
+         hugetlb.SIZE.rsvd.limit_in_bytes), or free memory for pages added on demand (nr_overcommit_hugepages) and on the NUMA \
+         nodes of its cpuset, or take a smaller size",
         .path.display()
     )]
     Limited {

@@ -458,10 +458,13 @@ fn has_addresses(fd: &impl AsFd, offset: u64, len: usize) -> bool {
     !Mapping::without_reserve(fd, offset, len, true).is_err_and(|e| e.kind() == io::ErrorKind::OutOfMemory)
 }
 
-/// Whether the system has enough huge pages for a part of a file on hugetlbfs, if no limit of a control group is lower.
+/// Whether the system counts enough huge pages for a part of a file on hugetlbfs, if no limit of a control group is lower.
 fn has_huge_pages(fd: &impl AsFd, facts: Facts, part: Range<u64>) -> bool {
+    let len = part.end.saturating_sub(part.start);
     let existing = facts.len.min(part.end).saturating_sub(part.start);
-    let missing = part.end.saturating_sub(part.start) - existing.min(facts.allocated);
+    // The file's pages may be anywhere: as many as possible may be outside the part.
+    let inside = facts.allocated.saturating_sub(facts.len - existing).min(len);
+    let missing = len - inside;
     file::free_huge_pages(fd, facts.page_size).is_ok_and(|free| free.is_some_and(|free| free >= missing))
 }
 

@@ -108,7 +108,7 @@ final class PeerLoop implements Runnable {
     private void reconnected(final int id) {
         serverGone = false;
         try (Steps steps = new Steps(dispatch::failed)) {
-            // Without an executor, the listeners run in this thread, and may wait for a routine.
+            // Without an executor, the listeners run in this thread, and may wait for a routine of a vector that is back.
             steps.take(() -> dispatch.vectorsAdded(steps));
             tell(steps, listener -> listener.reconnected(id));
             steps.take(() -> dispatch.handler().inform("the server is back; this device has the id " + id + " now"));
