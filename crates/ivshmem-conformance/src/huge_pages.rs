@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -39,6 +40,17 @@ impl HugePages {
             }
             _ => Ok(pages),
         }
+    }
+}
+
+/// Waits until `free` returns this number. A process that another test is starting may have a removed file open for a moment,
+/// and a removed file's pages are free once nobody has it open.
+pub fn await_free(expected: u64, free: impl Fn() -> u64) {
+    const HANG: Duration = Duration::from_secs(30);
+    let begin = Instant::now();
+    while free() != expected {
+        assert!(begin.elapsed() < HANG, "{} huge pages are free, not {expected}", free());
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
