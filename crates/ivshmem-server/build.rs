@@ -15,7 +15,7 @@ fn commit() -> Option<String> {
     if git(&root, &["rev-parse", "--show-toplevel"])? != root.to_str()? {
         return None;
     }
-    // Each commit and each checkout writes to one of these, also where no log of HEAD is kept.
+    // In git's usual format, each commit and each checkout writes to one of these, also where no log of HEAD is kept.
     let branch = git(&root, &["symbolic-ref", "--quiet", "HEAD"]);
     let branch = branch.as_deref().unwrap_or("HEAD");
     for name in ["HEAD", "logs/HEAD", "packed-refs", branch] {
@@ -31,6 +31,13 @@ fn commit() -> Option<String> {
         if let Some(there) = there {
             println!("cargo:rerun-if-changed={}", there.display());
         }
+    }
+    // In git's format reftable, those files stay as they are. A linked worktree has such a folder for its own HEAD, and shares
+    // the one with the branches.
+    let own = git(&root, &["rev-parse", "--git-path", "reftable"])?;
+    let shared = git(&root, &["rev-parse", "--git-common-dir"])? + "/reftable";
+    for folder in [own, shared].map(|folder| root.join(folder)).iter().filter(|folder| folder.exists()) {
+        println!("cargo:rerun-if-changed={}", folder.display());
     }
     git(&root, &["rev-parse", "--short=12", "HEAD"])
 }

@@ -1,7 +1,7 @@
 //! Data of a device and of the kernel: configuration space of any length and content, and lines of the attribute
 //! `resource`.
 //!
-//! The first byte is the length of the configuration space; the rest is text.
+//! The first byte plus 1 is the length of the configuration space; the text follows the configuration space.
 #![no_main]
 
 use ivshmem::decoders;

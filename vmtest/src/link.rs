@@ -1,4 +1,4 @@
-//! The host's end of the connection to an agent: sends requests, and passes each report to the process that waits for it.
+//! The host's end of the connection to an agent: sends requests, and passes each report to the caller that waits for it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

@@ -1,5 +1,5 @@
-//! The other program of `make demo`: answers the question in shared memory with the same text backwards, then each
-//! interrupt with another one.
+//! The other program of `make demo`: answers the question in shared memory with its text reversed, then answers each
+//! interrupt with an interrupt.
 //!
 //! answer TARGET ROUNDS
 #![expect(clippy::print_stdout, reason = "an example for people to look at")]

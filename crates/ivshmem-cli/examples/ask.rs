@@ -1,4 +1,5 @@
-//! One of the two programs of `make demo`: puts a question into shared memory, and checks what comes back.
+//! One of the two programs of `make demo`: writes a question to shared memory, checks the answer, then measures the exchange
+//! of interrupts.
 //!
 //! ask TARGET TOKEN ROUNDS
 #![expect(clippy::print_stdout, reason = "an example for people to look at")]

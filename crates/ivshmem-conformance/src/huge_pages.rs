@@ -1,6 +1,9 @@
 //! The number of huge pages of the system, which tests change.
 
 use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -9,6 +12,9 @@ pub const HUGE_PAGE: u64 = 2 << 20;
 
 /// The number for the whole system.
 const NUMBER: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+
+/// The place of the limits during a test.
+const LIMITS: &str = "ivshmem-test-hugetlb";
 
 /// Huge pages for a test. Dropping it restores the system's previous number, also when the test fails.
 #[derive(Debug)]
@@ -34,6 +40,83 @@ impl HugePages {
             }
             _ => Ok(pages),
         }
+    }
+}
+
+/// Waits until `free` returns this number. A process that another test is starting may have a removed file open for a moment,
+/// and a removed file's pages are free once nobody has it open.
+pub fn await_free(expected: u64, free: impl Fn() -> u64) {
+    const HANG: Duration = Duration::from_secs(30);
+    let begin = Instant::now();
+    while free() != expected {
+        assert!(begin.elapsed() < HANG, "{} huge pages are free, not {expected}", free());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What a control group limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Pages in use.
+    Used,
+    /// Pages reserved.
+    Reserved,
+}
+
+/// A control group with a limit of huge pages; dropping it leaves and removes the group. A test has [`HugePages`] before and
+/// after it.
+#[derive(Debug)]
+pub struct Limited {
+    mount: PathBuf,
+    group: PathBuf,
+}
+
+impl Limited {
+    /// Allows this thread, and those that it starts, only so many bytes of huge pages of 2 MiB; or returns the reason why it
+    /// cannot.
+    ///
+    /// It uses a control group of version 1, because only this version has the controller for single threads.
+    pub fn enter(limit: Limit, bytes: u64) -> Result<Self, String> {
+        let mount = std::env::temp_dir().join(format!("{LIMITS}-{}", std::process::id()));
+        fs::create_dir_all(&mount).map_err(|e| format!("cannot create {}: {e}", mount.display()))?;
+        // From here on, dropping this removes what exists.
+        let limited = Self { group: mount.join(LIMITS), mount };
+        run("mount", &["-t", "cgroup", "-o", "hugetlb", "none"], &limited.mount)?;
+        fs::create_dir_all(&limited.group).map_err(|e| format!("cannot create a control group: {e}"))?;
+        limited.set(limit, bytes)?;
+        fs::write(limited.group.join("tasks"), "0")
+            .map_err(|e| format!("cannot enter a control group: {e}"))?;
+        Ok(limited)
+    }
+
+    /// Changes the limit to so many bytes.
+    pub fn set(&self, limit: Limit, bytes: u64) -> Result<(), String> {
+        let name = match limit {
+            Limit::Used => "hugetlb.2MB.limit_in_bytes",
+            Limit::Reserved => "hugetlb.2MB.rsvd.limit_in_bytes",
+        };
+        fs::write(self.group.join(name), bytes.to_string()).map_err(|e| format!("cannot set {name}: {e}"))
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        // Threads that were started in the group leave it, too, because only an empty one can be removed.
+        let tasks = fs::read_to_string(self.group.join("tasks")).unwrap_or_default();
+        for task in tasks.lines() {
+            let _ = fs::write(self.mount.join("tasks"), task);
+        }
+        let _ = fs::remove_dir(&self.group);
+        let _ = run("umount", &[], &self.mount);
+        let _ = fs::remove_dir(&self.mount);
+    }
+}
+
+fn run(program: &str, options: &[&str], directory: &Path) -> Result<(), String> {
+    match Command::new(program).args(options).arg(directory).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("cannot {program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(e) => Err(format!("cannot run {program}: {e}")),
     }
 }
 

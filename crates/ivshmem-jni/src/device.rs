@@ -326,8 +326,8 @@ impl Cancels {
 }
 
 /// Waits for an event. A peer's event is its id, 1 if it has left or else 0, and its vectors or -1. A server's event is -1,
-/// and the own id after a reconnection or -1 when the server has other memory. Returns an empty array once the device is
-/// closed.
+/// and the own id after a reconnection, -1 when the server has other memory, or -2 when it has added vectors of this device.
+/// Returns an empty array once the device is closed.
 fn device_peer_news<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
@@ -341,6 +341,7 @@ fn device_peer_news<'local>(
         }
         Some(News::Reconnected(id)) => ints(env, &[-1, id.0.into()]),
         Some(News::MemoryReplaced) => ints(env, &[-1, -1]),
+        Some(News::VectorsAdded) => ints(env, &[-1, -2]),
         None => ints(env, &[]),
     }
 }

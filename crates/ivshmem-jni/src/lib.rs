@@ -101,7 +101,7 @@ fn error_kinds<'local>(
     Ok(names)
 }
 
-/// Panics with this text, to test the handling of panics. The panic hook prints nothing, as its report on standard error
+/// Unwinds with this text, to test the handling of panics. It does not call the panic hook, whose report on standard error
 /// would look like a real defect.
 fn panic<'local>(env: &mut Env<'local>, _: JClass<'local>, text: JString<'local>) -> Result<(), BridgeError> {
     std::panic::resume_unwind(Box::new(text.try_to_string(env)?))

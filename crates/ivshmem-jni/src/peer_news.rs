@@ -25,6 +25,8 @@ pub(crate) enum News {
     },
     /// The server is back, with the same memory. This device has this id now, and all earlier peers are forgotten.
     Reconnected(PeerId),
+    /// This device has more vectors than at its last event.
+    VectorsAdded,
     /// A server with other memory is there, so this device stays disconnected.
     MemoryReplaced,
 }
@@ -34,6 +36,8 @@ struct State {
     /// Peers with events, the longest waiting first. They belong to the latest connection to a server.
     order: VecDeque<PeerId>,
     news: HashMap<PeerId, (bool, Option<u16>)>,
+    /// The latest connection has more vectors of this device.
+    vectors_added: bool,
     /// Changes of the connection to the server, at most three: lost, back, lost again.
     server: VecDeque<Server>,
     closed: bool,
@@ -60,6 +64,7 @@ impl PeerNews {
             PeerEvent::ServerGone { reason } => state.server.push_back(Server::Gone(reason.clone())),
             PeerEvent::Reconnected { id } => state.back(*id),
             PeerEvent::MemoryReplaced => state.server.push_back(Server::Replaced),
+            PeerEvent::OwnVectors(_) => state.vectors_added = true,
             _ => return,
         }
         drop(state);
@@ -83,16 +88,21 @@ impl PeerNews {
     /// Waits for an event; `None` once closed.
     ///
     /// # Errors
-    /// Once each time the connection to the server was lost. Earlier events of its peers come first, events after a
-    /// reconnection come later.
+    /// Once each time the connection to the server was lost. Earlier events of its peers and vectors come first, events after
+    /// a reconnection come later.
     pub(crate) fn next(&self) -> Result<Option<News>, ConnectionError> {
-        let empty = |state: &mut State| !state.closed && state.order.is_empty() && state.server.is_empty();
+        let empty = |state: &mut State| {
+            !state.closed && !state.vectors_added && state.order.is_empty() && state.server.is_empty()
+        };
         let mut state = self.changed.wait_while(self.state(), empty).unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             return Ok(None);
         }
-        // The peers belong to the latest connection.
+        // The peers and vectors belong to the latest connection.
         let came_back = state.server.iter().any(|server| matches!(server, Server::Back(_)));
+        if !came_back && std::mem::take(&mut state.vectors_added) {
+            return Ok(Some(News::VectorsAdded));
+        }
         if !came_back && let Some(peer) = state.order.pop_front() {
             let (left, vectors) = state.news.remove(&peer).expect("every peer in the order has news");
             return Ok(Some(News::Peer { peer, left, vectors }));
@@ -115,8 +125,10 @@ impl PeerNews {
 }
 
 impl State {
-    /// Discards the peers of earlier connections. If the server was back and gone in between, those two events are dropped.
+    /// Discards the peers and vectors of earlier connections. If the server was back and gone in between, those two events are
+    /// dropped.
     fn back(&mut self, id: PeerId) {
+        self.vectors_added = false;
         self.order.clear();
         self.news.clear();
         if self.server.len() > 1 {
@@ -195,6 +207,31 @@ mod tests {
         mail.tell(&PeerEvent::MemoryReplaced);
         assert!(mail.next().is_err());
         assert_eq!(mail.next().unwrap(), Some(News::MemoryReplaced));
+    }
+
+    #[test]
+    fn added_vectors_are_told_once_and_only_for_the_latest_connection() {
+        let mail = PeerNews::new();
+        mail.tell(&PeerEvent::OwnVectors(1));
+        mail.tell(&PeerEvent::OwnVectors(2));
+        mail.tell(&PeerEvent::ServerGone { reason: ConnectionError::Gone });
+        assert_eq!(mail.next().unwrap(), Some(News::VectorsAdded));
+        assert!(mail.next().is_err());
+        for id in 1..=2 {
+            mail.tell(&PeerEvent::OwnVectors(3));
+            mail.tell(&PeerEvent::ServerGone { reason: ConnectionError::Gone });
+            mail.tell(&PeerEvent::Reconnected { id: PeerId::from(id) });
+        }
+        assert!(mail.next().is_err());
+        assert_eq!(mail.next().unwrap(), Some(News::Reconnected(PeerId::from(2))));
+        mail.tell(&PeerEvent::ServerGone { reason: ConnectionError::Gone });
+        mail.tell(&PeerEvent::Reconnected { id: PeerId::from(3) });
+        mail.tell(&PeerEvent::OwnVectors(2));
+        assert!(mail.next().is_err());
+        assert_eq!(mail.next().unwrap(), Some(News::Reconnected(PeerId::from(3))));
+        assert_eq!(mail.next().unwrap(), Some(News::VectorsAdded));
+        mail.close();
+        assert_eq!(mail.next().unwrap(), None);
     }
 
     #[test]

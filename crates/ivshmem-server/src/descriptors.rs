@@ -29,7 +29,7 @@ pub(crate) fn in_flight_budget() -> u32 {
     u32::try_from(descriptors.min(MAX_IN_FLIGHT)).expect("cut to fit")
 }
 
-/// 48 MiB of kernel memory.
+/// The number of messages that take 48 MiB of kernel memory.
 const MAX_IN_FLIGHT: u64 = 65_536;
 
 #[cfg(test)]

@@ -84,7 +84,8 @@ impl Door {
         self.porter.admit(socket, Instant::now())
     }
 
-    /// Sends the reason in the version message, for which a fresh socket always has room. QEMU prints it and exits.
+    /// Sends the reason in the version message, for which a fresh socket always has room. A QEMU that starts prints it and exits;
+    /// in a running QEMU, `device_add` fails with it.
     pub(crate) fn refuse(
         &mut self,
         epoll: BorrowedFd<'_>,
@@ -187,7 +188,8 @@ mod tests {
     fn a_door_that_was_closed_while_it_was_paused_stays_closed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        // With a service manager's socket, only the end of the pause prevents that the listener is added again.
+        // A service manager's socket stays open, so only the clearing of the pause in `close` prevents `reopen` from adding it to
+        // the epoll again.
         let listener = Listener::inherited(UnixListener::bind(&path).unwrap().into()).unwrap();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
         let mut log = Log::new(Instant::now());

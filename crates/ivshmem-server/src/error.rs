@@ -5,11 +5,15 @@ use ivshmem::ErrorKind;
 
 use crate::size::InvalidSize;
 
+const LIMITED: &str = "the limit of this process's control group may be lower: raise it (for huge pages hugetlb.SIZE.max and \
+    hugetlb.SIZE.rsvd.max; with cgroup v1 hugetlb.SIZE.limit_in_bytes and hugetlb.SIZE.rsvd.limit_in_bytes), free memory for pages \
+    added on demand (nr_overcommit_hugepages) and on the NUMA nodes of its cpuset, or ask for less";
+
 /// Why a server could not be started or has failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The size is outside the range.
+    /// The size is outside the range, or its text is not a size.
     #[error(transparent)]
     Size(#[from] InvalidSize),
     /// The number of vectors is outside the range.
@@ -105,14 +109,21 @@ pub enum Error {
         /// RLIMIT_FSIZE, in bytes.
         limit: u64,
     },
-    /// There is not enough memory.
-    #[error("{size} bytes asked for, {available} available in {place}; ask for less or make room")]
+    /// There is not enough memory, or this process may not have it. If the limit of a control group for huge pages in use
+    /// (`hugetlb.SIZE.max`) is reached in a file that existed with its full size, the holes filled so far stay filled, and
+    /// pages stay reserved for the remaining holes.
+    #[error(
+        "{size} bytes asked for, {available} available in {place}; {remedy}",
+        remedy = if available < size { "ask for less or make room" } else { LIMITED }
+    )]
     NoSpace {
         /// The file system or the host's memory.
         place: String,
         /// The requested size in bytes.
         size: u64,
-        /// Bytes that the file could have there: those that it has already and those that are free.
+        /// Bytes that the file could have there: those that it has already and those that are free, without the huge pages
+        /// that a mount reserves for itself (`min_size`). If this is not less than `size`, another limit is lower, such as
+        /// that of a control group.
         available: u64,
     },
     /// [`Builder::stop_on`](crate::Builder::stop_on) cancelled the start. The space allocated for a new or an empty file

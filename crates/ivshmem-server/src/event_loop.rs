@@ -351,8 +351,9 @@ impl EventLoop {
         }
     }
 
-    /// Whether closing the connections now would leave a peer without its messages: QEMU spins indefinitely on a connection
-    /// that ends before it has read the first messages or the refusal.
+    /// Whether closing the connections now would leave a peer without its messages. A QEMU that gets its device at run time
+    /// discards unread messages when the connection ends, and then loops indefinitely in `device_add`. A QEMU that starts reads
+    /// them; it loops only if it was sent neither all three first messages nor a refusal.
     fn somebody_would_miss_a_word(&self) -> bool {
         self.door.turned_away.len() > 0 || self.connections.iter().any(|(id, _)| !self.engine.has_begun(id))
     }

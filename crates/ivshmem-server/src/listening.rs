@@ -49,7 +49,8 @@ impl Listening {
     }
 
     /// Serves in the calling thread until `stop` becomes readable, then removes the socket. The server waits up to one
-    /// second for clients that have not yet read their first messages, because a QEMU whose server ends before that exits.
+    /// second for clients that have not yet read their first messages: a QEMU that gets its device at run time loops indefinitely
+    /// in `device_add` if its connection has ended before.
     ///
     /// # Errors
     /// When waiting for events fails, or the thread for the status socket cannot be started.

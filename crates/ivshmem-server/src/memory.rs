@@ -332,23 +332,25 @@ fn take_space(
 ) -> Result<(), Error> {
     let io = |e: io::Error| Error::io(format!("taking {size} bytes in {place}"))(e);
     let page = huge_page(fd).map_err(io)?;
-    let no_space = |taken| match available(fd, page) {
-        Ok(available) => {
-            Error::NoSpace { place: place.to_owned(), size, available: available.unwrap_or(taken) }
-        }
-        Err(e) => io(e),
-    };
     let go_on = |taken| {
         if stop.is_some_and(is_readable) { Err(Error::Stopped { taken, size }) } else { Ok(()) }
     };
     go_on(0)?;
-    // All or nothing: otherwise the pieces allocated before a failure would stay in a file that existed before.
-    let fits = match page {
-        Some(_) => reserve(fd, size).map_err(io)?,
-        None => available(fd, page).map_err(io)?.is_none_or(|available| size <= available),
+    let before = available(fd, page).map_err(io)?;
+    let no_space = |taken, reserved| {
+        // After a failure, the kernel counts more huge pages as used than the file has.
+        let now = if page.is_some() { before } else { available(fd, page).map_err(io)? };
+        let available = if reserved { size } else { now.unwrap_or(taken) };
+        Err(Error::NoSpace { place: place.to_owned(), size, available })
     };
-    if !fits {
-        return Err(no_space(0));
+    // Otherwise the pieces allocated before a failure would stay in a file that existed before. Only a control group's limit
+    // of pages in use still has this effect: they cannot be freed, as other programs may have written to them by then.
+    let reserved = match page {
+        Some(_) => reserve(fd, size).map_err(io)?,
+        None => before.is_some_and(|available| size > available).then_some(false),
+    };
+    if reserved == Some(false) {
+        return no_space(0, false);
     }
     let mut from = 0;
     while from < size {
@@ -358,7 +360,7 @@ fn take_space(
             Ok(()) => from += piece,
             // The call can be interrupted by an ignored signal, or by SIGSTOP and SIGCONT.
             Err(Errno::INTR) => {}
-            Err(Errno::NOSPC | Errno::NOMEM) => return Err(no_space(from)),
+            Err(Errno::NOSPC | Errno::NOMEM) => return no_space(from, reserved == Some(true)),
             Err(e) => return Err(io(e.into())),
         }
     }
@@ -369,39 +371,28 @@ fn take_space(
 /// system does not report them.
 fn available(fd: &OwnedFd, huge_page: Option<u64>) -> io::Result<Option<u64>> {
     let has = u64::try_from(fstat(fd)?.st_blocks).unwrap_or(0).saturating_mul(512);
-    let free = file::free_space(fd)?;
     let free = match huge_page {
-        // A mount without its own limit can use the whole pool.
-        Some(page) => free.into_iter().chain(free_huge_pages(page)).min(),
-        None => free,
+        Some(page) => file::free_huge_pages(fd, page)?,
+        None => file::free_space(fd)?,
     };
     Ok(free.map(|free| has.saturating_add(free)))
 }
 
-/// Bytes of the system's huge pages of this size that are neither used nor reserved.
-fn free_huge_pages(page: u64) -> Option<u64> {
-    let count = |name| {
-        let path = format!("/sys/kernel/mm/hugepages/hugepages-{}kB/{name}", page >> 10);
-        fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()
-    };
-    Some(count("free_hugepages")?.saturating_sub(count("resv_hugepages")?).saturating_mul(page))
-}
-
 /// Reserves huge pages for all holes of a file that existed with this size, and returns whether there were enough; if not,
 /// none is reserved. (The number of free pages does not decide it, because it lacks pages reserved for this very file
-/// before.)
+/// before.) Returns `None` if it did not try.
 ///
 /// A mapping reserves them. If the process lacks addresses for a mapping, nothing is reserved. Nothing is reserved for a
 /// file without its size either: reserved pages beyond a file's end could not be freed, allocated ones can.
-fn reserve(fd: &OwnedFd, size: u64) -> io::Result<bool> {
+fn reserve(fd: &OwnedFd, size: u64) -> io::Result<Option<bool>> {
     let has_its_size = u64::try_from(fstat(fd)?.st_size) == Ok(size);
-    let Some(len) = usize::try_from(size).ok().filter(|_| has_its_size) else { return Ok(true) };
+    let Some(len) = usize::try_from(size).ok().filter(|_| has_its_size) else { return Ok(None) };
     if Mapping::without_reserve(fd, 0, len, true).is_err() {
-        return Ok(true);
+        return Ok(None);
     }
     match Mapping::new(fd, 0, len, true) {
-        Err(e) if e.kind() == io::ErrorKind::OutOfMemory => Ok(false),
-        mapped => mapped.map(|_| true),
+        Err(e) if e.kind() == io::ErrorKind::OutOfMemory => Ok(Some(false)),
+        mapped => mapped.map(|_| Some(true)),
     }
 }
 

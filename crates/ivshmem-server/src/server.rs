@@ -62,7 +62,8 @@ impl Server {
     }
 
     /// Stops the server, removes the socket, and waits until that is done. The server waits up to one second for clients
-    /// that have not yet read their first messages, because a QEMU whose server ends before that exits.
+    /// that have not yet read their first messages: a QEMU that gets its device at run time loops indefinitely in `device_add` if
+    /// its connection has ended before.
     ///
     /// # Errors
     /// The error that ended the server, if it failed before this call.

@@ -110,7 +110,7 @@ pub struct PeerStatus {
 pub enum PeerState {
     /// It has read nothing yet; it was not announced to other clients.
     Connected,
-    /// The server is announcing the other clients and its own vectors to it.
+    /// The server is announcing the other clients, and the client's own vectors, to it.
     Greeting,
     /// The server has sent the whole handshake.
     Greeted,

@@ -1,8 +1,8 @@
 //! Refused connections that have not read the reason.
 //!
-//! A QEMU whose device is plugged in at run time connects first and reads later. When the connection is closed, it discards
-//! what it has not read, and then waits for the version indefinitely. So a refused connection stays open until the peer has
-//! read.
+//! A QEMU whose device is plugged in at run time connects first (`chardev-add`) and reads later (`device_add`). When the
+//! connection ends, it discards what it has not read, and `device_add` then loops for the version indefinitely. So a refused
+//! connection stays open until the peer has read.
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;

@@ -3,9 +3,10 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::UNIX_EPOCH;
 
 use ivshmem_conformance::checkout;
 
@@ -36,6 +37,45 @@ fn a_build_after_a_commit_or_a_checkout_tells_the_new_commit_and_no_other_build_
             assert_eq!(repository.told(), repository.head(), "{case}");
         }
     }
+}
+
+/// A git that keeps its branches in the format reftable changes its files, and no other file that this git changes.
+#[test]
+fn a_build_after_a_commit_in_the_format_reftable_tells_the_new_commit() {
+    for (case, is_linked, is_shared) in [
+        ("a repository", false, true),
+        ("a linked worktree's branch", true, true),
+        ("a linked worktree's HEAD", true, false),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let (main, linked) = (place.path().join("main"), place.path().join("linked"));
+        fs::create_dir(&main).unwrap();
+        Repository(&main).fill("main", "false");
+        Repository(&main).git(&["worktree", "add", linked.to_str().unwrap()]);
+        let repository = Repository(if is_linked { &linked } else { &main });
+        let tables = main.join(if is_shared { ".git/reftable" } else { ".git/worktrees/linked/reftable" });
+        fs::create_dir(&tables).unwrap();
+        fs::write(tables.join("tables.list"), "1").unwrap();
+        assert_eq!(repository.told(), repository.head(), "{case}");
+        assert!(repository.is_fresh(), "{case}");
+        repository.commit();
+        for entry in walk(&main.join(".git")) {
+            File::options().write(true).open(&entry).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        }
+        assert!(repository.is_fresh(), "{case}: the files of the usual format tell the new commit");
+        fs::write(tables.join("tables.list"), "2").unwrap();
+        assert_eq!(repository.told(), repository.head(), "{case}");
+        assert!(repository.is_fresh(), "{case}");
+    }
+}
+
+/// The files below a folder, without git's objects, which are read-only.
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| !path.ends_with("objects"))
+        .flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] })
+        .collect()
 }
 
 struct Repository<'a>(&'a Path);

@@ -25,7 +25,7 @@ pub enum ErrorKind {
     Unsupported,
     /// Memory, huge pages, disk space or descriptors are exhausted.
     NoSpace,
-    /// Another holder has a resource that only one can hold.
+    /// Another holder, possibly in this process, has a resource that only one can hold.
     Busy,
     /// No peer with this id is connected.
     UnknownPeer,
@@ -35,7 +35,7 @@ pub enum ErrorKind {
     Refused,
     /// The other side violated the protocol.
     Protocol,
-    /// The connection to the server is lost. The memory and interrupts to the known peers continue to work.
+    /// The connection to the server is lost. The memory and interrupts to and from the peers known so far continue to work.
     ServerGone,
     /// An operation did not complete within its timeout.
     TimedOut,

@@ -47,6 +47,11 @@ fn events(device: &Device) -> mpsc::Receiver<PeerEvent> {
     receiver
 }
 
+/// Receives events until one that is `wanted`.
+fn until(events: &mpsc::Receiver<PeerEvent>, wanted: impl Fn(&PeerEvent) -> bool) {
+    while !wanted(&events.recv_timeout(HANG).unwrap()) {}
+}
+
 /// Runs `script` as the server of one client.
 fn hostile(path: &Path, script: impl FnOnce(UnixStream) + Send + 'static) -> std::thread::JoinHandle<()> {
     let listener = UnixListener::bind(path).unwrap();
@@ -372,7 +377,7 @@ fn when_the_server_goes_memory_and_known_peers_go_on() {
         drop(server);
         match events.recv_timeout(HANG).unwrap() {
             PeerEvent::ServerGone { reason } => assert_eq!(reason.kind(), ErrorKind::ServerGone),
-            // The server closes one connection after the other and may see the first go.
+            // The bare server closes its connections without announcing that clients leave.
             PeerEvent::Disconnected(_) => panic!("the bare server ends without looking"),
             other => panic!("{other:?}"),
         }
@@ -417,6 +422,56 @@ fn a_device_that_may_comes_back_to_the_same_memory_with_waits_and_callbacks() {
     let _stranger = BareServer::start(&place.socket(), Manner::default()).unwrap();
     assert!(matches!(events.recv_timeout(HANG).unwrap(), PeerEvent::MemoryReplaced));
     device.memory().write(0, b"still there").unwrap();
+}
+
+#[test]
+fn a_restarted_server_that_pauses_between_two_vectors_ends_no_wait() {
+    let place = Place::new();
+    let server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let memory = server.memory();
+    let device = ivshmem::doorbell(place.socket()).reconnect(true).connect().unwrap();
+    let events = events(&device);
+    while device.vectors() < 2 {
+        events.recv_timeout(HANG).unwrap();
+    }
+    std::thread::scope(|scope| {
+        let (sender, waited) = mpsc::channel();
+        let device = &device;
+        scope.spawn(move || (0..2).for_each(|_| sender.send(device.wait(1, soon()).unwrap()).unwrap()));
+        device.ring(device.own_id().unwrap(), 1).unwrap();
+        assert!(waited.recv_timeout(HANG).unwrap());
+        drop(server);
+        let manner = Manner { late_vectors: 1, memory: Some(memory), ..Manner::default() };
+        let _server = BareServer::start(&place.socket(), manner).unwrap();
+        until(&events, |event| matches!(event, PeerEvent::Reconnected { .. }));
+        assert_eq!(device.vectors(), 2);
+        device.ring(device.own_id().unwrap(), 1).unwrap();
+        assert!(waited.recv_timeout(HANG).unwrap());
+    });
+}
+
+#[test]
+fn a_device_comes_back_to_a_server_with_fewer_vectors_and_gets_the_missing_ones_late() {
+    let place = Place::new();
+    let server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let memory = server.memory();
+    // The quiet time is zero, so a reconnection is complete before the late vector comes.
+    let device = ivshmem::doorbell(place.socket()).quiet(Duration::ZERO).reconnect(true).connect().unwrap();
+    let events = events(&device);
+    while device.vectors() < 2 {
+        events.recv_timeout(HANG).unwrap();
+    }
+    let (sender, receiver) = mpsc::channel();
+    let _registration = device.on_interrupt(1, move |_| _ = sender.send(())).unwrap();
+    drop(server);
+    let manner = Manner { late_vectors: 1, memory: Some(memory), ..Manner::default() };
+    let _server = BareServer::start(&place.socket(), manner).unwrap();
+    until(&events, |event| matches!(event, PeerEvent::Reconnected { .. }));
+    while device.vectors() < 2 {
+        events.recv_timeout(HANG).unwrap();
+    }
+    device.ring(device.own_id().unwrap(), 1).unwrap();
+    receiver.recv_timeout(HANG).unwrap();
 }
 
 #[test]

@@ -208,6 +208,14 @@ fn what_drivers_and_rights_withhold_is_told() {
     let output = guest.output(as_user("ivshmem doctor --json")).unwrap();
     assert_eq!(output.ending, Ending::Status(0), "{}", output.out);
 
+    // Depending on a setting of the whole system, the kernel follows no link of that user in a directory for all users.
+    guest.sh("cd /dev/shm && mkdir -m 1777 all && cd all && truncate -s 4096 end && ln -s end link").unwrap();
+    guest.sh("chown -h 1000 /dev/shm/all/link; echo 0 >/proc/sys/fs/protected_symlinks").unwrap();
+    finds(&guest, &["plain:/dev/shm/all/link"], &[]);
+    guest.sh("echo 1 >/proc/sys/fs/protected_symlinks").unwrap();
+    let report = finds(&guest, &["plain:/dev/shm/all/link"], &["not-a-file"]);
+    assert!(report.contains("is a link of user user, and user 0 may not follow it"), "{report}");
+
     // The registers lose their address without the kernel's knowledge, as after a reset; a boot assigns one.
     guest.sh(&format!("dd if=/dev/zero of={folder}/config bs=4 seek=4 count=1 conv=notrunc")).unwrap();
     let report = finds(&guest, &[], &["not-answering"]);

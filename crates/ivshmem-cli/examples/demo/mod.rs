@@ -1,4 +1,4 @@
-//! What the two programs of `make demo` agree on.
+//! The layout of the memory, the vectors, and the functions that the two programs of `make demo` share.
 
 use std::error::Error;
 use std::sync::mpsc::channel;
@@ -8,21 +8,21 @@ use ivshmem::PeerId;
 use ivshmem::device::Device;
 use ivshmem::doorbell::PeerEvent;
 
-/// Where things stand in the memory: a length and then that many bytes of text, twice, and two counters.
+/// Offsets in bytes of two texts, each a `u32` with the length and then that many bytes, and of two counters, each a `u64`.
 pub(crate) const QUESTION: u64 = 0;
 pub(crate) const ANSWER: u64 = 4096;
 pub(crate) const ROUND: u64 = 8192;
 pub(crate) const ROUND_ANSWERED: u64 = 8192 + 128;
-/// The longest text.
+/// The maximum length of a text in bytes.
 pub(crate) const ROOM: u32 = 1024;
 
-/// The vectors: one says that a text is there, the other that a counter has moved.
+/// The vectors: one announces a text, the other the change of a counter.
 pub(crate) const TEXT: u16 = 0;
 pub(crate) const COUNTER: u16 = 1;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The other program, as soon as it is there with both vectors.
+/// Returns the id of the other program as soon as it has connected with both vectors.
 pub(crate) fn other(device: &Device) -> Result<PeerId> {
     let (tell, told) = channel();
     let _events = device.on_peer(move |event| {
@@ -39,7 +39,8 @@ pub(crate) fn other(device: &Device) -> Result<PeerId> {
     }
 }
 
-/// Waits for one interrupt. Nobody else rings here, so each ring is one; in general look at the memory after each.
+/// Waits for one interrupt. Here the other program rings once and waits for the answer, so each ring is one interrupt. In
+/// general, interrupts may be merged or arrive early: read the memory after each.
 pub(crate) fn wait(device: &Device, vector: u16) -> Result<()> {
     match device.wait(vector, Some(Instant::now() + PATIENCE))? {
         true => Ok(()),
@@ -53,7 +54,7 @@ pub(crate) fn write_text(device: &Device, at: u64, text: &str) -> Result<()> {
 }
 
 pub(crate) fn read_text(device: &Device, at: u64) -> Result<String> {
-    // The other side could have written anything: check the length before using it.
+    // The other program may write any number: check the length before using it.
     let length: u32 = device.memory().read_word_le(at)?;
     if length > ROOM {
         return Err(format!("a text of {length} bytes, at most {ROOM} are agreed on").into());

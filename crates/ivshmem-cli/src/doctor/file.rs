@@ -10,7 +10,7 @@ use ivshmem::sys::linux::file::{Access, open};
 
 use super::places::{self, InMemory};
 use super::sharing::Sharers;
-use super::users::{READ, User, WRITE, as_root, described, typed};
+use super::users::{READ, User, WRITE, as_root, described, typed, user_name};
 use super::{Doctor, Finding, Report, confinement, space};
 use crate::advice::quoting::tmpfiles;
 use crate::advice::{Region, Way, power_of_two};
@@ -81,11 +81,30 @@ pub(super) fn examine(
 impl Question<'_> {
     fn not_seen(&self, error: &io::Error) -> Finding {
         let (path, parent) = (self.path.display(), self.path.parent().unwrap_or(Path::new("/")));
-        if let Some(link) = self.path.ancestors().find(|above| is_broken_link(above, &self.sharers.own)) {
+        if let Some(link) = self.path.ancestors().find(|above| is_broken_link(above)) {
             return Finding::problem(
                 "not-a-file",
                 format!("{path} leads nowhere: {} is a link to what is not there", link.display()),
                 format!("remove the link, or name another file: {}", self.elsewhere()),
+            );
+        }
+        let own = &self.sharers.own;
+        if let Some(link) = self.path.ancestors().find(|above| is_refused_link(above, own)) {
+            let owner = fs::symlink_metadata(link)
+                .map_or(String::new(), |facts| format!(" of user {}", user_name(facts.uid())));
+            return Finding::problem(
+                "not-a-file",
+                format!(
+                    "{path} cannot be reached: {} is a link{owner}, and user {} may not follow it \
+                     (fs.protected_symlinks, or a closed directory above its target)",
+                    link.display(),
+                    own.name
+                ),
+                format!(
+                    "name another file: {}; or remove the link: {}",
+                    self.elsewhere(),
+                    as_root(&format!("rm {}", shell_word(link.display())))
+                ),
             );
         }
         match error.kind() {
@@ -373,7 +392,7 @@ impl Question<'_> {
         typed(command, !own.is_root() && !own.obstacles(self.path, WRITE).is_empty())
     }
 
-    /// Returns a remedy that creates a file, or another location where no file may be created.
+    /// Returns the remedy or, if no file may be created at the path, a text that names another location.
     fn unless_system(&self, path: &Path, remedy: impl FnOnce() -> String) -> String {
         if places::may_get_files(path) {
             return remedy();
@@ -407,7 +426,7 @@ fn end_of_links(path: PathBuf, own: &User) -> PathBuf {
     const MANY: usize = 40;
     let mut end = path;
     for _ in 0..MANY {
-        if !is_broken_link(&end, own) || is_planted(&end, own) {
+        if !is_broken_link(&end) || is_planted(&end, own) {
             break;
         }
         let Ok(target) = fs::read_link(&end) else { break };
@@ -416,14 +435,17 @@ fn end_of_links(path: PathBuf, own: &User) -> PathBuf {
     end
 }
 
-/// Whether a link is broken. The kernel may refuse to follow a planted one (fs.protected_symlinks).
-fn is_broken_link(path: &Path, own: &User) -> bool {
+/// Whether this is a link whose target does not exist.
+fn is_broken_link(path: &Path) -> bool {
+    path.is_symlink() && fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound)
+}
+
+/// Whether this is a planted link that the kernel does not follow for this user, because of fs.protected_symlinks or of a
+/// directory above the target. The target may exist. The rights to it are not opened up, as the other user selected it.
+fn is_refused_link(path: &Path, own: &User) -> bool {
     path.is_symlink()
-        && fs::metadata(path).is_err_and(|e| match e.kind() {
-            ErrorKind::NotFound => true,
-            ErrorKind::PermissionDenied => is_planted(path, own),
-            _ => false,
-        })
+        && fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied)
+        && is_planted(path, own)
 }
 
 /// Whether a link belongs to another user who is not root, in a directory to which other users can write.

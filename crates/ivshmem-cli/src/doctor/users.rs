@@ -36,7 +36,7 @@ impl User {
     pub(super) fn own() -> Self {
         let uid = geteuid().as_raw();
         let groups = [getegid()].into_iter().chain(getgroups().unwrap_or_default());
-        Self { name: name("/etc/passwd", uid), uid, groups: groups.map(|group| group.as_raw()).collect() }
+        Self { name: user_name(uid), uid, groups: groups.map(|group| group.as_raw()).collect() }
     }
 
     /// Reads /etc/passwd and /etc/group.
@@ -219,6 +219,10 @@ fn name(file: &str, id: u32) -> String {
     line.and_then(|line| line.split(':').next()).map_or_else(|| id.to_string(), str::to_owned)
 }
 
+pub(super) fn user_name(id: u32) -> String {
+    name("/etc/passwd", id)
+}
+
 pub(super) fn group_name(id: u32) -> String {
     name("/etc/group", id)
 }
@@ -228,7 +232,7 @@ pub(super) fn described(facts: &Metadata) -> String {
     format!(
         "mode {:03o}, user {}, group {}",
         facts.mode() & 0o7777,
-        name("/etc/passwd", facts.uid()),
+        user_name(facts.uid()),
         group_name(facts.gid())
     )
 }

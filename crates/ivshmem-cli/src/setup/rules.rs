@@ -15,7 +15,10 @@ const HEAD: &str = "# Made by `ivshmem setup`, and removed by `ivshmem setup --u
 ///
 /// Each script that grants access succeeds only if everything it checked exists and is right, and revokes access with no
 /// other programs than those that granted it. A node of another group stays with that group, which is compared by its
-/// number, because one number may have several names. If `stat` or `getent` fails, access is revoked for every group.
+/// number, because one number may have several names. If `getent` reports that this group does not exist (its status 2), only
+/// a node whose group has no name, or this name after all, is the removed group's: a new group with the removed group's number
+/// counts as another group, so undo the setup before removing the group. If `stat` fails, or `getent` in any other way, access
+/// is revoked for every group.
 pub(super) fn text(group: &str, created: bool) -> String {
     let head = head(group, created);
     format!(
@@ -30,7 +33,7 @@ ACTION=="add|change|bind", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x1af4", ATTR{{dev
 
 # And take interrupts, by an IOMMU group with an ivshmem device and nothing else but bridges (class 0604), which VFIO gives to nobody.
 # The group loses an IOMMU group that has any other device, before the change of rights or after it, or that cannot be examined.
-ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", RUN+="/bin/sh -c 'node=/dev/vfio/%k; group=%k; is_ours() {{ ours=0; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do vendor= id= class=; read -r vendor <$$device/vendor; read -r id <$$device/device; read -r class <$$device/class; case $$vendor:$$id:$$class in 0x1af4:0x1110:0x*) ours=1;; 0x*:0x*:0x0604*) ;; *) ours=0; break;; esac; done; [ $$ours = 1 ]; }}; gave=; is_ours && chgrp {group} $$node && gave=1 && chmod 660 $$node && is_ours || {{ ours=$$(getent group {group}); ours=$${{ours#*:*:}}; ours=$${{ours%%%%:*}}; case $$gave:$$(stat -c %%g:%%G $$node):$$ours in 1:*|:$$ours:*|:*:UNKNOWN:*|::*|*:) chmod 600 $$node; chgrp root $$node;; esac; }}'"
+ACTION=="add|change", SUBSYSTEM=="vfio", KERNEL=="[0-9]*|noiommu-[0-9]*", RUN+="/bin/sh -c 'node=/dev/vfio/%k; group=%k; is_ours() {{ ours=0; for device in /sys/kernel/iommu_groups/$${{group#noiommu-}}/devices/*; do vendor= id= class=; read -r vendor <$$device/vendor; read -r id <$$device/device; read -r class <$$device/class; case $$vendor:$$id:$$class in 0x1af4:0x1110:0x*) ours=1;; 0x*:0x*:0x0604*) ;; *) ours=0; break;; esac; done; [ $$ours = 1 ]; }}; gave=; is_ours && chgrp {group} $$node && gave=1 && chmod 660 $$node && is_ours || {{ ours=$$(getent group {group}); case $$? in 0) ours=$${{ours#*:*:}}; ours=$${{ours%%%%:*}};; 2) ours=none;; *) ours=;; esac; case $$gave:$$(stat -c %%g:%%G $$node):$$ours in 1:*|:$$ours:*|:*:UNKNOWN:*|:*:{group}:*|::*|*:) chmod 600 $$node; chgrp root $$node;; esac; }}'"
 
 # What is plugged into an IOMMU group later has it looked at again.
 ACTION=="add", SUBSYSTEM=="pci", RUN+="/bin/sh -c 'cd /sys%p && group=$$(readlink iommu_group) || exit 0; for node in $${{group##*/}} noiommu-$${{group##*/}}; do [ ! -e /sys/class/vfio/$$node ] || udevadm trigger --action=change /sys/class/vfio/$$node; done'"
@@ -180,8 +183,6 @@ mod tests {
             (groups(gid + 1), 0o660),
             // One number is a prefix of the other.
             (groups(gid * 10 + 10), 0o660),
-            // The group is unknown.
-            (String::new(), 0o600),
         ] {
             let vfio = Vfio::new("6", 0o660, &ALL[..2]);
             let file = vfio.folder.path().join("group");
@@ -192,6 +193,36 @@ mod tests {
             vfio.add(1, &STRANGER);
             assert_eq!(vfio.after_the_rule("ivshmem"), mode, "{groups}");
         }
+    }
+
+    #[test]
+    fn a_group_that_is_gone_takes_only_what_has_no_group_with_a_name_and_a_failed_query_takes_all() {
+        for (getent, node, mode) in [
+            // The group does not exist.
+            ("exit 2", "4711:another-name", 0o660),
+            ("exit 2", "4711:UNKNOWN", 0o600),
+            ("exit 2", "4711:ivshmem", 0o600),
+            ("exit 2", "", 0o600),
+            // Nothing is known about the group, or half of it.
+            ("", "4711:another-name", 0o600),
+            ("exit 1", "4711:another-name", 0o600),
+            ("echo ivshmem:x:4712:; exit 1", "4711:another-name", 0o600),
+            ("kill -9 $$", "4711:another-name", 0o600),
+        ] {
+            let vfio = Vfio::new("6", 0o660, &ALL[..2]);
+            vfio.script("getent", getent);
+            vfio.script("stat", &format!("echo {node}"));
+            vfio.add(0, &STRANGER);
+            assert_eq!(vfio.after_the_rule("ivshmem"), mode, "{getent}, {node}");
+        }
+        // The system's own programs, and a group that it does not have.
+        let vfio = Vfio::new("6", 0o660, &ALL);
+        vfio.add(0, &STRANGER);
+        assert_eq!(vfio.after_the_rule("ivshmem-none"), 0o660);
+        // Without getent.
+        let vfio = Vfio::new("6", 0o660, &ALL[..3]);
+        vfio.add(0, &STRANGER);
+        assert_eq!(vfio.after_the_rule("ivshmem-none"), 0o600);
     }
 
     #[test]

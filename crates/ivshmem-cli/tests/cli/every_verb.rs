@@ -270,7 +270,8 @@ impl World {
         Self { dir, _region: region, plain, server, answering, peer: first["id"].to_string() }
     }
 
-    /// Runs a verb in bash with these arguments and redirections. Status 124 is the limit against hanging, 101 a panic.
+    /// Runs a verb in bash with these arguments and redirections. A time limit kills a verb that hangs. Status 101 is a
+    /// panic.
     fn run(&self, verb: &str, words: &str, streams: &str) -> End {
         self.run_into(verb, words, streams, Stdio::piped())
     }
@@ -283,7 +284,7 @@ impl World {
             .replace("{status}", &self.dir.path().join("status").display().to_string())
             .replace("{dir}", &self.dir.path().display().to_string());
         let command = format!("{verb} {words} {streams}");
-        let script = format!("timeout 60 \"$0\" {command}");
+        let script = format!("timeout --signal=KILL 60 \"$0\" {command}");
         let output = Command::new("bash")
             .args(["-c", &script, checkout::built("ivshmem")])
             .stdin(Stdio::null())
@@ -293,8 +294,8 @@ impl World {
             .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         End {
+            code: output.status.code().unwrap_or_else(|| panic!("{command}: {}", output.status)),
             command,
-            code: output.status.code().unwrap(),
             stdout: text(output.stdout),
             stderr: text(output.stderr),
         }

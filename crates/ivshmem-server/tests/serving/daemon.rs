@@ -263,9 +263,9 @@ fn no_moment_of_a_start_takes_a_signal_that_asks_to_stop() {
 #[test]
 fn a_signal_ends_a_start_that_takes_space_before_it_listens() {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-    // `timeout` ends a server that the signal does not end.
+    // `timeout` kills a server that the signal does not end, and that may block it.
     let mut command = Command::new("timeout");
-    command.args(["30", "/usr/bin/python3", "-c", PENDING]).arg(program().get_program());
+    command.args(["--signal=KILL", "30", "/usr/bin/python3", "-c", PENDING]).arg(program().get_program());
     command.args(["-F", "-v", "-l", "4K", "-M", "object", "-m"]).arg(dir.path());
     let output = command.arg("-S").arg(dir.path().join("s")).stdin(Stdio::null()).output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr);

@@ -212,7 +212,9 @@ fn a_log_is_a_file_of_this_user_that_others_cannot_read_or_a_device() {
     let (socket, log) = (dir.path().join("s"), dir.path().join("log"));
     let server = |log: &Path| {
         let mut shell = Command::new("sh");
-        shell.args(["-c", "umask 0; exec timeout 20 \"$0\" \"$@\""]).arg(program().get_program());
+        shell
+            .args(["-c", "umask 0; exec timeout --signal=KILL 20 \"$0\" \"$@\""])
+            .arg(program().get_program());
         shell.args(["-F", "-S"]).arg(&socket).arg("--log").arg(log);
         shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     };

@@ -107,6 +107,20 @@ pub enum OpenError {
         /// The number of bytes that need space.
         size: u64,
     },
+    /// The system counts enough huge pages as free or as available on demand, but this process cannot get them.
+    #[error(
+        "no space for {size} bytes in {}, although the system counts enough huge pages; raise the limit of this process's \
+         control group (hugetlb.SIZE.max and hugetlb.SIZE.rsvd.max; with cgroup v1 hugetlb.SIZE.limit_in_bytes and \
+         hugetlb.SIZE.rsvd.limit_in_bytes), or free memory for pages added on demand (nr_overcommit_hugepages) and on the NUMA \
+         nodes of its cpuset, or take a smaller size",
+        .path.display()
+    )]
+    Limited {
+        /// The file.
+        path: PathBuf,
+        /// The number of bytes that need huge pages.
+        size: u64,
+    },
     /// Two options exclude each other, or one is not supported here.
     #[error("{}", self.text(Face::Rust))]
     BadOption {
@@ -335,7 +349,7 @@ impl OpenError {
             | Self::BadMode { .. }
             | Self::BadId { .. } => ErrorKind::InvalidArgument,
             Self::BadWindow { .. } => ErrorKind::OutOfBounds,
-            Self::NoSpace { .. } => ErrorKind::NoSpace,
+            Self::NoSpace { .. } | Self::Limited { .. } => ErrorKind::NoSpace,
             Self::Overloaded { .. } => ErrorKind::TimedOut,
             Self::Server { reason, .. } => reason.kind(),
             Self::Guest { finding, .. } => finding.kind(),

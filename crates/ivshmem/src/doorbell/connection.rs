@@ -93,8 +93,8 @@ fn rlimit() -> u64 {
 pub(crate) struct Patience {
     /// The time limit for the whole greeting.
     pub(crate) timeout: Duration,
-    /// After the memory, a greeting is complete if nothing arrives for this long. The time is longer if vectors are known to
-    /// be missing.
+    /// After the memory, a greeting is complete if nothing arrives for this long. The time is longer if vectors are probably
+    /// missing.
     pub(crate) quiet: Duration,
     /// If set, the greeting is complete only when this device has this many vectors.
     pub(crate) vectors: Option<u16>,
@@ -107,6 +107,8 @@ pub(crate) struct Greeting {
     memory: Option<ForeignFd>,
     connection: Connection,
     patience: Patience,
+    /// Fewer own vectors than this are unlikely to be all.
+    likely: u16,
     deadline: Instant,
     last_message: Instant,
     session: Option<Arc<Session>>,
@@ -133,7 +135,14 @@ impl Greeting {
     pub(crate) fn new(socket: ForeignSocket, patience: Patience, began: Instant) -> Self {
         let deadline = began.checked_add(patience.timeout).unwrap_or(began + A_YEAR);
         let connection = Connection::new(socket);
-        Self { connection, patience, deadline, last_message: began, session: None, memory: None }
+        Self { connection, patience, likely: 0, deadline, last_message: began, session: None, memory: None }
+    }
+
+    /// Sets the number of vectors that this device had at an earlier server. A client with fewer vectors waits longer: the
+    /// first client of a restarted server has no peer whose vectors it could compare.
+    pub(crate) fn likely(mut self, vectors: u16) -> Self {
+        self.likely = vectors;
+        self
     }
 
     /// Receives messages until the greeting is complete. Blocks, but not beyond the timeout.
@@ -205,9 +214,11 @@ impl Greeting {
         Ok(decisive && self.is_complete())
     }
 
-    /// The quiet time after which the greeting is complete. It is longer if vectors are known to be missing.
+    /// The quiet time after which the greeting is complete. It is longer if vectors are probably missing.
     fn quiet(&self) -> Duration {
-        let factor = if self.connection.client.expects_more() { INTERRUPTED } else { 1 };
+        let client = &self.connection.client;
+        let misses = client.expects_more() || client.own_vectors() < self.likely;
+        let factor = if misses { INTERRUPTED } else { 1 };
         self.patience.quiet.saturating_mul(factor).min(A_YEAR)
     }
 
@@ -273,7 +284,7 @@ fn merge(changes: &mut Vec<PeerEvent>, change: Option<PeerEvent>) {
 /// The maximum number of messages to receive in one step: more than a greeting of 16 peers with 64 vectors has.
 const MESSAGES_PER_STEP: usize = 2048;
 
-/// The factor of the quiet time if vectors are known to be missing.
+/// The factor of the quiet time if vectors are probably missing.
 const INTERRUPTED: u32 = 200;
 
 /// Replaces a timeout beyond the range of the clock.

@@ -213,7 +213,7 @@ pub enum ConnectionError {
     NotClosed {
         /// The number of files, and of threads that close eventfds.
         files: usize,
-        /// The number of sockets.
+        /// The number of sockets, including connections with unread data.
         sockets: usize,
     },
     /// The greeting was not complete before the timeout.

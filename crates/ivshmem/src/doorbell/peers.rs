@@ -25,7 +25,7 @@ pub enum PeerEvent {
     Disconnected(PeerId),
     /// This device now has this many vectors.
     OwnVectors(u16),
-    /// The connection to the server is lost. The memory and interrupts to the known peers continue to work.
+    /// The connection to the server is lost. The memory and interrupts to and from the peers known so far continue to work.
     ServerGone {
         /// The reason.
         reason: ConnectionError,

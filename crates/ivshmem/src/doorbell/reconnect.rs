@@ -20,6 +20,8 @@ pub(crate) struct Reconnect {
 /// The state of reconnecting to an absent server.
 #[derive(Debug)]
 pub(super) struct Absence {
+    /// The number of vectors that this device had at the server before.
+    vectors: u16,
     pause: Duration,
     next_try: Instant,
     greeting: Option<Greeting>,
@@ -37,8 +39,9 @@ pub(super) enum Return {
 }
 
 impl Absence {
-    pub(super) fn new() -> Self {
-        Self { pause: FIRST_PAUSE, next_try: Instant::now(), greeting: None }
+    /// `vectors` is the number of vectors that this device had at the lost server.
+    pub(super) fn new(vectors: u16) -> Self {
+        Self { vectors, pause: FIRST_PAUSE, next_try: Instant::now(), greeting: None }
     }
 
     /// Connects if the next attempt is due, and receives the available messages of a greeting. Calls `began` with the socket
@@ -54,7 +57,7 @@ impl Absence {
             // The timeout is short, so that a server that does not accept connections does not delay closing.
             if let Ok(socket) = socket::connect(&how.path, Duration::from_millis(1)) {
                 began(socket.as_fd());
-                self.greeting = Some(Greeting::new(socket, how.patience, now));
+                self.greeting = Some(Greeting::new(socket, how.patience, now).likely(self.vectors));
             }
         }
         let Some(greeting) = &mut self.greeting else { return self.later(now) };

@@ -49,7 +49,10 @@ impl Link for Server {
             let _ = poller::remove(&shared.poller, &*connection);
             // Close the connection before any callback: a callback may start a program, and the start waits for the files
             // that the server sent.
-            self.state = if self.reconnect.is_some() { State::Away(Absence::new()) } else { State::Down };
+            self.state = match self.reconnect {
+                Some(_) => State::Away(Absence::new(session.vectors())),
+                None => State::Down,
+            };
         }
         for change in changes {
             shared.tell(&change);

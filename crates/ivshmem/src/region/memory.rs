@@ -27,8 +27,8 @@ use super::{CacheMode, MemoryError, Region, Word};
 /// - No reference to shared bytes ever exists. A read returns a private copy: check the copy, and use the copy.
 ///
 /// # Cache modes
-/// In [`CacheMode::WriteCombined`] memory, which is the mode of a device's memory in a guest, plain writes and relaxed
-/// stores may reach the peers late and in any order. Every other store, every atomic read-modify-write and
+/// In [`CacheMode::WriteCombined`] memory, which is the default for a device's memory in a Linux guest, plain writes and
+/// relaxed stores may reach the peers late and in any order. Every other store, every atomic read-modify-write and
 /// [`fence`](Self::fence) flush them first. Plain reads may overtake each other in this mode, but not a load that is not
 /// relaxed. Publishing data as described above is therefore correct in every mode.
 ///

@@ -26,7 +26,7 @@ pub(crate) use pages::Region;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CacheMode {
-    /// Ordinary memory: all memory on the host, and every mapping of a file.
+    /// Ordinary memory: all memory on the host, every file in a guest, and by default a device's memory in a Windows guest.
     Cached,
     /// The processor buffers writes. They may reach the peers late and in any order, until a fence, an atomic
     /// read-modify-write or a store that is not relaxed. Reads are uncached and slow.

@@ -4,8 +4,9 @@ use super::PROTOCOL_VERSION;
 
 /// Why a server refused a client. The server sends it as a version other than 0, the only form that QEMU reports.
 ///
-/// QEMU prints "server sent version -2, expecting 0" and exits, so the numbers are small, negative and never change.
-/// -1 is not used because it announces the memory later in the protocol.
+/// A QEMU that starts prints "server sent version -2, expecting 0" and exits; in a running QEMU, `device_add` fails with this
+/// text. So the numbers are small, negative and never change. -1 is not used because it announces the memory later in the
+/// protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {

@@ -14,7 +14,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
 use super::mounts::in_mounts;
-use super::{HERE, Nobody, commands, cured, folder, is_root, make, visit};
+use super::{HERE, Nobody, Visit, commands, cured, folder, is_root, make, visit};
 use crate::{ivshmem, run};
 
 /// A path that is not in /dev/shm, where some remedies create a file. Removed on drop.
@@ -125,6 +125,41 @@ fn a_link_that_another_user_may_have_put_there_is_not_followed() {
         // Nothing can be created below it.
         visit(&format!("{target}/x"), &[]).remedy("not-a-file");
     }
+}
+
+/// The target exists, and the cause does not deny it: a directory above it is closed, or the kernel follows no such link.
+#[test]
+fn a_link_of_another_user_that_the_kernel_does_not_follow_is_told_from_a_broken_one() {
+    if !is_root("a_link_of_another_user_that_the_kernel_does_not_follow_is_told_from_a_broken_one") {
+        return;
+    }
+    let nobody = Nobody::new();
+    let (dir, target) = folder("link");
+    let (link, closed) = (dir.path().join("link"), dir.path().join("closed"));
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::create_dir(&closed).unwrap();
+    make(&closed.join("end"), 1 << 20, 0o666);
+    std::os::unix::fs::symlink(closed.join("end"), &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(1), None).unwrap();
+    let is_refused = |visited: &Visit| {
+        visited.cause_has("is a link of user ");
+        let remedy = visited.remedy("not-a-file");
+        let removal = format!("as root: `rm {}`", link.display());
+        assert!(remedy.starts_with("name another file: ") && remedy.ends_with(&removal), "{remedy}");
+    };
+    let protects = fs::read_to_string("/proc/sys/fs/protected_symlinks").unwrap().trim() == "1";
+    // A directory above the target is open to nobody else.
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    is_refused(&nobody.visit(&target, &[]));
+    is_refused(&nobody.visit(&format!("{target}/x"), &[]));
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+    for visited in [nobody.visit(&target, &[]), visit(&target, &[])] {
+        if protects { is_refused(&visited) } else { visited.is_well() }
+    }
+    // Root's link is trusted, so the remedy may be about its target.
+    std::os::unix::fs::lchown(&link, Some(0), None).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    nobody.visit(&target, &[]).remedy("not-permitted");
 }
 
 #[test]
@@ -499,7 +534,8 @@ fn a_file_that_becomes_a_pipe_while_it_is_looked_at_makes_nobody_wait() {
         let looks = (0..200).map(|_| {
             // `timeout` ends a doctor that waits for a writer of the pipe.
             let mut doctor = Command::new("timeout");
-            doctor.arg("30").arg(ivshmem().get_program()).args(["doctor", &format!("{target}?readonly")]);
+            doctor.args(["--signal=KILL", "30"]).arg(ivshmem().get_program());
+            doctor.args(["doctor", &format!("{target}?readonly")]);
             doctor.output().map(|output| output.status.code())
         });
         let codes = looks.collect();

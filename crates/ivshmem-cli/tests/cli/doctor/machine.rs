@@ -55,7 +55,8 @@ impl Machine {
     /// Starts it with these words, which the shell splits.
     fn start(place: Place, words: &str) -> Self {
         let line = format!(
-            "exec timeout 120 qemu-system-x86_64 -S -nodefaults -display none -monitor stdio 2>&1 {words}"
+            "exec timeout --signal=KILL 120 qemu-system-x86_64 -S -nodefaults -display none -monitor stdio 2>&1 \
+             {words}"
         );
         let mut child = place
             .command("sh")

@@ -38,8 +38,9 @@ impl Doorbell {
     }
 
     /// Sets the quiet time: the greeting is complete if the server sends nothing for this long after the memory. The default
-    /// is 5 milliseconds. The time is 200 times as long while this device has no vector, or fewer than some peer, because a
-    /// busy server may pause during the greeting. For a server that assigns no vectors, use [`vectors(0)`](Self::vectors).
+    /// is 5 milliseconds. The time is 200 times as long while this device has no vector, or fewer than some peer, or fewer than
+    /// before a reconnection, because a busy server may pause during the greeting. For a server that assigns no vectors, use
+    /// [`vectors(0)`](Self::vectors).
     ///
     /// The protocol does not mark the end of the greeting. Only the first client, and a client with fewer vectors than some
     /// peer, waits for this time; once a client has as many vectors as its peers, its greeting is complete. Vectors that come
@@ -57,7 +58,9 @@ impl Doorbell {
     }
 
     /// Makes the device reconnect after a lost connection, as soon as a server with the same memory listens at the same path.
-    /// [`PeerEvent::Reconnected`](crate::doorbell::PeerEvent::Reconnected) describes the effects.
+    /// [`PeerEvent::Reconnected`](crate::doorbell::PeerEvent::Reconnected) describes the effects. If the server gives this
+    /// device fewer vectors than before, this event or `MemoryReplaced` comes up to 200 [quiet times](Self::quiet) later, as
+    /// more vectors may follow.
     pub fn reconnect(mut self, reconnect: bool) -> Self {
         self.reconnect = reconnect;
         self

@@ -128,8 +128,8 @@ pub enum Finding {
     },
 }
 
-/// The remedy that gives a device its own group. Behind a PCI bridge, where libvirt places devices by default, the IOMMU cannot
-/// distinguish devices.
+/// The remedy that gives a device its own group. Behind a PCIe-to-PCI bridge, where libvirt places devices by default, the IOMMU
+/// cannot distinguish devices.
 const APART: &str = "give each ivshmem device a place on the root bus (QEMU: bus=pcie.0; libvirt, in the <shmem>: \
                      <address type='pci' bus='0x00' slot='0x10'/> with a free slot)";
 

@@ -158,7 +158,7 @@ impl Function {
 
     /// Prevents power management of a device that is bound to vfio-pci while no process receives its interrupts: the kernel
     /// does not consider mappings of the memory through sysfs. Only root can do this; for other users, the program that bound
-    /// the device has done it.
+    /// the device must have done it (`ivshmem bind` and the udev rule of `ivshmem setup` do).
     pub(super) fn keep_awake(&self) {
         let _ = self.set_attribute("power/control", "on");
     }

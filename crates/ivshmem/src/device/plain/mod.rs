@@ -66,9 +66,6 @@ impl Plain {
 
     /// Maps only `len` bytes from `offset` on. Use it for files larger than the address space, or to exclude the rest of the
     /// file. `offset` need not be aligned.
-    ///
-    /// On hugetlbfs, the bytes by which a file grows must fit into the address space nevertheless, because one mapping reserves
-    /// either all of their pages or none. This does not apply to a file that already has its length.
     pub fn window(mut self, offset: u64, len: u64) -> Self {
         self.window = Some((offset, len));
         self
@@ -141,7 +138,9 @@ impl Plain {
     /// # Errors
     /// [`OpenError`], with the path, the value, the limit and the remedy in its text. A failure removes a file that this call
     /// created, and leaves a file that was to grow as long as before. But if the file already has its new length, because
-    /// `prefault` fails or the file system cannot allocate space in advance, the file stays as it is: others may use it.
+    /// `prefault` fails or the file system cannot allocate space in advance, the file stays as it is: others may use it. On
+    /// hugetlbfs, if the limit of a control group is reached while an existing file grows, the new pages stay allocated or
+    /// reserved beyond its end until it is removed or truncated, also to the length that it has.
     #[cfg(target_os = "linux")]
     pub fn open(self) -> Result<Device, OpenError> {
         open::open(&self)

@@ -1,4 +1,4 @@
-//! Opening on Linux: find or create the file, allocate space, map it, and only then set its length.
+//! Opening on Linux: find or create the file, allocate its space and map it, and only then set its length.
 //!
 //! Other processes may open the same name at any time. This module never makes a file shorter, because another process may
 //! have mapped it, and sets its length only after everything that can fail has succeeded. It removes only an empty file,
@@ -6,11 +6,13 @@
 //! name.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::SealFlags;
 use rustix::io::Errno;
 
 use super::{Plain, Source};
@@ -116,23 +118,33 @@ impl Request<'_> {
         }
     }
 
-    /// Allocates the file's space, maps the file, and then sets its length.
+    /// Maps the file and allocates the space for its new bytes, and then sets its length.
     fn map_file(&self, fd: &OwnedFd) -> Result<Mapped, OpenError> {
         let facts = self.facts(fd)?;
         let size = self.size(facts)?;
         let part = self.part(facts, size)?;
-        if size > facts.len {
-            self.make_room(fd, facts, size, part)?;
+        if size <= facts.len {
+            return Ok(Mapped { facts, part, mapping: self.map(fd, facts, part)? });
         }
-        let mapping = self.map(fd, facts, size, part)?;
-        if size > facts.len {
-            let grown = match facts.system {
-                // make_room has reserved these pages. Only allocated pages count as the file's blocks.
-                System::Hugetlbfs => file::fill_holes(fd, facts.len, size - facts.len),
-                _ => file::lengthen(fd, size),
-            };
-            grown.map_err(|e| self.no_room(size, e))?;
-        }
+        self.check_limit(size)?;
+        let is_huge = facts.system == System::Hugetlbfs;
+        // On hugetlbfs, a writable mapping beyond the end sets the length, so the space comes first.
+        let early = match is_huge && part.end() > facts.len {
+            true => None,
+            false => Some(self.map(fd, facts, part)?),
+        };
+        let has_pages = is_huge && self.reserve(fd, facts, size, part)?;
+        self.take_space(fd, facts, size, has_pages)?;
+        let mapping = match early {
+            Some(mapping) => mapping,
+            None => self.map(fd, facts, part)?,
+        };
+        // An opener that does not wait for the lock may still be allocating; so allocate what is missing.
+        let longer = match is_huge {
+            true => file::fill_holes(fd, facts.len, size - facts.len),
+            false => file::lengthen(fd, size),
+        };
+        longer.map_err(|e| self.no_room(size, e))?;
         Ok(Mapped { facts, part, mapping })
     }
 
@@ -141,12 +153,14 @@ impl Request<'_> {
         let Mapped { facts, part, mut mapping } = mapped;
         if self.options.prefault {
             self.fill_holes(fd, facts, part)?;
-            mapping.populate(0, part.mapped).map_err(|e| self.no_room(part.len, e))?;
+            // On hugetlbfs, the mapping has reserved the pages.
+            let has_pages = facts.system == System::Hugetlbfs;
+            mapping.populate(0, part.mapped).map_err(|e| self.no_pages(part.len, has_pages, e))?;
         }
         if self.options.read_only && facts.system != System::Sysfs {
             // Without the descriptor, reading allocates pages for holes.
             let own = fd.try_clone().map_err(|e| self.failed("keep open", e))?;
-            mapping = mapping.keep_file(own, part.offset - part.before);
+            mapping = mapping.keep_file(own, part.start());
         }
         let memory = Memory::new(Region::new(mapping, self.cache_mode(fd, facts)));
         Ok(memory.view(part.before, part.len).expect("the part lies in its pages"))
@@ -241,29 +255,45 @@ impl Request<'_> {
         }
     }
 
-    /// Allocates space for the bytes by which the file grows. Existing holes stay, because another program made them.
-    fn make_room(&self, fd: &OwnedFd, facts: Facts, size: u64, part: Part) -> Result<(), OpenError> {
-        self.check_limit(size)?;
-        if facts.system == System::Hugetlbfs {
-            // A mapping reserves either all pages or none, and sets the file's length. The reservation outlasts the mapping. The
-            // holes of a part that is mapped together with the new pages need pages, too. Reserving in pieces could reserve only
-            // some of the pages, and only making the file shorter releases a reservation.
-            let start = part.offset - part.before;
-            let from = if start + part.mapped as u64 > facts.len { start.min(facts.len) } else { facts.len };
-            let len = size - from;
-            let Some(len) = usize::try_from(len).ok().filter(|len| has_addresses(fd, from, *len)) else {
-                let problem = format!(
-                    "cannot be reserved: the {len} bytes that get huge pages do not fit into the address space that is left; \
-                     raise its limit (ulimit -v, LimitAS= of a service), or give the file its length before (fallocate -l {size})"
-                );
-                return Err(self.bad_size(size, problem));
-            };
-            return Mapping::new(fd, from, len, false).map(drop).map_err(|e| self.no_room(size, e));
+    /// Reserves huge pages for the bytes by which the file grows, and returns whether it did.
+    ///
+    /// A mapping reserves either all pages or none. A read-only one leaves the file's length unchanged, also beyond its end.
+    /// The reservation outlasts the mapping. A failure after it leaves the file its pages: other programs may use what is
+    /// beyond the old end at any time, so nothing may be released there.
+    fn reserve(&self, fd: &OwnedFd, facts: Facts, size: u64, part: Part) -> Result<bool, OpenError> {
+        self.check_seals(fd, size)?;
+        // The holes of a part that is mapped together with the new pages need pages, too.
+        let from = if part.end() > facts.len { part.start().min(facts.len) } else { facts.len };
+        let has_pages = || has_huge_pages(fd, facts, from..size);
+        match usize::try_from(size - from).ok().filter(|len| has_addresses(fd, from, *len)) {
+            Some(len) => match Mapping::new(fd, from, len, true) {
+                Ok(_) => Ok(true),
+                Err(e) => Err(self.no_pages(size, has_pages(), e)),
+            },
+            // Then nothing is reserved.
+            None if !has_addresses(fd, part.start(), part.mapped) => Err(self.no_addresses(part)),
+            None if !has_pages() => Err(self.no_room(size, Errno::NOSPC.into())),
+            None => Ok(false),
         }
+    }
+
+    /// Allocates space for the bytes by which the file grows. Existing holes stay, because another program made them.
+    fn take_space(&self, fd: &OwnedFd, facts: Facts, size: u64, has_pages: bool) -> Result<(), OpenError> {
         match file::take_space(fd, facts.len, size) {
             // Then `lengthen` writes the new bytes.
             Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => Ok(()),
-            result => result.map_err(|e| self.no_room(size, e)),
+            result => result.map_err(|e| self.no_pages(size, has_pages, e)),
+        }
+    }
+
+    /// Checks the seals of a memfd that is to grow, before it has pages beyond its end.
+    fn check_seals(&self, fd: &OwnedFd, size: u64) -> Result<(), OpenError> {
+        match file::seals(fd) {
+            seals if seals.contains(SealFlags::GROW) => Err(self.no_room(size, Errno::PERM.into())),
+            seals if seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) => {
+                Err(self.failed("map", Errno::PERM.into()))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -295,23 +325,28 @@ impl Request<'_> {
         }
     }
 
-    fn map(&self, fd: &impl AsFd, facts: Facts, size: u64, part: Part) -> Result<Mapping, OpenError> {
+    fn map(&self, fd: &impl AsFd, facts: Facts, part: Part) -> Result<Mapping, OpenError> {
         let options = self.options;
-        let takes = size > facts.len || options.prefault;
+        // Holes in the existing part get no huge pages, because another program made them.
+        let takes = part.end() > facts.len || options.prefault;
         let map = if takes { Mapping::new } else { Mapping::without_reserve };
-        let start = part.offset - part.before;
+        let start = part.start();
         let mapping = match map(fd, start, part.mapped, options.read_only) {
             Err(e) if e.kind() == io::ErrorKind::OutOfMemory && !has_addresses(fd, start, part.mapped) => {
-                let problem = "does not fit into the address space that is left; map a window".into();
-                return Err(self.bad_size(part.len, problem));
+                return Err(self.no_addresses(part));
             }
             Err(e) if facts.system == System::Sysfs && Errno::from_io_error(&e) == Some(Errno::INVAL) => {
                 return Err(OpenError::BadOption { path: self.path.clone(), problem: CLAIMED });
             }
-            Err(e) if facts.system == System::Hugetlbfs => return Err(self.no_room(part.len, e)),
+            Err(e) if facts.system == System::Hugetlbfs => {
+                // The pages beyond the end are allocated already.
+                let has_pages = has_huge_pages(fd, facts, start..part.end().min(facts.len));
+                return Err(self.no_pages(part.len, has_pages, e));
+            }
             result => result.map_err(|e| self.failed("map", e))?,
         };
-        if options.huge_pages {
+        // On hugetlbfs the pages are huge anyway, and the mapping may have set the length already.
+        if options.huge_pages && facts.system != System::Hugetlbfs {
             let problem = "this system has no transparent huge pages for such a file; leave out huge_pages";
             mapping
                 .use_huge_pages()
@@ -327,6 +362,18 @@ impl Request<'_> {
         }
         let name = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
         cache_mode_of(&std::fs::read_link(name).unwrap_or_else(|_| self.path.clone()))
+    }
+
+    fn no_addresses(&self, part: Part) -> OpenError {
+        self.bad_size(part.len, "does not fit into the address space that is left; map a window".into())
+    }
+
+    /// Like [`no_room`](Self::no_room). `has_pages` says whether the system has enough huge pages.
+    fn no_pages(&self, size: u64, has_pages: bool, error: io::Error) -> OpenError {
+        match self.no_room(size, error) {
+            OpenError::NoSpace { path, size } if has_pages => OpenError::Limited { path, size },
+            other => other,
+        }
     }
 
     fn no_room(&self, size: u64, error: io::Error) -> OpenError {
@@ -387,6 +434,18 @@ struct Part {
     mapped: usize,
 }
 
+impl Part {
+    /// The start of its first page in the file, in bytes.
+    fn start(self) -> u64 {
+        self.offset - self.before
+    }
+
+    /// The end of its last page in the file, in bytes.
+    fn end(self) -> u64 {
+        self.start() + self.mapped as u64
+    }
+}
+
 /// The time to wait for other processes that set the length of the same file. If they allocate space for a large memory, they
 /// may need longer; then this process waits for them in the system call.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -397,6 +456,16 @@ const MAX_REPLACEMENTS: u32 = 100;
 /// Whether a part of the file fits into the address space. If it does and a mapping fails, huge pages are missing.
 fn has_addresses(fd: &impl AsFd, offset: u64, len: usize) -> bool {
     !Mapping::without_reserve(fd, offset, len, true).is_err_and(|e| e.kind() == io::ErrorKind::OutOfMemory)
+}
+
+/// Whether the system counts enough huge pages for a part of a file on hugetlbfs, if no limit of a control group is lower.
+fn has_huge_pages(fd: &impl AsFd, facts: Facts, part: Range<u64>) -> bool {
+    let len = part.end.saturating_sub(part.start);
+    let existing = facts.len.min(part.end).saturating_sub(part.start);
+    // The file's pages may be anywhere: as many as possible may be outside the part.
+    let inside = facts.allocated.saturating_sub(facts.len - existing).min(len);
+    let missing = len - inside;
+    file::free_huge_pages(fd, facts.page_size).is_ok_and(|free| free.is_some_and(|free| free >= missing))
 }
 
 /// Whether the file has lost its name.

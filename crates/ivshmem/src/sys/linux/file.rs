@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, Gid, Mode, OFlags, SeekFrom, Uid, fallocate, fchmod, fchown, fstat,
-    fstatfs, fstatvfs, openat, seek, statat, unlinkat,
+    AtFlags, FallocateFlags, FileType, Gid, Mode, OFlags, SealFlags, SeekFrom, Uid, fallocate, fchmod,
+    fchown, fcntl_get_seals, fstat, fstatfs, fstatvfs, openat, seek, statat, unlinkat,
 };
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 use rustix::process::{Resource, geteuid, getrlimit};
@@ -70,6 +70,9 @@ impl Access {
     }
 }
 
+/// HUGETLBFS_MAGIC of linux/magic.h.
+const HUGETLBFS: i128 = 0x9584_58f6;
+
 const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// A name in an open directory. Later changes of the directory's path do not affect it.
@@ -118,7 +121,6 @@ pub fn may_use(path: &Path) -> io::Result<()> {
 
 /// The properties of the file that a descriptor refers to.
 pub fn facts(fd: &impl AsFd) -> io::Result<Facts> {
-    const HUGETLBFS: i128 = 0x9584_58f6;
     const SYSFS: i128 = 0x6265_6572;
     let file = fstat(fd)?;
     let system = fstatfs(fd)?;
@@ -168,15 +170,16 @@ pub fn size_limit() -> Option<u64> {
 
 /// Allocates space for the bytes from `from`, the file's length, up to `len`, and leaves the length unchanged, so that no
 /// process maps bytes whose allocation may still fail. If it fails with ENOSPC, the file has no more space than before; with
-/// a disk quota, space beyond the end may stay allocated.
+/// a disk quota, and on hugetlbfs, space beyond the end may stay allocated.
 ///
 /// Fails with EOPNOTSUPP if the file system does not support this.
 pub fn take_space(fd: &impl AsFd, from: u64, len: u64) -> io::Result<()> {
     const TMPFS: i128 = 0x0102_1994;
     let from = from - from % rustix::param::page_size() as u64;
-    // When it is full, a tmpfs releases what it has allocated, and a disk does not.
-    let gives_back = i128::from(fstatfs(fd)?.f_type) & 0xffff_ffff == TMPFS;
-    if !gives_back && free_space(fd)?.is_some_and(|free| len - from > free) {
+    // When it is full, a tmpfs releases what it has allocated, and a disk does not. The free space of hugetlbfs lacks the
+    // pages that are reserved for this very file.
+    let is_checked = !matches!(i128::from(fstatfs(fd)?.f_type) & 0xffff_ffff, TMPFS | HUGETLBFS);
+    if is_checked && free_space(fd)?.is_some_and(|free| len - from > free) {
         return Err(if is_beyond(fd, len) { Errno::FBIG } else { Errno::NOSPC }.into());
     }
     allocate(fd, FallocateFlags::KEEP_SIZE, from, len - from)
@@ -232,6 +235,28 @@ pub fn free_space(fd: &impl AsFd) -> io::Result<Option<u64>> {
     let system = fstatvfs(fd)?;
     let blocks = if geteuid().is_root() { system.f_bfree } else { system.f_bavail };
     Ok((system.f_blocks != 0).then(|| blocks.saturating_mul(system.f_frsize)))
+}
+
+/// The number of bytes of huge pages of this size that a file on hugetlbfs can still get: those that are neither used nor
+/// reserved, and those that the system may add on demand, within the limit of the mount. `None` if the system does not report
+/// them. Pages that a mount reserves for itself (`min_size`) are not included, and the limit of a control group may be lower.
+pub fn free_huge_pages(fd: &impl AsFd, page_size: u64) -> io::Result<Option<u64>> {
+    let count = |name| {
+        let path = format!("/sys/kernel/mm/hugepages/hugepages-{}kB/{name}", page_size >> 10);
+        std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()
+    };
+    let pool = || {
+        let free = count("free_hugepages")?.saturating_sub(count("resv_hugepages")?);
+        let more = count("nr_overcommit_hugepages")?.saturating_sub(count("surplus_hugepages")?);
+        Some(free.saturating_add(more).saturating_mul(page_size))
+    };
+    // A mount without its own limit can use the whole pool.
+    Ok(free_space(fd)?.into_iter().chain(pool()).min())
+}
+
+/// The seals of a file in memory; none for other files.
+pub fn seals(fd: &impl AsFd) -> SealFlags {
+    fcntl_get_seals(fd).unwrap_or(SealFlags::empty())
 }
 
 /// Converts a number of the kernel, whose width and sign differ between architectures. A negative number becomes 0.

@@ -267,7 +267,7 @@ impl Drop for ForeignSocket {
 pub struct Unclosed {
     /// The number of files, and of threads that wait for a file system or for an eventfd to close.
     pub files: usize,
-    /// The number of sockets, including connections on which data were received.
+    /// The number of sockets, including connections with unread data.
     pub sockets: usize,
 }
 
@@ -323,9 +323,10 @@ struct File {
     fd: OwnedFd,
 }
 
-/// For sockets on which data were received.
+/// For sockets that another process sent, sockets with unread data, listening sockets, and those for which EMPTY has no free
+/// thread.
 static SOCKETS: Closer<OwnedFd> = Closer::new(4, usize::MAX, close_sockets);
-/// For sockets on which no data were received.
+/// For sockets without unread data.
 static EMPTY: Closer<OwnedFd> = Closer::new(4, usize::MAX, drop);
 /// For eventfds. One that cannot be closed delays the rest of its batch.
 static EVENTFDS: Closer<OwnedFd> = Closer::new(4 * MAX_FILES, 64, drop);
@@ -440,7 +441,7 @@ fn being_closed() -> MutexGuard<'static, Vec<Closing>> {
     BEING_CLOSED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the descriptor table has no file from another process, whose closing may wait.
+/// Whether the descriptor table has no file that another process sent; closing such a file may wait.
 fn no_file_is_open() -> bool {
     OPEN_FILES.load(Ordering::SeqCst) == 0 && !being_closed().iter().any(Closing::is_open)
 }

@@ -36,7 +36,8 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps a part of a file. `offset`, and on hugetlbfs also `len`, is a multiple of the file's page size. On hugetlbfs this
-    /// reserves the huge pages in the pool.
+    /// reserves the huge pages in the pool, all or none, also beyond the file's end; a writable mapping beyond the end extends
+    /// the file.
     pub fn new(fd: &impl AsFd, offset: u64, len: usize, read_only: bool) -> io::Result<Self> {
         Self::map(fd, offset, len, read_only, MapFlags::SHARED)
     }

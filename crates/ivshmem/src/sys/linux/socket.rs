@@ -200,7 +200,7 @@ impl<S: AsFd> Receiver<S> {
 enum Look {
     /// The number of bytes to consume.
     Bytes(usize),
-    /// There is nothing to consume, for this reason.
+    /// Nothing can be consumed, for this reason.
     Nothing(Received),
     /// The system withholds a descriptor, though there is room for one.
     Withheld,

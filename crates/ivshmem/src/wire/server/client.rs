@@ -28,7 +28,7 @@ pub(super) enum WaitsFor {
     Turn,
     /// For room in its socket, which is full until it reads.
     Room,
-    /// For the budget, which is spent until other clients read.
+    /// For the budget, which is spent until clients read.
     Budget,
 }
 

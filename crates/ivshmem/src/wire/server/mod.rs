@@ -245,7 +245,7 @@ impl Engine {
         }
     }
 
-    /// The last reported number of messages that this client has not read; 0 if it is not connected.
+    /// The number of messages sent to this client and not yet reported as read; 0 if it is not connected.
     pub fn in_flight_to(&self, id: PeerId) -> u32 {
         self.client(id).map_or(0, |client| client.in_flight)
     }

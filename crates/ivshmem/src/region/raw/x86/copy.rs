@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "calls of the C library's copies from inline assembly")]
 
 // The C library's copy is the fastest on every processor, because it selects an implementation for each of them; string
-// instructions and hand-written vector loops reach 0.8 to 1.0 of its speed. But a call that the compiler sees must not
+// instructions and hand-written vector loops reach 0.7 to 1.0 of its speed. But a call that the compiler sees must not
 // race with the peers, and the compiler may merge, split or omit it. Therefore the call is in an asm block, which the
 // compiler treats only as "some bytes were read or written".
 

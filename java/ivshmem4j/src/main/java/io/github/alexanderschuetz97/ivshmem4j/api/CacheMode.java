@@ -6,7 +6,10 @@ package io.github.alexanderschuetz97.ivshmem4j.api;
  */
 public enum CacheMode {
 
-    /** Ordinary memory: files, and all memory on the host. Reads and writes are fast. */
+    /**
+     * Ordinary memory: files, all memory on the host, and by default the memory of a device in a Windows guest. Reads and
+     * writes are fast.
+     */
     CACHED,
 
     /**

@@ -116,12 +116,13 @@ public final class DoorbellOptions {
      * until it has reconnected. From then on, waits, futures and routines belong to the vectors of the new id. If the new
      * server gives fewer vectors, a wait for a missing vector throws an {@link IvshmemException} with the code
      * {@link IvshmemException.Code#UNKNOWN_VECTOR}, futures complete with this exception, and the exception handler receives
-     * it once for each vector with routines or futures. The routines stay registered, and are called again after the device
-     * has reconnected to a server that has the vector. Interrupts sent between the loss and the reconnection may be lost:
-     * read the memory afterwards. Without this option, waits, futures and routines also stay until a previous peer rings or
-     * the device is closed.
+     * it once for each vector with routines or futures. The routines stay registered, and are called again as soon as the
+     * device has the vector: when the server adds it, or after the device has reconnected to a server that has it. Interrupts
+     * sent between the loss and the reconnection may be lost: read the memory afterwards. Without this option, waits, futures
+     * and routines also stay until a previous peer rings or the device is closed.
      *
-     * <p>The time between two attempts grows from 1 to 100 milliseconds.
+     * <p>The time between two attempts grows from 1 to 100 milliseconds. If the server gives fewer vectors than before, the
+     * device waits up to one second for more before it has reconnected.
      *
      * @return new options
      */

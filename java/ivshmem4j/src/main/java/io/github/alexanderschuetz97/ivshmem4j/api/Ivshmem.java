@@ -20,7 +20,7 @@ import java.util.concurrent.Executor;
  *       occurred. If it is null or omitted, they are printed to {@link System#err}. When the server goes away, the handler
  *       receives one {@link IvshmemException} with the code {@link IvshmemException.Code#SERVER_GONE}; without a handler,
  *       the library logs a warning through {@code System.Logger} or, on Java 8, {@code java.util.logging}. The memory and
- *       the interrupts between the peers known so far continue to work.
+ *       interrupts to and from the peers known so far continue to work.
  *   <li>{@code grace} is the timeout of the handshake with the server, in milliseconds. Less than 1000 counts as 1000; the
  *       default is 5000. Connecting ends as soon as the handshake is complete.
  * </ul>
@@ -31,7 +31,7 @@ import java.util.concurrent.Executor;
  * {@code java.library.path}, or else the library in the jar. The latter is unpacked into {@code ivshmem4j/native} under
  * {@code $XDG_CACHE_HOME} or {@code ~/.cache}, a folder that only this user may enter, and compared with the jar's before
  * each use. Where that is impossible, the library is unpacked into a temporary folder, which is removed again at once, and a
- * warning in the log gives the reason. Java 24 and newer need the option
+ * warning in the log gives the reason. From Java 24 on, the JVM warns without the option
  * {@code --enable-native-access=io.github.alexanderschuetz97.ivshmem4j}, or {@code --enable-native-access=ALL-UNNAMED} if
  * the jar is on the class path.
  */

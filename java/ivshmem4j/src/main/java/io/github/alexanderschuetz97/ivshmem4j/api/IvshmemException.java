@@ -125,7 +125,7 @@ public class IvshmemException extends RuntimeException {
         UNSUPPORTED,
         /** The system has not enough memory, huge pages, disk space or descriptors. */
         NO_SPACE,
-        /** Another process holds a resource that only one process can hold. */
+        /** Another holder, possibly in this process, has a resource that only one can hold. */
         BUSY,
         /** No peer with this id is connected. */
         UNKNOWN_PEER,
@@ -135,7 +135,7 @@ public class IvshmemException extends RuntimeException {
         REFUSED,
         /** The other side violated the protocol. */
         PROTOCOL,
-        /** The server is gone. The memory and the interrupts between the peers known so far continue to work. */
+        /** The server is gone. The memory and interrupts to and from the peers known so far continue to work. */
         SERVER_GONE,
         /** The timeout passed before the expected event. */
         TIMED_OUT,

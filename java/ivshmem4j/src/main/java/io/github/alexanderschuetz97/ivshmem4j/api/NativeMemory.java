@@ -155,7 +155,8 @@ public interface NativeMemory extends NumberAccess, ArrayAccess, OrderedAccess, 
      * How the processor caches the memory, which determines the cost of reads and writes. The mode never changes, and is
      * available after closing.
      *
-     * @return never null; {@link CacheMode#CACHED} except for devices in virtual machines
+     * @return never null; {@link CacheMode#CACHED} except for devices in Linux guests, and for devices in Windows guests
+     *     that the program opens with another mode
      */
     CacheMode cacheMode();
 

@@ -24,7 +24,7 @@ public interface PeerConnectionListener {
     void onDisconnect(int peer);
 
     /**
-     * The server has gone. The memory and the interrupts between the peers known so far continue to work; new peers are not
+     * The server has gone. The memory and interrupts to and from the peers known so far continue to work; new peers are not
      * reported. A listener that is registered at this moment may receive the calls for the known peers after this one. The
      * exception handler that the device was opened with receives the reason.
      */

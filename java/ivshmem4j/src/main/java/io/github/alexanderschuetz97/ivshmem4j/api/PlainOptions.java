@@ -74,9 +74,7 @@ public final class PlainOptions {
 
     /**
      * Maps only a part of the file. The offset may have any alignment. Opening a part that is not inside the file throws
-     * {@link IllegalArgumentException}. On hugetlbfs, the bytes by which a file grows must fit into the address space
-     * nevertheless, as a single mapping reserves either all of their pages or none. A file that already has its size does
-     * not grow.
+     * {@link IllegalArgumentException}.
      *
      * @param offset start of the part in bytes, 0 or more
      * @param length length of the part in bytes, 1 or more

@@ -147,10 +147,14 @@ public final class NativeLibrary {
     /** Marks only the first interrupts of a vector as received. */
     public static native void deviceGiveBack(long device, int vector, long position);
 
+    /** The second number of {@link #devicePeerNews} if the server has added vectors of this device. */
+    public static final int VECTORS_ADDED = -2;
+
     /**
      * Waits for a change of a peer or of the server. For a peer, returns its id, 1 if it has disconnected (it may have
-     * reconnected since), and its vectors or -1. For the server, returns -1 and the device's new id after a reconnection, or
-     * -1 and -1 if the new server has other memory. Empty once the device is closed.
+     * reconnected since), and its vectors or -1. For the server, returns -1 and the device's new id after a reconnection, -1
+     * and -1 if the new server has other memory, or -1 and {@link #VECTORS_ADDED} if the server has added vectors of this
+     * device. Empty once the device is closed.
      *
      * @throws IvshmemException once for each loss of the server
      */

@@ -159,13 +159,13 @@ final class Dispatch {
         return peers != null && peers.isServerGone();
     }
 
-    /** Resumes reading of the vectors that the new server has, including those that the previous server did not have. */
-    void reconnected(final Steps steps) {
+    /** Resumes reading of the vectors that the server has, including those that it or the previous server did not have. */
+    void vectorsAdded(final Steps steps) {
         final int count = NativeLibrary.deviceVectors(device);
         for (int vector = 0; vector < count; vector++) {
             final Vector known = vectors.get(vector);
             if (known != null) {
-                steps.take(known::reconnected);
+                steps.take(known::added);
             }
         }
     }

@@ -83,6 +83,8 @@ final class PeerLoop implements Runnable {
                 changed(news[0], new News(news[1] != 0, news[2]));
             } else if (news[1] >= 0) {
                 reconnected(news[1]);
+            } else if (news[1] == NativeLibrary.VECTORS_ADDED) {
+                vectorsAdded();
             } else {
                 memoryReplaced();
             }
@@ -106,12 +108,19 @@ final class PeerLoop implements Runnable {
     private void reconnected(final int id) {
         serverGone = false;
         try (Steps steps = new Steps(dispatch::failed)) {
+            // Without an executor, the listeners run in this thread, and may wait for a routine of a vector that is back.
+            steps.take(() -> dispatch.vectorsAdded(steps));
             tell(steps, listener -> listener.reconnected(id));
             steps.take(() -> dispatch.handler().inform("the server is back; this device has the id " + id + " now"));
-            steps.take(() -> dispatch.reconnected(steps));
             if (!listeners.isEmpty()) {
                 steps.take(() -> NativeLibrary.devicePeersAgain(device));
             }
+        }
+    }
+
+    private void vectorsAdded() {
+        try (Steps steps = new Steps(dispatch::failed)) {
+            steps.take(() -> dispatch.vectorsAdded(steps));
         }
     }
 

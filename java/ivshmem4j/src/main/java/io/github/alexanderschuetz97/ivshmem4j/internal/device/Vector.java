@@ -61,8 +61,8 @@ final class Vector {
     /** The number of parked virtual threads, and how often they were woken. */
     private int parked;
     private long wakeUps;
-    /** The number of reconnections of the device. */
-    private int reconnections;
+    /** How often the server has given the device this vector again. */
+    private int additions;
     private boolean closed;
 
     /** Creates a vector without waiters. */
@@ -158,11 +158,11 @@ final class Vector {
         callbacks.close();
     }
 
-    /** Waits again, as the new server has this vector. */
-    void reconnected() {
+    /** Waits again, as the server has this vector now. */
+    void added() {
         lock.lock();
         try {
-            reconnections++;
+            additions++;
             if (!closed && !callbacks.isEmpty()) {
                 forCallbacks.need();
             }
@@ -366,11 +366,11 @@ final class Vector {
         }
 
         /**
-         * Waits for an interrupt. Ignores the failure that the previous server did not have this vector if the device has
-         * reconnected since.
+         * Waits for an interrupt. Ignores the failure that the server did not have this vector if the server has it
+         * since.
          */
         private boolean await() {
-            final int before = reconnections;
+            final int before = additions;
             final long position = seen;
             final long result;
             waiting = true;
@@ -380,7 +380,7 @@ final class Vector {
                 result = source.await(position, cancelled, false, FOREVER);
             } catch (final IvshmemException e) {
                 lock.lock();
-                if (reconnections == before) {
+                if (additions == before) {
                     throw e;
                 }
                 return false;

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.github.alexanderschuetz97.ivshmem4j.Script;
 import io.github.alexanderschuetz97.ivshmem4j.api.DoorbellOptions;
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
@@ -29,6 +30,8 @@ import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.logging.Handler;
 import java.util.logging.Level;
 import java.util.logging.LogRecord;
@@ -154,6 +157,7 @@ class ReconnectTest {
         try (IvshmemMemory device = Ivshmem.doorbell(
             server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
             device.registerPeerConnectionListener(listener(heard));
+            awaitOwnVectors(device, 2);
             device.registerInterruptServiceRoutine(1, vector -> called.release());
             for (final int vectors : new int[] {1, 2}) {
                 server.close();
@@ -161,7 +165,7 @@ class ReconnectTest {
                 assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
                 server = start(vectors);
                 assertEquals("back as 0", heard.take());
-                assertEquals(vectors, device.getOwnVectors());
+                awaitOwnVectors(device, vectors);
                 if (vectors == 1) {
                     assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
                 }
@@ -175,13 +179,141 @@ class ReconnectTest {
     }
 
     @Test
+    void aRoutineIsCalledAgainAfterItsVectorCameLate() throws Exception {
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final Semaphore called = new Semaphore(0);
+        final String path = folder.resolve("s").toString();
+        Process late = null;
+        try (IvshmemServer server = start(2);
+            IvshmemMemory device = Ivshmem.doorbell(
+                path, DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            awaitOwnVectors(device, 2);
+            device.registerInterruptServiceRoutine(1, vector -> called.release());
+            server.close();
+            assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+            late = Script.start("listening", "late_vector_server.py", path, file.toString());
+            if (late == null) {
+                System.out.println("SKIP aRoutineIsCalledAgainAfterItsVectorCameLate: there is no python3");
+                return;
+            }
+            assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
+            assertEquals(1, device.getOwnVectors());
+            late.getOutputStream().write('\n');
+            late.getOutputStream().flush();
+            awaitOwnVectors(device, 2);
+            for (int ring = 0; ring < 3; ring++) {
+                device.sendInterrupt(0, 1);
+                called.acquire();
+            }
+        } finally {
+            end(late);
+        }
+        assertEquals(0, thrown.size(), thrown::toString);
+    }
+
+    @Test
+    void aShortPauseBetweenTwoVectorsIsNoFailure() throws Exception {
+        final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final Semaphore called = new Semaphore(0);
+        final String path = folder.resolve("s").toString();
+        Process late = null;
+        try (IvshmemServer server = start(2);
+            IvshmemMemory device = Ivshmem.doorbell(
+                path, DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            device.registerPeerConnectionListener(listener(heard));
+            awaitOwnVectors(device, 2);
+            device.registerInterruptServiceRoutine(1, vector -> called.release());
+            server.close();
+            assertEquals("server gone", heard.take());
+            late = Script.start("listening", "late_vector_server.py", path, file.toString(), "0.1");
+            if (late == null) {
+                System.out.println("SKIP aShortPauseBetweenTwoVectorsIsNoFailure: there is no python3");
+                return;
+            }
+            assertEquals("back as 0", heard.take());
+            assertEquals(2, device.getOwnVectors());
+            device.sendInterrupt(0, 1);
+            called.acquire();
+        } finally {
+            end(late);
+        }
+        assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+        assertEquals(0, thrown.size(), thrown::toString);
+    }
+
+    @Test
+    void aListenerWithoutAnExecutorMayWaitForARoutineOfAVectorThatIsBack() throws Exception {
+        final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
+        final BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+        final Semaphore called = new Semaphore(0);
+        IvshmemServer server = start(2);
+        try (IvshmemMemory device = Ivshmem.doorbell(
+            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            awaitOwnVectors(device, 2);
+            device.registerInterruptServiceRoutine(1, vector -> called.release());
+            device.registerPeerConnectionListener(listener(new LinkedBlockingQueue<String>() {
+                @Override
+                public boolean add(final String news) {
+                    if (!news.equals("back as 0")) {
+                        return false;
+                    }
+                    if (device.getOwnVectors() < 2) {
+                        return heard.add("no vector");
+                    }
+                    device.sendInterrupt(0, 1);
+                    try {
+                        return heard.add(called.tryAcquire(20, TimeUnit.SECONDS) ? "called" : "not called");
+                    } catch (final InterruptedException e) {
+                        throw new AssertionError(e);
+                    }
+                }
+            }));
+            String last;
+            do {
+                // A server that is preempted between two vectors may have given the second one after the reconnection.
+                awaitOwnVectors(device, 2);
+                server.close();
+                assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+                server = start(1);
+                assertEquals("no vector", heard.take());
+                assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
+                server.close();
+                assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
+                server = start(2);
+                last = heard.take();
+            } while (last.equals("no vector"));
+            assertEquals("called", last);
+        } finally {
+            server.close();
+        }
+        assertEquals(0, thrown.size(), thrown::toString);
+    }
+
+    @Test
     void aVectorThatCannotComeBackKeepsNoOtherFromIt() throws Exception {
         final BlockingQueue<Throwable> thrown = new LinkedBlockingQueue<>();
         final Semaphore called = new Semaphore(0);
         final OutOfMemoryError noThread = new OutOfMemoryError("unable to create native thread");
+        // Each of two vectors will need a new thread, and the start of the first one fails.
+        final InheritableThreadLocal<Boolean> refusal = new InheritableThreadLocal<Boolean>() {
+            @Override
+            protected Boolean childValue(final Boolean inherited) {
+                remove();
+                throw noThread;
+            }
+        };
+        final AtomicBoolean refuses = new AtomicBoolean();
         IvshmemServer server = start(3);
         try (IvshmemMemory device = Ivshmem.doorbell(
-            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> thrown.add(e))) {
+            server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> {
+                // The thread that reports the loss of the server starts the others when the server is back.
+                if (refuses.getAndSet(false)) {
+                    refusal.set(true);
+                }
+                thrown.add(e);
+            })) {
+            awaitOwnVectors(device, 3);
             device.registerInterruptServiceRoutine(1, vector -> { });
             device.registerInterruptServiceRoutine(2, vector -> called.release());
             server.close();
@@ -190,19 +322,12 @@ class ReconnectTest {
             for (int vector = 1; vector < 3; vector++) {
                 assertEquals(Code.UNKNOWN_VECTOR, ((IvshmemException) thrown.take()).getCode());
             }
-            // Each of these vectors needs a new thread, and the start of the first one fails.
-            final InheritableThreadLocal<Boolean> refusal = new InheritableThreadLocal<Boolean>() {
-                @Override
-                protected Boolean childValue(final Boolean inherited) {
-                    remove();
-                    throw noThread;
-                }
-            };
-            onRecord = () -> refusal.set(true);
+            refuses.set(true);
             server.close();
             assertEquals(Code.SERVER_GONE, ((IvshmemException) thrown.take()).getCode());
             server = start(3);
             assertEquals(noThread, thrown.take());
+            awaitOwnVectors(device, 3);
             device.sendInterrupt(0, 2);
             called.acquire();
         } finally {
@@ -216,6 +341,7 @@ class ReconnectTest {
         IvshmemServer server = start(2);
         try (IvshmemMemory device = Ivshmem.doorbell(
             server.getPath(), DoorbellOptions.defaults().reconnect(), null, (thread, e) -> { })) {
+            awaitOwnVectors(device, 2);
             final CompletableFuture<Integer> future = device.nextInterrupt(1);
             final FutureTask<Void> waits = new FutureTask<>(() -> {
                 device.waitInterrupt(1);
@@ -398,6 +524,18 @@ class ReconnectTest {
             last = heard.take();
         }
         assertEquals(wanted, last);
+    }
+
+    private static void awaitOwnVectors(final IvshmemMemory device, final int vectors) throws InterruptedException {
+        while (device.getOwnVectors() != vectors) {
+            Thread.sleep(1);
+        }
+    }
+
+    private static void end(final Process server) throws InterruptedException {
+        if (server != null) {
+            server.destroyForcibly().waitFor();
+        }
     }
 
     private IvshmemServer start(final int vectors) {

@@ -41,7 +41,7 @@ class VectorTest {
     void aReaderThatFailsLateIsNotEndedByAServerThatIsGoneAgain() throws Exception {
         vector.add(number -> called.release());
         begun.acquire();
-        vector.reconnected();
+        vector.added();
         results.add(MISSING);
         results.add(1L);
         called.acquire();
@@ -54,7 +54,7 @@ class VectorTest {
         vector.add(number -> called.release());
         results.add(MISSING);
         assertEquals(MISSING, thrown.take());
-        vector.reconnected();
+        vector.added();
         results.add(1L);
         called.acquire();
         end();
@@ -64,7 +64,7 @@ class VectorTest {
     void aReaderThatFailsLateEndsNoFutureOfTheNextServer() throws Exception {
         final BlockingQueue<CompletableFuture<Integer>> next = new LinkedBlockingQueue<>();
         onFailure = () -> {
-            vector.reconnected();
+            vector.added();
             next.add(future());
         };
         final CompletableFuture<Integer> before = future();
