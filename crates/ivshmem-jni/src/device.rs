@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use ivshmem::device::Device;
-use ivshmem::doorbell::{DoorbellError, Registration, WaitOutcome, Waiter};
+use ivshmem::doorbell::{DoorbellError, PeerEvent, Registration, WaitOutcome, Waiter};
 use jni::objects::{JClass, JIntArray, JLongArray, JString};
 use jni::sys::{jboolean, jint, jlong};
 use jni::{Env, NativeMethod, native_method};
@@ -14,7 +14,7 @@ use crate::error::{BridgeError, Throw};
 use crate::handles::Handles;
 use crate::memory::MEMORIES;
 use crate::pci;
-use crate::peer_news::{News, PeerNews};
+use crate::peer_news::{Next, PeerNews};
 
 /// The devices that Java has opened and not yet freed.
 pub(crate) static DEVICES: Handles<Opened> = Handles::new("device");
@@ -51,7 +51,12 @@ pub(crate) const METHODS: &[NativeMethod] = &[
         static fn device_give_back(device: jlong, vector: jint, position: jlong), error_policy = Throw
     },
     native_method! { static fn device_peer_news(device: jlong) -> [jint], error_policy = Throw },
-    native_method! { static fn device_peers_again(device: jlong), error_policy = Throw },
+    native_method! { static fn device_pass_on(device: jlong), error_policy = Throw },
+    native_method! { static fn device_listen(device: jlong, listener: jint), error_policy = Throw },
+    native_method! { static fn device_unlisten(device: jlong, listener: jint), error_policy = Throw },
+    native_method! {
+        static fn device_listener_news(device: jlong, listener: jint) -> [jint], error_policy = Throw
+    },
     native_method! { static fn device_close(device: jlong), error_policy = Throw },
     native_method! { static fn device_free(device: jlong), error_policy = Throw },
 ];
@@ -325,35 +330,89 @@ impl Cancels {
     }
 }
 
-/// Waits for an event. A peer's event is its id, 1 if it has left or else 0, and its vectors or -1. A server's event is -1,
-/// and the own id after a reconnection, -1 when the server has other memory, or -2 when it has added vectors of this device.
-/// Returns an empty array once the device is closed.
+/// Waits for an event of the peers or of the server, and describes it as [`ints_of`] does, or returns [`LISTENER_ADDED`].
+/// Returns an empty array once the device is closed. [`device_pass_on`] gives the event to the listeners.
+///
+/// # Errors
+/// Once each time the connection to the server was lost, with the reason.
 fn device_peer_news<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
     device: jlong,
 ) -> Result<JIntArray<'local>, BridgeError> {
-    let Ok(news) = DEVICES.with(device, |opened| Ok(Arc::clone(&opened.news))) else { return ints(env, &[]) };
-    match news.next()? {
-        Some(News::Peer { peer, left, vectors }) => {
-            let vectors = vectors.map_or(-1, jint::from);
-            ints(env, &[peer.0.into(), left.into(), vectors])
-        }
-        Some(News::Reconnected(id)) => ints(env, &[-1, id.0.into()]),
-        Some(News::MemoryReplaced) => ints(env, &[-1, -1]),
-        Some(News::VectorsAdded) => ints(env, &[-1, -2]),
-        None => ints(env, &[]),
+    let Ok(opened) = DEVICES.find(device) else { return ints(env, &[]) };
+    match opened.news.next(|| opened.device.peers()) {
+        Ok(Next::Event(PeerEvent::ServerGone { reason })) => Err(reason.into()),
+        Ok(Next::Event(event)) => ints(env, &ints_of(&event)),
+        Ok(Next::ListenerAdded) => ints(env, &[LISTENER_ADDED]),
+        Ok(Next::Closed) | Err(DoorbellError::Closed) => ints(env, &[]),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn device_peers_again<'local>(
+/// Gives the event that [`device_peer_news`] returned last to the listeners.
+fn device_pass_on<'local>(
     _: &mut Env<'local>,
     _: JClass<'local>,
     device: jlong,
 ) -> Result<(), BridgeError> {
-    let opened = DEVICES.find(device)?;
-    Ok(opened.news.tell_all(|| opened.device.peers())?)
+    DEVICES.find(device)?.news.pass_on();
+    Ok(())
 }
+
+/// Adds a listener, whose first events are the present peers. The caller chooses its number.
+fn device_listen<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+    listener: jint,
+) -> Result<(), BridgeError> {
+    let opened = DEVICES.find(device)?;
+    Ok(opened.news.listen(listener, || opened.device.peers())?)
+}
+
+/// Removes a listener. The events of a closed device are already gone.
+fn device_unlisten<'local>(
+    _: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+    listener: jint,
+) -> Result<(), BridgeError> {
+    if let Ok(opened) = DEVICES.find(device) {
+        opened.news.unlisten(listener);
+    }
+    Ok(())
+}
+
+/// The next event of a listener, as [`ints_of`] describes it; an empty array if there is none, and once the device is closed.
+fn device_listener_news<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+    device: jlong,
+    listener: jint,
+) -> Result<JIntArray<'local>, BridgeError> {
+    let Ok(opened) = DEVICES.find(device) else { return ints(env, &[]) };
+    let event = opened.news.next_of(listener);
+    ints(env, &event.as_ref().map_or_else(Vec::new, ints_of))
+}
+
+/// The kind of an event, and the peer or own id, and the peer's vectors, where it has them. `NativeLibrary.java` has the same
+/// kinds.
+fn ints_of(event: &PeerEvent) -> Vec<jint> {
+    match event {
+        PeerEvent::Connected(peer) | PeerEvent::VectorsChanged(peer) => {
+            vec![0, peer.id.0.into(), peer.vectors.into()]
+        }
+        PeerEvent::Disconnected(peer) => vec![1, peer.0.into()],
+        PeerEvent::Reconnected { id } => vec![3, id.0.into()],
+        PeerEvent::MemoryReplaced => vec![4],
+        PeerEvent::OwnVectors(_) => vec![5],
+        // Callbacks miss no events, so this is the loss of the server.
+        _ => vec![2],
+    }
+}
+
+const LISTENER_ADDED: jint = 6;
 
 /// Wakes all threads that wait.
 fn device_close<'local>(_: &mut Env<'local>, _: JClass<'local>, device: jlong) -> Result<(), BridgeError> {

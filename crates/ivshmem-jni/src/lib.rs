@@ -27,7 +27,7 @@ use error::{BridgeError, Throw};
 use ivshmem::region::Memory;
 
 /// Incremented with every change of a native method; `NativeLibrary.java` has the same number.
-const ABI: jint = 6;
+const ABI: jint = 7;
 
 /// Resolved by its name, so that Java can check the version of any library.
 const _: NativeMethod = native_method! {

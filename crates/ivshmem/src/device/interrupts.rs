@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use super::pci::{Finding, Guest};
-use super::{Device, DeviceKind};
+use super::Device;
 use crate::PeerId;
 use crate::doorbell::{Doorbell, DoorbellError, Peer, PeerEvent, Registration};
 
@@ -29,7 +29,7 @@ impl Device {
 
     /// Whether this device can list its peers and report when they connect and disconnect.
     pub fn knows_peers(&self) -> bool {
-        self.kind == DeviceKind::Doorbell
+        self.doorbell.as_ref().is_some_and(Doorbell::knows_peers)
     }
 
     /// The id by which peers ring this device. Reconnecting may change it. `None` for a device without interrupts.
@@ -105,20 +105,27 @@ impl Device {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait(&self, vector: u16, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
-        match &self.guest {
-            Some(guest) if guest.receiving.is_err() => guest.polling.wait(&self.memory, deadline),
-            _ => self.bell()?.wait(vector, deadline),
+        #[cfg(any(target_os = "linux", windows))]
+        if let Some(polling) = self.polling() {
+            return polling.wait_once(deadline);
         }
+        self.bell()?.wait(vector, deadline)
     }
 
     /// A waiter for this device's `vector`: several waiters receive each interrupt, and another thread can cancel a wait. The
     /// waiter begins with the interrupts that no thread has received.
     ///
+    /// For a device of a guest that cannot be rung, the end of a short pause replaces an interrupt, as in
+    /// [`wait`](Self::wait); a cancellation then takes effect at the end of the pause.
+    ///
     /// # Errors
     /// If the device has no such vector, callbacks or a raw interrupt have the vector, or the device is closed.
     #[cfg(any(target_os = "linux", windows))]
     pub fn waiter(&self, vector: u16) -> Result<crate::doorbell::Waiter, DoorbellError> {
-        self.receiver()?.waiter(vector)
+        match self.polling() {
+            Some(polling) => crate::doorbell::Waiter::new(polling.clone(), vector),
+            None => self.bell()?.waiter(vector),
+        }
     }
 
     /// Calls `f` with the number of the vector after the vector is rung, in the device's dispatcher thread.
@@ -193,6 +200,12 @@ impl Device {
     #[cfg(all(target_os = "linux", feature = "tokio"))]
     pub fn peer_events(&self) -> Result<crate::doorbell::PeerEvents, DoorbellError> {
         crate::doorbell::PeerEvents::new(self.bell()?)
+    }
+
+    /// What replaces the interrupts of a device of a guest that cannot be rung.
+    #[cfg(any(target_os = "linux", windows))]
+    fn polling(&self) -> Option<&std::sync::Arc<super::pci::Polling>> {
+        self.guest.as_ref().filter(|guest| guest.receiving.is_err()).map(|guest| &guest.polling)
     }
 
     /// The doorbell, if the device can be rung.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,10 @@ use crate::sys::poller;
 /// Sends and receives the interrupts of one device. `close` or dropping it ends the dispatcher.
 pub(crate) struct Doorbell {
     shared: Arc<Shared>,
-    /// `None` for a device that can only ring, which has no events to dispatch.
-    dispatcher: Option<ThreadId>,
+    /// The dispatcher's thread. A device without a server has none before its first callback.
     thread: Mutex<Option<Running>>,
+    /// The id of that thread, which stays after the end of the thread.
+    dispatcher: Arc<OnceLock<ThreadId>>,
 }
 
 /// The dispatcher's thread, and a channel that disconnects when the thread is about to end.
@@ -34,29 +35,66 @@ const UNDO_PAUSE: Duration = Duration::from_millis(10);
 impl Doorbell {
     /// The doorbell of a device without a server. Its vectors are those of this session and do not change.
     pub(crate) fn without_server(session: Session) -> std::io::Result<Self> {
-        let silent = session.vectors() == 0;
-        let shared = Arc::new(Shared::new(Arc::new(session))?);
-        if silent {
-            return Ok(Self { shared, dispatcher: None, thread: Mutex::new(None) });
-        }
-        Self::dispatch(shared, None)
+        Ok(Self::idle(Arc::new(Shared::new(Arc::new(session))?)))
     }
 
-    /// Starts the dispatcher thread. It calls `link` when the poller of `shared` reports the token [`LINK`].
-    pub(super) fn dispatch(shared: Arc<Shared>, link: Option<Box<dyn Link>>) -> std::io::Result<Self> {
-        let dispatcher = Dispatcher { shared: Arc::clone(&shared), link };
+    /// The doorbell of a server's client. The dispatcher calls `link` when the poller of `shared` reports the token [`LINK`].
+    #[cfg(target_os = "linux")]
+    pub(super) fn with_link(shared: Arc<Shared>, link: Box<dyn Link>) -> std::io::Result<Self> {
+        let doorbell = Self::idle(shared);
+        *doorbell.thread() = Some(doorbell.spawn(Some(link))?);
+        Ok(doorbell)
+    }
+
+    fn idle(shared: Arc<Shared>) -> Self {
+        Self { shared, thread: Mutex::default(), dispatcher: Arc::default() }
+    }
+
+    /// Starts the dispatcher if it has not been started.
+    fn start_dispatcher(&self) -> Result<(), DoorbellError> {
+        // The lock must not be taken once the dispatcher exists: closing holds it while it waits for the end of a callback, which
+        // may call this function.
+        if self.dispatcher.get().is_some() {
+            return Ok(());
+        }
+        let mut thread = self.thread();
+        if self.shared.is_closed() {
+            return Err(DoorbellError::Closed);
+        }
+        if thread.is_none() {
+            let spawned = self.spawn(None);
+            let failed = |source| DoorbellError::Io { doing: "start the thread that calls callbacks", source };
+            *thread = Some(spawned.map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, link: Option<Box<dyn Link>>) -> std::io::Result<Running> {
+        let dispatcher = Dispatcher { shared: Arc::clone(&self.shared), link };
+        let id = Arc::clone(&self.dispatcher);
         let (ended, end) = mpsc::channel();
         let run = move || {
+            // A callback may close the device before this function returns.
+            let _ = id.set(thread::current().id());
             dispatcher.run();
             drop::<mpsc::Sender<()>>(ended);
         };
         let thread = thread::Builder::new().name("ivshmem-doorbell".into()).spawn(run)?;
-        let dispatcher = Some(thread.thread().id());
-        Ok(Self { shared, dispatcher, thread: Mutex::new(Some(Running { thread, end })) })
+        let _ = self.dispatcher.set(thread.thread().id());
+        Ok(Running { thread, end })
+    }
+
+    fn thread(&self) -> MutexGuard<'_, Option<Running>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn own_id(&self) -> PeerId {
         self.shared.own_id()
+    }
+
+    /// Whether the device can list its peers, also after closing.
+    pub(crate) fn knows_peers(&self) -> bool {
+        self.shared.knows_peers
     }
 
     pub(crate) fn vectors(&self) -> Result<u16, DoorbellError> {
@@ -80,7 +118,7 @@ impl Doorbell {
     }
 
     pub(crate) fn waiter(&self, vector: u16) -> Result<Waiter, DoorbellError> {
-        Waiter::new(&self.shared, vector)
+        Waiter::new(self.shared.clone(), vector)
     }
 
     pub(crate) fn on_interrupt(
@@ -89,11 +127,12 @@ impl Doorbell {
         function: Function<u16>,
         executor: Option<Executor>,
     ) -> Result<Registration, DoorbellError> {
+        self.start_dispatcher()?;
         self.shared.on_interrupt(vector, Callback::new(function, executor))
     }
 
     pub(crate) fn on_peer(&self, function: Function<PeerEvent>) -> Result<Registration, DoorbellError> {
-        if !self.shared.session()?.knows_peers() {
+        if !self.knows_peers() {
             return Err(DoorbellError::PeersUnknown);
         }
         self.shared.on_peer(Callback::new(function, None))
@@ -102,6 +141,11 @@ impl Doorbell {
     #[cfg(target_os = "linux")]
     pub(crate) fn raw_interrupt(&self, vector: u16) -> Result<super::RawInterrupt, DoorbellError> {
         super::RawInterrupt::new(&self.shared, vector)
+    }
+
+    #[cfg(all(test, target_os = "linux"))]
+    pub(super) fn has_dispatcher(&self) -> bool {
+        self.dispatcher.get().is_some()
     }
 
     #[cfg(feature = "tokio")]
@@ -113,16 +157,21 @@ impl Doorbell {
     /// dispatcher, or if the dispatcher is in a callback that waits for the caller.
     pub(crate) fn close(&self) {
         self.shared.close();
+        if self.dispatcher.get().is_none() {
+            // Another thread may be starting the dispatcher, but none starts it later.
+            drop(self.thread());
+        }
         let me = thread::current().id();
-        let Some(dispatcher) = self.dispatcher.filter(|dispatcher| *dispatcher != me) else { return };
+        let Some(dispatcher) = self.dispatcher.get().copied().filter(|dispatcher| *dispatcher != me) else {
+            return;
+        };
         let what = std::ptr::from_ref(self).addr();
         if !waits::begin(me, dispatcher, what) {
             return;
         }
         // The lock is held during the join, so that a second thread that closes waits as well. The dispatcher never takes it.
-        if let Some(Running { thread, end }) =
-            self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
-        {
+        let mut thread = self.thread();
+        if let Some(Running { thread, end }) = thread.take() {
             // A peer may have made the dispatcher block in a ring of one of this device's vectors.
             while end.recv_timeout(UNDO_PAUSE) == Err(RecvTimeoutError::Timeout) {
                 self.shared.undo_rings();
@@ -130,6 +179,7 @@ impl Doorbell {
             // Only callbacks can panic in the dispatcher, and it catches those panics.
             let _ = thread.join();
         }
+        drop(thread);
         waits::end(what);
     }
 }

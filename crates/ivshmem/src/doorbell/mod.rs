@@ -67,4 +67,8 @@ pub(crate) use session::Register;
 #[cfg(any(target_os = "linux", windows))]
 pub(crate) use session::Session;
 #[cfg(any(target_os = "linux", windows))]
+pub(crate) use wait::Source;
+#[cfg(any(target_os = "linux", windows))]
 pub use wait::{WaitOutcome, Waiter, Waker};
+#[cfg(any(target_os = "linux", windows))]
+pub(crate) use waiters::{Outcome, Read, Waiters};

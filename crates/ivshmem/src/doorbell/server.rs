@@ -22,7 +22,7 @@ impl Doorbell {
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::new(session)?);
         poller::add(&shared.poller, &connection, LINK)?;
-        Self::dispatch(shared, Some(Box::new(Server { state: State::Up(connection), reconnect })))
+        Self::with_link(shared, Box::new(Server { state: State::Up(connection), reconnect }))
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Shared {
     /// Reconnecting replaces the session, and closing replaces it with an empty one. A wait keeps the session with which it
     /// started.
     session: RwLock<Arc<Session>>,
+    /// The same for all sessions of a device.
+    pub(super) knows_peers: bool,
     closed: AtomicBool,
     /// The session at the time of closing.
     last: OnceLock<Weak<Session>>,
@@ -73,6 +75,7 @@ impl Shared {
             wake: OnceLock::new(),
         };
         Ok(Self {
+            knows_peers: session.knows_peers(),
             session: RwLock::new(session),
             closed: AtomicBool::new(false),
             last: OnceLock::new(),
@@ -329,7 +332,7 @@ mod tests {
             let begin = event::create().unwrap();
             event::ring(begin.as_fd()).unwrap();
             poller::add(&shared.poller, begin.as_fd(), LINK).unwrap();
-            let bell = Doorbell::dispatch(Arc::clone(&shared), Some(Box::new(link))).unwrap();
+            let bell = Doorbell::with_link(Arc::clone(&shared), Box::new(link)).unwrap();
             let fillers: Vec<_> = (0..4).map(|_| scope.spawn(fill)).collect();
             let met = until_a_ring_blocks(&shared, &fresh, &call);
             let closing = scope.spawn(move || bell.close());
@@ -380,6 +383,25 @@ mod tests {
         assert!(shared.close());
         shared.undo_rings();
         assert!(raw.take().unwrap());
+    }
+
+    #[test]
+    fn a_device_without_a_server_has_no_dispatcher_before_its_first_callback() {
+        let session = Arc::into_inner(session_of(event::create().unwrap())).unwrap();
+        let bell = Doorbell::without_server(session).unwrap();
+        bell.ring(PeerId(1), 0).unwrap();
+        assert!(bell.wait(0, None).unwrap());
+        assert!(!bell.has_dispatcher());
+        let (called, calls) = std::sync::mpsc::channel();
+        let called = move |_: &u16| called.send(()).unwrap();
+        let registration = bell.on_interrupt(0, Box::new(called), None).unwrap();
+        assert!(bell.has_dispatcher());
+        bell.ring(PeerId(1), 0).unwrap();
+        calls.recv_timeout(HANG).unwrap();
+        drop(registration);
+        bell.close();
+        let late = bell.on_interrupt(0, Box::new(|_| ()), None);
+        assert!(matches!(late, Err(DoorbellError::Closed)));
     }
 
     fn session_of(vector: Event) -> Arc<Session> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::shared::Shared;
-use super::waiters::{Outcome, Read};
+use super::waiters::{Outcome, Read, Waiters};
 use super::{DoorbellError, Reader};
 use crate::sys::event::{self, Waited};
 
@@ -14,9 +14,33 @@ use crate::sys::event::{self, Waited};
 ///
 /// While it exists, the vector cannot have callbacks or a raw descriptor. A clone has received the same interrupts.
 pub struct Waiter {
-    shared: Arc<Shared>,
+    source: Arc<dyn Source>,
     vector: u16,
     seen: u64,
+}
+
+/// What a waiter waits for: the interrupts of a doorbell's vectors, or their replacement.
+pub(crate) trait Source: Send + Sync {
+    /// Takes a share of the vector.
+    fn claim(&self, vector: u16) -> Result<(), DoorbellError>;
+
+    /// Returns a share.
+    fn give_back(&self, vector: u16);
+
+    fn waiters(&self, vector: u16) -> &Waiters;
+
+    /// Makes all waiting threads check their conditions again.
+    fn wake(&self, vector: u16);
+
+    /// Waits as [`Waiters::wait`] does.
+    fn wait(
+        &self,
+        vector: u16,
+        seen: Option<u64>,
+        receives: bool,
+        deadline: Option<Instant>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Outcome, DoorbellError>;
 }
 
 /// Why a wait of a [`Waiter`] has ended.
@@ -32,10 +56,10 @@ pub enum WaitOutcome {
 
 impl Waiter {
     /// A waiter for the interrupts that no thread has received.
-    pub(super) fn new(shared: &Arc<Shared>, vector: u16) -> Result<Self, DoorbellError> {
-        let reader = shared.vector(vector)?.0;
-        reader.claim.take(vector, Reader::Waiters)?;
-        Ok(Self { shared: Arc::clone(shared), vector, seen: reader.waiters.received() })
+    pub(crate) fn new(source: Arc<dyn Source>, vector: u16) -> Result<Self, DoorbellError> {
+        source.claim(vector)?;
+        let seen = source.waiters(vector).received();
+        Ok(Self { source, vector, seen })
     }
 
     /// Blocks the calling thread until the vector is rung.
@@ -80,7 +104,7 @@ impl Waiter {
         deadline: Option<Instant>,
         cancelled: impl Fn() -> bool,
     ) -> Result<WaitOutcome, DoorbellError> {
-        Ok(match wait(&self.shared, self.vector, Some(self.seen), receives, deadline, cancelled)? {
+        Ok(match self.source.wait(self.vector, Some(self.seen), receives, deadline, &cancelled)? {
             Outcome::Interrupt(seen) => {
                 self.seen = seen;
                 WaitOutcome::Interrupt
@@ -108,31 +132,30 @@ impl Waiter {
     /// Marks all interrupts so far as received; returns the position up to which they were, for
     /// [`give_back`](Self::give_back).
     pub fn receive(&self) -> u64 {
-        self.shared.reader(self.vector).waiters.receive()
+        self.source.waiters(self.vector).receive()
     }
 
     /// Marks the interrupts after `position` as not received, as they have reached no receiver.
     pub fn give_back(&self, position: u64) {
-        self.shared.reader(self.vector).waiters.give_back(position);
+        self.source.waiters(self.vector).give_back(position);
     }
 
     /// Wakes waits for this vector from other threads.
     pub fn waker(&self) -> Waker {
-        Waker { shared: Arc::clone(&self.shared), vector: self.vector }
+        Waker { source: Arc::clone(&self.source), vector: self.vector }
     }
 }
 
 impl Clone for Waiter {
     fn clone(&self) -> Self {
-        let claim = &self.shared.reader(self.vector).claim;
-        claim.take(self.vector, Reader::Waiters).expect("this waiter has a share, which others can join");
-        Self { shared: Arc::clone(&self.shared), vector: self.vector, seen: self.seen }
+        self.source.claim(self.vector).expect("this waiter has a share, which others can join");
+        Self { source: Arc::clone(&self.source), vector: self.vector, seen: self.seen }
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.shared.reader(self.vector).claim.give_back();
+        self.source.give_back(self.vector);
     }
 }
 
@@ -148,14 +171,14 @@ impl fmt::Debug for Waiter {
 /// Makes all threads that wait for one vector check again whether they are cancelled.
 #[derive(Clone)]
 pub struct Waker {
-    shared: Arc<Shared>,
+    source: Arc<dyn Source>,
     vector: u16,
 }
 
 impl Waker {
     /// Wakes them. Set the condition first. It does not block.
     pub fn wake(&self) {
-        self.shared.reader(self.vector).wake_waiters();
+        self.source.wake(self.vector);
     }
 }
 
@@ -172,36 +195,53 @@ pub(super) fn wait_once(
     vector: u16,
     deadline: Option<Instant>,
 ) -> Result<bool, DoorbellError> {
-    let claim = &shared.vector(vector)?.0.claim;
-    claim.take(vector, Reader::Waiters)?;
-    let outcome = wait(shared, vector, None, true, deadline, || false);
-    claim.give_back();
+    shared.claim(vector)?;
+    let outcome = shared.wait(vector, None, true, deadline, &|| false);
+    shared.give_back(vector);
     Ok(outcome? != Outcome::TimedOut)
 }
 
-fn wait(
-    shared: &Shared,
-    vector: u16,
-    seen: Option<u64>,
-    receives: bool,
-    deadline: Option<Instant>,
-    cancelled: impl Fn() -> bool,
-) -> Result<Outcome, DoorbellError> {
-    let failed = |source| DoorbellError::Io { doing: "wait for an interrupt", source };
-    let (reader, mut session) = shared.vector(vector)?;
-    let wake = reader.wake_event().map_err(failed)?;
-    reader.waiters.wait(seen, receives, deadline, cancelled, || {
-        match event::wait(session.own(vector)?, session.over(), wake, deadline).map_err(failed)? {
-            Waited::Rung => Ok(Read::Interrupt),
-            Waited::TimedOut => Ok(Read::TimedOut),
-            Waited::Woken => Ok(Read::Again),
-            // The device is closed, or a new session replaces this one; pending interrupts are moved to the new session.
-            Waited::Over => {
-                session = shared.session()?;
-                Ok(Read::Again)
+impl Source for Shared {
+    fn claim(&self, vector: u16) -> Result<(), DoorbellError> {
+        self.vector(vector)?.0.claim.take(vector, Reader::Waiters)
+    }
+
+    fn give_back(&self, vector: u16) {
+        self.reader(vector).claim.give_back();
+    }
+
+    fn waiters(&self, vector: u16) -> &Waiters {
+        &self.reader(vector).waiters
+    }
+
+    fn wake(&self, vector: u16) {
+        self.reader(vector).wake_waiters();
+    }
+
+    fn wait(
+        &self,
+        vector: u16,
+        seen: Option<u64>,
+        receives: bool,
+        deadline: Option<Instant>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Outcome, DoorbellError> {
+        let failed = |source| DoorbellError::Io { doing: "wait for an interrupt", source };
+        let (reader, mut session) = self.vector(vector)?;
+        let wake = reader.wake_event().map_err(failed)?;
+        reader.waiters.wait(seen, receives, deadline, cancelled, || {
+            match event::wait(session.own(vector)?, session.over(), wake, deadline).map_err(failed)? {
+                Waited::Rung => Ok(Read::Interrupt),
+                Waited::TimedOut => Ok(Read::TimedOut),
+                Waited::Woken => Ok(Read::Again),
+                // The device is closed, or a new session replaces this one; pending interrupts are moved to the new session.
+                Waited::Over => {
+                    session = self.session()?;
+                    Ok(Read::Again)
+                }
             }
-        }
-    })
+        })
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -9,12 +9,13 @@ use std::time::Instant;
 use super::sync::{Condvar, Mutex, MutexGuard};
 
 /// The waiting threads of one vector, and the number of its interrupts.
+#[derive(Debug)]
 pub(crate) struct Waiters {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     /// The number of interrupts read so far. Reaching its end would take longer than any machine runs.
     interrupts: u64,
@@ -138,6 +139,11 @@ impl Waiters {
         state.interrupts += 1;
         state.received = state.interrupts;
         self.changed.notify_all();
+    }
+
+    /// The number of interrupts so far.
+    pub(crate) fn interrupts(&self) -> u64 {
+        locked(&self.state).interrupts
     }
 
     /// The number of the first interrupts that count as received.

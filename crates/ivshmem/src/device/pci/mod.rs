@@ -13,6 +13,7 @@ mod holder;
 pub(crate) mod layout;
 #[cfg(target_os = "linux")]
 mod open;
+#[cfg(any(target_os = "linux", windows))]
 mod polling;
 #[cfg(target_os = "linux")]
 mod receive;
@@ -27,6 +28,7 @@ pub use finding::Finding;
 pub use found::{PciDevice, devices, find};
 #[cfg(target_os = "linux")]
 pub(super) use function::cache_mode_of;
+#[cfg(any(target_os = "linux", windows))]
 pub(crate) use polling::Polling;
 
 use super::{Device, OpenError};
@@ -108,7 +110,8 @@ pub(super) struct Guest {
     pub(super) sending: Result<(), Finding>,
     /// Why it cannot be rung.
     pub(super) receiving: Result<(), Finding>,
-    pub(super) polling: Polling,
+    #[cfg(any(target_os = "linux", windows))]
+    pub(super) polling: std::sync::Arc<Polling>,
     #[cfg(target_os = "linux")]
     receiver: std::sync::Mutex<Option<receive::Receiver>>,
 }
@@ -116,8 +119,12 @@ pub(super) struct Guest {
 impl Guest {
     /// The state of a device whose interrupts end with its doorbell.
     #[cfg(windows)]
-    pub(super) fn new(sending: Result<(), Finding>, receiving: Result<(), Finding>) -> Self {
-        Self { sending, receiving, polling: Polling::new() }
+    pub(super) fn new(
+        sending: Result<(), Finding>,
+        receiving: Result<(), Finding>,
+        memory: &crate::region::Memory,
+    ) -> Self {
+        Self { sending, receiving, polling: Polling::new(memory.clone()).into() }
     }
 
     /// Releases the device, so that another process can receive its interrupts.

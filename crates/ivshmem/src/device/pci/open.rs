@@ -53,7 +53,7 @@ fn attempt(
         let path = function.path("resource0");
         OpenError::Io { path, doing: "receive interrupts from", source }
     })?;
-    let (doorbell, guest) = (Some(doorbell), Some(guest(Ok(()), receiving, receiver)));
+    let (doorbell, guest) = (Some(doorbell), Some(guest(Ok(()), receiving, &memory, receiver)));
     Ok(Device { kind: DeviceKind::Pci, memory, doorbell, guest })
 }
 
@@ -63,12 +63,18 @@ fn doorbell(own_id: PeerId, registers: Registers, eventfds: Vec<OwnedFd>) -> io:
 }
 
 fn memory_alone(memory: Memory, finding: Finding) -> Device {
-    let guest = guest(Err(finding.clone()), Err(finding), None);
+    let guest = guest(Err(finding.clone()), Err(finding), &memory, None);
     Device { kind: DeviceKind::Pci, memory, doorbell: None, guest: Some(guest) }
 }
 
-fn guest(sending: Result<(), Finding>, receiving: Result<(), Finding>, receiver: Option<Receiver>) -> Guest {
-    Guest { sending, receiving, polling: Polling::new(), receiver: Mutex::new(receiver) }
+fn guest(
+    sending: Result<(), Finding>,
+    receiving: Result<(), Finding>,
+    memory: &Memory,
+    receiver: Option<Receiver>,
+) -> Guest {
+    let polling = Polling::new(memory.clone()).into();
+    Guest { sending, receiving, polling, receiver: Mutex::new(receiver) }
 }
 
 /// The id that the server assigned to this machine.

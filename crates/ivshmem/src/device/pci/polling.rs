@@ -1,14 +1,20 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::doorbell::DoorbellError;
+use crate::doorbell::{DoorbellError, Outcome, Read, Source, Waiters};
 use crate::region::Memory;
 
 /// Waiting on a device that cannot be rung: a wait ends after a pause, as after an interrupt, and the caller checks the
 /// memory. The pause doubles while the caller waits again immediately, and starts again at the shortest after the caller
 /// did something else, because then there was work.
+///
+/// All vectors are the same. Of several threads that wait, one pauses, and the end of its pause ends all their waits.
 #[derive(Debug)]
-pub(crate) struct Polling(Mutex<Pace>);
+pub(crate) struct Polling {
+    memory: Memory,
+    waiters: Waiters,
+    pace: Mutex<Pace>,
+}
 
 #[derive(Debug)]
 struct Pace {
@@ -20,27 +26,62 @@ const SHORTEST: Duration = Duration::from_micros(20);
 const LONGEST: Duration = Duration::from_millis(2);
 
 impl Polling {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(Pace { pause: SHORTEST, last_return: None }))
+    /// Polls this memory. Closing the memory ends all waits.
+    pub(crate) fn new(memory: Memory) -> Self {
+        let pace = Mutex::new(Pace { pause: SHORTEST, last_return: None });
+        Self { memory, waiters: Waiters::new(), pace }
     }
 
     /// Returns true after a pause, and false if the deadline passes first.
     ///
     /// # Errors
     /// If the memory is closed before or during the wait.
-    pub(crate) fn wait(&self, memory: &Memory, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
+    pub(crate) fn wait_once(&self, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
+        let outcome = self.wait(0, Some(self.waiters.interrupts()), true, deadline, &|| false)?;
+        Ok(outcome != Outcome::TimedOut)
+    }
+
+    fn pause(&self, deadline: Option<Instant>) -> Result<Read, DoorbellError> {
         let pause = self.pace().next(Instant::now());
         let left = deadline.map_or(pause, |d| d.saturating_duration_since(Instant::now()));
-        memory.sleep(pause.min(left));
-        if memory.is_closed() {
+        self.memory.sleep(pause.min(left));
+        if self.memory.is_closed() {
             return Err(DoorbellError::Closed);
         }
         self.pace().last_return = Some(Instant::now());
-        Ok(pause <= left)
+        Ok(if pause <= left { Read::Interrupt } else { Read::TimedOut })
     }
 
     fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for Polling {
+    fn claim(&self, _: u16) -> Result<(), DoorbellError> {
+        Ok(())
+    }
+
+    fn give_back(&self, _: u16) {}
+
+    fn waiters(&self, _: u16) -> &Waiters {
+        &self.waiters
+    }
+
+    /// The thread that pauses checks its condition at the end of its pause.
+    fn wake(&self, _: u16) {
+        self.waiters.wake(|| {});
+    }
+
+    fn wait(
+        &self,
+        _: u16,
+        seen: Option<u64>,
+        receives: bool,
+        deadline: Option<Instant>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Outcome, DoorbellError> {
+        self.waiters.wait(seen, receives, deadline, cancelled, || self.pause(deadline))
     }
 }
 
@@ -74,10 +115,10 @@ mod tests {
     #[test]
     fn waiting_ends_with_a_hint_the_deadline_or_closing() {
         let memory = Memory::heap(64).unwrap();
-        let polling = Polling::new();
-        assert!(polling.wait(&memory, None).unwrap());
-        assert!(!polling.wait(&memory, Some(Instant::now())).unwrap());
+        let polling = Polling::new(memory.clone());
+        assert!(polling.wait_once(None).unwrap());
+        assert!(!polling.wait_once(Some(Instant::now())).unwrap());
         memory.close();
-        assert!(matches!(polling.wait(&memory, None), Err(DoorbellError::Closed)));
+        assert!(matches!(polling.wait_once(None), Err(DoorbellError::Closed)));
     }
 }

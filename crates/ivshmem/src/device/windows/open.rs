@@ -43,7 +43,7 @@ pub(super) fn open(options: &Windows) -> Result<Device, OpenError> {
     let (driver, mapping, mapped) = map(device, options.cache).map_err(failed)?;
     let memory = Memory::new(Region::new(mapping, options.cache));
     if mapped.vectors == 0 {
-        let guest = Guest::new(Err(Finding::NoVectors), Err(Finding::NoVectors));
+        let guest = Guest::new(Err(Finding::NoVectors), Err(Finding::NoVectors), &memory);
         return Ok(Device { kind: DeviceKind::Windows, memory, doorbell: None, guest: Some(guest) });
     }
     let (events, receiving) = register(&driver, mapped.vectors);
@@ -51,7 +51,7 @@ pub(super) fn open(options: &Windows) -> Result<Device, OpenError> {
     let doorbell = session
         .and_then(Doorbell::without_server)
         .map_err(|e| failed(DriverError::of(&e, "receive interrupts", 0)))?;
-    let guest = Guest::new(Ok(()), receiving);
+    let guest = Guest::new(Ok(()), receiving, &memory);
     Ok(Device { kind: DeviceKind::Windows, memory, doorbell: Some(doorbell), guest: Some(guest) })
 }
 

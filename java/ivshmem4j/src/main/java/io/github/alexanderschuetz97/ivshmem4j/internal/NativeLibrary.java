@@ -15,7 +15,7 @@ import java.nio.file.Path;
 public final class NativeLibrary {
 
     /** Incremented with every change of a native method; crates/ivshmem-jni/src/lib.rs has the same number. */
-    private static final int ABI = 6;
+    private static final int ABI = 7;
 
     private static volatile boolean loaded;
 
@@ -147,21 +147,49 @@ public final class NativeLibrary {
     /** Marks only the first interrupts of a vector as received. */
     public static native void deviceGiveBack(long device, int vector, long position);
 
-    /** The second number of {@link #devicePeerNews} if the server has added vectors of this device. */
-    public static final int VECTORS_ADDED = -2;
+    /** The first number of an event: a peer is connected. Its id and its vectors follow. */
+    public static final int PEER_CONNECTED = 0;
+
+    /** The first number of an event: a peer has disconnected. Its id follows. */
+    public static final int PEER_DISCONNECTED = 1;
+
+    /** The first number of a listener's event: the connection to the server is lost. */
+    public static final int SERVER_GONE = 2;
+
+    /** The first number of an event: the device is connected to a server again. Its new id follows. */
+    public static final int RECONNECTED = 3;
+
+    /** The first number of an event: the server has other memory. */
+    public static final int MEMORY_REPLACED = 4;
+
+    /** The first number of an event: the server has added vectors of this device. */
+    public static final int VECTORS_ADDED = 5;
+
+    /** The first number of an event: {@link #deviceListen} has added a listener. */
+    public static final int LISTENER_ADDED = 6;
 
     /**
-     * Waits for a change of a peer or of the server. For a peer, returns its id, 1 if it has disconnected (it may have
-     * reconnected since), and its vectors or -1. For the server, returns -1 and the device's new id after a reconnection, -1
-     * and -1 if the new server has other memory, or -1 and {@link #VECTORS_ADDED} if the server has added vectors of this
-     * device. Empty once the device is closed.
+     * Waits for an event of the peers or of the server, for the one thread that passes events on to the listeners.
      *
-     * @throws IvshmemException once for each loss of the server
+     * @return the event, as above; empty once the device is closed
+     * @throws IvshmemException in place of {@link #SERVER_GONE}, with the reason
      */
     public static native int[] devicePeerNews(long device);
 
-    /** Reports every connected peer once more. */
-    public static native void devicePeersAgain(long device);
+    /** Adds the event that {@link #devicePeerNews} has returned or thrown last to the queues of the listeners. */
+    public static native void devicePassOn(long device);
+
+    /** Adds a listener with a number of the caller's choice. Its queue begins with the connected peers. */
+    public static native void deviceListen(long device, int listener);
+
+    /** Removes a listener; does nothing once the device is closed. */
+    public static native void deviceUnlisten(long device, int listener);
+
+    /**
+     * The next event in the queue of a listener, as above; empty if there is none. The queue merges changes of one peer, and
+     * restarts of the server.
+     */
+    public static native int[] deviceListenerNews(long device, int listener);
 
     /** Closes the device and wakes all waiting threads. */
     public static native void deviceClose(long device);

@@ -30,7 +30,6 @@ public final class DeviceMemory implements IvshmemMemory {
     private final String target;
     private final NativeDevice device;
     private final Dispatch dispatch;
-    private final Pauses pauses = new Pauses();
     private final boolean knowsPeers;
     /** Why the device cannot receive interrupts; null if it can, and for files. */
     private final String finding;
@@ -77,7 +76,6 @@ public final class DeviceMemory implements IvshmemMemory {
             if (dispatch != null) {
                 dispatch.close();
             }
-            pauses.close();
         } finally {
             device.close();
         }
@@ -226,13 +224,14 @@ public final class DeviceMemory implements IvshmemMemory {
         device.checkOpen();
         Vector known = dispatch.known(vector);
         if (known == null) {
-            if (finding != null) {
-                return pause(vector, nanos);
-            }
             if (isPlain) {
                 throw notRung();
             }
-            checkVector(vector);
+            if (finding == null) {
+                checkVector(vector);
+            } else {
+                checkPossible(vector);
+            }
             known = dispatch.vector(vector);
         }
         final boolean rung = known.await(nanos);
@@ -241,12 +240,12 @@ public final class DeviceMemory implements IvshmemMemory {
         return rung;
     }
 
-    private boolean pause(final int vector, final long nanos) throws InterruptedException {
+    /** A device that cannot be interrupted accepts any possible vector, as a wait is a short pause. */
+    private static void checkPossible(final int vector) {
         if (vector < 0 || vector >= Dispatch.MAX_VECTORS) {
             throw new IvshmemException(Code.UNKNOWN_VECTOR,
                 "no device has a vector " + vector + ": vectors are 0 to " + (Dispatch.MAX_VECTORS - 1));
         }
-        return pauses.await(nanos);
     }
 
     @Override

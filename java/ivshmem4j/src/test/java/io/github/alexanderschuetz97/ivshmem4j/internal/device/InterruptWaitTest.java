@@ -11,6 +11,7 @@ import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemException.Code;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
 import java.lang.ref.WeakReference;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -29,7 +30,9 @@ import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -380,17 +383,19 @@ class InterruptWaitTest {
 
     @Test
     void pausesStandForInterruptsWhereThereAreNone() throws Exception {
-        final Pauses pauses = new Pauses();
+        final PausingSource source = new PausingSource();
+        final Vector vector = new Vector(0, source, new Dispatch(0, false, null, new Handler(null, "test")));
         for (int round = 0; round < 20; round++) {
-            assertTrue(pauses.await(-1));
+            assertTrue(vector.await(-1));
         }
-        assertFalse(pauses.await(0));
-        assertFalse(pauses.await(1));
-        assertTrue(pauses.await(TimeUnit.SECONDS.toNanos(1)));
+        assertFalse(vector.await(0));
+        assertFalse(vector.await(1));
+        assertTrue(vector.await(TimeUnit.SECONDS.toNanos(1)));
         Thread.currentThread().interrupt();
-        assertThrows(InterruptedException.class, () -> pauses.await(-1));
-        pauses.close();
-        assertThrows(IllegalStateException.class, () -> pauses.await(-1));
+        assertThrows(InterruptedException.class, () -> vector.await(-1));
+        source.closed = true;
+        vector.close();
+        assertThrows(IllegalStateException.class, () -> vector.await(-1));
     }
 
     private void ring(final int vector) {
@@ -447,5 +452,43 @@ class InterruptWaitTest {
         final List<String> methods =
             Arrays.stream(stack).map(StackTraceElement::getMethodName).collect(Collectors.toList());
         return methods.contains("waitInterrupt") && (methods.contains("deviceWait") || methods.contains("park"));
+    }
+
+    /** Replaces interrupts by the ends of pauses, as the native library does for a device that cannot be rung. */
+    private static final class PausingSource implements Vector.Source {
+
+        private final AtomicLong pauses = new AtomicLong();
+        private volatile boolean closed;
+
+        @Override
+        public long await(final long seen, final long cancels, final boolean receives, final long nanos) {
+            if (closed) {
+                return NativeLibrary.CLOSED;
+            }
+            if (pauses.get() != seen) {
+                return pauses.get();
+            }
+            if (nanos >= 0 && nanos < TimeUnit.MILLISECONDS.toNanos(1)) {
+                return NativeLibrary.TIMED_OUT;
+            }
+            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(1));
+            return pauses.incrementAndGet();
+        }
+
+        @Override
+        public void cancel() { }
+
+        @Override
+        public long received() {
+            return pauses.get();
+        }
+
+        @Override
+        public long receive() {
+            return pauses.get();
+        }
+
+        @Override
+        public void giveBack(final long position) { }
     }
 }
