@@ -231,6 +231,7 @@ fn device_ring<'local>(
 /// Waits for an interrupt of the vector after the first `seen` ones, and returns their new number; 0 at the timeout, -1 once
 /// the device is closed, -2 after more than `cancels` calls of [`device_cancel`]. A negative number of nanoseconds means no
 /// timeout. With `receives`, the interrupt counts as received.
+#[expect(clippy::too_many_arguments, reason = "those of a native method, after the two of Java")]
 fn device_wait<'local>(
     _: &mut Env<'local>,
     _: JClass<'local>,
@@ -351,11 +352,7 @@ fn device_peer_news<'local>(
 }
 
 /// Gives the event that [`device_peer_news`] returned last to the listeners.
-fn device_pass_on<'local>(
-    _: &mut Env<'local>,
-    _: JClass<'local>,
-    device: jlong,
-) -> Result<(), BridgeError> {
+fn device_pass_on<'local>(_: &mut Env<'local>, _: JClass<'local>, device: jlong) -> Result<(), BridgeError> {
     DEVICES.find(device)?.news.pass_on();
     Ok(())
 }

@@ -179,12 +179,16 @@ impl Queue {
     fn pop_peer(&mut self) -> Option<PeerEvent> {
         while let Some(&id) = self.order.front() {
             let change = self.changes.get_mut(&id).expect("every peer in the order has a change");
-            if std::mem::take(&mut change.left) {
+            let (left, connected) = (std::mem::take(&mut change.left), change.connected);
+            // A peer that has returned is connected again right after it has left.
+            if !left || connected.is_none() {
+                self.order.pop_front();
+                self.changes.remove(&id);
+            }
+            if left {
                 self.reported.remove(&id);
                 return Some(PeerEvent::Disconnected(id));
             }
-            self.order.pop_front();
-            let connected = self.changes.remove(&id).and_then(|change| change.connected);
             match connected.map(|peer| (peer, self.reported.insert(id, peer))) {
                 Some((peer, None)) => return Some(PeerEvent::Connected(peer)),
                 Some((peer, Some(before))) if before != peer => return Some(PeerEvent::VectorsChanged(peer)),

@@ -7,7 +7,7 @@
 #[path = "../src/doorbell/callbacks.rs"]
 mod callbacks;
 #[path = "../src/doorbell/waiters.rs"]
-#[allow(dead_code, reason = "deadlines are not modelled")]
+#[expect(dead_code, reason = "deadlines are not modelled")]
 mod waiters;
 #[path = "../src/doorbell/waits.rs"]
 mod waits;
@@ -372,7 +372,23 @@ fn an_interrupt_that_was_observed_or_given_back_is_received_by_the_next() {
         assert_eq!(waiters.receive(), 1);
         waiters.give_back(0);
         assert_eq!(waiters.wait(None, true, None, || false, read), Ok(Outcome::Interrupt(1)));
+        assert_eq!(waiters.interrupts(), 1);
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn an_interrupt_that_a_task_takes_is_received_and_wakes_threads() {
+    loom::model(|| {
+        let (device, waiters) = pair();
+        let waiter = {
+            let (device, waiters) = (Arc::clone(&device), Arc::clone(&waiters));
+            thread::spawn(move || waiters.wait(Some(0), true, None, || false, || device.read()))
+        };
+        device.kernel.ring();
         waiters.count();
-        assert_eq!(waiters.received(), 2);
+        assert!(waiters.received() > 0);
+        waiter.join().unwrap().unwrap();
+        assert_eq!(waiters.received(), waiters.interrupts());
     });
 }

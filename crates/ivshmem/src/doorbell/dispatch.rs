@@ -63,7 +63,8 @@ impl Doorbell {
         }
         if thread.is_none() {
             let spawned = self.spawn(None);
-            let failed = |source| DoorbellError::Io { doing: "start the thread that calls callbacks", source };
+            let failed =
+                |source| DoorbellError::Io { doing: "start the thread that calls callbacks", source };
             *thread = Some(spawned.map_err(failed)?);
         }
         Ok(())

@@ -133,7 +133,7 @@ impl Waiters {
     }
 
     /// Counts an interrupt that was taken from the event by other means and received.
-    #[cfg(any(feature = "tokio", test))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn count(&self) {
         let mut state = locked(&self.state);
         state.interrupts += 1;
