@@ -8,7 +8,7 @@ pub fn target(text: &str) -> Result<(), String> {
     Target::read(text).map(drop).map_err(|error| error.to_string())
 }
 
-/// Parses a number of bytes, optionally followed by a suffix for a power of 1024.
+/// Parses the size of memory in a target string.
 pub fn size(text: &str) -> Result<u64, String> {
     device::size(text)
 }

@@ -15,6 +15,7 @@ pub mod doorbell;
 mod error;
 mod face;
 pub mod region;
+pub mod size;
 #[doc(hidden)]
 pub mod sys;
 pub mod wire;

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use ivshmem::device::OpenError;
 use ivshmem::pci::{self, PciDevice};
+use ivshmem::size;
 
 use super::users::{READ, User, WRITE};
 use super::{Doctor, Finding, Report};
 use crate::advice::power_of_two;
 use crate::finding::Severity;
-use crate::values::units;
 
 pub(super) fn examine(doctor: &Doctor, report: &mut Report) -> Result<(), OpenError> {
     let devices = pci::devices()?;
@@ -42,7 +42,7 @@ fn no_device(wanted: bool) -> Finding {
 
 /// Several devices are a problem only for the target `auto`.
 fn several_devices(devices: &[PciDevice], wanted: bool) -> Finding {
-    let list = devices.iter().map(|device| format!("{} ({})", device.address(), units(device.size())));
+    let list = devices.iter().map(|device| format!("{} ({})", device.address(), size::format(device.size())));
     let cause =
         format!("there are {} ivshmem devices: {}", devices.len(), list.collect::<Vec<_>>().join(", "));
     let first = devices[0].address();
@@ -78,14 +78,14 @@ fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
             format!(
                 "{} has {} ({} bytes), and {wanted} are wanted",
                 device.address(),
-                units(device.size()),
+                size::format(device.size()),
                 device.size()
             ),
             format!(
                 "take the size that it has everywhere: `ivshmem doctor pci:{} --size {}`; or give the machine the server or \
                  file that all others have",
                 device.address(),
-                units(device.size())
+                size::format(device.size())
             ),
         ));
     }

@@ -17,6 +17,7 @@ mod users;
 use std::path::{Path, PathBuf};
 
 use ivshmem::device::OpenError;
+use ivshmem::size::InvalidSize;
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -138,7 +139,8 @@ fn plain(rest: &str) -> Result<Plain<'_>, Failure> {
     for option in options.split('&').filter(|option| !option.is_empty()) {
         match option.split_once('=') {
             Some(("size", size)) => {
-                let failed = |why| Failure::BadSize { text: rest.to_owned(), why };
+                let failed =
+                    |why: InvalidSize| Failure::BadSize { text: rest.to_owned(), why: why.to_string() };
                 plain.size = Some(bytes(size).map_err(failed)?);
             }
             _ if option == "readonly" => plain.read_only = true,

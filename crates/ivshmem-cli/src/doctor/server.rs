@@ -5,11 +5,10 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ivshmem::ErrorKind;
 use ivshmem::device::{Device, OpenError};
 use ivshmem::doorbell::ConnectionError;
-use ivshmem::shell_word;
 use ivshmem::wire::{ProtocolError, Refusal};
+use ivshmem::{ErrorKind, shell_word, size};
 use rustix::process::{Resource, getrlimit};
 
 use super::listener::Listener;
@@ -17,7 +16,6 @@ use super::sharing::Sharers;
 use super::users::{User, WRITE, as_root, described, typed};
 use super::{Doctor, Finding, Report, listener, places};
 use crate::advice::{Region, Way, power_of_two};
-use crate::values::units;
 
 /// The socket to examine.
 struct Question<'a> {
@@ -264,8 +262,8 @@ impl Question<'_> {
                 "size-differs",
                 format!(
                     "the server at {shown} has {size} bytes ({}), and {wanted} ({}) are wanted",
-                    units(size),
-                    units(wanted)
+                    size::format(size),
+                    size::format(wanted)
                 ),
                 format!(
                     "end it, when no machine needs it, and start it with the other size: {}, {OTHER_OPTIONS}; or use its \
@@ -358,7 +356,7 @@ impl Question<'_> {
 
     fn size_and_vectors(&self) -> String {
         let running = self.running.unwrap_or(Running { size: 4 << 20, vectors: 1 });
-        let size = units(power_of_two(self.size.unwrap_or(running.size)));
+        let size = size::format(power_of_two(self.size.unwrap_or(running.size)));
         format!(" -l {size} -n {}", self.vectors.unwrap_or(running.vectors))
     }
 }

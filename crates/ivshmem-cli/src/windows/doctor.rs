@@ -1,6 +1,7 @@
 //! `doctor`: finds common problems in a Windows guest and explains them.
 
 use ivshmem::device::{Device, OpenError};
+use ivshmem::size;
 use ivshmem::windows::{DriverError, WindowsDevice, devices, find};
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use crate::Failure;
 use crate::args::Format;
 use crate::finding::{Finding, Severity};
 use crate::output::Out;
-use crate::values::{bytes, units};
+use crate::values::bytes;
 
 /// Look for what usually goes wrong, and say how to put it right
 ///
@@ -67,7 +68,7 @@ impl Doctor {
                 "size-differs",
                 format!(
                     "{path} has {} ({} bytes), and {wanted} are wanted",
-                    units(device.size()),
+                    size::format(device.size()),
                     device.size()
                 ),
                 "give all machines the same server or file, and take its size everywhere",

@@ -4,6 +4,7 @@ use super::pci::{Pci, PciAddress, pci};
 use super::windows::{Windows, windows};
 use super::{Device, OpenError, doorbell, plain};
 use crate::region::CacheMode;
+use crate::size;
 
 /// Opens a target; see [`open`](crate::open()).
 pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
@@ -134,27 +135,9 @@ fn foreign(target: &str) -> Option<OpenError> {
 /// The start of the path of a Windows device.
 const WINDOWS_PATH: &str = r"\\?\pci#";
 
-/// Parses a number of bytes, decimal or hexadecimal, optionally followed by a suffix for a power of 1024.
+/// Parses the size of memory. No system has files or devices of more than 2^62 bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']);
-    let shift = match &text[digits.len()..] {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        "t" | "T" => 40,
-        _ => return Err(format!("{text:?} is no size; write a number, or one with K, M, G or T behind")),
-    };
-    let (digits, radix) = digits.strip_prefix("0x").map_or((digits, 10), |digits| (digits, 16));
-    // The standard library would accept a sign.
-    let only_digits = digits.chars().all(|c| c.is_digit(radix));
-    let bytes = if only_digits { u64::from_str_radix(digits, radix).ok() } else { None };
-    match bytes.and_then(|bytes| bytes.checked_mul(1 << shift)) {
-        Some(0) | None => {
-            Err(format!("{text:?} is no size; write 1 to 2^63, or a number with K, M, G or T behind"))
-        }
-        Some(bytes) => Ok(bytes),
-    }
+    size::parse(text, 1..=1 << 62).map_err(|error| error.to_string())
 }
 
 /// The probable mistake in an invalid target, with its remedy.
