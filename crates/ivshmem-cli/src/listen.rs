@@ -178,6 +178,14 @@ impl Line {
                 format!("the server is gone ({reason}); peers known so far go on working"),
                 json!({ "event": "server-gone", "reason": reason.to_string() }),
             ),
+            PeerEvent::Reconnected { id } => {
+                (format!("connected again, as peer {id}"), json!({ "event": "reconnected", "id": id.0 }))
+            }
+            PeerEvent::MemoryReplaced => (
+                "the server there has other memory, and is not connected to; start again to use it"
+                    .to_owned(),
+                json!({ "event": "memory-replaced" }),
+            ),
             other => (format!("{other:?}"), json!({ "event": format!("{other:?}") })),
         };
         Self { text, json }

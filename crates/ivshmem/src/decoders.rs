@@ -5,7 +5,7 @@ use crate::device::{self, Target};
 
 /// Parses a target string; an error is the reason why it is invalid. Opens nothing.
 pub fn target(text: &str) -> Result<(), String> {
-    Target::read(text).map(drop).map_err(|error| error.to_string())
+    Target::parse(text).map(drop).map_err(|error| error.to_string())
 }
 
 /// Parses the size of memory in a target string.

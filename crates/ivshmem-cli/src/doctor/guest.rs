@@ -12,16 +12,15 @@ use super::{Doctor, Finding, Report};
 use crate::advice::power_of_two;
 use crate::finding::Severity;
 
-pub(super) fn examine(doctor: &Doctor, report: &mut Report) -> Result<(), OpenError> {
+/// Examines the device that the selector names, or every device if the target is `auto` or missing.
+pub(super) fn examine(selector: &str, doctor: &Doctor, report: &mut Report) -> Result<(), OpenError> {
     let devices = pci::devices()?;
-    let selector = doctor.target.as_deref().and_then(|target| target.strip_prefix("pci:"));
-    match (&devices[..], selector) {
-        ([], _) => report.add([no_device(doctor.target.is_some())]),
-        (_, Some(selector)) => {
-            one(&pci::find(selector.split('?').next().unwrap_or_default())?, doctor, report)
-        }
-        ([device], None) => one(device, doctor, report),
-        (several, None) => {
+    let is_named = doctor.target.as_deref().is_some_and(|target| target != "auto");
+    match &devices[..] {
+        [] => report.add([no_device(doctor.target.is_some())]),
+        _ if is_named => one(&pci::find(selector)?, doctor, report),
+        [device] => one(device, doctor, report),
+        several => {
             report.add([several_devices(several, doctor.target.is_some())]);
             several.iter().for_each(|device| one(device, doctor, report));
         }

@@ -14,10 +14,7 @@ mod sharing;
 mod space;
 mod users;
 
-use std::path::{Path, PathBuf};
-
-use ivshmem::device::OpenError;
-use ivshmem::size::InvalidSize;
+use ivshmem::device::Target;
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -82,21 +79,14 @@ impl Doctor {
 
     fn examine(&self) -> Result<Report, Failure> {
         let mut report = Report::default();
-        let (kind, rest) = self.target.as_deref().unwrap_or("auto").split_once(':').unwrap_or(("", ""));
-        match kind {
-            "plain" if !rest.is_empty() => {
-                let asked = plain(rest)?;
-                let size = self.size.or(asked.size);
-                file::examine(Path::new(asked.path), size, asked.read_only, self, &mut report);
+        match Target::parse(self.target.as_deref().unwrap_or("auto"))? {
+            Target::Plain { path, size, read_only, .. } => {
+                file::examine(&path, self.size.or(size), read_only, self, &mut report);
             }
-            "doorbell" if !rest.is_empty() => server::examine(&PathBuf::from(rest), self, &mut report),
-            // The library resolves any other selector, or explains the syntax of targets.
-            "pci" => guest::examine(self, &mut report)?,
-            _ if self.target.as_deref().is_none_or(|target| target == "auto") => {
-                guest::examine(self, &mut report)?;
-            }
-            // Not a target: the library explains the syntax of targets.
-            _ => drop(ivshmem::open(self.target.as_deref().unwrap_or_default())?),
+            Target::Doorbell { path, .. } => server::examine(&path, self, &mut report),
+            Target::Pci { selector, .. } => guest::examine(&selector, self, &mut report)?,
+            // The library says which systems have such devices.
+            other => drop(other.open()?),
         }
         if let Some(region) = &report.region {
             let target = self.target.as_deref().unwrap_or_default();
@@ -124,34 +114,4 @@ impl Doctor {
         }
         object
     }
-}
-
-/// A plain target. It is parsed here, because opening it could create the file.
-struct Plain<'a> {
-    path: &'a str,
-    size: Option<u64>,
-    read_only: bool,
-}
-
-fn plain(rest: &str) -> Result<Plain<'_>, Failure> {
-    let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let mut plain = Plain { path, size: None, read_only: false };
-    for option in options.split('&').filter(|option| !option.is_empty()) {
-        match option.split_once('=') {
-            Some(("size", size)) => {
-                let failed =
-                    |why: InvalidSize| Failure::BadSize { text: rest.to_owned(), why: why.to_string() };
-                plain.size = Some(bytes(size).map_err(failed)?);
-            }
-            _ if option == "readonly" => plain.read_only = true,
-            // Nothing is mapped here.
-            _ if option == "prefault" => {}
-            _ => {
-                let problem =
-                    format!("there is no option {option:?}; there are size=BYTES, readonly and prefault");
-                return Err(OpenError::BadTarget { target: format!("plain:{rest}"), problem }.into());
-            }
-        }
-    }
-    Ok(plain)
 }

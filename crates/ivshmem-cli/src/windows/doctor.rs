@@ -1,6 +1,6 @@
 //! `doctor`: finds common problems in a Windows guest and explains them.
 
-use ivshmem::device::{Device, OpenError};
+use ivshmem::device::{Device, OpenError, Target};
 use ivshmem::size;
 use ivshmem::windows::{DriverError, WindowsDevice, devices, find};
 use serde_json::{Value, json};
@@ -50,11 +50,10 @@ impl Doctor {
         let chosen = match self.target.as_deref() {
             _ if devices.is_empty() => return Ok(vec![no_device()]),
             None => devices,
-            Some("auto") => vec![find("")?],
-            Some(target) => match target.strip_prefix("windows:") {
-                Some(selector) => vec![find(selector)?],
-                // The library explains the syntax of targets.
-                None => return Ok(ivshmem::open(target).map(|_| Vec::new())?),
+            Some(target) => match Target::parse(target)? {
+                Target::Windows { selector, .. } => vec![find(&selector)?],
+                // The library says which systems have such targets.
+                other => return Ok(other.open().map(|_| Vec::new())?),
             },
         };
         Ok(chosen.iter().flat_map(|device| self.look_at(device)).collect())

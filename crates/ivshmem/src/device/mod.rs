@@ -19,8 +19,9 @@ pub use plain::Plain;
 pub(crate) use plain::plain;
 #[cfg(unix)]
 pub(crate) use plain::plain_fd;
+#[doc(hidden)]
+pub use target::Target;
 #[cfg(fuzzing)]
-pub(crate) use target::Target;
 pub(crate) use target::size;
 pub(crate) use target::{open, open_read_only};
 pub use windows::Windows;

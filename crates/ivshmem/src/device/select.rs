@@ -2,7 +2,7 @@
 
 use super::OpenError;
 use super::pci::PciAddress;
-use super::size;
+use super::target::size;
 
 /// A device that a selector can identify.
 pub(super) trait Selectable {
