@@ -363,26 +363,30 @@ impl Question<'_> {
         power_of_two(self.wanted.unwrap_or(USUAL_SIZE)).max(page)
     }
 
-    /// The command that creates the file, and its directory if requested.
+    /// The remedy that creates the file, and its directory if requested.
     fn creating(&self, with_directory: bool) -> String {
-        let create = self.creating_at(self.path);
-        let parent = self.path.parent().unwrap_or(Path::new("/")).display().to_string();
-        if with_directory {
-            create.replacen('`', &format!("`mkdir -p {} && ", shell_word(&parent)), 1)
+        let create = self.create(self.path);
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
+        let command = if with_directory {
+            format!("mkdir -p {} && {create}", shell_word(parent.display()))
         } else {
             create
-        }
+        };
+        typed(&command, self.sharers.need_root(self.path))
+    }
+
+    fn creating_at(&self, path: &Path) -> String {
+        typed(&self.create(path), self.sharers.need_root(path))
     }
 
     /// Uses this program, because no other user can open its new file at any time, regardless of the shell's umask.
-    fn creating_at(&self, path: &Path) -> String {
+    fn create(&self, path: &Path) -> String {
         let target = shell_word(format_args!("plain:{}", path.display()));
         let create = format!("ivshmem create {target} {}", size::format(self.right_size_at(path)));
-        let command = match self.sharers.owner_and_mode(path) {
+        match self.sharers.owner_and_mode(path) {
             Some((owner, mode)) => format!("{create} --mode {mode} --owner {owner}"),
             None => create,
-        };
-        typed(&command, self.sharers.need_root(path))
+        }
     }
 
     /// A command that changes the length of the file.
@@ -413,8 +417,8 @@ impl Question<'_> {
 
     /// The line of tmpfiles.d that creates the file at boot for all sharers.
     fn tmpfiles(&self) -> String {
-        let owner = self.sharers.owner_of_new().replace(':', " ");
-        format!("f {} 0660 {owner} -", tmpfiles(&self.path.display().to_string()))
+        let (user, group) = self.sharers.user_and_group_of_new();
+        format!("f {} 0660 {user} {group} -", tmpfiles(&self.path.display().to_string()))
     }
 }
 

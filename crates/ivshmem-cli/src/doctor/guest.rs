@@ -114,23 +114,21 @@ fn tried(device: &PciDevice) -> Option<Finding> {
     Some(translated(device, &finding))
 }
 
-/// Converts a finding of the library. The library's text has cause and remedy in one line.
+/// Converts a finding of the library.
 fn translated(device: &PciDevice, found: &pci::Finding) -> Finding {
     if let pci::Finding::NotPermitted { path } = found
         && let Some(finding) = denied_by_cgroup(path)
     {
         return finding;
     }
-    let text = found.to_string();
-    let (cause, remedy) = text.split_once(": ").unwrap_or((&text, "see docs/linux-guest.md"));
     let remedy = match found {
         pci::Finding::NotPermitted { path } => not_permitted(device, path),
         pci::Finding::NotBound { address } | pci::Finding::OtherDriver { address, .. } => {
             format!("as root: `ivshmem bind {address}`")
         }
-        _ => remedy.to_owned(),
+        _ => found.remedy().unwrap_or_else(|| "see docs/linux-guest.md".to_owned()),
     };
-    let cause = format!("{}: {cause}", device.address());
+    let cause = format!("{}: {}", device.address(), found.cause());
     match found {
         // An ivshmem-plain has no interrupts, and a device that another program uses is in order.
         pci::Finding::NoVectors | pci::Finding::HeldElsewhere { .. } => {

@@ -105,13 +105,15 @@ impl Question<'_> {
         if places::is_of_the_system(self.path) {
             return format!("the system's own files belong there: {}", self.another_server());
         }
-        let start = self.starting(self.path);
+        let start = self.server(self.path);
         if parent.is_dir() || self.path.exists() {
-            return format!("start a server before the machines: {start}");
+            return format!("start a server before the machines: {}", self.typed(self.path, &start));
         }
-        let parent = shell_word(parent.display());
-        let start = start.replacen('`', &format!("`mkdir -p {parent} && "), 1);
-        format!("make the directory and start a server before the machines: {start}")
+        let start = format!("mkdir -p {} && {start}", shell_word(parent.display()));
+        format!(
+            "make the directory and start a server before the machines: {}",
+            self.typed(self.path, &start)
+        )
     }
 
     /// The server's user decides who may connect, so only the server's own options are a remedy: the process that listens
@@ -323,14 +325,17 @@ impl Question<'_> {
         )
     }
 
-    /// The command that starts a server, which machines of another user may use too.
+    /// The remedy that starts a server, which machines of another user may use too.
     fn starting(&self, path: &Path) -> String {
-        let alone = self.alone(path);
-        let command = match self.sharers.owner_and_mode(path) {
+        self.typed(path, &self.server(path))
+    }
+
+    fn server(&self, path: &Path) -> String {
+        let alone = server_at(path) + &self.size_and_vectors();
+        match self.sharers.owner_and_mode(path) {
             Some((owner, mode)) => format!("{alone} --mode {mode} --owner {owner}"),
             None => alone,
-        };
-        self.typed(path, &command)
+        }
     }
 
     fn starting_shared(&self, path: &Path) -> String {
@@ -348,10 +353,6 @@ impl Question<'_> {
     fn shared_with(&self, options: &str, path: &Path) -> String {
         let owner = self.sharers.owner_of_new();
         format!("{}{options} --mode 660 --owner {owner}", server_at(path))
-    }
-
-    fn alone(&self, path: &Path) -> String {
-        server_at(path) + &self.size_and_vectors()
     }
 
     fn size_and_vectors(&self) -> String {

@@ -28,6 +28,9 @@ pub(crate) struct Doctor {
     format: Format,
 }
 
+/// The remedy where the library knows none.
+const NO_REMEDY: &str = "see docs/windows.md";
+
 impl Doctor {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
         let findings = self.examine()?;
@@ -88,9 +91,8 @@ impl Doctor {
     fn look_inside(&self, device: &WindowsDevice, opened: &Device) -> Vec<Finding> {
         let path = device.path().display();
         if let Some(found) = opened.interrupt_finding() {
-            let text = found.to_string();
-            let (cause, remedy) = text.split_once(": ").unwrap_or((&text, "see docs/windows.md"));
-            return vec![Finding::note(found.name(), format!("{path}: {cause}"), remedy)];
+            let remedy = found.remedy().unwrap_or_else(|| NO_REMEDY.to_owned());
+            return vec![Finding::note(found.name(), format!("{path}: {}", found.cause()), remedy)];
         }
         let vectors = opened.vectors();
         match self.vectors {
@@ -115,9 +117,8 @@ fn no_device() -> Finding {
 }
 
 fn refused(device: &WindowsDevice, error: &DriverError) -> Finding {
-    let (text, path) = (error.to_string(), device.path().display());
-    let (cause, remedy) = text.rsplit_once("; ").unwrap_or((&text, "see docs/windows.md"));
-    let cause = format!("{path}: {cause}");
+    let cause = format!("{}: {}", device.path().display(), error.cause());
+    let remedy = error.remedy().unwrap_or(NO_REMEDY);
     match error {
         // A program uses the device, which is not a problem.
         DriverError::InUse => Finding::note("in-use", cause, remedy),
