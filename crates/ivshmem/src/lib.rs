@@ -99,7 +99,8 @@ pub fn pci(selector: &str) -> device::Pci {
 /// Lists the ivshmem devices of a Linux guest, with what each of them supports and what prevents the rest; see also
 /// [`pci()`].
 pub mod pci {
-    pub use crate::device::pci::{Finding, PciAddress, PciDevice, devices, find};
+    pub use crate::device::pci::{PciDevice, devices, find};
+    pub use crate::device::{Finding, PciAddress};
 }
 
 /// A builder for an ivshmem device of the Windows guest in which this program runs: its memory and its interrupts,

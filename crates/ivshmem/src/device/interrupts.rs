@@ -1,7 +1,7 @@
 use std::time::Instant;
 
-use super::pci::{Finding, Guest};
-use super::{Device, DeviceKind};
+use super::guest::Guest;
+use super::{Device, DeviceKind, Finding};
 use crate::PeerId;
 use crate::doorbell::{Doorbell, DoorbellError, Peer, PeerEvent, Registration};
 

@@ -1,19 +1,25 @@
 //! The kinds of devices. Each opens a region and composes the other modules into one `Device`.
 
+mod address;
 mod doorbell;
 mod error;
+mod finding;
+mod guest;
 mod interrupts;
 pub(crate) mod pci;
 mod plain;
+mod polling;
 mod select;
 mod target;
 pub(crate) mod windows;
 
 use std::fmt;
 
+pub use address::PciAddress;
 pub use doorbell::Doorbell;
 pub(crate) use doorbell::doorbell;
 pub use error::OpenError;
+pub use finding::Finding;
 pub use pci::Pci;
 pub use plain::Plain;
 pub(crate) use plain::plain;
@@ -36,7 +42,7 @@ pub struct Device {
     kind: DeviceKind,
     memory: Memory,
     doorbell: Option<crate::doorbell::Doorbell>,
-    guest: Option<pci::Guest>,
+    guest: Option<guest::Guest>,
 }
 
 /// The kinds of devices.

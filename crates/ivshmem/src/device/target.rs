@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use super::pci::{PciAddress, pci};
+use super::address::PciAddress;
+use super::pci::pci;
 use super::windows::windows;
 use super::{Device, OpenError, doorbell, plain};
 use crate::region::CacheMode;

@@ -41,8 +41,8 @@ impl fmt::Display for Process {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Finding;
     use super::*;
+    use crate::device::Finding;
 
     #[test]
     fn no_name_of_a_process_ends_the_cause() {

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::PciAddress;
+use super::address::PciAddress;
 use crate::ErrorKind;
 
 /// Why a device of a guest does not support an operation now. The text is the cause and the remedy, in one line.
@@ -262,8 +262,8 @@ mod tests {
 
     #[test]
     fn every_finding_has_one_line_and_a_row_in_the_documentation() {
-        let documentation = include_str!("../../../../../docs/linux-guest.md");
-        let troubleshooting = include_str!("../../../../../docs/troubleshooting.md");
+        let documentation = include_str!("../../../../docs/linux-guest.md");
+        let troubleshooting = include_str!("../../../../docs/troubleshooting.md");
         for finding in all() {
             let row = documentation.lines().any(|line| {
                 line.starts_with("| `")
