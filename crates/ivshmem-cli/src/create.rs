@@ -7,8 +7,8 @@ use ivshmem_server::program::{Owner, octal, owner};
 use ivshmem_server::{MAX_SIZE, MIN_SIZE};
 use serde_json::json;
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// Make memory that is a file, for virtual machines with an ivshmem-plain device and for programs

@@ -5,8 +5,8 @@ use ivshmem::region::CacheMode;
 use ivshmem::size;
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::{Format, Target};
+use crate::failure::Failure;
 use crate::output::Out;
 use crate::peers;
 

@@ -4,8 +4,8 @@ use ivshmem::pci::{Finding, PciDevice, devices};
 use ivshmem::size;
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// List this virtual machine's ivshmem devices: what each can do here, and if not, why

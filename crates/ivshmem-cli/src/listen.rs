@@ -8,8 +8,8 @@ use ivshmem::device::Device;
 use ivshmem::doorbell::{PeerEvent, Registration};
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::{Format, Target};
+use crate::failure::Failure;
 use crate::output::Out;
 use crate::values::{seconds, utc};
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use ivshmem::{shell_word, size};
 
-use super::Finding;
+use crate::finding::Finding;
 
 /// The address of the device's memory is a multiple of its size, and RAM occupies the addresses from 0 on. So the size may
 /// be at most half of the address space.

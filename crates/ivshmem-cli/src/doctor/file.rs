@@ -9,11 +9,13 @@ use ivshmem::sys::linux::file::{Access, open};
 use ivshmem::{shell_word, size};
 
 use super::places::{self, InMemory};
+use super::request::{Doctor, Report};
 use super::sharing::Sharers;
 use super::users::{READ, User, WRITE, as_root, described, typed, user_name};
-use super::{Doctor, Finding, Report, confinement, space};
+use super::{confinement, space};
 use crate::advice::quoting::tmpfiles;
 use crate::advice::{Region, Way, power_of_two};
+use crate::finding::Finding;
 
 /// The file to examine.
 struct Question<'a> {

@@ -7,10 +7,10 @@ use ivshmem::device::OpenError;
 use ivshmem::pci::{self, PciDevice};
 use ivshmem::size;
 
+use super::request::{Doctor, Report};
 use super::users::{READ, User, WRITE};
-use super::{Doctor, Finding, Report};
 use crate::advice::power_of_two;
-use crate::finding::Severity;
+use crate::finding::{Finding, Severity};
 
 /// Examines the device that the selector names, or every device if the target is `auto` or missing.
 pub(super) fn examine(selector: &str, doctor: &Doctor, report: &mut Report) -> Result<(), OpenError> {

@@ -9,6 +9,7 @@ mod file;
 mod guest;
 mod listener;
 mod places;
+mod request;
 mod server;
 mod sharing;
 mod space;
@@ -17,51 +18,12 @@ mod users;
 use ivshmem::device::Target;
 use serde_json::{Value, json};
 
-use crate::Failure;
-use crate::advice::Region;
-use crate::args::Format;
-use crate::output::Out;
-use crate::values::bytes;
-
+use crate::failure::Failure;
 use crate::finding::{Finding, Severity};
+use crate::output::Out;
 
-/// Look for what usually goes wrong, and say how to put it right
-///
-/// Looks at a file, a server, or a device of this guest, and prints what is wrong with it and the arguments for QEMU and
-/// libvirt that fit it. Exit status 4 when something is wrong. docs/cli.md lists all findings.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Doctor {
-    /// plain:PATH, doorbell:SOCKET, or pci:ADDRESS and auto in a guest [default: the devices of this guest]
-    target: Option<String>,
-    /// How large the memory is meant to be
-    #[arg(long, value_parser = bytes)]
-    size: Option<u64>,
-    /// How many vectors each peer is meant to have
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    vectors: Option<u16>,
-    /// Who runs QEMU and must get at a file or socket as well [default: libvirt-qemu or qemu, if there is one]
-    #[arg(long, value_name = "NAME")]
-    qemu_user: Option<String>,
-    /// Address bits of the machine's processor; 40 is QEMU's default
-    #[arg(long, value_name = "BITS", default_value = "40", value_parser = clap::value_parser!(u32).range(32..=52))]
-    phys_bits: u32,
-    #[command(flatten)]
-    format: Format,
-}
-
-/// The result of an examination.
-#[derive(Default)]
-struct Report {
-    findings: Vec<Finding>,
-    /// What is known of the memory, for the matching arguments.
-    region: Option<Region>,
-}
-
-impl Report {
-    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        self.findings.extend(findings);
-    }
-}
+pub(crate) use request::Doctor;
+use request::Report;
 
 impl Doctor {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {

@@ -12,10 +12,12 @@ use ivshmem::{ErrorKind, shell_word, size};
 use rustix::process::{Resource, getrlimit};
 
 use super::listener::Listener;
+use super::request::{Doctor, Report};
 use super::sharing::Sharers;
 use super::users::{User, WRITE, as_root, described, typed};
-use super::{Doctor, Finding, Report, listener, places};
+use super::{listener, places};
 use crate::advice::{Region, Way, power_of_two};
+use crate::finding::Finding;
 
 /// The socket to examine.
 struct Question<'a> {

@@ -7,9 +7,9 @@ use std::path::Path;
 use ivshmem::{shell_word, size};
 use rustix::fs::statvfs;
 
-use super::Finding;
 use super::places::{InMemory, mount_point};
 use super::users::as_root;
+use crate::finding::Finding;
 
 /// Whether `size` bytes of a file fit into its file system, minus the space that the file has already. For a file that does
 /// not exist, the nearest existing directory counts.

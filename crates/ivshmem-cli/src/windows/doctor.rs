@@ -5,8 +5,8 @@ use ivshmem::size;
 use ivshmem::windows::{DriverError, WindowsDevice, devices, find};
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::finding::{Finding, Severity};
 use crate::output::Out;
 use crate::values::bytes;

@@ -4,8 +4,8 @@ use ivshmem::size;
 use ivshmem::windows::{WindowsDevice, devices};
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// List this virtual machine's ivshmem devices, and whether their memory can be had now
