@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let text = String::from_utf8_lossy(input);
-    for kind in ["", "plain:", "pci:", "windows:"] {
+    for kind in ["", "plain:", "doorbell:", "pci:", "windows:"] {
         let target = format!("{kind}{text}");
         let read = decoders::target(&target);
         assert_eq!(read, decoders::target(&target));

@@ -4,8 +4,8 @@ use ivshmem::pci::find;
 
 use serde_json::json;
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// Give this virtual machine's ivshmem device to the driver vfio-pci, so that one program can be interrupted by it

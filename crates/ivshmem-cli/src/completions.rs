@@ -1,10 +1,9 @@
 //! `completions`: prints the script with which a shell completes this command.
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use crate::Failure;
-use crate::args::CommandLine;
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// Print the script by which a shell completes this command
@@ -16,10 +15,10 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
+    pub(crate) fn run(&self, mut command: Command, out: &mut Out) -> Result<(), Failure> {
         // Into memory first, because clap_complete panics when writing fails.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut CommandLine::command(), "ivshmem", &mut script);
+        clap_complete::generate(self.shell, &mut command, "ivshmem", &mut script);
         out.bytes(&script)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
+use ivshmem::size;
 use ivshmem_server::program::{Owner, octal, owner};
 use ivshmem_server::{MAX_SIZE, MIN_SIZE};
 use serde_json::json;
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::output::Out;
-use crate::values::{bytes, units};
 
 /// Make memory that is a file, for virtual machines with an ivshmem-plain device and for programs
 ///
@@ -49,7 +49,7 @@ impl Create {
         if self.format.json {
             return out.json(&json!({ "path": self.target.display().to_string(), "size": size }));
         }
-        out.line(format_args!("{} has {size} bytes ({})", self.target.display(), units(size)))
+        out.line(format_args!("{} has {size} bytes ({})", self.target.display(), size::format(size)))
     }
 }
 
@@ -66,12 +66,9 @@ fn file(text: &str) -> Result<PathBuf, String> {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    let size = bytes(text)?;
-    if !(MIN_SIZE..=MAX_SIZE).contains(&size) {
-        return Err("memory has 4K to 1T bytes".to_owned());
-    }
+    let size = size::parse(text, MIN_SIZE..=MAX_SIZE).map_err(|error| error.to_string())?;
     if !size.is_power_of_two() {
-        let next = units(size.next_power_of_two());
+        let next = size::format(size.next_power_of_two());
         return Err(format!(
             "QEMU takes powers of two only: {next}, for one; for programs alone, `ivshmem write 'plain:PATH?size={size}' \
              </dev/null` makes any size"

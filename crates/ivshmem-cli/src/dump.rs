@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use crate::args::{Format, Range, Target};
+use crate::failure::Failure;
 use crate::hexdump::{self, Hexdump};
 use crate::output::Out;
 use crate::pieces::Pieces;
-use crate::{Failure, progress};
+use crate::progress;
 
 /// Show memory in hexadecimal and ASCII
 ///

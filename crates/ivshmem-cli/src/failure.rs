@@ -86,8 +86,6 @@ pub(crate) enum Failure {
     NoSocket { path: PathBuf },
     #[error("what {} sends is no status ({why}); name the socket of `ivshmem-server --status SOCKET`", .socket.display())]
     BadStatus { socket: PathBuf, why: String },
-    #[error("{text:?} has no size: {why}")]
-    BadSize { text: String, why: String },
     #[error("only root may do this; `ivshmem setup --dry-run` shows what it is")]
     NotRoot,
     #[error("{} is not there: nothing has been set up", .path.display())]

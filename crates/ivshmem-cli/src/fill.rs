@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use crate::args::{Format, Range, Target};
+use crate::failure::Failure;
 use crate::output::Out;
 use crate::pieces::{piece_len, take_space};
+use crate::progress;
 use crate::values::byte;
-use crate::{Failure, progress};
 
 /// Set every byte of a range to one value
 #[derive(clap::Args, Debug)]

@@ -1,7 +1,7 @@
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// A problem, or a possible one.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// Bytes per line.

@@ -2,13 +2,13 @@
 
 use ivshmem::device::Device;
 use ivshmem::region::CacheMode;
+use ivshmem::size;
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::{Format, Target};
+use crate::failure::Failure;
 use crate::output::Out;
 use crate::peers;
-use crate::values::units;
 
 /// Show what a target is: its size, and for a doorbell its id, its vectors and the peers
 #[derive(clap::Args, Debug)]
@@ -28,7 +28,7 @@ impl Info {
 
 fn text(device: &Device) -> Result<String, Failure> {
     let size = device.memory().len();
-    let mut text = format!("kind     {}\nsize     {size} bytes ({})\n", device.kind(), units(size));
+    let mut text = format!("kind     {}\nsize     {size} bytes ({})\n", device.kind(), size::format(size));
     if let Some(mode) = cache_mode(device) {
         text += &format!("cache    {mode}\n");
     }

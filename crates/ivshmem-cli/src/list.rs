@@ -1,12 +1,12 @@
 //! `list`: lists the ivshmem devices of this virtual machine.
 
 use ivshmem::pci::{Finding, PciDevice, devices};
+use ivshmem::size;
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::output::Out;
-use crate::values::units;
 
 /// List this virtual machine's ivshmem devices: what each can do here, and if not, why
 #[derive(clap::Args, Debug)]
@@ -37,7 +37,7 @@ fn text(device: &PciDevice) -> String {
     let mut text = format!(
         "{}  {}  {}{vectors}  revision {}  driver {}  IOMMU group {}\n",
         device.address(),
-        units(device.size()),
+        size::format(device.size()),
         kind(device),
         device.revision(),
         device.driver().unwrap_or("none"),

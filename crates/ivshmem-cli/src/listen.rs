@@ -8,8 +8,8 @@ use ivshmem::device::Device;
 use ivshmem::doorbell::{PeerEvent, Registration};
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::{Format, Target};
+use crate::failure::Failure;
 use crate::output::Out;
 use crate::values::{seconds, utc};
 
@@ -177,6 +177,14 @@ impl Line {
             PeerEvent::ServerGone { reason } => (
                 format!("the server is gone ({reason}); peers known so far go on working"),
                 json!({ "event": "server-gone", "reason": reason.to_string() }),
+            ),
+            PeerEvent::Reconnected { id } => {
+                (format!("connected again, as peer {id}"), json!({ "event": "reconnected", "id": id.0 }))
+            }
+            PeerEvent::MemoryReplaced => (
+                "the server there has other memory, and is not connected to; start again to use it"
+                    .to_owned(),
+                json!({ "event": "memory-replaced" }),
             ),
             other => (format!("{other:?}"), json!({ "event": format!("{other:?}") })),
         };

@@ -6,6 +6,7 @@
 #[cfg(target_os = "linux")]
 mod advice;
 mod args;
+mod command_line;
 mod examples;
 mod failure;
 mod finding;
@@ -50,7 +51,7 @@ use windows::{bind, create, doctor, list, serve, setup, status};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use args::CommandLine;
+use command_line::CommandLine;
 use failure::{Exit, Failure};
 use output::Out;
 

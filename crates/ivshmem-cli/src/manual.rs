@@ -3,10 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 
-use crate::Failure;
-use crate::args::CommandLine;
+use crate::failure::Failure;
 
 /// Write the man pages into a directory, for `make install`
 #[derive(clap::Args, Debug)]
@@ -16,9 +15,9 @@ pub(crate) struct Manual {
 }
 
 impl Manual {
-    pub(crate) fn run(&self) -> Result<(), Failure> {
+    pub(crate) fn run(&self, command: Command) -> Result<(), Failure> {
         let to = self.directory.display().to_string();
-        write(CommandLine::command(), &self.directory).map_err(|source| Failure::Output { to, source })
+        write(command, &self.directory).map_err(|source| Failure::Output { to, source })
     }
 }
 

@@ -8,7 +8,8 @@ use std::path::Path;
 use anstream::{AutoStream, ColorChoice};
 use serde_json::Value;
 
-use crate::{Failure, standard};
+use crate::failure::Failure;
+use crate::standard;
 
 /// Buffered output: call [`flush`](Self::flush) when a reader waits for the output, as with events. `main` flushes the
 /// rest.

@@ -3,8 +3,8 @@
 use ivshmem::doorbell::Peer;
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::{Format, Target};
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// List the peers: everyone else who is connected, with the number of their vectors

@@ -9,8 +9,8 @@ use ivshmem::device::Device;
 use ivshmem::doorbell::{DoorbellError, PeerEvent};
 use serde_json::json;
 
-use crate::Failure;
 use crate::args::{Format, Target};
+use crate::failure::Failure;
 use crate::output::Out;
 use crate::ring::not_own;
 use crate::values::seconds;

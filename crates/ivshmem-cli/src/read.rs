@@ -3,9 +3,10 @@
 use std::str;
 
 use crate::args::{Format, Range, Target};
+use crate::failure::Failure;
 use crate::output::Out;
 use crate::pieces::Pieces;
-use crate::{Failure, hexdump, progress};
+use crate::{hexdump, progress};
 
 /// Copy memory to standard output
 ///

@@ -4,8 +4,8 @@ use ivshmem::PeerId;
 use ivshmem::device::Device;
 use serde_json::json;
 
-use crate::Failure;
 use crate::args::{Format, Target};
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// Interrupt a peer

@@ -9,9 +9,9 @@ use ivshmem_server::program::{Output, ServerOptions, Sink, socket_path, stop_sig
 use ivshmem_server::{Error, Listening, raise_descriptor_limit};
 use serde_json::json;
 
-use crate::Failure;
 use crate::advice::{Region, Way};
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// Run a server: virtual machines and programs that connect to its socket share one memory

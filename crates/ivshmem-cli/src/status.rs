@@ -11,8 +11,8 @@ use ivshmem::wire::Refusal;
 use ivshmem_server::program::socket_path;
 use serde_json::Value;
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::output::Out;
 
 /// A status has a few hundred bytes for each client, of which there are at most 65,536.

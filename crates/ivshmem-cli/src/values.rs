@@ -2,30 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Parses a number of bytes: decimal or 0x..., with an optional K, M, G or T.
-pub(crate) fn bytes(text: &str) -> Result<u64, String> {
-    let (number, unit) = match text.trim_end_matches(['K', 'M', 'G', 'T', 'k', 'm', 'g', 't']) {
-        number if number.len() == text.len() => (number, 1),
-        number if number.len() + 1 == text.len() => (number, multiple(&text[number.len()..])),
-        _ => return Err("one unit at most: K, M, G or T".to_owned()),
-    };
-    let parsed = match number.strip_prefix("0x").or_else(|| number.strip_prefix("0X")) {
-        Some(digits) if digits.starts_with('+') => return Err("not a number of bytes".to_owned()),
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None if number.starts_with('+') => return Err("not a number of bytes".to_owned()),
-        None => number.parse(),
-    };
-    let number = parsed.map_err(|_| "not a number of bytes, such as 4096, 0x1000 or 4K".to_owned())?;
-    number.checked_mul(unit).ok_or_else(|| "more than 64 bits can say".to_owned())
-}
+use ivshmem::size::{self, InvalidSize};
 
-fn multiple(unit: &str) -> u64 {
-    match unit.to_ascii_uppercase().as_str() {
-        "K" => 1 << 10,
-        "M" => 1 << 20,
-        "G" => 1 << 30,
-        _ => 1 << 40,
+/// Parses a whole number of bytes: decimal or 0x..., with an optional K, M, G or T.
+pub(crate) fn bytes(text: &str) -> Result<u64, InvalidSize> {
+    if text.contains('.') {
+        return Err(InvalidSize::Syntax(text.to_owned()));
     }
+    size::parse(text, 0..=u64::MAX)
 }
 
 /// Parses the value of one byte, decimal or 0x...
@@ -54,16 +38,6 @@ pub(crate) fn utc(time: SystemTime) -> String {
     let year = era * 400 + year + u64::from(month <= 2);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", since.subsec_micros())
-}
-
-/// Formats a size in the largest unit that divides it, as a person would type it.
-pub(crate) fn units(size: u64) -> String {
-    let (mut number, mut unit) = (size, 0);
-    while number > 0 && number % 1024 == 0 && unit < 4 {
-        number /= 1024;
-        unit += 1;
-    }
-    format!("{number}{}", ["", "K", "M", "G", "T"][unit])
 }
 
 #[cfg(test)]
@@ -137,14 +111,6 @@ mod tests {
             (1_798_761_599_500_000, "2026-12-31T23:59:59.500000Z"),
         ] {
             assert_eq!(utc(UNIX_EPOCH + Duration::from_micros(micros)), text);
-        }
-    }
-
-    #[test]
-    fn a_size_is_shown_as_a_person_would_type_it() {
-        for (size, text) in [(0, "0"), (64, "64"), (4096, "4K"), (1 << 30, "1G"), ((1 << 20) + 1, "1048577")]
-        {
-            assert_eq!(units(size), text);
         }
     }
 }

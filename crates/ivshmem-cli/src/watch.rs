@@ -7,8 +7,8 @@ use anstyle::{AnsiColor, Style};
 use ivshmem::region::Memory;
 use serde_json::json;
 
-use crate::Failure;
 use crate::args::{Format, Range, Target};
+use crate::failure::Failure;
 use crate::hexdump::{self, LINE, hex};
 use crate::output::Out;
 use crate::values::seconds;

@@ -7,11 +7,12 @@ use ivshmem::region::Memory;
 use serde_json::json;
 
 use crate::args::{Format, Target};
+use crate::failure::Failure;
 use crate::output::Out;
 use crate::pieces::{piece_len, take_space};
 use crate::progress::{self, Counter};
+use crate::standard;
 use crate::values::bytes;
-use crate::{Failure, standard};
 
 /// Copy standard input to memory
 #[derive(clap::Args, Debug)]

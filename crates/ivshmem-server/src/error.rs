@@ -2,8 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use ivshmem::ErrorKind;
-
-use crate::size::InvalidSize;
+use ivshmem::size::InvalidSize;
 
 const LIMITED: &str = "the limit of this process's control group may be lower: raise it (for huge pages hugetlb.SIZE.max and \
     hugetlb.SIZE.rsvd.max; with cgroup v1 hugetlb.SIZE.limit_in_bytes and hugetlb.SIZE.rsvd.limit_in_bytes), free memory for pages \

@@ -46,10 +46,11 @@ mod turned_away;
 pub use builder::Builder;
 pub use descriptors::raise_descriptor_limit;
 pub use error::Error;
+pub use ivshmem::size::InvalidSize;
 pub use listening::Listening;
 pub use memory::Backing;
 pub use server::Server;
-pub use size::{InvalidSize, MAX_SIZE, MIN_SIZE, parse_size};
+pub use size::{MAX_SIZE, MIN_SIZE, parse_size};
 pub use status::{CounterStatus, LimitsStatus, MemoryStatus, PeerState, PeerStatus, ServerStatus, Status};
 
 // Compiles the samples in these documents, and runs those that can run.

@@ -1,80 +1,33 @@
-//! Sizes of regions: their syntax, their range, and the power of two that QEMU requires.
+//! Sizes of regions: their range, and the power of two that QEMU requires.
+
+use ivshmem::size::{self, InvalidSize};
 
 /// The smallest region, one page: 4 KiB.
 pub const MIN_SIZE: u64 = 4 << 10;
 /// The largest region: 1 TiB, the range of the 40 address bits of QEMU's default processor.
 pub const MAX_SIZE: u64 = 1 << 40;
 
-/// A text that is not a size, or a size outside the range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidSize {
-    /// Not a number with a suffix.
-    #[error("size {0:?}: write a number of bytes, or one with a suffix of K, M, G or T, like 4M or 1.5G")]
-    Syntax(String),
-    /// Outside the range.
-    #[error("size {0}: a region has 4K to 1T bytes")]
-    Range(String),
-}
-
 /// Parses a size as QEMU's server does: a decimal number of bytes, a whole or fractional number with a suffix `K`, `M`, `G`
-/// or `T` (powers of 1024, either case), or a hexadecimal number of bytes.
+/// or `T` (powers of 1024, either case), or a hexadecimal number; see [`ivshmem::size::parse`].
 ///
 /// # Errors
 /// When the text is not such a number, or the size is 0 or above [`MAX_SIZE`].
 pub fn parse_size(text: &str) -> Result<u64, InvalidSize> {
-    match parse(text) {
-        Some(bytes) if (1..=u128::from(MAX_SIZE)).contains(&bytes) => {
-            Ok(u64::try_from(bytes).expect("in the range"))
-        }
-        Some(_) => Err(InvalidSize::Range(text.to_owned())),
-        None => Err(InvalidSize::Syntax(text.to_owned())),
-    }
+    size::parse(text, 1..=MAX_SIZE).map_err(|error| match error {
+        InvalidSize::Range { text, .. } => out_of_range(text),
+        other => other,
+    })
 }
 
-/// The number of bytes, saturated at the largest value of the type.
-fn parse(text: &str) -> Option<u128> {
-    if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        return number(digits, 16);
-    }
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let shift = match &text[end..] {
-        "" | "B" | "b" => 0,
-        "K" | "k" => 10,
-        "M" | "m" => 20,
-        "G" | "g" => 30,
-        "T" | "t" => 40,
-        "P" | "p" => 50,
-        "E" | "e" => 60,
-        "Z" | "z" => 70,
-        "Y" | "y" => 80,
-        _ => return None,
-    };
-    let Some((whole, fraction)) = text[..end].split_once('.') else {
-        return Some(number(&text[..end], 10)?.saturating_mul(1 << shift));
-    };
-    if shift == 0 {
-        return None; // a byte has no fractions
-    }
-    // Further digits are less than a byte of the largest region.
-    let digits = fraction.len().min(12);
-    let part = (number(fraction, 10).is_some()).then(|| number(&fraction[..digits], 10))??;
-    let ten = 10_u128.pow(u32::try_from(digits).expect("at most 12"));
-    Some(number(whole, 10)?.saturating_mul(1 << shift).saturating_add(part * (1 << shift) / ten))
-}
-
-/// Parses digits without a sign or spaces.
-fn number(digits: &str, radix: u32) -> Option<u128> {
-    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
-        return None;
-    }
-    Some(u128::from_str_radix(digits, radix).unwrap_or(u128::MAX))
+/// A server accepts less than [`MIN_SIZE`] and rounds it up, but no region is that small.
+fn out_of_range(text: String) -> InvalidSize {
+    InvalidSize::Range { text, least: MIN_SIZE, most: MAX_SIZE }
 }
 
 /// The smallest power of two within the range that is at least this size.
 pub(crate) fn rounded_up(size: u64) -> Result<u64, InvalidSize> {
     if size == 0 || size > MAX_SIZE {
-        return Err(InvalidSize::Range(size.to_string()));
+        return Err(out_of_range(size.to_string()));
     }
     Ok(size.next_power_of_two().max(MIN_SIZE))
 }
@@ -124,7 +77,7 @@ mod tests {
             "99999999999999999999999K",
             "0x10000000000000000",
         ] {
-            assert_eq!(parse_size(text), Err(InvalidSize::Range(text.to_owned())), "{text:?}");
+            assert_eq!(parse_size(text), Err(out_of_range(text.to_owned())), "{text:?}");
         }
     }
 

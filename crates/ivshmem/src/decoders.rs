@@ -5,10 +5,10 @@ use crate::device::{self, Target};
 
 /// Parses a target string; an error is the reason why it is invalid. Opens nothing.
 pub fn target(text: &str) -> Result<(), String> {
-    Target::read(text).map(drop).map_err(|error| error.to_string())
+    Target::parse(text).map(drop).map_err(|error| error.to_string())
 }
 
-/// Parses a number of bytes, optionally followed by a suffix for a power of 1024.
+/// Parses the size of memory in a target string.
 pub fn size(text: &str) -> Result<u64, String> {
     device::size(text)
 }

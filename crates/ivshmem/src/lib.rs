@@ -15,6 +15,7 @@ pub mod doorbell;
 mod error;
 mod face;
 pub mod region;
+pub mod size;
 #[doc(hidden)]
 pub mod sys;
 pub mod wire;
@@ -98,7 +99,8 @@ pub fn pci(selector: &str) -> device::Pci {
 /// Lists the ivshmem devices of a Linux guest, with what each of them supports and what prevents the rest; see also
 /// [`pci()`].
 pub mod pci {
-    pub use crate::device::pci::{Finding, PciAddress, PciDevice, devices, find};
+    pub use crate::device::pci::{PciDevice, devices, find};
+    pub use crate::device::{Finding, PciAddress};
 }
 
 /// A builder for an ivshmem device of the Windows guest in which this program runs: its memory and its interrupts,
@@ -128,12 +130,16 @@ pub mod windows {
 /// A target is `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:SELECTOR` or `windows:SELECTOR`, or `auto`
 /// for the only ivshmem device of this guest. [`pci()`](pci()) and [`windows()`](windows()) describe their selectors.
 ///
-/// Options follow a `?` and are separated by `&`:
+/// Options follow the first `?` and are separated by `&`. Each may be there once:
 ///
-/// - A plain target accepts `size=BYTES`, which creates the file or makes it longer, `readonly` and `prefault`. The
-///   number of bytes is decimal or hexadecimal (0x...), and K, M, G or T may follow it.
+/// - A plain target accepts `size=BYTES`, which creates the file or makes it longer, `readonly` and `prefault`.
+///   [`size::parse`] describes the number of bytes, 1 to 2^62.
+/// - A doorbell target accepts `readonly`, see [`read_only`](device::Doorbell::read_only), and `reconnect`, see
+///   [`reconnect`](device::Doorbell::reconnect).
 /// - A pci target accepts `cache=wc` or `cache=uncached`, and `memory-only`.
 /// - A windows target accepts `cache=cached`, `cache=wc` or `cache=uncached`.
+///
+/// So a path with a `?` cannot be part of a target; [`plain()`](plain()) and [`doorbell()`](doorbell()) accept any path.
 ///
 /// # Errors
 /// [`OpenError`](device::OpenError): of the kind `InvalidArgument` if the string is not a target, otherwise the error

@@ -425,6 +425,35 @@ fn a_device_that_may_comes_back_to_the_same_memory_with_waits_and_callbacks() {
 }
 
 #[test]
+fn the_options_of_a_target_string_act() {
+    let place = Place::new();
+    let server = BareServer::start(&place.socket(), Manner::default()).unwrap();
+    let memory = server.memory();
+    let target = |options: &str| format!("doorbell:{}{options}", place.socket().display());
+    let plain = ivshmem::open(&target("")).unwrap();
+    let reader = ivshmem::open(&target("?readonly")).unwrap();
+    let both = ivshmem::open(&target("?readonly&reconnect")).unwrap();
+    plain.memory().write(0, b"hello").unwrap();
+    for device in [&reader, &both] {
+        let mut seen = [0; 5];
+        device.memory().read(0, &mut seen).unwrap();
+        assert_eq!(&seen, b"hello");
+        assert_eq!(device.memory().write(0, b"x").unwrap_err().kind(), ErrorKind::ReadOnly);
+    }
+    let [of_plain, of_both] = [&plain, &both].map(events);
+    drop(server);
+    for events in [&of_plain, &of_both] {
+        until(events, |event| matches!(event, PeerEvent::ServerGone { .. }));
+    }
+    let manner = Manner { memory: Some(memory), ..Manner::default() };
+    let _server = BareServer::start(&place.socket(), manner).unwrap();
+    until(&of_both, |event| matches!(event, PeerEvent::Reconnected { .. }));
+    assert!(of_plain.try_iter().next().is_none(), "it has no such option");
+    both.ring(both.own_id().unwrap(), 0).unwrap();
+    assert!(both.wait(0, soon()).unwrap());
+}
+
+#[test]
 fn a_restarted_server_that_pauses_between_two_vectors_ends_no_wait() {
     let place = Place::new();
     let server = BareServer::start(&place.socket(), Manner::default()).unwrap();

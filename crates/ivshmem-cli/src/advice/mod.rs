@@ -7,10 +7,9 @@ pub(crate) mod quoting;
 
 use std::path::{Path, PathBuf};
 
-use ivshmem::shell_word;
+use ivshmem::{shell_word, size};
 use serde_json::{Value, json};
 
-use crate::values::units;
 use quoting::{attribute, monitor, option};
 
 /// A memory, as far as it is known.
@@ -138,7 +137,7 @@ impl Region {
         let (id, name) = (self.id(), option(self.name().unwrap_or_default()));
         match self.way {
             Way::File { .. } => {
-                let size = units(self.power_of_two());
+                let size = size::format(self.power_of_two());
                 format!("memory-backend-file,id={id},share=on,mem-path={name},size={size}")
             }
             Way::Server { .. } => format!("socket,path={name},id={id}"),

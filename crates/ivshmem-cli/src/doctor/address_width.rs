@@ -2,10 +2,9 @@
 
 use std::fs;
 
-use ivshmem::shell_word;
+use ivshmem::{shell_word, size};
 
-use super::Finding;
-use crate::values::units;
+use crate::finding::Finding;
 
 /// The address of the device's memory is a multiple of its size, and RAM occupies the addresses from 0 on. So the size may
 /// be at most half of the address space.
@@ -22,8 +21,8 @@ pub(super) fn examine(target: &str, size: u64, phys_bits: u32) -> Option<Finding
             "{} bytes ({}) cannot be addressed by a machine with {phys_bits} address bits, which is QEMU's default or \
              what --phys-bits says: at most {}{host}",
             size,
-            units(size),
-            units(most)
+            size::format(size),
+            size::format(most)
         ),
         format!(
             "make the region smaller, or give the machine more bits with KVM: -cpu host,host-phys-bits=on (in libvirt \

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use ivshmem::shell_word;
 
-use super::Finding;
 use super::users::as_root;
+use crate::finding::Finding;
 
 /// Explains why a user was denied access that the file's mode permits.
 pub(super) fn refused(path: &Path) -> Finding {

@@ -5,16 +5,17 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use ivshmem::shell_word;
 use ivshmem::sys::linux::file::{Access, open};
+use ivshmem::{shell_word, size};
 
 use super::places::{self, InMemory};
+use super::request::{Doctor, Report};
 use super::sharing::Sharers;
 use super::users::{READ, User, WRITE, as_root, described, typed, user_name};
-use super::{Doctor, Finding, Report, confinement, space};
+use super::{confinement, space};
 use crate::advice::quoting::tmpfiles;
 use crate::advice::{Region, Way, power_of_two};
-use crate::values::units;
+use crate::finding::Finding;
 
 /// The file to examine.
 struct Question<'a> {
@@ -278,7 +279,7 @@ impl Question<'_> {
     fn size(&self, facts: &Metadata, is_memory: bool) -> Vec<Finding> {
         let (path, word, size) = (self.path.display(), &self.word, facts.len());
         if size == 0 {
-            let resize = self.resizing(&format!("truncate -c -s {} {word}", units(self.right_size())));
+            let resize = self.resizing(&format!("truncate -c -s {} {word}", size::format(self.right_size())));
             let remedy = if is_memory {
                 format!("a machine or program that says a size gives it that; or do it now: {resize}")
             } else {
@@ -291,7 +292,7 @@ impl Question<'_> {
         }
         let mut findings = Vec::new();
         if is_odd(size) {
-            let right = units(self.right_size_of(size));
+            let right = size::format(self.right_size_of(size));
             findings.push(Finding::problem(
                 "size-not-a-power-of-two",
                 format!(
@@ -310,14 +311,14 @@ impl Question<'_> {
 
     fn stale(&self, size: u64, wanted: u64) -> Finding {
         let (path, word) = (self.path.display(), &self.word);
-        let right = units(self.right_size());
+        let right = size::format(self.right_size());
         Finding::problem(
             "size-differs",
             format!(
                 "{path} has {size} bytes ({}), and {wanted} ({}) are wanted: it is from another time, or another \
                  program made it",
-                units(size),
-                units(wanted)
+                size::format(size),
+                size::format(wanted)
             ),
             if places::is_for_memory(self.path) {
                 let resize = format!("truncate -c -s 0 {word} && truncate -c -s {right} {word}");
@@ -364,26 +365,30 @@ impl Question<'_> {
         power_of_two(self.wanted.unwrap_or(USUAL_SIZE)).max(page)
     }
 
-    /// The command that creates the file, and its directory if requested.
+    /// The remedy that creates the file, and its directory if requested.
     fn creating(&self, with_directory: bool) -> String {
-        let create = self.creating_at(self.path);
-        let parent = self.path.parent().unwrap_or(Path::new("/")).display().to_string();
-        if with_directory {
-            create.replacen('`', &format!("`mkdir -p {} && ", shell_word(&parent)), 1)
+        let create = self.create(self.path);
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
+        let command = if with_directory {
+            format!("mkdir -p {} && {create}", shell_word(parent.display()))
         } else {
             create
-        }
+        };
+        typed(&command, self.sharers.need_root(self.path))
+    }
+
+    fn creating_at(&self, path: &Path) -> String {
+        typed(&self.create(path), self.sharers.need_root(path))
     }
 
     /// Uses this program, because no other user can open its new file at any time, regardless of the shell's umask.
-    fn creating_at(&self, path: &Path) -> String {
+    fn create(&self, path: &Path) -> String {
         let target = shell_word(format_args!("plain:{}", path.display()));
-        let create = format!("ivshmem create {target} {}", units(self.right_size_at(path)));
-        let command = match self.sharers.owner_and_mode(path) {
+        let create = format!("ivshmem create {target} {}", size::format(self.right_size_at(path)));
+        match self.sharers.owner_and_mode(path) {
             Some((owner, mode)) => format!("{create} --mode {mode} --owner {owner}"),
             None => create,
-        };
-        typed(&command, self.sharers.need_root(path))
+        }
     }
 
     /// A command that changes the length of the file.
@@ -414,8 +419,8 @@ impl Question<'_> {
 
     /// The line of tmpfiles.d that creates the file at boot for all sharers.
     fn tmpfiles(&self) -> String {
-        let owner = self.sharers.owner_of_new().replace(':', " ");
-        format!("f {} 0660 {owner} -", tmpfiles(&self.path.display().to_string()))
+        let (user, group) = self.sharers.user_and_group_of_new();
+        format!("f {} 0660 {user} {group} -", tmpfiles(&self.path.display().to_string()))
     }
 }
 

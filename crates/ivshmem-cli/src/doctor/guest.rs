@@ -5,23 +5,22 @@ use std::path::Path;
 
 use ivshmem::device::OpenError;
 use ivshmem::pci::{self, PciDevice};
+use ivshmem::size;
 
+use super::request::{Doctor, Report};
 use super::users::{READ, User, WRITE};
-use super::{Doctor, Finding, Report};
 use crate::advice::power_of_two;
-use crate::finding::Severity;
-use crate::values::units;
+use crate::finding::{Finding, Severity};
 
-pub(super) fn examine(doctor: &Doctor, report: &mut Report) -> Result<(), OpenError> {
+/// Examines the device that the selector names, or every device if the target is `auto` or missing.
+pub(super) fn examine(selector: &str, doctor: &Doctor, report: &mut Report) -> Result<(), OpenError> {
     let devices = pci::devices()?;
-    let selector = doctor.target.as_deref().and_then(|target| target.strip_prefix("pci:"));
-    match (&devices[..], selector) {
-        ([], _) => report.add([no_device(doctor.target.is_some())]),
-        (_, Some(selector)) => {
-            one(&pci::find(selector.split('?').next().unwrap_or_default())?, doctor, report)
-        }
-        ([device], None) => one(device, doctor, report),
-        (several, None) => {
+    let is_named = doctor.target.as_deref().is_some_and(|target| target != "auto");
+    match &devices[..] {
+        [] => report.add([no_device(doctor.target.is_some())]),
+        _ if is_named => one(&pci::find(selector)?, doctor, report),
+        [device] => one(device, doctor, report),
+        several => {
             report.add([several_devices(several, doctor.target.is_some())]);
             several.iter().for_each(|device| one(device, doctor, report));
         }
@@ -42,7 +41,7 @@ fn no_device(wanted: bool) -> Finding {
 
 /// Several devices are a problem only for the target `auto`.
 fn several_devices(devices: &[PciDevice], wanted: bool) -> Finding {
-    let list = devices.iter().map(|device| format!("{} ({})", device.address(), units(device.size())));
+    let list = devices.iter().map(|device| format!("{} ({})", device.address(), size::format(device.size())));
     let cause =
         format!("there are {} ivshmem devices: {}", devices.len(), list.collect::<Vec<_>>().join(", "));
     let first = devices[0].address();
@@ -78,14 +77,14 @@ fn one(device: &PciDevice, doctor: &Doctor, report: &mut Report) {
             format!(
                 "{} has {} ({} bytes), and {wanted} are wanted",
                 device.address(),
-                units(device.size()),
+                size::format(device.size()),
                 device.size()
             ),
             format!(
                 "take the size that it has everywhere: `ivshmem doctor pci:{} --size {}`; or give the machine the server or \
                  file that all others have",
                 device.address(),
-                units(device.size())
+                size::format(device.size())
             ),
         ));
     }
@@ -115,23 +114,21 @@ fn tried(device: &PciDevice) -> Option<Finding> {
     Some(translated(device, &finding))
 }
 
-/// Converts a finding of the library. The library's text has cause and remedy in one line.
+/// Converts a finding of the library.
 fn translated(device: &PciDevice, found: &pci::Finding) -> Finding {
     if let pci::Finding::NotPermitted { path } = found
         && let Some(finding) = denied_by_cgroup(path)
     {
         return finding;
     }
-    let text = found.to_string();
-    let (cause, remedy) = text.split_once(": ").unwrap_or((&text, "see docs/linux-guest.md"));
     let remedy = match found {
         pci::Finding::NotPermitted { path } => not_permitted(device, path),
         pci::Finding::NotBound { address } | pci::Finding::OtherDriver { address, .. } => {
             format!("as root: `ivshmem bind {address}`")
         }
-        _ => remedy.to_owned(),
+        _ => found.remedy().unwrap_or_else(|| "see docs/linux-guest.md".to_owned()),
     };
-    let cause = format!("{}: {cause}", device.address());
+    let cause = format!("{}: {}", device.address(), found.cause());
     match found {
         // An ivshmem-plain has no interrupts, and a device that another program uses is in order.
         pci::Finding::NoVectors | pci::Finding::HeldElsewhere { .. } => {

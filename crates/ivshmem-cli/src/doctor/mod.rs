@@ -9,61 +9,21 @@ mod file;
 mod guest;
 mod listener;
 mod places;
+mod request;
 mod server;
 mod sharing;
 mod space;
 mod users;
 
-use std::path::{Path, PathBuf};
-
-use ivshmem::device::OpenError;
+use ivshmem::device::Target;
 use serde_json::{Value, json};
 
-use crate::Failure;
-use crate::advice::Region;
-use crate::args::Format;
-use crate::output::Out;
-use crate::values::bytes;
-
+use crate::failure::Failure;
 use crate::finding::{Finding, Severity};
+use crate::output::Out;
 
-/// Look for what usually goes wrong, and say how to put it right
-///
-/// Looks at a file, a server, or a device of this guest, and prints what is wrong with it and the arguments for QEMU and
-/// libvirt that fit it. Exit status 4 when something is wrong. docs/cli.md lists all findings.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Doctor {
-    /// plain:PATH, doorbell:SOCKET, or pci:ADDRESS and auto in a guest [default: the devices of this guest]
-    target: Option<String>,
-    /// How large the memory is meant to be
-    #[arg(long, value_parser = bytes)]
-    size: Option<u64>,
-    /// How many vectors each peer is meant to have
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    vectors: Option<u16>,
-    /// Who runs QEMU and must get at a file or socket as well [default: libvirt-qemu or qemu, if there is one]
-    #[arg(long, value_name = "NAME")]
-    qemu_user: Option<String>,
-    /// Address bits of the machine's processor; 40 is QEMU's default
-    #[arg(long, value_name = "BITS", default_value = "40", value_parser = clap::value_parser!(u32).range(32..=52))]
-    phys_bits: u32,
-    #[command(flatten)]
-    format: Format,
-}
-
-/// The result of an examination.
-#[derive(Default)]
-struct Report {
-    findings: Vec<Finding>,
-    /// What is known of the memory, for the matching arguments.
-    region: Option<Region>,
-}
-
-impl Report {
-    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        self.findings.extend(findings);
-    }
-}
+pub(crate) use request::Doctor;
+use request::Report;
 
 impl Doctor {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
@@ -81,21 +41,14 @@ impl Doctor {
 
     fn examine(&self) -> Result<Report, Failure> {
         let mut report = Report::default();
-        let (kind, rest) = self.target.as_deref().unwrap_or("auto").split_once(':').unwrap_or(("", ""));
-        match kind {
-            "plain" if !rest.is_empty() => {
-                let asked = plain(rest)?;
-                let size = self.size.or(asked.size);
-                file::examine(Path::new(asked.path), size, asked.read_only, self, &mut report);
+        match Target::parse(self.target.as_deref().unwrap_or("auto"))? {
+            Target::Plain { path, size, read_only, .. } => {
+                file::examine(&path, self.size.or(size), read_only, self, &mut report);
             }
-            "doorbell" if !rest.is_empty() => server::examine(&PathBuf::from(rest), self, &mut report),
-            // The library resolves any other selector, or explains the syntax of targets.
-            "pci" => guest::examine(self, &mut report)?,
-            _ if self.target.as_deref().is_none_or(|target| target == "auto") => {
-                guest::examine(self, &mut report)?;
-            }
-            // Not a target: the library explains the syntax of targets.
-            _ => drop(ivshmem::open(self.target.as_deref().unwrap_or_default())?),
+            Target::Doorbell { path, .. } => server::examine(&path, self, &mut report),
+            Target::Pci { selector, .. } => guest::examine(&selector, self, &mut report)?,
+            // The library says which systems have such devices.
+            other => drop(other.open()?),
         }
         if let Some(region) = &report.region {
             let target = self.target.as_deref().unwrap_or_default();
@@ -123,33 +76,4 @@ impl Doctor {
         }
         object
     }
-}
-
-/// A plain target. It is parsed here, because opening it could create the file.
-struct Plain<'a> {
-    path: &'a str,
-    size: Option<u64>,
-    read_only: bool,
-}
-
-fn plain(rest: &str) -> Result<Plain<'_>, Failure> {
-    let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let mut plain = Plain { path, size: None, read_only: false };
-    for option in options.split('&').filter(|option| !option.is_empty()) {
-        match option.split_once('=') {
-            Some(("size", size)) => {
-                let failed = |why| Failure::BadSize { text: rest.to_owned(), why };
-                plain.size = Some(bytes(size).map_err(failed)?);
-            }
-            _ if option == "readonly" => plain.read_only = true,
-            // Nothing is mapped here.
-            _ if option == "prefault" => {}
-            _ => {
-                let problem =
-                    format!("there is no option {option:?}; there are size=BYTES, readonly and prefault");
-                return Err(OpenError::BadTarget { target: format!("plain:{rest}"), problem }.into());
-            }
-        }
-    }
-    Ok(plain)
 }

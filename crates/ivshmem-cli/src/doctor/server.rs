@@ -5,19 +5,19 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ivshmem::ErrorKind;
 use ivshmem::device::{Device, OpenError};
 use ivshmem::doorbell::ConnectionError;
-use ivshmem::shell_word;
 use ivshmem::wire::{ProtocolError, Refusal};
+use ivshmem::{ErrorKind, shell_word, size};
 use rustix::process::{Resource, getrlimit};
 
 use super::listener::Listener;
+use super::request::{Doctor, Report};
 use super::sharing::Sharers;
 use super::users::{User, WRITE, as_root, described, typed};
-use super::{Doctor, Finding, Report, listener, places};
+use super::{listener, places};
 use crate::advice::{Region, Way, power_of_two};
-use crate::values::units;
+use crate::finding::Finding;
 
 /// The socket to examine.
 struct Question<'a> {
@@ -107,13 +107,15 @@ impl Question<'_> {
         if places::is_of_the_system(self.path) {
             return format!("the system's own files belong there: {}", self.another_server());
         }
-        let start = self.starting(self.path);
+        let start = self.server(self.path);
         if parent.is_dir() || self.path.exists() {
-            return format!("start a server before the machines: {start}");
+            return format!("start a server before the machines: {}", self.typed(self.path, &start));
         }
-        let parent = shell_word(parent.display());
-        let start = start.replacen('`', &format!("`mkdir -p {parent} && "), 1);
-        format!("make the directory and start a server before the machines: {start}")
+        let start = format!("mkdir -p {} && {start}", shell_word(parent.display()));
+        format!(
+            "make the directory and start a server before the machines: {}",
+            self.typed(self.path, &start)
+        )
     }
 
     /// The server's user decides who may connect, so only the server's own options are a remedy: the process that listens
@@ -264,8 +266,8 @@ impl Question<'_> {
                 "size-differs",
                 format!(
                     "the server at {shown} has {size} bytes ({}), and {wanted} ({}) are wanted",
-                    units(size),
-                    units(wanted)
+                    size::format(size),
+                    size::format(wanted)
                 ),
                 format!(
                     "end it, when no machine needs it, and start it with the other size: {}, {OTHER_OPTIONS}; or use its \
@@ -325,14 +327,17 @@ impl Question<'_> {
         )
     }
 
-    /// The command that starts a server, which machines of another user may use too.
+    /// The remedy that starts a server, which machines of another user may use too.
     fn starting(&self, path: &Path) -> String {
-        let alone = self.alone(path);
-        let command = match self.sharers.owner_and_mode(path) {
+        self.typed(path, &self.server(path))
+    }
+
+    fn server(&self, path: &Path) -> String {
+        let alone = server_at(path) + &self.size_and_vectors();
+        match self.sharers.owner_and_mode(path) {
             Some((owner, mode)) => format!("{alone} --mode {mode} --owner {owner}"),
             None => alone,
-        };
-        self.typed(path, &command)
+        }
     }
 
     fn starting_shared(&self, path: &Path) -> String {
@@ -352,13 +357,9 @@ impl Question<'_> {
         format!("{}{options} --mode 660 --owner {owner}", server_at(path))
     }
 
-    fn alone(&self, path: &Path) -> String {
-        server_at(path) + &self.size_and_vectors()
-    }
-
     fn size_and_vectors(&self) -> String {
         let running = self.running.unwrap_or(Running { size: 4 << 20, vectors: 1 });
-        let size = units(power_of_two(self.size.unwrap_or(running.size)));
+        let size = size::format(power_of_two(self.size.unwrap_or(running.size)));
         format!(" -l {size} -n {}", self.vectors.unwrap_or(running.vectors))
     }
 }

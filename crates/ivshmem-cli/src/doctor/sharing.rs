@@ -84,7 +84,12 @@ impl Sharers {
 
     /// Owner and group of a new file that all sharers may use: "USER:GROUP".
     pub(super) fn owner_of_new(&self) -> String {
-        format!("{}:{}", self.own.name, group_name(self.group_of_new()))
+        let (user, group) = self.user_and_group_of_new();
+        format!("{user}:{group}")
+    }
+
+    pub(super) fn user_and_group_of_new(&self) -> (&str, String) {
+        (&self.own.name, group_name(self.group_of_new()))
     }
 
     fn group_of_new(&self) -> u32 {

@@ -4,13 +4,12 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use ivshmem::shell_word;
+use ivshmem::{shell_word, size};
 use rustix::fs::statvfs;
 
-use super::Finding;
 use super::places::{InMemory, mount_point};
 use super::users::as_root;
-use crate::values::units;
+use crate::finding::Finding;
 
 /// Whether `size` bytes of a file fit into its file system, minus the space that the file has already. For a file that does
 /// not exist, the nearest existing directory counts.
@@ -40,7 +39,7 @@ fn huge(path: &Path, page: u64, missing: u64) -> Option<Finding> {
                 "{} needs {wanted} more huge pages of {}, and {free} are free; touching one that is not there kills \
                  the program or the machine",
                 path.display(),
-                units(page)
+                size::format(page)
             ),
             within_the_host(missing, || {
                 format!(
@@ -49,7 +48,7 @@ fn huge(path: &Path, page: u64, missing: u64) -> Option<Finding> {
                         "echo {more} >/sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages",
                         page >> 10
                     )),
-                    units(page)
+                    size::format(page)
                 )
             }),
         )

@@ -9,7 +9,8 @@ use ivshmem::shell_word;
 use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::{Doctor, Finding};
+use super::request::Doctor;
+use crate::finding::Finding;
 
 pub(super) const READ: u32 = 4;
 pub(super) const WRITE: u32 = 2;

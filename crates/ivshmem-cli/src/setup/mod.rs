@@ -16,8 +16,8 @@ use ivshmem::sys::linux::socket;
 use rustix::io::Errno;
 use serde_json::json;
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::output::Out;
 
 use rules::{Made, RULES};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 pub(super) const RULES: &str = "/etc/udev/rules.d/70-ivshmem.rules";
 

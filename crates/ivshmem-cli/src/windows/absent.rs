@@ -6,7 +6,7 @@ macro_rules! absent {
         pub(crate) mod $verb {
             use std::ffi::OsString;
 
-            use crate::Failure;
+            use crate::failure::Failure;
             use crate::output::Out;
 
             #[doc = $about]

@@ -1,14 +1,15 @@
 //! `doctor`: finds common problems in a Windows guest and explains them.
 
-use ivshmem::device::{Device, OpenError};
+use ivshmem::device::{Device, OpenError, Target};
+use ivshmem::size;
 use ivshmem::windows::{DriverError, WindowsDevice, devices, find};
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::finding::{Finding, Severity};
 use crate::output::Out;
-use crate::values::{bytes, units};
+use crate::values::bytes;
 
 /// Look for what usually goes wrong, and say how to put it right
 ///
@@ -26,6 +27,9 @@ pub(crate) struct Doctor {
     #[command(flatten)]
     format: Format,
 }
+
+/// The remedy where the library knows none.
+const NO_REMEDY: &str = "see docs/windows.md";
 
 impl Doctor {
     pub(crate) fn run(&self, out: &mut Out) -> Result<(), Failure> {
@@ -49,11 +53,10 @@ impl Doctor {
         let chosen = match self.target.as_deref() {
             _ if devices.is_empty() => return Ok(vec![no_device()]),
             None => devices,
-            Some("auto") => vec![find("")?],
-            Some(target) => match target.strip_prefix("windows:") {
-                Some(selector) => vec![find(selector)?],
-                // The library explains the syntax of targets.
-                None => return Ok(ivshmem::open(target).map(|_| Vec::new())?),
+            Some(target) => match Target::parse(target)? {
+                Target::Windows { selector, .. } => vec![find(&selector)?],
+                // The library says which systems have such targets.
+                other => return Ok(other.open().map(|_| Vec::new())?),
             },
         };
         Ok(chosen.iter().flat_map(|device| self.look_at(device)).collect())
@@ -67,7 +70,7 @@ impl Doctor {
                 "size-differs",
                 format!(
                     "{path} has {} ({} bytes), and {wanted} are wanted",
-                    units(device.size()),
+                    size::format(device.size()),
                     device.size()
                 ),
                 "give all machines the same server or file, and take its size everywhere",
@@ -88,9 +91,8 @@ impl Doctor {
     fn look_inside(&self, device: &WindowsDevice, opened: &Device) -> Vec<Finding> {
         let path = device.path().display();
         if let Some(found) = opened.interrupt_finding() {
-            let text = found.to_string();
-            let (cause, remedy) = text.split_once(": ").unwrap_or((&text, "see docs/windows.md"));
-            return vec![Finding::note(found.name(), format!("{path}: {cause}"), remedy)];
+            let remedy = found.remedy().unwrap_or_else(|| NO_REMEDY.to_owned());
+            return vec![Finding::note(found.name(), format!("{path}: {}", found.cause()), remedy)];
         }
         let vectors = opened.vectors();
         match self.vectors {
@@ -115,9 +117,8 @@ fn no_device() -> Finding {
 }
 
 fn refused(device: &WindowsDevice, error: &DriverError) -> Finding {
-    let (text, path) = (error.to_string(), device.path().display());
-    let (cause, remedy) = text.rsplit_once("; ").unwrap_or((&text, "see docs/windows.md"));
-    let cause = format!("{path}: {cause}");
+    let cause = format!("{}: {}", device.path().display(), error.cause());
+    let remedy = error.remedy().unwrap_or(NO_REMEDY);
     match error {
         // A program uses the device, which is not a problem.
         DriverError::InUse => Finding::note("in-use", cause, remedy),

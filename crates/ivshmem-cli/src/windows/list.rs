@@ -1,12 +1,12 @@
 //! `list`: lists the ivshmem devices of this Windows guest.
 
+use ivshmem::size;
 use ivshmem::windows::{WindowsDevice, devices};
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::args::Format;
+use crate::failure::Failure;
 use crate::output::Out;
-use crate::values::units;
 
 /// List this virtual machine's ivshmem devices, and whether their memory can be had now
 ///
@@ -37,7 +37,7 @@ fn text(index: usize, device: &WindowsDevice) -> String {
         Err(error) => format!("no: {error}"),
     };
     let path = device.path().display();
-    format!("windows:{index}  {}{location}  {path}\n  memory     {state}\n", units(device.size()))
+    format!("windows:{index}  {}{location}  {path}\n  memory     {state}\n", size::format(device.size()))
 }
 
 fn object(index: usize, device: &WindowsDevice) -> Value {

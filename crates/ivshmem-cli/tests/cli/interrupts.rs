@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use ivshmem_conformance::checkout;
+use tempfile::TempDir;
 
 use crate::serve::Served;
-use crate::{bad, good, ivshmem, region, run};
+use crate::{bad, good, ivshmem, region, run, run_with_input};
 
 /// A running `ivshmem listen`, whose lines are read one by one. Killed on drop.
 struct Listener {
@@ -184,6 +185,48 @@ fn a_server_that_goes_is_told_and_listening_goes_on() {
     drop(server);
     assert!(listener.line_with("server is gone").contains("go on working"));
     assert!(listener.child.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn the_options_of_a_servers_target_make_it_read_only_and_reconnect() {
+    let place = TempDir::with_prefix_in("ivshmem-target.", "/dev/shm").unwrap();
+    let dir = place.path().display().to_string();
+    good(&run(&["create", &format!("plain:{dir}/memory"), "64K"]));
+    let options = ["--size", "64K", "--memory-dir", &dir, "--memory-name", "memory"];
+    let server = Served::start(&options);
+    let target = |options: &str| format!("{}{options}", server.target());
+    good(&run_with_input(&["write", &target(""), "0"], b"Hello World!"));
+    let text = bad(&run_with_input(&["write", &target("?readonly"), "0"], b"x"), 1);
+    assert!(text.contains("read"), "{text}");
+    let read = run(&["read", &target("?readonly&reconnect"), "0", "12"]);
+    good(&read);
+    assert_eq!(read.stdout, b"Hello World!");
+    for (options, remedy) in [
+        ("?colour=red", "there are readonly and reconnect"),
+        ("?memory-only", "there are readonly and reconnect"),
+        ("?reconnect&reconnect", "twice"),
+    ] {
+        for verb in ["info", "doctor"] {
+            let text = bad(&run(&[verb, &target(options)]), 1);
+            assert!(text.contains(&target(options)) && text.contains(remedy), "{text}");
+        }
+    }
+
+    let mut listener = Listener::start(&target("?reconnect"), &[]);
+    let mut in_json = Listener::start(&target("?readonly&reconnect"), &["--json"]);
+    listener.line();
+    in_json.line();
+    let server = server.restart(&options);
+    listener.line_with("server is gone");
+    let again = listener.line_with("connected again, as peer ");
+    let again = again.rsplit(' ').next().unwrap();
+    good(&run(&["ring", &server.target(), again, "0"]));
+    assert_eq!(listener.line_with("interrupt"), "interrupt on vector 0");
+    let again: serde_json::Value = serde_json::from_str(&in_json.line_with("reconnected")).unwrap();
+    assert!(again["id"].is_u64(), "{again}");
+    let _stranger = server.restart(&["--size", "64K"]);
+    listener.line_with("other memory");
+    in_json.line_with("memory-replaced");
 }
 
 #[test]

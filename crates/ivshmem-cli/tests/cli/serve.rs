@@ -30,8 +30,18 @@ impl Served {
         Self::start_by(ivshmem(), options)
     }
 
-    fn start_by(mut command: Command, options: &[&str]) -> Self {
-        let dir = TempDir::new().unwrap();
+    fn start_by(command: Command, options: &[&str]) -> Self {
+        Self::start_in(TempDir::new().unwrap(), command, options)
+    }
+
+    /// Kills this server, and starts another one at the same path.
+    pub(crate) fn restart(mut self, options: &[&str]) -> Self {
+        let dir = std::mem::replace(&mut self.dir, TempDir::new().unwrap());
+        drop(self);
+        Self::start_in(dir, ivshmem(), options)
+    }
+
+    fn start_in(dir: TempDir, mut command: Command, options: &[&str]) -> Self {
         let mut child = command
             .arg("serve")
             .arg(dir.path().join("s.sock"))

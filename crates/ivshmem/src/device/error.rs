@@ -1,7 +1,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::pci::{Finding, PciAddress};
+use super::address::PciAddress;
+use super::finding::Finding;
 use super::windows::DriverError;
 use crate::doorbell::ConnectionError;
 use crate::face::shell_word;

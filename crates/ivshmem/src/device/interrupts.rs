@@ -1,7 +1,7 @@
 use std::time::Instant;
 
-use super::Device;
-use super::pci::{Finding, Guest};
+use super::guest::Guest;
+use super::{Device, Finding};
 use crate::PeerId;
 use crate::doorbell::{Doorbell, DoorbellError, Peer, PeerEvent, Registration};
 
@@ -204,7 +204,7 @@ impl Device {
 
     /// What replaces the interrupts of a device of a guest that cannot be rung.
     #[cfg(any(target_os = "linux", windows))]
-    fn polling(&self) -> Option<&std::sync::Arc<super::pci::Polling>> {
+    fn polling(&self) -> Option<&std::sync::Arc<super::polling::Polling>> {
         self.guest.as_ref().filter(|guest| guest.receiving.is_err()).map(|guest| &guest.polling)
     }
 

@@ -1,26 +1,34 @@
 //! The kinds of devices. Each opens a region and composes the other modules into one `Device`.
 
+mod address;
 mod doorbell;
 mod error;
+mod finding;
+mod guest;
 mod interrupts;
 pub(crate) mod pci;
 mod plain;
+#[cfg(any(target_os = "linux", windows))]
+mod polling;
 mod select;
 mod target;
 pub(crate) mod windows;
 
 use std::fmt;
 
+pub use address::PciAddress;
 pub use doorbell::Doorbell;
 pub(crate) use doorbell::doorbell;
 pub use error::OpenError;
+pub use finding::Finding;
 pub use pci::Pci;
 pub use plain::Plain;
 pub(crate) use plain::plain;
 #[cfg(unix)]
 pub(crate) use plain::plain_fd;
+#[doc(hidden)]
+pub use target::Target;
 #[cfg(fuzzing)]
-pub(crate) use target::Target;
 pub(crate) use target::size;
 pub(crate) use target::{open, open_read_only};
 pub use windows::Windows;
@@ -35,7 +43,7 @@ pub struct Device {
     kind: DeviceKind,
     memory: Memory,
     doorbell: Option<crate::doorbell::Doorbell>,
-    guest: Option<pci::Guest>,
+    guest: Option<guest::Guest>,
 }
 
 /// The kinds of devices.

@@ -1,8 +1,8 @@
 //! Selects one of a guest's devices.
 
-use super::OpenError;
-use super::pci::PciAddress;
-use super::size;
+use super::address::PciAddress;
+use super::error::OpenError;
+use super::target::size;
 
 /// A device that a selector can identify.
 pub(super) trait Selectable {

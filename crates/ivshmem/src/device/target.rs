@@ -1,118 +1,220 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::pci::{Pci, PciAddress, pci};
-use super::windows::{Windows, windows};
+use super::address::PciAddress;
+use super::pci::pci;
+use super::windows::windows;
 use super::{Device, OpenError, doorbell, plain};
 use crate::region::CacheMode;
+use crate::size;
 
 /// Opens a target; see [`open`](crate::open()).
 pub(crate) fn open(target: &str) -> Result<Device, OpenError> {
-    match Target::read(target)? {
-        Target::Plain(plain) => plain.open(),
-        Target::Doorbell(doorbell) => doorbell.connect(),
-        Target::Pci(device) => device.open(),
-        Target::Windows(device) => device.open(),
-    }
+    Target::parse(target)?.open()
 }
 
 /// Opens a target for reading only; see [`open_read_only`](crate::open_read_only()).
 pub(crate) fn open_read_only(target: &str) -> Result<Device, OpenError> {
-    match Target::read(target)? {
-        Target::Plain(plain) => plain.for_looking().open(),
-        Target::Doorbell(doorbell) => doorbell.read_only().connect(),
-        Target::Pci(device) => device.open(),
-        Target::Windows(device) => device.open(),
-    }
+    Target::parse(target)?.for_reading().open()
 }
 
-/// A parsed target with its options. Parsing opens nothing.
-pub(crate) enum Target {
-    Plain(plain::Plain),
-    Doorbell(doorbell::Doorbell),
-    Pci(Pci),
-    Windows(Windows),
+/// A parsed target string; see [`open`](crate::open()).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// A file.
+    Plain {
+        /// Its path.
+        path: PathBuf,
+        /// Its least size in bytes.
+        size: Option<u64>,
+        /// Whether it is opened for reading only.
+        read_only: bool,
+        /// Whether all its pages are made present.
+        prefault: bool,
+    },
+    /// The memory of a server, and interrupts.
+    Doorbell {
+        /// The path of the server's socket.
+        path: PathBuf,
+        /// Whether the memory is mapped for reading only.
+        read_only: bool,
+        /// Whether the device reconnects after it has lost the server.
+        reconnect: bool,
+    },
+    /// A device of this Linux guest.
+    Pci {
+        /// The selector of the device.
+        selector: String,
+        /// How the processor caches the memory.
+        cache: Option<CacheMode>,
+        /// Whether it leaves the interrupts to other processes.
+        memory_only: bool,
+    },
+    /// A device of this Windows guest.
+    Windows {
+        /// The selector of the device.
+        selector: String,
+        /// How the processor caches the memory.
+        cache: Option<CacheMode>,
+    },
 }
 
 impl Target {
-    pub(crate) fn read(target: &str) -> Result<Self, OpenError> {
+    /// Parses a target string. This opens nothing, and looks at a file only to explain why a path alone is no target.
+    ///
+    /// # Errors
+    /// [`OpenError::BadTarget`], or [`OpenError::Unsupported`] for a target of another system.
+    pub fn parse(target: &str) -> Result<Self, OpenError> {
         // For a target of another system, "unsupported" takes precedence over other errors in it.
-        Self::parse(target).map_err(|error| foreign(target).unwrap_or(error))
-    }
-
-    fn parse(target: &str) -> Result<Self, OpenError> {
-        let bad = |problem: String| OpenError::BadTarget { target: target.to_string(), problem };
-        Ok(match target.split_once(':') {
-            Some(("plain", rest)) => Self::Plain(read_plain(rest).map_err(bad)?),
-            Some(("doorbell", "")) => return Err(bad("the path is missing".to_string())),
-            Some(("doorbell", path)) => Self::Doorbell(doorbell::doorbell(Path::new(path))),
-            Some(("pci", rest)) => Self::Pci(read_pci(rest).map_err(bad)?),
-            Some(("windows", rest)) => Self::Windows(read_windows(rest).map_err(bad)?),
-            _ if target == "auto" && cfg!(windows) => Self::Windows(windows("")),
-            _ if target == "auto" => Self::Pci(pci("")),
-            _ => return Err(bad(advice(target))),
+        Self::read(target).map_err(|problem| {
+            foreign(target).unwrap_or_else(|| OpenError::BadTarget { target: target.to_string(), problem })
         })
     }
-}
 
-fn read_plain(rest: &str) -> Result<plain::Plain, String> {
-    let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
-    if path.is_empty() {
-        return Err("the path is missing".to_string());
+    fn read(target: &str) -> Result<Self, String> {
+        match target.split_once(':') {
+            Some(("plain", rest)) => read_plain(rest),
+            Some(("doorbell", rest)) => read_doorbell(rest),
+            Some(("pci", rest)) => read_pci(rest),
+            Some(("windows", rest)) => read_windows(rest),
+            _ if target == "auto" && cfg!(windows) => read_windows(""),
+            _ if target == "auto" => read_pci(""),
+            _ => Err(advice(target)),
+        }
     }
-    let mut plain = plain::plain(Path::new(path));
-    for option in options.split('&').filter(|o| !o.is_empty()) {
-        plain = match option.split_once('=') {
-            Some(("size", value)) => plain.size(size(value)?),
-            _ if option == "readonly" => plain.read_only(),
-            _ if option == "prefault" => plain.prefault(),
-            _ => {
-                return Err(format!(
-                    "there is no option {option:?}; there are size=BYTES, readonly and prefault"
-                ));
+
+    /// The same target for a program that only reads, and leaves holes as they are.
+    fn for_reading(mut self) -> Self {
+        match &mut self {
+            Self::Plain { read_only, prefault, .. } => (*read_only, *prefault) = (true, false),
+            Self::Doorbell { read_only, .. } => *read_only = true,
+            // A guest's device has no holes.
+            Self::Pci { .. } | Self::Windows { .. } => {}
+        }
+        self
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// As of the kind's own options.
+    pub fn open(self) -> Result<Device, OpenError> {
+        match self {
+            Self::Plain { path, size, read_only, prefault } => {
+                let mut plain = plain::plain(&path);
+                if let Some(bytes) = size {
+                    plain = plain.size(bytes);
+                }
+                if read_only {
+                    plain = plain.read_only();
+                }
+                if prefault {
+                    plain = plain.prefault();
+                }
+                plain.open()
             }
-        };
+            Self::Doorbell { path, read_only, reconnect } => {
+                let doorbell = doorbell::doorbell(&path).reconnect(reconnect);
+                if read_only { doorbell.read_only().connect() } else { doorbell.connect() }
+            }
+            Self::Pci { selector, cache, memory_only } => {
+                let device = cache.into_iter().fold(pci(&selector), super::Pci::cache);
+                if memory_only { device.memory_only().open() } else { device.open() }
+            }
+            Self::Windows { selector, cache } => {
+                cache.into_iter().fold(windows(&selector), super::Windows::cache).open()
+            }
+        }
     }
-    Ok(plain)
 }
 
-fn read_pci(rest: &str) -> Result<Pci, String> {
+fn read_plain(rest: &str) -> Result<Target, String> {
+    let (path, options) = path_and_options(rest)?;
+    let (mut wanted, mut read_only, mut prefault) = (None, false, false);
+    for option in options {
+        match option {
+            ("size", Some(value)) => wanted = Some(size(value)?),
+            ("readonly", None) => read_only = true,
+            ("prefault", None) => prefault = true,
+            _ => return Err(no_option(option, "size=BYTES, readonly and prefault")),
+        }
+    }
+    Ok(Target::Plain { path, size: wanted, read_only, prefault })
+}
+
+fn read_doorbell(rest: &str) -> Result<Target, String> {
+    let (path, options) = path_and_options(rest)?;
+    let (mut read_only, mut reconnect) = (false, false);
+    for option in options {
+        match option {
+            ("readonly", None) => read_only = true,
+            ("reconnect", None) => reconnect = true,
+            _ => return Err(no_option(option, "readonly and reconnect")),
+        }
+    }
+    Ok(Target::Doorbell { path, read_only, reconnect })
+}
+
+fn read_pci(rest: &str) -> Result<Target, String> {
     let (selector, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let mut device = pci(selector);
-    for option in options.split('&').filter(|o| !o.is_empty()) {
-        device = match option {
-            "cache=wc" => device.cache(CacheMode::WriteCombined),
-            "cache=uncached" => device.cache(CacheMode::Uncached),
-            "memory-only" => device.memory_only(),
-            _ => {
-                return Err(format!(
-                    "there is no option {option:?}; there are cache=wc, cache=uncached and memory-only"
-                ));
-            }
-        };
+    let (mut cache, mut memory_only) = (None, false);
+    for option in split(options)? {
+        match option {
+            ("cache", Some("wc")) => cache = Some(CacheMode::WriteCombined),
+            ("cache", Some("uncached")) => cache = Some(CacheMode::Uncached),
+            ("memory-only", None) => memory_only = true,
+            _ => return Err(no_option(option, "cache=wc, cache=uncached and memory-only")),
+        }
     }
-    Ok(device)
+    Ok(Target::Pci { selector: selector.to_string(), cache, memory_only })
 }
 
-fn read_windows(rest: &str) -> Result<Windows, String> {
+fn read_windows(rest: &str) -> Result<Target, String> {
     // The path of a device contains a question mark itself, with a backslash after it.
     let (selector, options) = match rest.rsplit_once('?') {
         Some((selector, options)) if !options.starts_with('\\') => (selector, options),
         _ => (rest, ""),
     };
-    let mut device = windows(selector);
-    for option in options.split('&').filter(|o| !o.is_empty()) {
-        device = device.cache(match option {
-            "cache=cached" => CacheMode::Cached,
-            "cache=wc" => CacheMode::WriteCombined,
-            "cache=uncached" => CacheMode::Uncached,
-            _ => {
-                return Err(format!(
-                    "there is no option {option:?}; there are cache=cached, cache=wc and cache=uncached"
-                ));
-            }
+    let mut cache = None;
+    for option in split(options)? {
+        cache = Some(match option {
+            ("cache", Some("cached")) => CacheMode::Cached,
+            ("cache", Some("wc")) => CacheMode::WriteCombined,
+            ("cache", Some("uncached")) => CacheMode::Uncached,
+            _ => return Err(no_option(option, "cache=cached, cache=wc and cache=uncached")),
         });
     }
-    Ok(device)
+    Ok(Target::Windows { selector: selector.to_string(), cache })
+}
+
+/// The name of an option, and the value after its equals sign.
+type TargetOption<'a> = (&'a str, Option<&'a str>);
+
+fn path_and_options(rest: &str) -> Result<(PathBuf, Vec<TargetOption<'_>>), String> {
+    let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
+    if path.is_empty() {
+        return Err("the path is missing".to_string());
+    }
+    Ok((path.into(), split(options)?))
+}
+
+/// Splits the options after the question mark. An option may be there only once, so no two can contradict each other.
+fn split(text: &str) -> Result<Vec<TargetOption<'_>>, String> {
+    let mut options: Vec<TargetOption> = Vec::new();
+    for option in text.split('&').filter(|option| !option.is_empty()) {
+        let (name, value) =
+            option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
+        if options.iter().any(|(known, _)| *known == name) {
+            return Err(format!("it has the option {name:?} twice; leave one of them out"));
+        }
+        options.push((name, value));
+    }
+    Ok(options)
+}
+
+fn no_option((name, value): TargetOption, known: &str) -> String {
+    let option = value.map_or(name.to_string(), |value| format!("{name}={value}"));
+    format!("there is no option {option:?}; there are {known}")
 }
 
 /// The error for a target of another system; `None` for a target of this one.
@@ -134,27 +236,9 @@ fn foreign(target: &str) -> Option<OpenError> {
 /// The start of the path of a Windows device.
 const WINDOWS_PATH: &str = r"\\?\pci#";
 
-/// Parses a number of bytes, decimal or hexadecimal, optionally followed by a suffix for a power of 1024.
+/// Parses the size of memory. No system has files or devices of more than 2^62 bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']);
-    let shift = match &text[digits.len()..] {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        "t" | "T" => 40,
-        _ => return Err(format!("{text:?} is no size; write a number, or one with K, M, G or T behind")),
-    };
-    let (digits, radix) = digits.strip_prefix("0x").map_or((digits, 10), |digits| (digits, 16));
-    // The standard library would accept a sign.
-    let only_digits = digits.chars().all(|c| c.is_digit(radix));
-    let bytes = if only_digits { u64::from_str_radix(digits, radix).ok() } else { None };
-    match bytes.and_then(|bytes| bytes.checked_mul(1 << shift)) {
-        Some(0) | None => {
-            Err(format!("{text:?} is no size; write 1 to 2^63, or a number with K, M, G or T behind"))
-        }
-        Some(bytes) => Ok(bytes),
-    }
+    size::parse(text, 1..=1 << 62).map_err(|error| error.to_string())
 }
 
 /// The probable mistake in an invalid target, with its remedy.
@@ -178,13 +262,17 @@ fn advice(target: &str) -> String {
     if facts.is_file() && cfg!(windows) {
         return "it is a file, which is no memory on this system".to_string();
     }
-    if facts.is_file() {
-        return format!("it is a path; write plain:{target}");
+    let kind = if facts.is_file() {
+        "plain"
+    } else if is_socket(&facts) {
+        "doorbell"
+    } else {
+        return "it is neither memory nor a server's socket".to_string();
+    };
+    if target.contains('?') {
+        return format!("it is a path with a question mark, after which {kind}:PATH has options; rename it");
     }
-    if is_socket(&facts) {
-        return format!("it is a path; write doorbell:{target}");
-    }
-    "it is neither memory nor a server's socket".to_string()
+    format!("it is a path; write {kind}:{target}")
 }
 
 #[cfg(unix)]
@@ -236,12 +324,57 @@ mod tests {
     }
 
     #[test]
+    fn a_doorbell_target_has_a_path_and_options() {
+        for (target, path, read_only, reconnect) in [
+            ("doorbell:/run/s", "/run/s", false, false),
+            ("doorbell:/run/s?", "/run/s", false, false),
+            ("doorbell:s?readonly", "s", true, false),
+            ("doorbell:a b&c?reconnect", "a b&c", false, true),
+            ("doorbell:/run/s?reconnect&readonly", "/run/s", true, true),
+        ] {
+            let expected = Target::Doorbell { path: path.into(), read_only, reconnect };
+            assert_eq!(Target::parse(target).unwrap(), expected, "{target}");
+        }
+        for (options, text) in [
+            ("colour=red", "there is no option \"colour=red\"; there are readonly and reconnect"),
+            ("memory-only", "there is no option \"memory-only\"; there are readonly and reconnect"),
+            ("readonly=yes", "there is no option \"readonly=yes\""),
+            ("size=4K", "there is no option \"size=4K\""),
+            ("readonly&reconnect&readonly", "it has the option \"readonly\" twice"),
+            ("reconnect?readonly", "there is no option \"reconnect?readonly\""),
+        ] {
+            let target = format!("doorbell:/run/s?{options}");
+            let error = Target::parse(&target).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+            let error = error.to_string();
+            assert!(error.contains(&target) && error.contains(text), "{error} has no {text:?}");
+        }
+    }
+
+    #[test]
+    fn an_option_of_any_target_is_there_once() {
+        for target in [
+            "plain:/x?size=4K&size=8K",
+            "plain:/x?readonly&readonly",
+            "pci:0?cache=wc&cache=uncached",
+            "pci:0?memory-only&memory-only",
+        ] {
+            let error = Target::parse(target).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+            assert!(error.to_string().contains("twice; leave one of them out"), "{error}");
+        }
+        assert!(read_windows("0?cache=wc&cache=cached").is_err());
+    }
+
+    #[test]
     fn a_bad_target_is_told_what_to_write() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("m");
         std::fs::write(&file, [0; 16]).unwrap();
         let socket = directory.path().join("s");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let odd = directory.path().join("m?");
+        std::fs::write(&odd, [0; 16]).unwrap();
         let cases = [
             (file.display().to_string(), format!("write plain:{}", file.display())),
             (socket.display().to_string(), format!("write doorbell:{}", socket.display())),
@@ -253,6 +386,7 @@ mod tests {
             ("doorbell:".into(), "the path is missing".into()),
             ("plain:/x?size=1Z".into(), "no size".into()),
             ("plain:/x?colour=red".into(), "no option".into()),
+            (odd.display().to_string(), "rename it".into()),
             (directory.path().display().to_string(), "it is a directory".into()),
             ("nonsense".into(), "plain:PATH".into()),
             ("".into(), "doorbell:PATH".into()),
@@ -293,14 +427,14 @@ mod tests {
     #[test]
     fn a_windows_target_may_have_a_path_with_a_question_mark() {
         let path = r"\\?\pci#ven_1af4&dev_1110#3&11583659&0&28#{df576976-569d-4672-95a0-f57e4ea0b210}";
-        let text = |device: Windows| format!("{device:?}");
-        for (rest, expected) in [
-            (path.to_string(), windows(path)),
-            (format!("{path}?cache=wc"), windows(path).cache(CacheMode::WriteCombined)),
-            ("1?cache=uncached".to_string(), windows("1").cache(CacheMode::Uncached)),
-            ("?cache=cached".to_string(), windows("")),
+        for (rest, selector, cache) in [
+            (path.to_string(), path, None),
+            (format!("{path}?cache=wc"), path, Some(CacheMode::WriteCombined)),
+            ("1?cache=uncached".to_string(), "1", Some(CacheMode::Uncached)),
+            ("?cache=cached".to_string(), "", Some(CacheMode::Cached)),
         ] {
-            assert_eq!(text(read_windows(&rest).unwrap()), text(expected), "{rest}");
+            let expected = Target::Windows { selector: selector.to_string(), cache };
+            assert_eq!(read_windows(&rest), Ok(expected), "{rest}");
         }
     }
 

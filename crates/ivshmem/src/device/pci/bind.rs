@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::PciDevice;
 use super::function::{Function, refused, write};
 use super::vfio::DRIVER;
-use super::{Finding, PciAddress, PciDevice};
-use crate::device::OpenError;
+use crate::device::{Finding, OpenError, PciAddress};
 
 pub(super) fn bind(address: PciAddress) -> Result<(), OpenError> {
     let function = Function::new(address);

@@ -1,6 +1,6 @@
-use super::{Finding, Pci, PciAddress};
-use crate::device::OpenError;
+use super::Pci;
 use crate::device::select::select;
+use crate::device::{Finding, OpenError, PciAddress};
 
 /// An ivshmem device of this guest, in the state in which [`devices`] or [`find`] found it.
 #[derive(Clone, Debug)]

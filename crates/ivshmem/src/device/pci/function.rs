@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::PciDevice;
 use super::layout::{
     Bar, COMMAND, COMMAND_MEMORY, MEMORY_BAR, REGISTER_BAR, REGISTERS, TABLE_BAR, lost_its_address, number,
     vectors,
 };
-use super::{Finding, PciAddress, PciDevice};
-use crate::device::OpenError;
+use crate::device::{Finding, OpenError, PciAddress};
 use crate::region::CacheMode;
 use crate::sys::linux::file::{self, Access};
 use crate::sys::linux::mapping::Mapping;

@@ -22,10 +22,9 @@ pub(super) fn of(path: &Path) -> Option<Process> {
     })
 }
 
-/// Replaces control characters and ": " in the name of a process, which can be arbitrary. In a finding, the cause ends at
-/// the first ": ".
+/// Replaces control characters in the name of a process, which can be arbitrary.
 fn one_line(name: &str) -> String {
-    name.replace(|c: char| c.is_control(), "?").replace(": ", ":")
+    name.replace(|c: char| c.is_control(), "?")
 }
 
 impl Process {
@@ -43,10 +42,15 @@ impl fmt::Display for Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Finding;
 
     #[test]
     fn no_name_of_a_process_ends_the_cause() {
-        assert_eq!(one_line("a: b\nc\u{1b}[1m"), "a:b?c?[1m");
+        let holder = Process { id: 7, name: one_line("a: b\nc\u{1b}[1m") }.to_string();
+        assert_eq!(holder, "process 7 (a: b?c?[1m)");
+        let finding = Finding::HeldElsewhere { holder: holder.clone(), others: String::new() };
+        assert!(finding.cause().starts_with(&holder), "{finding}");
+        assert_eq!(finding.remedy().as_deref(), Some("close it there"));
     }
 
     #[test]

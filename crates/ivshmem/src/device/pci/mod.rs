@@ -1,9 +1,7 @@
 //! The ivshmem devices of a Linux guest. Memory and ringing need no driver; being rung needs vfio-pci.
 
-mod address;
 #[cfg(target_os = "linux")]
 mod bind;
-mod finding;
 mod found;
 #[cfg(target_os = "linux")]
 mod function;
@@ -13,8 +11,6 @@ mod holder;
 pub(crate) mod layout;
 #[cfg(target_os = "linux")]
 mod open;
-#[cfg(any(target_os = "linux", windows))]
-mod polling;
 #[cfg(target_os = "linux")]
 mod receive;
 mod select;
@@ -23,13 +19,9 @@ mod vfio;
 #[cfg(target_os = "linux")]
 mod way;
 
-pub use address::PciAddress;
-pub use finding::Finding;
 pub use found::{PciDevice, devices, find};
 #[cfg(target_os = "linux")]
 pub(super) use function::cache_mode_of;
-#[cfg(any(target_os = "linux", windows))]
-pub(crate) use polling::Polling;
 
 use super::{Device, OpenError};
 use crate::region::CacheMode;
@@ -100,36 +92,5 @@ impl Pci {
     #[cfg(not(target_os = "linux"))]
     pub fn open(self) -> Result<Device, OpenError> {
         Err(OpenError::Unsupported { what: "opening a PCI device" })
-    }
-}
-
-/// The state of an open device of a guest, in addition to memory and doorbell.
-#[derive(Debug)]
-pub(super) struct Guest {
-    /// Why it cannot ring.
-    pub(super) sending: Result<(), Finding>,
-    /// Why it cannot be rung.
-    pub(super) receiving: Result<(), Finding>,
-    #[cfg(any(target_os = "linux", windows))]
-    pub(super) polling: std::sync::Arc<Polling>,
-    #[cfg(target_os = "linux")]
-    receiver: std::sync::Mutex<Option<receive::Receiver>>,
-}
-
-impl Guest {
-    /// The state of a device whose interrupts end with its doorbell.
-    #[cfg(windows)]
-    pub(super) fn new(
-        sending: Result<(), Finding>,
-        receiving: Result<(), Finding>,
-        memory: &crate::region::Memory,
-    ) -> Self {
-        Self { sending, receiving, polling: Polling::new(memory.clone()).into() }
-    }
-
-    /// Releases the device, so that another process can receive its interrupts.
-    pub(super) fn close(&self) {
-        #[cfg(target_os = "linux")]
-        drop(self.receiver.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
     }
 }

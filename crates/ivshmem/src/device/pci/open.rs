@@ -3,14 +3,14 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
 
 use super::function::{Function, not_mapped};
 use super::layout::{DOORBELL, IV_POSITION, MEMORY_BAR};
 use super::receive::{Receiver, receive};
-use super::{Finding, Guest, Pci, PciDevice, Polling};
+use super::{Pci, PciDevice};
 use crate::PeerId;
-use crate::device::{Device, DeviceKind, OpenError};
+use crate::device::guest::{self, Guest};
+use crate::device::{Device, DeviceKind, Finding, OpenError};
 use crate::doorbell::{Doorbell, Register, Session};
 use crate::region::{CacheMode, Memory, Region};
 use crate::sys::linux::mapping::Mapping;
@@ -46,15 +46,15 @@ fn attempt(
     };
     let ring = |vector| registers.write(DOORBELL, u32::from(own_id.0) << 16 | u32::from(vector));
     let (receiver, eventfds, receiving) = match receive(&ring) {
-        Ok((receiver, eventfds)) => (Some(receiver), eventfds, Ok(())),
+        Ok((receiver, eventfds)) => (Some(Box::new(receiver) as Box<dyn guest::Receiver>), eventfds, Ok(())),
         Err(finding) => (None, Vec::new(), Err(finding)),
     };
     let doorbell = doorbell(own_id, registers, eventfds).map_err(|source| {
         let path = function.path("resource0");
         OpenError::Io { path, doing: "receive interrupts from", source }
     })?;
-    let (doorbell, guest) = (Some(doorbell), Some(guest(Ok(()), receiving, &memory, receiver)));
-    Ok(Device { kind: DeviceKind::Pci, memory, doorbell, guest })
+    let guest = Guest::new(&memory, Ok(()), receiving, receiver);
+    Ok(Device { kind: DeviceKind::Pci, memory, doorbell: Some(doorbell), guest: Some(guest) })
 }
 
 fn doorbell(own_id: PeerId, registers: Registers, eventfds: Vec<OwnedFd>) -> io::Result<Doorbell> {
@@ -63,18 +63,8 @@ fn doorbell(own_id: PeerId, registers: Registers, eventfds: Vec<OwnedFd>) -> io:
 }
 
 fn memory_alone(memory: Memory, finding: Finding) -> Device {
-    let guest = guest(Err(finding.clone()), Err(finding), &memory, None);
+    let guest = Guest::new(&memory, Err(finding.clone()), Err(finding), None);
     Device { kind: DeviceKind::Pci, memory, doorbell: None, guest: Some(guest) }
-}
-
-fn guest(
-    sending: Result<(), Finding>,
-    receiving: Result<(), Finding>,
-    memory: &Memory,
-    receiver: Option<Receiver>,
-) -> Guest {
-    let polling = Polling::new(memory.clone()).into();
-    Guest { sending, receiving, polling, receiver: Mutex::new(receiver) }
 }
 
 /// The id that the server assigned to this machine.

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, pread, pwrite};
 
+use super::PciDevice;
 use super::function::Function;
 use super::layout::{COMMAND, COMMAND_MASTER, COMMAND_MEMORY};
 use super::vfio::{self, Opened};
-use super::{Finding, PciAddress, PciDevice};
+use crate::device::{Finding, PciAddress, guest};
 use crate::sys::linux::{eventfd, vfio as calls};
 use crate::wire::MAX_VECTORS;
 
@@ -26,6 +27,8 @@ pub(super) struct Receiver {
     _device: Opened,
     _claim: Claim,
 }
+
+impl guest::Receiver for Receiver {}
 
 /// Connects the device's vectors to eventfds. `ring` rings the device itself on a vector.
 ///

@@ -1,6 +1,7 @@
 //! Selecting a device of a Linux guest.
 
-use super::{PciAddress, PciDevice};
+use super::PciDevice;
+use crate::device::PciAddress;
 use crate::device::select::Selectable;
 
 impl Selectable for PciDevice {

@@ -11,7 +11,8 @@ use rustix::io::Errno;
 
 use super::function::{Function, refused};
 use super::way::{CONTAINER, GroupWay, IOMMUFD, Way};
-use super::{Finding, PciDevice, holder};
+use super::{PciDevice, holder};
+use crate::device::Finding;
 use crate::sys::linux::file::{self, Access};
 use crate::sys::linux::vfio::{self as calls, IommuModel};
 

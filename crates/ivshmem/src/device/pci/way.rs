@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::PciDevice;
 use super::function::Function;
-use super::{Finding, PciDevice};
+use crate::device::Finding;
 
 pub(super) const CONTAINER: &str = "/dev/vfio/vfio";
 pub(super) const IOMMUFD: &str = "/dev/iommu";

@@ -116,12 +116,6 @@ impl Plain {
         self
     }
 
-    /// Opens the file for reading only and without `prefault`, so that holes stay holes.
-    pub(super) fn for_looking(mut self) -> Self {
-        self.prefault = false;
-        self.read_only()
-    }
-
     /// Opens and maps the file.
     ///
     /// It allocates space for a new file and for the bytes by which a file grows, so a full file system is an error here and

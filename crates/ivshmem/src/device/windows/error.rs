@@ -1,51 +1,33 @@
+use std::fmt;
+
 use crate::ErrorKind;
 
 /// An error of a Windows guest's driver. The text contains the Windows error number, the cause and the remedy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DriverError {
     /// The driver has not started the device.
-    #[error(
-        "the driver is not ready (error 21): the device is starting, stopping or has failed; \
-         look at it in the Device Manager"
-    )]
     NotReady,
     /// The driver allows only one mapping, and another program or this one has it.
-    #[error(
-        "it is in use (error 548): the driver lets one program at a time have the memory; \
-         close it there, or give the machine another device"
-    )]
     InUse,
     /// The memory is larger than the driver can map.
-    #[error(
-        "the driver cannot map {size} bytes (error 1117): it fails with 4 GiB and more; give the machine a smaller device"
-    )]
     TooLarge {
         /// The size of the memory in bytes.
         size: u64,
     },
     /// The memory does not fit into the address space of this process.
-    #[error(
-        "Windows has no room for {size} bytes in this process (error 1117): \
-         use a 64-bit program, or give the machine a smaller device"
-    )]
     NoRoom {
         /// The size of the memory in bytes.
         size: u64,
     },
     /// The user may not open the device.
-    #[error("no permission to open the device (error 5): run the program as administrator")]
     NotPermitted,
     /// The device was removed, or its driver stopped.
-    #[error(
-        "the device is gone (error {code}): it was removed, or its driver stopped; open it anew when it is back"
-    )]
     Gone {
         /// The Windows error number.
         code: u32,
     },
     /// Any other error.
-    #[error("cannot {doing}: {reason}")]
     Other {
         /// The operation that failed.
         doing: &'static str,
@@ -54,7 +36,59 @@ pub enum DriverError {
     },
 }
 
+impl fmt::Display for DriverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause_and_remedy() {
+            (cause, Some(remedy)) => write!(f, "{cause}; {remedy}"),
+            (cause, None) => f.write_str(&cause),
+        }
+    }
+}
+
+impl std::error::Error for DriverError {}
+
 impl DriverError {
+    /// Why the driver failed, in one line without the remedy.
+    pub fn cause(&self) -> String {
+        self.cause_and_remedy().0
+    }
+
+    /// What the user can do, in one line; `None` if that is not known.
+    pub fn remedy(&self) -> Option<&'static str> {
+        self.cause_and_remedy().1
+    }
+
+    fn cause_and_remedy(&self) -> (String, Option<&'static str>) {
+        match self {
+            Self::NotReady => (
+                "the driver is not ready (error 21): the device is starting, stopping or has failed"
+                    .to_string(),
+                Some("look at it in the Device Manager"),
+            ),
+            Self::InUse => (
+                "it is in use (error 548): the driver lets one program at a time have the memory".to_string(),
+                Some("close it there, or give the machine another device"),
+            ),
+            Self::TooLarge { size } => (
+                format!("the driver cannot map {size} bytes (error 1117): it fails with 4 GiB and more"),
+                Some("give the machine a smaller device"),
+            ),
+            Self::NoRoom { size } => (
+                format!("Windows has no room for {size} bytes in this process (error 1117)"),
+                Some("use a 64-bit program, or give the machine a smaller device"),
+            ),
+            Self::NotPermitted => (
+                "no permission to open the device (error 5)".to_string(),
+                Some("run the program as administrator"),
+            ),
+            Self::Gone { code } => (
+                format!("the device is gone (error {code}): it was removed, or its driver stopped"),
+                Some("open it anew when it is back"),
+            ),
+            Self::Other { doing, reason } => (format!("cannot {doing}: {reason}"), None),
+        }
+    }
+
     /// The kind of this failure, for programs to decide by.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -106,6 +140,7 @@ mod tests {
             let error = DriverError::of(&std::io::Error::from_raw_os_error(code), "map it", size);
             assert_eq!(error.kind(), kind, "{error}");
             assert!(error.to_string().contains(words), "{error}");
+            assert!(error.remedy().is_some() == (code != 87), "{error}");
             assert!(error.to_string().contains(&format!("error {code}")), "{error} has no number {code}");
         }
     }

@@ -1,9 +1,8 @@
 use std::ffi::{OsStr, OsString};
 
 use super::{DriverError, Windows};
-use crate::device::OpenError;
 use crate::device::select::select;
-use crate::pci::PciAddress;
+use crate::device::{OpenError, PciAddress};
 use crate::region::CacheMode;
 
 /// An ivshmem device of this Windows guest, in the state in which [`devices`] or [`find`] found it.

@@ -3,10 +3,9 @@ use std::sync::Arc;
 
 use super::{DriverError, Windows, WindowsDevice};
 use crate::PeerId;
-use crate::device::pci::{Finding, Guest};
-use crate::device::{Device, DeviceKind, OpenError};
+use crate::device::guest::Guest;
+use crate::device::{Device, DeviceKind, Finding, OpenError, PciAddress};
 use crate::doorbell::{Doorbell, Session};
-use crate::pci::PciAddress;
 use crate::region::{CacheMode, Memory, Region};
 use crate::sys::windows::contract::{self, Mapped, cache};
 use crate::sys::windows::driver::{Driver, Mapping};
@@ -43,7 +42,7 @@ pub(super) fn open(options: &Windows) -> Result<Device, OpenError> {
     let (driver, mapping, mapped) = map(device, options.cache).map_err(failed)?;
     let memory = Memory::new(Region::new(mapping, options.cache));
     if mapped.vectors == 0 {
-        let guest = Guest::new(Err(Finding::NoVectors), Err(Finding::NoVectors), &memory);
+        let guest = Guest::new(&memory, Err(Finding::NoVectors), Err(Finding::NoVectors), None);
         return Ok(Device { kind: DeviceKind::Windows, memory, doorbell: None, guest: Some(guest) });
     }
     let (events, receiving) = register(&driver, mapped.vectors);
@@ -51,7 +50,7 @@ pub(super) fn open(options: &Windows) -> Result<Device, OpenError> {
     let doorbell = session
         .and_then(Doorbell::without_server)
         .map_err(|e| failed(DriverError::of(&e, "receive interrupts", 0)))?;
-    let guest = Guest::new(Ok(()), receiving, &memory);
+    let guest = Guest::new(&memory, Ok(()), receiving, None);
     Ok(Device { kind: DeviceKind::Windows, memory, doorbell: Some(doorbell), guest: Some(guest) })
 }
 

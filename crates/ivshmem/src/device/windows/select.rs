@@ -1,8 +1,8 @@
 //! Selecting a device of a Windows guest.
 
 use super::WindowsDevice;
+use crate::device::PciAddress;
 use crate::device::select::Selectable;
-use crate::pci::PciAddress;
 
 impl Selectable for WindowsDevice {
     const NONE: &str = "give it one with QEMU's -device ivshmem-doorbell or ivshmem-plain, \

@@ -254,8 +254,11 @@ public class Ivshmem {
     /**
      * Opens the target that a string names, so that a program needs only one setting: {@code plain:PATH},
      * {@code plain:PATH?size=64M} or {@code doorbell:PATH}; in a Linux virtual machine {@code pci:0000:00:05.0},
-     * {@code pci:size=64M} or {@code pci:0} for the first device, optionally followed by {@code ?cache=uncached} or
-     * {@code ?memory-only}, or {@code auto} for the only device of the machine.
+     * {@code pci:size=64M} or {@code pci:0} for the first device, or {@code auto} for the only device of the machine.
+     *
+     * <p>Options follow the first question mark, separated by {@code &}: {@code size=BYTES}, {@code readonly} and
+     * {@code prefault} for a plain target, {@code readonly} and {@code reconnect} (after a restart of the server with the same
+     * memory) for a doorbell target, {@code cache=wc} or {@code cache=uncached} and {@code memory-only} for a pci target.
      *
      * @param target the target string
      * @return the open memory
@@ -271,8 +274,11 @@ public class Ivshmem {
     /**
      * Opens the target that a string names, so that a program needs only one setting: {@code plain:PATH},
      * {@code plain:PATH?size=64M} or {@code doorbell:PATH}; in a Linux virtual machine {@code pci:0000:00:05.0},
-     * {@code pci:size=64M} or {@code pci:0} for the first device, optionally followed by {@code ?cache=uncached} or
-     * {@code ?memory-only}, or {@code auto} for the only device of the machine.
+     * {@code pci:size=64M} or {@code pci:0} for the first device, or {@code auto} for the only device of the machine.
+     *
+     * <p>Options follow the first question mark, separated by {@code &}: {@code size=BYTES}, {@code readonly} and
+     * {@code prefault} for a plain target, {@code readonly} and {@code reconnect} (after a restart of the server with the same
+     * memory) for a doorbell target, {@code cache=wc} or {@code cache=uncached} and {@code memory-only} for a pci target.
      *
      * @param target the target string
      * @param executor runs the callbacks; null for threads of the library

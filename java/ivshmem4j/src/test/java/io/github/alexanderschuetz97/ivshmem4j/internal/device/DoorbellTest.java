@@ -515,6 +515,19 @@ class DoorbellTest {
         }
     }
 
+    @Test
+    void theOptionsOfAStringMakeAClientReadOnly() {
+        final String target = "doorbell:" + server.getPath();
+        try (IvshmemMemory memory = Ivshmem.open(target + "?readonly&reconnect")) {
+            assertTrue(memory.supportsInterrupts());
+            assertFalse(memory.getMemory().isWriteable());
+            assertThrows(UnsupportedOperationException.class, () -> memory.getMemory().write(0, 1));
+        }
+        final Exception unknown = assertThrows(IllegalArgumentException.class, () -> Ivshmem.open(target + "?memory-only"));
+        assertTrue(unknown.getMessage().contains("there are readonly and reconnect"), unknown.getMessage());
+        assertThrows(IllegalArgumentException.class, () -> Ivshmem.open(target + "?reconnect&reconnect"));
+    }
+
     private static PeerConnectionListener listener(final BlockingQueue<String> heard) {
         return new PeerConnectionListener() {
             @Override
