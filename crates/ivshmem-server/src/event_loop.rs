@@ -5,22 +5,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ivshmem::PeerId;
-use ivshmem::sys::linux::eventfd;
+use ivshmem::sys::linux::epoll::{self, Event};
 use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::socket::{self, Sent};
 use ivshmem::wire::server::{Engine, Outgoing};
 use ivshmem::wire::{MESSAGE_LEN, Refusal};
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::io::Errno;
 
-use crate::Error;
 use crate::admission::Porter;
 use crate::connections::{Change, Connections, MessageCost, Newcomer, STALLED};
 use crate::door::{Door, Knock, RETRY};
+use crate::error::Error;
 use crate::inquiry::Inquiries;
 use crate::listener::Listener;
-use crate::log::{Kind, Log};
+use crate::log::{self, Kind, Log};
 use crate::memory::Region;
 use crate::reserve;
 use crate::status::{CounterStatus, LimitsStatus, PeerState, PeerStatus, ServerStatus, Status};
@@ -79,10 +76,9 @@ impl EventLoop {
         engine: Engine,
         inquiries: Inquiries,
     ) -> Result<Self, Error> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Error::io("creating an epoll"))?;
+        let epoll = epoll::create().map_err(Error::io("creating an epoll"))?;
         let door = Door::open(listener, porter, epoll.as_fd(), LISTENER, FIRST_TURNED_AWAY)?;
-        epoll::add(&epoll, &inquiries, EventData::new_u64(INQUIRY), EventFlags::IN)
-            .map_err(Error::io("waiting for questions"))?;
+        epoll::add(&epoll, &inquiries, INQUIRY).map_err(Error::io("waiting for questions"))?;
         let now = Instant::now();
         Ok(Self {
             epoll,
@@ -104,15 +100,14 @@ impl EventLoop {
 
     /// Serves until `stop` becomes readable.
     pub(crate) fn run(mut self, stop: BorrowedFd<'_>) -> Result<(), Error> {
-        epoll::add(&self.epoll, stop, EventData::new_u64(STOP), EventFlags::IN)
-            .map_err(Error::io("waiting for the end"))?;
+        epoll::add(&self.epoll, stop, STOP).map_err(Error::io("waiting for the end"))?;
         let mut stops = None;
         let mut more_to_send = false;
         loop {
             let asked_to_stop = self.round(more_to_send, stops)?;
             if asked_to_stop && stops.is_none() {
                 // The descriptor stays readable.
-                let _ = epoll::delete(&self.epoll, stop);
+                let _ = epoll::remove(&self.epoll, stop);
                 self.door.close(self.epoll.as_fd(), &mut self.log);
                 stops = Some(Instant::now() + FAREWELL);
             }
@@ -127,23 +122,16 @@ impl EventLoop {
 
     /// Waits for events once and handles them. Returns whether `stop` is readable.
     fn round(&mut self, more_to_send: bool, deadline: Option<Instant>) -> Result<bool, Error> {
-        let mut events = Vec::with_capacity(EVENTS_PER_ROUND);
-        let wait = if more_to_send { Some(Duration::ZERO) } else { self.timeout(deadline) };
-        match epoll::wait(&self.epoll, spare_capacity(&mut events), wait.map(eventfd::timespec).as_ref()) {
-            Ok(_) => {}
-            Err(Errno::INTR) => return Ok(false),
-            Err(e) => return Err(Error::io("waiting for events")(e)),
-        }
+        let until = if more_to_send { Some(Instant::now()) } else { self.due(deadline) };
+        let events = epoll::events::<EVENTS_PER_ROUND>(&self.epoll, until);
         let (mut stop, mut somebody_connects) = (false, false);
-        for event in events {
-            match event.data.u64() {
+        for event in events.map_err(Error::io("waiting for events"))? {
+            match event.token {
                 STOP => stop = true,
                 LISTENER => somebody_connects = true,
                 INQUIRY => self.inquiries.heard(),
-                token @ FIRST_TURNED_AWAY.. => {
-                    self.door.turned_away.event(self.epoll.as_fd(), token, event.flags)
-                }
-                id => self.client_event(id, event.flags),
+                FIRST_TURNED_AWAY.. => self.door.turned_away.event(self.epoll.as_fd(), event),
+                _ => self.client_event(event),
             }
         }
         // After the other events: otherwise a new client could get an id that was freed in this round, and a pending event
@@ -163,25 +151,24 @@ impl EventLoop {
         Ok(stop)
     }
 
-    /// How long to wait for events; `None` for no limit.
-    fn timeout(&self, deadline: Option<Instant>) -> Option<Duration> {
+    /// When something is to be done without an event; `None` when there is nothing to do.
+    fn due(&self, deadline: Option<Instant>) -> Option<Instant> {
         let next_try = (!self.refused_by_kernel.is_empty()).then_some(self.next_try);
         let next_check = self.watching.then_some(self.next_check);
         let reopens = self.door.reopens();
         let times = [next_try, next_check, reopens, self.log.due(), self.inquiries.due(), deadline];
-        let next = times.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        times.into_iter().flatten().min()
     }
 
-    fn client_event(&mut self, token: u64, flags: EventFlags) {
-        let Ok(id) = u16::try_from(token).map(PeerId) else { return };
-        if flags.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR) {
+    fn client_event(&mut self, event: Event) {
+        let Ok(id) = u16::try_from(event.token).map(PeerId) else { return };
+        if event.ended {
             self.client_left(id);
             return;
         }
         // The protocol has no messages from clients. Unread bytes could carry a descriptor of the client's own end of the
         // connection, which would then stay open when its process has ended.
-        if flags.contains(EventFlags::IN) {
+        if event.readable {
             if self.log.admits(Kind::ComingAndGoing) {
                 tracing::warn!(client = %id, "client has sent something, which none may; closing its connection");
             }
@@ -208,7 +195,7 @@ impl EventLoop {
     fn client_left(&mut self, id: PeerId) {
         let Some(connection) = self.connections.remove(id) else { return };
         // The epoll would keep the socket until its last copy is closed, and the id may belong to another client by then.
-        let _ = epoll::delete(&self.epoll, &connection.socket);
+        let _ = epoll::remove(&self.epoll, &connection.socket);
         self.engine.disconnect(id);
         self.counters.left += 1;
         if self.log.admits(Kind::ComingAndGoing) {
@@ -247,9 +234,8 @@ impl EventLoop {
             return Err(Refusal::OutOfMemory);
         }
         let id = self.engine.connect(who.uid)?;
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let newcomer = Newcomer::new(who, self.about.server.vectors).and_then(|newcomer| {
-            epoll::add(&self.epoll, socket, EventData::new_u64(id.0.into()), flags)?;
+            epoll::add_connection(&self.epoll, socket, id.0.into())?;
             Ok(newcomer)
         });
         match newcomer {
@@ -364,7 +350,7 @@ impl EventLoop {
         server.uptime_seconds = now.duration_since(self.about.since).as_secs_f64();
         let mut counters = self.counters.clone();
         counters.refused = self.door.refused();
-        counters.lost_log_lines = crate::program::lost();
+        counters.lost_log_lines = log::lost();
         Status {
             format: 1,
             server,
