@@ -22,6 +22,7 @@
 
 mod admission;
 mod builder;
+mod clients;
 mod connections;
 mod door;
 mod error;
