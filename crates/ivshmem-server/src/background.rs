@@ -6,7 +6,6 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
 
 use ivshmem_server::{Error, program};
-use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 /// The line that the background process writes to standard output when it listens.
 const READY: &str = "ready";
@@ -42,7 +41,7 @@ fn start_and_wait() -> io::Result<ExitCode> {
 
 /// In the background process: leaves the session of the terminal, so that no terminal can end this process.
 pub(crate) fn leave_terminal() -> Result<(), Error> {
-    rustix::process::setsid().map(drop).map_err(failed)
+    program::leave_terminal().map_err(failed)
 }
 
 /// In the background process: reports readiness to the starting process and detaches from the outputs that both share.
@@ -50,10 +49,9 @@ pub(crate) fn say_ready() -> Result<(), Error> {
     // The starting process may have been killed in the meantime; this process serves nevertheless.
     let _ = writeln!(io::stdout(), "{READY}").and_then(|()| io::stdout().flush());
     let null = File::options().write(true).open("/dev/null").map_err(failed)?;
-    dup2_stdout(&null).map_err(failed)?;
-    dup2_stderr(&null).map_err(failed)
+    program::replace_outputs(&null).map_err(failed)
 }
 
-fn failed(error: impl Into<io::Error>) -> Error {
-    Error::Io { doing: "going to the background".to_owned(), source: error.into() }
+fn failed(source: io::Error) -> Error {
+    Error::Io { doing: "going to the background".to_owned(), source }
 }

@@ -5,19 +5,20 @@ use std::time::Instant;
 
 use ivshmem::wire::server::{Engine, Limits};
 use ivshmem::wire::{MAX_PEERS, MAX_VECTORS};
-use rustix::process::{Resource, getrlimit};
 
 use crate::admission::{Admission, Porter};
-use crate::descriptors::in_flight_budget;
+use crate::error::Error;
 use crate::event_loop::{About, EventLoop};
 use crate::inquiry;
 use crate::listener::Listener;
 use crate::listening::Listening;
-use crate::memory::Region;
+use crate::memory::{Backing, Region};
+use crate::place::Access;
 use crate::reserve;
 use crate::size::rounded_up;
+use crate::status::{LimitsStatus, MemoryStatus, ServerStatus};
 use crate::status_socket::StatusSocket;
-use crate::{Backing, Error, LimitsStatus, MemoryStatus, Server, ServerStatus};
+use crate::sys::process::descriptor_limit;
 
 /// Configures a server. The defaults are those of QEMU's server, except that the memory is sealed and has no name.
 #[derive(Clone, Debug)]
@@ -40,27 +41,6 @@ pub struct Builder {
 /// The highest limits accepted: a higher limit would never be reached.
 const MAX_RATE: u32 = 1_000_000;
 const MAX_IN_FLIGHT: u32 = 1 << 20;
-
-/// Mode and owner of what the server creates.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Access {
-    pub(crate) mode: u32,
-    pub(crate) uid: Option<u32>,
-    pub(crate) gid: Option<u32>,
-}
-
-impl Access {
-    /// Describes, for an error, the change of this path's owner; `None` when the owner does not change.
-    pub(crate) fn giving(self, path: &Path) -> Option<String> {
-        let to = match (self.uid, self.gid) {
-            (None, None) => return None,
-            (Some(uid), None) => format!("user {uid}"),
-            (None, Some(gid)) => format!("group {gid}"),
-            (Some(uid), Some(gid)) => format!("user {uid}, group {gid}"),
-        };
-        Some(format!("giving {} to {to}", path.display()))
-    }
-}
 
 impl Builder {
     pub(crate) fn new(path: &Path) -> Self {
@@ -238,7 +218,7 @@ impl Builder {
             clients: self.max_clients,
             in_flight,
             connection_rate: self.admission.rate,
-            descriptors: getrlimit(Resource::Nofile).current,
+            descriptors: descriptor_limit(),
         };
         let (inquirer, inquiries) = inquiry::channel()?;
         let status_access = Access { mode: self.status_mode, uid: None, gid: None };
@@ -288,12 +268,17 @@ impl Builder {
         // The system interprets the highest number as "none" or "leave unchanged".
         ids.find(|id| *id == u32::MAX).map_or(Ok(()), |id| Err(Error::Id(id)))
     }
-
-    /// Like [`listen`](Self::listen), and serves in a separate thread.
-    ///
-    /// # Errors
-    /// Those of [`listen`](Self::listen), and when no thread can be started.
-    pub fn start(self) -> Result<Server, Error> {
-        Server::start(self.listen()?)
-    }
 }
+
+/// The default limit of messages sent and not yet read, for all clients together.
+///
+/// Each message may hold a descriptor. For an unprivileged user, the kernel limits the descriptors in flight to the number
+/// that a process may have open. This budget uses half of that; the other half is for every client's first message beyond
+/// the budget and for other processes of the same user. A message takes about 768 bytes of kernel memory.
+fn in_flight_budget() -> u32 {
+    let descriptors = descriptor_limit().unwrap_or(u64::MAX) / 2;
+    u32::try_from(descriptors.min(BUDGET)).expect("cut to fit")
+}
+
+/// The number of messages that take 48 MiB of kernel memory.
+const BUDGET: u64 = 65_536;

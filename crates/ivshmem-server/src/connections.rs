@@ -68,7 +68,7 @@ impl Connection {
     }
 
     /// Records whether the client is behind now, and returns a change to log.
-    pub(crate) fn judge(&mut self, behind: bool, now: Instant) -> Option<Change> {
+    fn judge(&mut self, behind: bool, now: Instant) -> Option<Change> {
         match (self.patience, behind) {
             (Patience::Fine, true) => self.patience = Patience::Behind(now),
             (Patience::Behind(since), true) if now.duration_since(since) >= STALLED => {
@@ -86,19 +86,62 @@ impl Connection {
     }
 
     /// Whether the client's state can change by the passing of time alone.
-    pub(crate) fn is_on_probation(&self) -> bool {
+    fn is_on_probation(&self) -> bool {
         matches!(self.patience, Patience::Behind(_))
     }
 }
 
 /// Connections by id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Connections {
     by_id: Vec<Option<Connection>>,
+    /// A client may have fallen behind since the last check.
+    watching: bool,
+    next_check: Instant,
 }
 
+/// How often to check for clients that have stopped reading, while there may be any.
+const CHECK: Duration = Duration::from_secs(1);
+
 impl Connections {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { by_id: Vec::new(), watching: false, next_check: now }
+    }
+
+    /// Has the clients checked, because one may have fallen behind.
+    pub(crate) fn watch(&mut self) {
+        self.watching = true;
+    }
+
+    /// When the next check is due; `None` when no client can have fallen behind.
+    pub(crate) fn next_check(&self) -> Option<Instant> {
+        self.watching.then_some(self.next_check)
+    }
+
+    /// Checks on the clients, if that is due. Passes the id, the process and the change of each client that has stopped
+    /// reading or has caught up.
+    pub(crate) fn check(
+        &mut self,
+        now: Instant,
+        is_behind: impl Fn(PeerId) -> bool,
+        mut report: impl FnMut(PeerId, Option<u32>, Change),
+    ) {
+        if self.next_check().is_none_or(|due| now < due) {
+            return;
+        }
+        self.next_check = now + CHECK;
+        let mut watching = false;
+        for (id, connection) in self.iter_mut() {
+            if let Some(change) = connection.judge(is_behind(id), now) {
+                report(id, connection.pid(), change);
+            }
+            watching |= connection.is_on_probation();
+        }
+        self.watching = watching;
+    }
+
     pub(crate) fn insert(&mut self, id: PeerId, connection: Connection) {
+        self.watch();
         let index = usize::from(id.0);
         if index >= self.by_id.len() {
             self.by_id.resize_with(index + 1, || None);
@@ -118,7 +161,7 @@ impl Connections {
         (0..=u16::MAX).zip(&self.by_id).filter_map(|(id, slot)| Some((PeerId(id), slot.as_ref()?)))
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (PeerId, &mut Connection)> {
+    fn iter_mut(&mut self) -> impl Iterator<Item = (PeerId, &mut Connection)> {
         (0..=u16::MAX).zip(&mut self.by_id).filter_map(|(id, slot)| Some((PeerId(id), slot.as_mut()?)))
     }
 

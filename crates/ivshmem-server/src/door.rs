@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 
 use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::peer::Credentials;
-use ivshmem::sys::linux::{eventfd, peer, socket};
+use ivshmem::sys::linux::{epoll, eventfd, peer, socket};
 use ivshmem::wire::Refusal;
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::io::Errno;
 
-use crate::Error;
 use crate::admission::Porter;
+use crate::error::Error;
 use crate::listener::Listener;
 use crate::log::{Kind, Log, refusal_index};
+use crate::sys::Errno;
 use crate::turned_away::TurnedAway;
 
 #[derive(Debug)]
@@ -55,8 +54,7 @@ impl Door {
         token: u64,
         first_turned_away: u64,
     ) -> Result<Self, Error> {
-        epoll::add(epoll, &listener, EventData::new_u64(token), EventFlags::IN)
-            .map_err(Error::io("waiting for connections"))?;
+        epoll::add(epoll, &listener, token).map_err(Error::io("waiting for connections"))?;
         Ok(Self {
             listener,
             token,
@@ -115,8 +113,7 @@ impl Door {
             return;
         }
         self.reserve = self.reserve.take().or_else(|| eventfd::create().ok());
-        let data = EventData::new_u64(self.token);
-        let added = epoll::add(epoll, &self.listener, data, EventFlags::IN);
+        let added = epoll::add(epoll, &self.listener, self.token);
         self.paused = added.is_err().then(|| now + RETRY);
     }
 
@@ -124,7 +121,7 @@ impl Door {
     /// keeps are left to the next server.
     pub(crate) fn close(&mut self, epoll: BorrowedFd<'_>, log: &mut Log) {
         if self.listener.is_inherited() {
-            let _ = epoll::delete(epoll, &self.listener);
+            let _ = epoll::remove(epoll, &self.listener);
             self.paused = None;
             return;
         }
@@ -138,7 +135,7 @@ impl Door {
             }
         }
         self.paused = None;
-        let _ = epoll::delete(epoll, &self.listener);
+        let _ = epoll::remove(epoll, &self.listener);
     }
 
     /// Number of refused connections, by reason.
@@ -170,7 +167,7 @@ impl Door {
         if log.admits(Kind::Kernel) {
             tracing::warn!("cannot accept, trying again: {error}");
         }
-        if epoll::delete(epoll, &self.listener).is_ok() {
+        if epoll::remove(epoll, &self.listener).is_ok() {
             self.paused = Some(Instant::now() + RETRY);
         }
     }
@@ -180,7 +177,6 @@ impl Door {
 mod tests {
     use super::*;
     use crate::admission::Admission;
-    use rustix::buffer::spare_capacity;
     use std::os::unix::net::{UnixListener, UnixStream};
 
     #[test]
@@ -191,16 +187,12 @@ mod tests {
         // A service manager's socket stays open, so only the clearing of the pause in `close` prevents `reopen` from adding it to
         // the epoll again.
         let listener = Listener::inherited(UnixListener::bind(&path).unwrap().into()).unwrap();
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let epoll = epoll::create().unwrap();
         let mut log = Log::new(Instant::now());
         let mut door =
             Door::open(listener, Porter::new(Admission::default()), epoll.as_fd(), 1, 100).unwrap();
         let _waits = UnixStream::connect(&path).unwrap();
-        let knocks = || {
-            let mut events = Vec::with_capacity(4);
-            epoll::wait(&epoll, spare_capacity(&mut events), Some(&eventfd::timespec(Duration::ZERO)))
-                .unwrap()
-        };
+        let knocks = || epoll::events::<4>(&epoll, Some(Instant::now())).unwrap().len();
         assert_eq!(knocks(), 1);
         door.pause(epoll.as_fd(), &mut log, Errno::MFILE);
         assert_eq!(knocks(), 0);

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use ivshmem::sys::linux::eventfd;
 
-use crate::{Error, Status};
+use crate::error::Error;
+use crate::status::Status;
 
 /// Sends queries. Each thread has a clone.
 #[derive(Clone, Debug)]

@@ -2,12 +2,14 @@
 //! when systemd reads standard error.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use ivshmem_server::Error;
 use ivshmem_server::program::{Output, Sink, open_log};
-use rustix::fs::fstat;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -49,8 +51,8 @@ pub(crate) fn start(args: &Args) -> Result<Sink, Error> {
 /// processes inherit it and may have other streams.
 fn journal_reads(stream: Option<&str>) -> bool {
     let Some((device, inode)) = stream.and_then(|stream| stream.split_once(':')) else { return false };
-    let Ok(stat) = fstat(io::stderr()) else { return false };
-    (device.parse(), inode.parse()) == (Ok(stat.st_dev), Ok(stat.st_ino))
+    let stat = io::stderr().as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata());
+    stat.is_ok_and(|stat| (device.parse(), inode.parse()) == (Ok(stat.dev()), Ok(stat.ino())))
 }
 
 /// Lines with the priority in front, as in sd-daemon(3).

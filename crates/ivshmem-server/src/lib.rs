@@ -22,8 +22,8 @@
 
 mod admission;
 mod builder;
+mod clients;
 mod connections;
-mod descriptors;
 mod door;
 mod error;
 mod event_loop;
@@ -38,13 +38,14 @@ pub mod program;
 mod reserve;
 mod server;
 mod size;
+mod space;
 mod status;
 mod status_socket;
+mod sys;
 mod throttle;
 mod turned_away;
 
 pub use builder::Builder;
-pub use descriptors::raise_descriptor_limit;
 pub use error::Error;
 pub use ivshmem::size::InvalidSize;
 pub use listening::Listening;
@@ -52,6 +53,7 @@ pub use memory::Backing;
 pub use server::Server;
 pub use size::{MAX_SIZE, MIN_SIZE, parse_size};
 pub use status::{CounterStatus, LimitsStatus, MemoryStatus, PeerState, PeerStatus, ServerStatus, Status};
+pub use sys::process::raise_descriptor_limit;
 
 // Compiles the samples in these documents, and runs those that can run.
 #[cfg(doctest)]

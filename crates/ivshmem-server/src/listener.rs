@@ -1,23 +1,18 @@
 //! The socket that clients connect to. The server replaces the socket of a server that has ended, and never touches one
 //! that is in use.
 
-use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use ivshmem::sys::linux::foreign::{ForeignFd, ForeignSocket};
 use ivshmem::sys::linux::peer;
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
-use rustix::io::Errno;
-use rustix::net::sockopt::{socket_acceptconn, socket_type};
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getsockname, listen, socket_with,
-};
 
-use crate::Error;
-use crate::builder::Access;
-use crate::place::{Draft, Identity, MAX_ADDRESS, Place, Published, Unpublished};
+use crate::error::Error;
+use crate::place::{Access, Draft, MAX_ADDRESS, Place, Published};
+use crate::sys::directory::{Identity, Purpose};
+use crate::sys::{Errno, socket};
 
 /// A listening socket, removed on drop.
 #[derive(Debug)]
@@ -40,9 +35,6 @@ enum Socket {
 /// Maximum number of connections that wait to be accepted; the kernel limits it to net.core.somaxconn.
 const BACKLOG: i32 = 4096;
 
-/// Attempts to get a name that other processes create and remove meanwhile.
-const TRIES: usize = 100;
-
 impl Listener {
     /// Refuses a path that cannot hold a socket, or on which another server listens.
     pub(crate) fn check(path: &Path) -> Result<(), Error> {
@@ -57,46 +49,28 @@ impl Listener {
     pub(crate) fn bind(path: &Path, access: Access) -> Result<Self, Error> {
         let place = Place::open(path)?;
         let listening = || format!("listening on {}", path.display());
-        let mut draft = place.draft()?.ok_or_else(|| Error::SocketInUse(path.to_owned()))?;
+        let draft = place.draft()?.ok_or_else(|| Error::SocketInUse(path.to_owned()))?;
         let fd = bind_in(&draft).map_err(Error::io(listening()))?;
         draft.set_access(access)?;
         // Both before the socket has its name: the next server would take over a name on which no server listens.
-        listen(&fd, BACKLOG).map_err(Error::io(listening()))?;
+        socket::listen(&fd, BACKLOG).map_err(Error::io(listening()))?;
         peer::refuse_descriptors(&fd).map_err(Error::io(listening()))?;
-        for _ in 0..TRIES {
-            let old = stale(&place)?;
-            let published = match old {
-                None => draft.publish(),
-                Some(old) => draft.replace(old),
-            };
-            match published {
-                Ok(published) => {
-                    if old.is_some() {
-                        tracing::info!("took over the socket {}, on which nobody listened", path.display());
-                    }
-                    let socket = Socket::Own(fd.into());
-                    return Ok(Self { socket, path: path.to_owned(), published: Some(published) });
-                }
-                Err(Unpublished::Taken(again)) => draft = again,
-                Err(Unpublished::Failed(e)) => return Err(Error::io(listening())(e)),
-            }
+        let taken = draft.take_over(&listening(), stale)?;
+        let (published, replaced) = taken.ok_or_else(|| Error::SocketInUse(path.to_owned()))?;
+        if replaced {
+            tracing::info!("took over the socket {}, on which nobody listened", path.display());
         }
-        Err(Error::SocketInUse(path.to_owned()))
+        Ok(Self { socket: Socket::Own(fd.into()), path: path.to_owned(), published: Some(published) })
     }
 
     /// A socket on which a service manager listens for this process.
     pub(crate) fn inherited(fd: OwnedFd) -> Result<Self, Error> {
         let examining = "examining the socket of the service manager";
         let fd = ForeignFd::from(fd);
-        let listens = socket_type(&fd) == Ok(SocketType::STREAM) && socket_acceptconn(&fd) == Ok(true);
-        let address = getsockname(&fd).ok().filter(|_| listens);
-        let address = address.and_then(|address| SocketAddrUnix::try_from(address).ok());
-        let address = address.ok_or(Error::NotAListener)?;
-        fcntl_setfl(&fd, fcntl_getfl(&fd).map_err(Error::io(examining))? | OFlags::NONBLOCK)
-            .map_err(Error::io(examining))?;
-        let path = address.path_bytes().map(|path| PathBuf::from(OsStr::from_bytes(path)));
+        let path = socket::listens_on(&fd).ok_or(Error::NotAListener)?;
+        socket::set_nonblocking(&fd).map_err(Error::io(examining))?;
         peer::refuse_descriptors(&fd).map_err(Error::io(examining))?;
-        Ok(Self { socket: Socket::Inherited(fd), path: path.unwrap_or_default(), published: None })
+        Ok(Self { socket: Socket::Inherited(fd), path, published: None })
     }
 
     /// The path that clients connect to.
@@ -131,17 +105,11 @@ impl Drop for Listener {
     }
 }
 
-fn new_socket() -> rustix::io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-}
-
 /// Creates a socket that is bound to a name in the draft.
 fn bind_in(draft: &Draft) -> Result<OwnedFd, Errno> {
     let mut result = Err(Errno::NOENT);
     for address in draft.addresses() {
-        let fd = new_socket()?;
-        result = SocketAddrUnix::new(address).and_then(|address| bind(&fd, &address)).map(|()| fd);
+        result = socket::bind(&address);
         if !matches!(result, Err(Errno::NOENT)) {
             break;
         }
@@ -155,9 +123,11 @@ fn bind_in(draft: &Draft) -> Result<OwnedFd, Errno> {
 fn stale(place: &Place) -> Result<Option<Identity>, Error> {
     let path = place.path();
     let examining = || format!("examining {}", path.display());
-    let Some(found) = place.find(OFlags::PATH).map_err(Error::io(examining()))? else { return Ok(None) };
-    let stat = fstat(&found).map_err(Error::io(examining()))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+    let Some(found) = place.find(Purpose::Examining).map_err(Error::io(examining()))? else {
+        return Ok(None);
+    };
+    let stat = found.metadata().map_err(Error::io(examining()))?;
+    if !stat.file_type().is_socket() {
         return Err(Error::NotASocket(path.to_owned()));
     }
     match knock(&found, path) {
@@ -170,13 +140,10 @@ fn stale(place: &Place) -> Result<Option<Identity>, Error> {
 }
 
 /// Connects to the socket that was opened, and closes the connection.
-fn knock(found: &OwnedFd, path: &Path) -> Result<(), Errno> {
-    let through_proc = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
-    // The listening process may send something at once.
-    let socket = || new_socket().map(ForeignSocket::from);
-    match connect(socket()?, &SocketAddrUnix::new(through_proc)?) {
+fn knock(found: &File, path: &Path) -> Result<(), Errno> {
+    match socket::knock(format!("/proc/self/fd/{}", found.as_raw_fd()).as_ref()) {
         // There is no /proc.
-        Err(Errno::NOENT) => connect(socket()?, &SocketAddrUnix::new(path)?),
+        Err(Errno::NOENT) => socket::knock(path),
         knocked => knocked,
     }
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use ivshmem::sys::linux::eventfd;
 
-use crate::Error;
+use crate::error::Error;
 use crate::event_loop::EventLoop;
 use crate::inquiry::Inquirer;
 use crate::status_socket::StatusSocket;

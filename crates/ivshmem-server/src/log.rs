@@ -1,10 +1,24 @@
 //! The server's log, with a throttle for each kind of line, because clients can cause most of the lines.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ivshmem::wire::Refusal;
 
 use crate::throttle::Throttle;
+
+/// Lines that this process has lost.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Number of lines of output that this process could not write.
+pub(crate) fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Counts a line that could not be written.
+pub(crate) fn lose_a_line() {
+    LOST.fetch_add(1, Ordering::Relaxed);
+}
 
 /// Kinds of lines with separate throttles, so that many lines of one kind suppress none of another.
 #[derive(Clone, Copy, Debug)]

@@ -6,36 +6,34 @@
 //! object.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{
-    AtFlags, FlockOperation, Gid, Mode, OFlags, RenameFlags, Stat, Uid, chmod, chmodat, chownat, fchmod,
-    flock, fstat, linkat, mkdirat, open, openat, renameat, renameat_with, statat, unlinkat,
-};
-use rustix::io::Errno;
-use rustix::process::geteuid;
+use crate::error::Error;
+use crate::sys::directory::{self, Identity, Name, Purpose};
+use crate::sys::lock::Locked;
+use crate::sys::{Errno, process};
 
-use crate::Error;
-use crate::builder::Access;
+/// Mode and owner of what the server creates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    pub(crate) mode: u32,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+}
 
 /// A name in a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    dir: Arc<OwnedFd>,
+    dir: Arc<File>,
     name: OsString,
     path: PathBuf,
-}
-
-/// Identifies a file independently of its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    device: u64,
-    inode: u64,
 }
 
 /// An unfinished object for a place. It is removed on drop if it was not published.
@@ -43,7 +41,7 @@ pub(crate) struct Identity {
 pub(crate) struct Draft {
     place: Place,
     /// A directory of this user that no other user may enter, locked by this process.
-    private: OwnedFd,
+    private: Locked,
     private_name: OsString,
 }
 
@@ -64,12 +62,14 @@ pub(crate) enum Unpublished {
 
 /// A private directory is closed to other users and has the sticky bit. The bit has no effect there; it marks the
 /// directory, so that another directory of this user, swapped in by another user, is not mistaken for it and cleared.
-const MARK: u32 = 0o1077;
+const MARK: u32 = STICKY | 0o077;
+const STICKY: u32 = 0o1000;
+const SETGID: u32 = 0o2000;
 
 /// Other processes of this user hold a private directory for some microseconds; only this user and root can hold it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Attempts to open a private directory that is renamed or removed repeatedly.
-const TRIES: usize = 100;
+/// Attempts to get a name that other processes create and remove meanwhile.
+pub(crate) const TRIES: usize = 100;
 
 /// Maximum length in bytes of a path in a socket address, without the final 0.
 pub(crate) const MAX_ADDRESS: usize = 107;
@@ -81,7 +81,7 @@ impl Place {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let dir = open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        let dir = directory::open(parent)
             .map_err(Error::io(format!("opening the directory of {}", path.display())))?;
         Ok(Self { dir: Arc::new(dir), name: name.to_owned(), path: path.to_owned() })
     }
@@ -92,9 +92,9 @@ impl Place {
     }
 
     /// Opens the object that has the name now, without following a link; `None` when there is none.
-    pub(crate) fn find(&self, flags: OFlags) -> Result<Option<OwnedFd>, Errno> {
-        match openat(&*self.dir, &self.name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(fd) => Ok(Some(fd)),
+    pub(crate) fn find(&self, purpose: Purpose) -> Result<Option<File>, Errno> {
+        match self.name().open(purpose) {
+            Ok(file) => Ok(Some(file)),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(e),
         }
@@ -102,13 +102,17 @@ impl Place {
 
     /// Whether the object with this identity has the name now.
     pub(crate) fn holds(&self, identity: Identity) -> bool {
-        Identity::at(self.dir.as_fd(), &self.name) == Some(identity)
+        self.name().identity() == Ok(identity)
+    }
+
+    fn name(&self) -> Name<'_> {
+        Name { directory: self.dir.as_fd(), name: &self.name }
     }
 
     /// The group that the directory gives to new objects in it; `None` where they get the group of the process.
     pub(crate) fn inherited_group(&self) -> Option<u32> {
-        let dir = fstat(&*self.dir).ok()?;
-        Mode::from_raw_mode(dir.st_mode).contains(Mode::SGID).then_some(dir.st_gid)
+        let dir = self.dir.metadata().ok()?;
+        (dir.mode() & SETGID != 0).then_some(dir.gid())
     }
 
     /// Begins to create an object for this name; `None` when another process of this user is doing so.
@@ -123,7 +127,8 @@ impl Place {
         // one directory. If another user owns that name, a random one.
         for name in [name.finish(), RandomState::new().hash_one(0)] {
             let private_name = OsString::from(format!(".ivshmem-{name:016x}"));
-            match private(&self.dir, &private_name).map_err(Error::io(&*making))? {
+            let private = private(Name { name: &private_name, ..self.name() });
+            match private.map_err(Error::io(&*making))? {
                 Private::Ours(private) => {
                     let draft = Draft { place: self.clone(), private, private_name };
                     draft.clear();
@@ -138,7 +143,7 @@ impl Place {
 }
 
 enum Private {
-    Ours(OwnedFd),
+    Ours(Locked),
     /// Another process of this user uses it.
     Held,
     /// It belongs to another user.
@@ -146,47 +151,34 @@ enum Private {
 }
 
 /// Creates a directory that no other user may enter, or takes over one that a killed process left.
-fn private(dir: &OwnedFd, name: &OsStr) -> Result<Private, Errno> {
+fn private(name: Name<'_>) -> io::Result<Private> {
     let deadline = Instant::now() + PATIENCE;
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     for _ in 0..TRIES {
-        match mkdirat(dir, name, Mode::RWXU | Mode::SVTX) {
+        match name.create_directory(STICKY | 0o700) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err(e.into()),
         }
-        let found = match openat(dir, name, flags | OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) {
+        let found = match name.open(Purpose::ExaminingDirectory) {
             Ok(found) => found,
             // The process that used it has just removed it.
             Err(Errno::NOENT) => continue,
             Err(Errno::NOTDIR | Errno::LOOP) => return Ok(Private::Foreign),
-            Err(e) => return Err(e),
+            Err(e) => return Err(e.into()),
         };
         // Check what was opened, not what has the name now: the name may have been swapped.
-        let stat = fstat(&found)?;
-        if stat.st_uid != geteuid().as_raw() || stat.st_mode & MARK != Mode::SVTX.bits() {
+        let stat = found.metadata()?;
+        if stat.uid() != process::user() || stat.mode() & MARK != STICKY {
             return Ok(Private::Foreign);
         }
-        if stat.st_mode & 0o700 != 0o700 {
+        if stat.mode() & 0o700 != 0o700 {
             // The umask removed this user's own permissions. A setgid bit from the parent stays.
-            let opened = format!("/proc/self/fd/{}", found.as_raw_fd());
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "this is the name of what was opened, and of nothing else"
-            )]
-            chmod(opened, Mode::from_raw_mode(stat.st_mode & 0o7777) | Mode::RWXU)?;
+            directory::set_mode(&found, stat.mode() & 0o7777 | 0o700)?;
         }
-        let private = openat(&found, ".", flags | OFlags::RDONLY, Mode::empty())?;
-        loop {
-            match flock(&private, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
-                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
-                    thread::sleep(Duration::from_millis(1));
-                }
-                Err(Errno::WOULDBLOCK) => return Ok(Private::Held),
-                Err(e) => return Err(e),
-            }
-        }
-        if Identity::at(dir.as_fd(), name) == Some(Identity::of(&stat)) {
+        let private = match Locked::take(directory::reopen(&found)?, deadline) {
+            Err(Errno::AGAIN) => return Ok(Private::Held),
+            private => private?,
+        };
+        if name.identity() == Ok(Identity::of(&stat)) {
             return Ok(Private::Ours(private));
         }
     }
@@ -195,55 +187,62 @@ fn private(dir: &OwnedFd, name: &OsStr) -> Result<Private, Errno> {
 
 impl Draft {
     /// Creates a file that only this user may open.
-    pub(crate) fn create(&self) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = openat(&self.private, self.name(), flags, Mode::empty())?;
-        // Regardless of the umask.
-        fchmod(&file, Mode::RUSR | Mode::WUSR)?;
-        Ok(file)
+    pub(crate) fn create(&self) -> Result<File, Errno> {
+        self.name().create()
     }
 
     /// Paths to bind a socket to. They fit into a socket address, regardless of the length of the place's path.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = PathBuf> {
-        let through_proc = PathBuf::from(format!("/proc/self/fd/{}", self.private.as_raw_fd()));
+        let through_proc = PathBuf::from(format!("/proc/self/fd/{}", self.private.as_fd().as_raw_fd()));
         // For systems without /proc.
         let directly = self.place.path.with_file_name(&self.private_name);
-        [through_proc, directly].into_iter().map(|dir| dir.join(self.name()))
+        [through_proc, directly].into_iter().map(|dir| dir.join(self.name().name))
     }
 
     /// Whether the object exists.
     pub(crate) fn is_begun(&self) -> bool {
-        Identity::at(self.private.as_fd(), self.name()).is_some()
+        self.name().identity().is_ok()
     }
 
-    /// Sets the object's mode and owner.
+    /// Sets the object's mode and owner. No other user can change names in a private directory.
     pub(crate) fn set_access(&self, access: Access) -> Result<(), Error> {
         let path = self.place.path();
         if let Some(giving) = access.giving(path) {
-            let (uid, gid) = (access.uid.map(Uid::from_raw), access.gid.map(Gid::from_raw));
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "nobody else can change names in a private directory"
-            )]
-            chownat(&self.private, self.name(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(Error::io(giving))?;
+            self.name().set_owner(access.uid, access.gid).map_err(Error::io(giving))?;
         }
-        let mode = Mode::from_raw_mode(access.mode);
-        #[expect(clippy::disallowed_methods, reason = "nobody else can change names in a private directory")]
-        chmodat(&self.private, self.name(), mode, AtFlags::empty())
-            .map_err(Error::io(format!("setting the mode of {}", path.display())))
+        let setting = format!("setting the mode of {}", path.display());
+        self.name().set_mode(access.mode).map_err(Error::io(setting))
+    }
+
+    /// Gives the object its name, also instead of an object that `stale` finds there and that may be replaced. Returns whether
+    /// there was one; `None` when other processes take the name again and again.
+    pub(crate) fn take_over(
+        mut self,
+        doing: &str,
+        stale: impl Fn(&Place) -> Result<Option<Identity>, Error>,
+    ) -> Result<Option<(Published, bool)>, Error> {
+        for _ in 0..TRIES {
+            let old = stale(&self.place)?;
+            let published = match old {
+                None => self.publish(),
+                Some(old) => self.replace(old),
+            };
+            match published {
+                Ok(published) => return Ok(Some((published, old.is_some()))),
+                Err(Unpublished::Taken(again)) => self = again,
+                Err(Unpublished::Failed(e)) => return Err(Error::io(doing)(e)),
+            }
+        }
+        Ok(None)
     }
 
     /// Gives the object its name, unless another object has it.
     pub(crate) fn publish(self) -> Result<Published, Unpublished> {
-        let (from, to) = ((&self.private, self.name()), (&*self.place.dir, &*self.place.name));
-        let identity = match statat(from.0, from.1, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Identity::of(&stat),
-            Err(e) => return Err(Unpublished::Failed(e)),
-        };
-        let renamed = match renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
+        let (from, to) = (self.name(), self.place.name());
+        let identity = from.identity().map_err(Unpublished::Failed)?;
+        let renamed = match from.rename_to_free(to) {
             // Some file systems support only a link that does not replace; the draft's own name is removed with the draft.
-            Err(Errno::INVAL | Errno::NOSYS) => linkat(from.0, from.1, to.0, to.1, AtFlags::empty()),
+            Err(Errno::INVAL | Errno::NOSYS) => from.link(to),
             renamed => renamed,
         };
         match renamed {
@@ -254,19 +253,16 @@ impl Draft {
     }
 
     /// Gives the object the name of `old`, which is removed, unless another object has the name meanwhile.
-    pub(crate) fn replace(self, old: Identity) -> Result<Published, Unpublished> {
-        let (from, to) = ((&self.private, self.name()), (&*self.place.dir, &*self.place.name));
-        let Some(identity) = Identity::at(from.0.as_fd(), from.1) else {
-            return Err(Unpublished::Failed(Errno::NOENT));
-        };
-        let exchange = || renameat_with(from.0, from.1, to.0, to.1, RenameFlags::EXCHANGE);
-        match exchange() {
+    fn replace(self, old: Identity) -> Result<Published, Unpublished> {
+        let (from, to) = (self.name(), self.place.name());
+        let identity = from.identity().map_err(Unpublished::Failed)?;
+        match from.exchange(to) {
             Ok(()) => {}
             Err(Errno::NOENT) => return Err(Unpublished::Taken(self)),
             // A file system without exchange. Only the lock excludes changes by other processes between the check and the
             // rename.
             Err(Errno::INVAL | Errno::NOSYS) => {
-                return match self.place.holds(old).then(|| renameat(from.0, from.1, to.0, to.1)) {
+                return match self.place.holds(old).then(|| from.rename(to)) {
                     Some(Ok(())) => Ok(self.into_published(identity)),
                     Some(Err(e)) => Err(Unpublished::Failed(e)),
                     None => Err(Unpublished::Taken(self)),
@@ -274,14 +270,14 @@ impl Draft {
             }
             Err(e) => return Err(Unpublished::Failed(e)),
         }
-        if Identity::at(from.0.as_fd(), from.1) == Some(old) {
+        if from.identity() == Ok(old) {
             return Ok(self.into_published(identity));
         }
         // Another process has put another object there. It gets its name back, even while other processes exchange names
         // too.
         for _ in 0..TRIES {
-            let _ = exchange();
-            if Identity::at(from.0.as_fd(), from.1) == Some(identity) {
+            let _ = from.exchange(to);
+            if from.identity() == Ok(identity) {
                 break;
             }
         }
@@ -293,14 +289,15 @@ impl Draft {
     }
 
     /// The name in the private directory: the public name, so that lists of sockets show a familiar one, if it fits.
-    fn name(&self) -> &OsStr {
+    fn name(&self) -> Name<'_> {
         let room = MAX_ADDRESS - "/proc/self/fd/1234567890/".len();
-        if self.place.name.len() <= room { &self.place.name } else { OsStr::new("long") }
+        let name = if self.place.name.len() <= room { &*self.place.name } else { OsStr::new("long") };
+        Name { directory: self.private.as_fd(), name }
     }
 
     /// Removes what a killed process left, or what was not published.
     fn clear(&self) {
-        let _ = unlinkat(&self.private, self.name(), AtFlags::empty());
+        let _ = self.name().remove();
     }
 }
 
@@ -309,9 +306,7 @@ impl Drop for Draft {
         self.clear();
         // Under the lock, so that no other process begins to use it. If the name was swapped, only an empty directory can
         // be removed.
-        let _ = unlinkat(&*self.place.dir, &self.private_name, AtFlags::REMOVEDIR);
-        // A thread that closes descriptors may have a copy of this descriptor, which would keep the lock.
-        let _ = flock(&self.private, FlockOperation::Unlock);
+        let _ = Name { name: &self.private_name, ..self.place.name() }.remove_directory();
     }
 }
 
@@ -319,19 +314,22 @@ impl Published {
     /// Removes the name, unless another object has it.
     pub(crate) fn remove(&self) {
         if self.place.holds(self.identity)
-            && let Err(error) = unlinkat(&*self.place.dir, &self.place.name, AtFlags::empty())
+            && let Err(error) = self.place.name().remove()
         {
             tracing::warn!("cannot remove {}: {error}", self.place.path.display());
         }
     }
 }
 
-impl Identity {
-    pub(crate) fn of(stat: &Stat) -> Self {
-        Self { device: stat.st_dev, inode: stat.st_ino }
-    }
-
-    fn at(dir: BorrowedFd<'_>, name: &OsStr) -> Option<Self> {
-        statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| Self::of(&stat))
+impl Access {
+    /// Describes, for an error, the change of this path's owner; `None` when the owner does not change.
+    fn giving(self, path: &Path) -> Option<String> {
+        let to = match (self.uid, self.gid) {
+            (None, None) => return None,
+            (Some(uid), None) => format!("user {uid}"),
+            (None, Some(gid)) => format!("group {gid}"),
+            (Some(uid), Some(gid)) => format!("user {uid}, group {gid}"),
+        };
+        Some(format!("giving {} to {to}", path.display()))
     }
 }

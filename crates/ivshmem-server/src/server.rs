@@ -5,8 +5,11 @@ use std::thread::{self, JoinHandle};
 
 use ivshmem::sys::linux::eventfd;
 
+use crate::builder::Builder;
+use crate::error::Error;
 use crate::inquiry::Inquirer;
-use crate::{Builder, Error, Listening, Status};
+use crate::listening::Listening;
+use crate::status::Status;
 
 /// A server that runs in a separate thread. Stops and removes its socket on drop.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ impl Server {
         Builder::new(path.as_ref())
     }
 
-    pub(crate) fn start(listening: Listening) -> Result<Self, Error> {
+    fn start(listening: Listening) -> Result<Self, Error> {
         let stop = Arc::new(eventfd::create().map_err(Error::io("creating an eventfd"))?);
         let (path, size, vectors) = (listening.path().to_owned(), listening.size(), listening.vectors());
         let inquirer = listening.inquirer();
@@ -75,6 +78,16 @@ impl Server {
         let Some(thread) = self.thread.take() else { return Ok(()) };
         eventfd::ring(self.stop.as_fd()).map_err(Error::io("stopping the server"))?;
         thread.join().unwrap_or(Err(Error::Panicked))
+    }
+}
+
+impl Builder {
+    /// Like [`listen`](Self::listen), and serves in a separate thread.
+    ///
+    /// # Errors
+    /// Those of [`listen`](Self::listen), and when no thread can be started.
+    pub fn start(self) -> Result<Server, Error> {
+        Server::start(self.listen()?)
     }
 }
 

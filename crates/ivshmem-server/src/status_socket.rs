@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::socket::{self, Sent};
 use ivshmem::sys::linux::{eventfd, peer};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_send_buffer_size;
 
-use crate::Error;
+use crate::error::Error;
 use crate::inquiry::Inquirer;
 use crate::listener::Listener;
+use crate::sys::socket::set_send_buffer;
+use crate::sys::{Errno, poll};
 
 #[derive(Debug)]
 pub(crate) struct StatusSocket {
@@ -78,19 +77,11 @@ impl StatusSocket {
         let now = Instant::now();
         self.paused = self.paused.filter(|until| now < *until);
         let next = self.readers.iter().map(|reader| reader.deadline).chain(self.paused).min();
-        let left = next.map(|next| next.saturating_duration_since(now));
-        let mut fds = vec![PollFd::new(&end, PollFlags::IN)];
-        if self.paused.is_none() {
-            fds.push(PollFd::new(&self.listener, PollFlags::IN));
-        }
-        let first = fds.len();
-        fds.extend(self.readers.iter().map(|reader| PollFd::new(&reader.socket, PollFlags::OUT)));
-        match poll(&mut fds, left.map(eventfd::timespec).as_ref()) {
-            Err(Errno::INTR) => Some(false),
-            Err(_) => None,
-            Ok(_) if !fds[0].revents().is_empty() => None,
-            Ok(_) => Some(first == 2 && !fds[1].revents().is_empty()),
-        }
+        let sources = [end, self.listener.as_fd()];
+        let sources = if self.paused.is_none() { &sources[..] } else { &sources[..1] };
+        let readers = self.readers.iter().map(|reader| reader.socket.as_fd());
+        let ready = poll::wait(sources, readers, next).ok()?;
+        (!ready[0]).then_some(ready.get(1) == Some(&true))
     }
 
     /// Accepts connections, without those that are already closed.
@@ -101,7 +92,7 @@ impl StatusSocket {
                 break;
             }
             match socket::accept(&self.listener) {
-                Ok(socket) if is_gone(&socket) => {}
+                Ok(socket) if poll::is_closed(&socket) => {}
                 Ok(socket) => newcomers.push(socket),
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(Errno::AGAIN) => break,
@@ -133,7 +124,7 @@ impl StatusSocket {
 impl Reader {
     fn new(socket: ForeignSocket, document: &Arc<[u8]>) -> Self {
         // As much as the kernel allows; then most documents fit at once, whether or not the reader reads.
-        let _ = set_socket_send_buffer_size(&socket, document.len());
+        set_send_buffer(&socket, document.len());
         let uid = peer::credentials(&socket).map_or(u32::MAX, |who| who.uid);
         Self { socket, uid, document: Arc::clone(document), sent: 0, deadline: Instant::now() + PATIENCE }
     }
@@ -149,10 +140,4 @@ impl Reader {
         }
         false
     }
-}
-
-fn is_gone(socket: &ForeignSocket) -> bool {
-    let mut fds = [PollFd::new(socket, PollFlags::OUT)];
-    poll(&mut fds, Some(&eventfd::timespec(Duration::ZERO))).is_ok()
-        && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 
+use ivshmem::sys::linux::epoll::{self, Event};
 use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::socket;
-use rustix::event::epoll::{self, EventData, EventFlags};
 
 #[derive(Debug)]
 pub(crate) struct TurnedAway {
@@ -28,8 +28,7 @@ impl TurnedAway {
 
     /// Keeps a connection to which the refusal was sent.
     pub(crate) fn keep(&mut self, epoll: BorrowedFd<'_>, socket: ForeignSocket) {
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        if epoll::add(epoll, &socket, EventData::new_u64(self.next_token), flags).is_ok() {
+        if epoll::add_connection(epoll, &socket, self.next_token).is_ok() {
             self.by_token.insert(self.next_token, socket);
             self.next_token += 1;
         }
@@ -38,14 +37,13 @@ impl TurnedAway {
         }
     }
 
-    /// Handles an event of the connection with this token.
-    pub(crate) fn event(&mut self, epoll: BorrowedFd<'_>, token: u64, flags: EventFlags) {
-        let Some(socket) = self.by_token.get(&token) else { return };
+    /// Handles an event of one of these connections.
+    pub(crate) fn event(&mut self, epoll: BorrowedFd<'_>, event: Event) {
+        let Some(socket) = self.by_token.get(&event.token) else { return };
         // A peer that sends something is not a QEMU that waits for the reason.
-        let gone = flags.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR | EventFlags::IN);
         // While the kernel reports a read, it still counts one byte of the message that was read.
-        if gone || socket::unread(socket).is_ok_and(|bytes| bytes <= 1) {
-            let ended = self.by_token.remove(&token);
+        if event.ended || event.readable || socket::unread(socket).is_ok_and(|bytes| bytes <= 1) {
+            let ended = self.by_token.remove(&event.token);
             forget(epoll, ended);
         }
     }
@@ -64,6 +62,6 @@ impl TurnedAway {
 /// Without this, the epoll would keep the socket until its last copy is closed, which may be later.
 fn forget(epoll: BorrowedFd<'_>, socket: Option<ForeignSocket>) {
     if let Some(socket) = socket {
-        let _ = epoll::delete(epoll, &socket);
+        let _ = epoll::remove(epoll, &socket);
     }
 }

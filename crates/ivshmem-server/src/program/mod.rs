@@ -6,7 +6,6 @@ mod log_file;
 mod names;
 mod options;
 mod pid_file;
-mod signals;
 mod sink;
 
 pub use help::{fit, write_manual};
@@ -14,6 +13,8 @@ pub use log_file::open_log;
 pub use names::{Owner, owner};
 pub use options::{ServerOptions, octal, socket_path};
 pub use pid_file::PidFile;
-pub use signals::stop_signals;
-pub(crate) use sink::lost;
 pub use sink::{Output, Sink, tell};
+
+pub use crate::sys::output::replace_outputs;
+pub use crate::sys::process::leave_terminal;
+pub use crate::sys::signals::stop_signals;

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use nix::unistd::{Group, User};
+use crate::sys::process::{group_named, user_named};
 
 /// User and group that a file is given to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +14,11 @@ pub struct Owner {
 }
 
 pub(crate) fn user(text: &str) -> Result<u32, String> {
-    id(text, "user", || User::from_name(text).map(|user| user.map(|user| user.uid.as_raw())))
+    id(text, "user", user_named)
 }
 
 pub(crate) fn group(text: &str) -> Result<u32, String> {
-    id(text, "group", || Group::from_name(text).map(|group| group.map(|group| group.gid.as_raw())))
+    id(text, "group", group_named)
 }
 
 /// Parses `USER`, `USER:GROUP` or `:GROUP`.
@@ -42,7 +42,7 @@ const NONE: u32 = u32::MAX;
 fn id<E: Display>(
     text: &str,
     what: &str,
-    look_up: impl FnOnce() -> Result<Option<u32>, E>,
+    look_up: impl FnOnce(&str) -> Result<Option<u32>, E>,
 ) -> Result<u32, String> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return text
@@ -51,7 +51,7 @@ fn id<E: Display>(
             .filter(|id| *id != NONE)
             .ok_or_else(|| format!("{what}s are 0 to 4294967294"));
     }
-    match look_up() {
+    match look_up(text) {
         Ok(Some(id)) => Ok(id),
         Ok(None) => {
             Err(format!("no {what} of this name here; use a number, or getent to see which there are"))

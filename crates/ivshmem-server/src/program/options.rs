@@ -1,7 +1,10 @@
 use std::path::{Path, PathBuf};
 
 use super::names;
-use crate::{Backing, Builder, Server, parse_size};
+use crate::builder::Builder;
+use crate::memory::Backing;
+use crate::server::Server;
+use crate::size::parse_size;
 
 /// What a server is to be like, as it is typed: the same for the daemon and for `ivshmem serve`.
 #[derive(Debug, clap::Args)]

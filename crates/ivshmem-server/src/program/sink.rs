@@ -3,14 +3,12 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::SigSet;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use crate::log;
+use crate::sys::{output, signals};
 
 /// Destination of output.
 #[derive(Debug)]
@@ -51,14 +49,6 @@ const CAPACITY: usize = 1024;
 /// How long an ending process waits for lines that are not written yet.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Lines that this process has lost.
-static LOST: AtomicU64 = AtomicU64::new(0);
-
-/// Number of lines of output that this process could not write.
-pub(crate) fn lost() -> u64 {
-    LOST.load(Ordering::Relaxed)
-}
-
 /// Writes a last line to standard error, without waiting longer than half a second for a slow reader.
 pub fn tell(line: &str) {
     // Without a thread any write could block; the exit status alone must report the failure.
@@ -87,7 +77,7 @@ impl Sink {
             state.lines.push_back(lines.to_vec());
             self.shared.work.notify_one();
         } else {
-            LOST.fetch_add(1, Ordering::Relaxed);
+            log::lose_a_line();
         }
     }
 
@@ -115,20 +105,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_to(&self, output: &Output) {
+    fn write_to(&self, to: &Output) {
         // Signals are left to the serving thread, whose next step requires that the signal is delivered before.
-        let _ = SigSet::all().thread_block();
-        let mut told = lost();
+        signals::block_all();
+        let mut told = log::lost();
         // A partial line must not become the beginning of the next one.
         let mut torn = false;
         loop {
             let line = self.next();
-            let ended = if torn { write_all(output, b"\n", &mut false) } else { Ok(()) };
+            let ended = if torn { output::write_all(to.as_fd(), b"\n", &mut false) } else { Ok(()) };
             torn &= ended.is_err();
-            let written = ended.and_then(|()| write_all(output, &line, &mut torn));
+            let written = ended.and_then(|()| output::write_all(to.as_fd(), &line, &mut torn));
             torn &= written.is_err();
             if written.is_err() {
-                LOST.fetch_add(1, Ordering::Relaxed);
+                log::lose_a_line();
             }
             let mut state = self.state();
             state.writing = false;
@@ -137,8 +127,8 @@ impl Shared {
             }
             self.idle.notify_all();
             drop(state);
-            if written.is_ok() && lost() != told {
-                let lines = lost() - told;
+            if written.is_ok() && log::lost() != told {
+                let lines = log::lost() - told;
                 told += lines;
                 tracing::warn!(
                     lines,
@@ -157,32 +147,11 @@ impl Shared {
     }
 }
 
-/// Sets `begun` when some of the bytes are written.
-fn write_all(output: &Output, mut bytes: &[u8], begun: &mut bool) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        match rustix::io::write(output, bytes) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(count) => {
-                *begun = true;
-                bytes = &bytes[count..];
-            }
-            Err(Errno::INTR) => {}
-            // Another process with the same pipe or terminal may have made it non-blocking.
-            Err(Errno::AGAIN) => match poll(&mut [PollFd::new(output, PollFlags::OUT)], None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(e) => return Err(e),
-            },
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
 impl AsFd for Output {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Stdout => rustix::stdio::stdout(),
-            Self::Stderr => rustix::stdio::stderr(),
+            Self::Stdout => output::stdout(),
+            Self::Stderr => output::stderr(),
             Self::File(file) => file.as_fd(),
         }
     }
@@ -193,6 +162,7 @@ mod tests {
     use std::io::Read;
 
     use super::*;
+    use crate::log::lost;
 
     // One test, because the count belongs to the process.
     #[test]

@@ -1,5 +1,5 @@
 // UNSAFETY: rustix wraps the locks of processes only, not those of open files.
-#![expect(unsafe_code, reason = "fcntl with F_OFD_SETLK")]
+#![expect(unsafe_code, reason = "fcntl with F_OFD_SETLK and F_OFD_GETLK")]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -32,6 +32,17 @@ impl<'fd> FileLock<'fd> {
             }
         }
     }
+
+    /// Keeps the lock until the open file description is closed.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+/// Whether another open file description has such a lock for writing on the file.
+pub fn is_held(fd: &impl AsFd) -> io::Result<bool> {
+    let found = call(fd.as_fd(), libc::F_OFD_GETLK, libc::F_WRLCK)?;
+    Ok(libc::c_int::from(found.l_type) == libc::F_WRLCK)
 }
 
 impl Drop for FileLock<'_> {
@@ -48,14 +59,19 @@ const FCNTL: libc::c_long = libc::SYS_fcntl64;
 const FCNTL: libc::c_long = libc::SYS_fcntl;
 
 fn set(fd: BorrowedFd<'_>, kind: libc::c_int) -> Result<(), Errno> {
+    call(fd, libc::F_OFD_SETLK, kind).map(drop)
+}
+
+/// Returns the structure, into which F_OFD_GETLK writes.
+fn call(fd: BorrowedFd<'_>, command: libc::c_int, kind: libc::c_int) -> Result<libc::flock64, Errno> {
     // SAFETY: a structure of integers, for which zero is valid; a length of zero means the whole file.
     let mut lock = unsafe { std::mem::zeroed::<libc::flock64>() };
     lock.l_type = libc::c_short::try_from(kind).expect("a small number");
     lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).expect("a small number");
-    // SAFETY: the kernel reads only this structure, and the descriptor is open.
-    let result = unsafe { libc::syscall(FCNTL, fd.as_raw_fd(), libc::F_OFD_SETLK, &raw mut lock) };
+    // SAFETY: the kernel uses only this structure, and the descriptor is open.
+    let result = unsafe { libc::syscall(FCNTL, fd.as_raw_fd(), command, &raw mut lock) };
     if result == 0 {
-        Ok(())
+        Ok(lock)
     } else {
         Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL))
     }
@@ -82,5 +98,16 @@ mod tests {
         let reader = std::fs::File::open(path.path()).unwrap();
         let error = FileLock::take(&reader, Duration::ZERO).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::BADF.raw_os_error()), "open for reading only");
+    }
+
+    #[test]
+    fn a_lock_is_seen_by_other_openings_and_kept_as_long_as_its_own() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let (one, reader) = (path.reopen().unwrap(), std::fs::File::open(path.path()).unwrap());
+        assert!(!is_held(&reader).unwrap());
+        FileLock::take(&one, Duration::ZERO).unwrap().keep();
+        assert!(is_held(&reader).unwrap() && !is_held(&one).unwrap());
+        drop(one);
+        assert!(!is_held(&reader).unwrap());
     }
 }

@@ -1,3 +1,5 @@
+//! Signals that end a server, as a descriptor.
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -53,4 +55,9 @@ pub fn stop_signals() -> io::Result<Arc<OwnedFd>> {
     }
     let descriptor = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     Ok(Arc::new(descriptor.into()))
+}
+
+/// Blocks all signals in the calling thread, so that other threads handle them.
+pub(crate) fn block_all() {
+    let _ = SigSet::all().thread_block();
 }

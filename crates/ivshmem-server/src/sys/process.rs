@@ -1,8 +1,9 @@
-//! The process's limit of open files, which is usually the lowest limit of a server.
+//! The process: its limit of open files, its user and group, its session.
 
 use std::io;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nix::unistd::{Group, User};
+use rustix::process::{Resource, Rlimit, getegid, geteuid, getrlimit, setrlimit, setsid};
 
 /// Raises this process's soft limit of open files to its hard limit and returns the new limit, `u64::MAX` for none.
 ///
@@ -19,18 +20,36 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
-/// The default limit of messages sent and not yet read, for all clients together.
-///
-/// Each message may hold a descriptor. For an unprivileged user, the kernel limits the descriptors in flight to the number
-/// that a process may have open. This budget uses half of that; the other half is for every client's first message beyond
-/// the budget and for other processes of the same user. A message takes about 768 bytes of kernel memory.
-pub(crate) fn in_flight_budget() -> u32 {
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / 2;
-    u32::try_from(descriptors.min(MAX_IN_FLIGHT)).expect("cut to fit")
+/// The process's soft limit of open files; `None` for no limit.
+pub(crate) fn descriptor_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
 }
 
-/// The number of messages that take 48 MiB of kernel memory.
-const MAX_IN_FLIGHT: u64 = 65_536;
+/// The user on whose behalf this process acts.
+pub(crate) fn user() -> u32 {
+    geteuid().as_raw()
+}
+
+/// The group on whose behalf this process acts.
+pub(crate) fn group() -> u32 {
+    getegid().as_raw()
+}
+
+/// The id of the user with this name; `None` when there is none.
+pub(crate) fn user_named(name: &str) -> nix::Result<Option<u32>> {
+    User::from_name(name).map(|user| user.map(|user| user.uid.as_raw()))
+}
+
+/// The id of the group with this name; `None` when there is none.
+pub(crate) fn group_named(name: &str) -> nix::Result<Option<u32>> {
+    Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()))
+}
+
+/// Leaves the session of the terminal, so that no terminal can end this process.
+pub fn leave_terminal() -> io::Result<()> {
+    setsid()?;
+    Ok(())
+}
 
 #[cfg(test)]
 mod tests {
