@@ -268,16 +268,20 @@ const TIMED_OUT: jlong = 0;
 const CLOSED: jlong = -1;
 const CANCELLED: jlong = -2;
 
-/// Counts the cancellation, and has all waits for the vector compare the count. It never blocks.
+/// Counts the cancellation, and has all waits for the vector compare the count. It never blocks. Java counts as well, so the
+/// cancellation counts even if the device lacks the vector now, which has ended the waits.
 fn device_cancel<'local>(
     _: &mut Env<'local>,
     _: JClass<'local>,
     device: jlong,
     vector: jint,
 ) -> Result<(), BridgeError> {
-    let (opened, waiter) = waiter(device, vector)?;
-    opened.cancels.of(waiter.vector()).fetch_add(1, Ordering::Relaxed);
-    waiter.waker().wake();
+    let opened = DEVICES.find(device)?;
+    let vector = u16::try_from(vector).map_err(|_| BridgeError::UnknownVector(vector))?;
+    opened.cancels.of(vector).fetch_add(1, Ordering::Relaxed);
+    if let Ok(waiter) = opened.device.waiter(vector) {
+        waiter.waker().wake();
+    }
     Ok(())
 }
 

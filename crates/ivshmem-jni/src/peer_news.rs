@@ -131,7 +131,7 @@ struct Queue {
     reported: HashMap<PeerId, Peer>,
     /// The number of this device's vectors if it has changed since the latest connection began.
     own_vectors: Option<PeerEvent>,
-    /// Changes of the connection to the server, at most three: lost, back, lost again.
+    /// Changes of the connection to the server, at most four: lost, back, lost again, and replaced by one with other memory.
     server: VecDeque<PeerEvent>,
 }
 
@@ -154,7 +154,9 @@ impl Queue {
                 self.forget();
                 self.server.push_back(event);
             }
-            _ => self.server.push_back(event),
+            PeerEvent::ServerGone { .. } | PeerEvent::MemoryReplaced => self.server.push_back(event),
+            // Streams alone miss events.
+            _ => {}
         }
     }
 

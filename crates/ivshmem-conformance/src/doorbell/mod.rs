@@ -3,6 +3,7 @@
 mod callbacks;
 mod closing;
 mod peers;
+mod waiters;
 mod waiting;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -72,6 +73,10 @@ const CASES: &[(&str, Case)] = &[
     ("a wait ends with its deadline, not before", waiting::deadline),
     ("an unknown vector or peer is a typed error that names the limit", waiting::unknown),
     ("after the last of many rings the waiter has everything", waiting::last_ring),
+    ("each waiter receives every interrupt", waiters::each),
+    ("a wait can be cancelled from elsewhere, and others wait on", waiters::cancelled),
+    ("an interrupt that was observed or given back is received by the next", waiters::given_back),
+    ("closing ends waiters, and a waiter of a closed device can be cloned", waiters::closed),
     ("a vector has one kind of reader and the error names it", waiting::one_reader),
     ("a callback runs for its vector, after the last ring too", callbacks::runs),
     ("several callbacks of one vector all run", callbacks::several),

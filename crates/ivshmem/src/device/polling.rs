@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use crate::doorbell::{DoorbellError, Outcome, Read, Source, Waiters};
 use crate::region::Memory;
+use crate::wire::MAX_VECTORS;
 
 /// Waiting on a device that cannot be rung: a wait ends after a pause, as after an interrupt, and the caller checks the
 /// memory. The pause doubles while the caller waits again immediately, and starts again at the shortest after the caller
@@ -58,11 +59,16 @@ impl Polling {
 }
 
 impl Source for Polling {
-    fn claim(&self, _: u16) -> Result<(), DoorbellError> {
-        Ok(())
+    fn claim(&self, vector: u16) -> Result<(), DoorbellError> {
+        if vector >= MAX_VECTORS {
+            return Err(DoorbellError::UnknownVector { vector, vectors: 0 });
+        }
+        if self.memory.is_closed() { Err(DoorbellError::Closed) } else { Ok(()) }
     }
 
-    fn give_back(&self, _: u16) {}
+    fn share(&self, _: u16) {}
+
+    fn release(&self, _: u16) {}
 
     fn waiters(&self, _: u16) -> &Waiters {
         &self.waiters
@@ -81,6 +87,9 @@ impl Source for Polling {
         deadline: Option<Instant>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Outcome, DoorbellError> {
+        if self.memory.is_closed() {
+            return Err(DoorbellError::Closed);
+        }
         self.waiters.wait(seen, receives, deadline, cancelled, || self.pause(deadline))
     }
 }
@@ -95,7 +104,10 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::doorbell::Waiter;
 
     #[test]
     fn the_pause_grows_for_the_idle_and_begins_anew_for_the_busy() {
@@ -120,5 +132,25 @@ mod tests {
         assert!(!polling.wait_once(Some(Instant::now())).unwrap());
         memory.close();
         assert!(matches!(polling.wait_once(None), Err(DoorbellError::Closed)));
+    }
+
+    #[test]
+    fn the_end_of_one_pause_ends_the_waits_of_all_waiters_and_closing_ends_them_with_an_error() {
+        let memory = Memory::heap(64).unwrap();
+        let polling: Arc<dyn Source> = Arc::new(Polling::new(memory.clone()));
+        assert!(matches!(
+            Waiter::new(polling.clone(), MAX_VECTORS),
+            Err(DoorbellError::UnknownVector { .. })
+        ));
+        let mut first = Waiter::new(polling.clone(), 0).unwrap();
+        let mut second = first.clone();
+        assert!(first.wait(None).unwrap());
+        let before = first.position();
+        assert!(second.wait(Some(Instant::now())).unwrap());
+        assert_eq!(second.position(), before);
+        assert!(second.wait(None).unwrap());
+        memory.close();
+        assert!(matches!(first.wait(None), Err(DoorbellError::Closed)));
+        assert!(matches!(Waiter::new(polling, 0), Err(DoorbellError::Closed)));
     }
 }

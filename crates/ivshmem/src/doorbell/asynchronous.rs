@@ -42,7 +42,9 @@ impl AsyncInterrupt {
     pub async fn wait(&mut self) -> Result<(), DoorbellError> {
         loop {
             if self.watched.rung().await? {
-                self.shared.reader(self.vector).waiters.count();
+                let reader = self.shared.reader(self.vector);
+                reader.waiters.count();
+                reader.wake_waiters();
                 return Ok(());
             }
             let session = self.shared.session()?;

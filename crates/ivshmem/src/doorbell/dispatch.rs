@@ -128,6 +128,8 @@ impl Doorbell {
         function: Function<u16>,
         executor: Option<Executor>,
     ) -> Result<Registration, DoorbellError> {
+        // A refused call starts no thread.
+        self.shared.vector(vector)?;
         self.start_dispatcher()?;
         self.shared.on_interrupt(vector, Callback::new(function, executor))
     }

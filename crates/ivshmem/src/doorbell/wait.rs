@@ -24,8 +24,11 @@ pub(crate) trait Source: Send + Sync {
     /// Takes a share of the vector.
     fn claim(&self, vector: u16) -> Result<(), DoorbellError>;
 
+    /// Takes one more share of a vector of which a waiter has a share.
+    fn share(&self, vector: u16);
+
     /// Returns a share.
-    fn give_back(&self, vector: u16);
+    fn release(&self, vector: u16);
 
     fn waiters(&self, vector: u16) -> &Waiters;
 
@@ -62,10 +65,12 @@ impl Waiter {
         Ok(Self { source, vector, seen })
     }
 
-    /// Blocks the calling thread until the vector is rung.
+    /// Blocks the calling thread until the vector is rung. Returns false if the deadline passes first. Without a deadline, it
+    /// waits without limit.
     ///
     /// # Errors
-    /// If the device no longer has this vector, or is closed before or during the wait.
+    /// If the device no longer has this vector, or is closed before or during the wait; [`DoorbellError::Io`] if the process has
+    /// no descriptor left for the event that [`Waker`] needs, one for each vector.
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
         self.wait_unless(deadline, || false).map(|outcome| outcome == WaitOutcome::Interrupt)
     }
@@ -84,7 +89,8 @@ impl Waiter {
     }
 
     /// Like [`wait_unless`](Self::wait_unless), but the interrupt does not count as received: a later [`Device::wait`] or a new
-    /// waiter still receives it. For a thread that passes interrupts on, see [`receive`](Self::receive).
+    /// waiter still receives it. Callbacks, tasks and raw descriptors do not. For a thread that passes interrupts on, see
+    /// [`receive`](Self::receive).
     ///
     /// # Errors
     /// The same as `wait`.
@@ -135,9 +141,13 @@ impl Waiter {
         self.source.waiters(self.vector).receive()
     }
 
-    /// Marks the interrupts after `position` as not received, as they have reached no receiver.
+    /// Marks the interrupts after `position` as not received, as they have reached no receiver: a thread in [`Device::wait`] or a
+    /// new waiter receives them.
+    ///
+    /// [`Device::wait`]: crate::device::Device::wait
     pub fn give_back(&self, position: u64) {
         self.source.waiters(self.vector).give_back(position);
+        self.source.wake(self.vector);
     }
 
     /// Wakes waits for this vector from other threads.
@@ -148,14 +158,14 @@ impl Waiter {
 
 impl Clone for Waiter {
     fn clone(&self) -> Self {
-        self.source.claim(self.vector).expect("this waiter has a share, which others can join");
+        self.source.share(self.vector);
         Self { source: Arc::clone(&self.source), vector: self.vector, seen: self.seen }
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.source.give_back(self.vector);
+        self.source.release(self.vector);
     }
 }
 
@@ -197,7 +207,7 @@ pub(super) fn wait_once(
 ) -> Result<bool, DoorbellError> {
     shared.claim(vector)?;
     let outcome = shared.wait(vector, None, true, deadline, &|| false);
-    shared.give_back(vector);
+    shared.release(vector);
     Ok(outcome? != Outcome::TimedOut)
 }
 
@@ -206,7 +216,12 @@ impl Source for Shared {
         self.vector(vector)?.0.claim.take(vector, Reader::Waiters)
     }
 
-    fn give_back(&self, vector: u16) {
+    fn share(&self, vector: u16) {
+        let shared = self.reader(vector).claim.take(vector, Reader::Waiters);
+        shared.expect("a waiter has a share, which others can join");
+    }
+
+    fn release(&self, vector: u16) {
         self.reader(vector).claim.give_back();
     }
 
@@ -227,18 +242,16 @@ impl Source for Shared {
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Outcome, DoorbellError> {
         let failed = |source| DoorbellError::Io { doing: "wait for an interrupt", source };
-        let (reader, mut session) = self.vector(vector)?;
+        // A thread that parks must not keep a session: its descriptors would stay open after a reconnection.
+        let reader = self.vector(vector)?.0;
         let wake = reader.wake_event().map_err(failed)?;
         reader.waiters.wait(seen, receives, deadline, cancelled, || {
+            let session = self.session()?;
             match event::wait(session.own(vector)?, session.over(), wake, deadline).map_err(failed)? {
                 Waited::Rung => Ok(Read::Interrupt),
                 Waited::TimedOut => Ok(Read::TimedOut),
-                Waited::Woken => Ok(Read::Again),
-                // The device is closed, or a new session replaces this one; pending interrupts are moved to the new session.
-                Waited::Over => {
-                    session = self.session()?;
-                    Ok(Read::Again)
-                }
+                // After the end of a session, the device is closed, or pending interrupts are moved to the new session.
+                Waited::Woken | Waited::Over => Ok(Read::Again),
             }
         })
     }

@@ -69,6 +69,7 @@ impl Waiters {
         cancelled: impl Fn() -> bool,
         mut read: impl FnMut() -> Result<Read, E>,
     ) -> Result<Outcome, E> {
+        let _leaving = Leaving(self);
         let mut state = locked(&self.state);
         let mut has_read = false;
         let outcome = loop {
@@ -108,7 +109,7 @@ impl Waiters {
             match result {
                 Ok(Read::Interrupt) => {
                     state.interrupts += 1;
-                    self.changed.notify_all();
+                    self.notify(&state);
                 }
                 Ok(Read::Again) => {}
                 Ok(Read::TimedOut) => break Ok(Outcome::TimedOut),
@@ -124,7 +125,7 @@ impl Waiters {
     /// Makes all waiting threads check their conditions again. `wake_reader` runs without the lock if a thread reads the event.
     pub(crate) fn wake(&self, wake_reader: impl FnOnce()) {
         let state = locked(&self.state);
-        self.changed.notify_all();
+        self.notify(&state);
         let reading = state.reading;
         drop(state);
         if reading {
@@ -132,13 +133,12 @@ impl Waiters {
         }
     }
 
-    /// Counts an interrupt that was taken from the event by other means and received.
+    /// Counts an interrupt that was taken from the event by other means and received. [`wake`](Self::wake) must follow.
     #[cfg(feature = "tokio")]
     pub(crate) fn count(&self) {
         let mut state = locked(&self.state);
         state.interrupts += 1;
         state.received = state.interrupts;
-        self.changed.notify_all();
     }
 
     /// The number of interrupts so far.
@@ -158,11 +158,29 @@ impl Waiters {
         std::mem::replace(&mut state.received, interrupts)
     }
 
-    /// Marks only the first `before` interrupts as received, as the later ones have reached no receiver.
+    /// Marks only the first `before` interrupts as received, as the later ones have reached no receiver. [`wake`](Self::wake)
+    /// must follow.
     pub(crate) fn give_back(&self, before: u64) {
         let mut state = locked(&self.state);
         state.received = state.received.min(before);
-        self.changed.notify_all();
+    }
+
+    /// Wakes the parked threads. A notification is a system call even if no thread is parked.
+    fn notify(&self, state: &State) {
+        if state.parked > 0 {
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// Hands reading over if the caller's condition panics in a thread that was woken to read.
+struct Leaving<'a>(&'a Waiters);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.changed.notify_one();
+        }
     }
 }
 

@@ -54,41 +54,12 @@ final class Dispatch {
         if (known != null) {
             return known;
         }
-        final Vector made = new Vector(vector, source(vector), this);
+        final Vector made = new Vector(vector, new NativeSource(device, vector), this);
         final Vector kept = vectors.compareAndSet(vector, null, made) ? made : vectors.get(vector);
         if (closed) {
             kept.close();
         }
         return kept;
-    }
-
-    private Vector.Source source(final int vector) {
-        return new Vector.Source() {
-            @Override
-            public long await(final long seen, final long cancels, final boolean receives, final long nanos) {
-                return NativeLibrary.deviceWait(device, vector, seen, cancels, receives, nanos);
-            }
-
-            @Override
-            public void cancel() {
-                NativeLibrary.deviceCancel(device, vector);
-            }
-
-            @Override
-            public long received() {
-                return NativeLibrary.deviceReceived(device, vector);
-            }
-
-            @Override
-            public long receive() {
-                return NativeLibrary.deviceReceive(device, vector);
-            }
-
-            @Override
-            public void giveBack(final long position) {
-                NativeLibrary.deviceGiveBack(device, vector, position);
-            }
-        };
     }
 
     synchronized void add(final int vector, final InterruptServiceRoutine routine, final Object device) {
@@ -222,5 +193,42 @@ final class Dispatch {
             }
         }
         owner = null;
+    }
+
+    /** Refers to the handle alone, as threads that have waited for the vector refer to this object. */
+    private static final class NativeSource implements Vector.Source {
+
+        private final long device;
+        private final int vector;
+
+        NativeSource(final long device, final int vector) {
+            this.device = device;
+            this.vector = vector;
+        }
+
+        @Override
+        public long await(final long seen, final long cancels, final boolean receives, final long nanos) {
+            return NativeLibrary.deviceWait(device, vector, seen, cancels, receives, nanos);
+        }
+
+        @Override
+        public void cancel() {
+            NativeLibrary.deviceCancel(device, vector);
+        }
+
+        @Override
+        public long received() {
+            return NativeLibrary.deviceReceived(device, vector);
+        }
+
+        @Override
+        public long receive() {
+            return NativeLibrary.deviceReceive(device, vector);
+        }
+
+        @Override
+        public void giveBack(final long position) {
+            NativeLibrary.deviceGiveBack(device, vector, position);
+        }
     }
 }

@@ -33,7 +33,12 @@ final class PeerLoop implements Runnable {
             final Registered added = new Registered(listener, lastNumber.incrementAndGet());
             // This comes first, as the thread signals the listeners after the following call.
             listeners.add(added);
-            NativeLibrary.deviceListen(device, added.number);
+            try {
+                NativeLibrary.deviceListen(device, added.number);
+            } catch (final RuntimeException | Error e) {
+                listeners.remove(added);
+                throw e;
+            }
         }
     }
 

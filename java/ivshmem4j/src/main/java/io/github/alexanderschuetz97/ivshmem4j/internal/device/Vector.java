@@ -24,6 +24,9 @@ import java.util.function.BooleanSupplier;
 final class Vector {
 
     private static final long FOREVER = -1;
+    private static final long NEVER_CANCELLED = Long.MAX_VALUE;
+    /** The position of a closed or missing vector, whose interrupts cannot be given back. */
+    private static final long NOTHING_TO_GIVE_BACK = Long.MAX_VALUE;
     /** How long a daemon thread that is no longer needed stays for the next use. */
     private static final long LINGER_SECONDS = 1;
 
@@ -48,15 +51,15 @@ final class Vector {
 
     private final int number;
     private final Source source;
+    private final Canceller canceller;
     private final ReentrantLock lock = new ReentrantLock();
     /** Virtual threads park here. */
     private final Condition virtual = lock.newCondition();
     private final Attendant forVirtual;
     private final Attendant forCallbacks;
     private final Callbacks callbacks;
-    private final ThreadLocal<Wait> waits = ThreadLocal.withInitial(Wait::new);
-    /** The number of calls of {@link Source#cancel} that have begun. */
-    private final AtomicLong cancels = new AtomicLong();
+    /** A value must not refer to this vector: it would keep its own key reachable, and with it this vector, for each thread. */
+    private final ThreadLocal<Wait> waits;
 
     /** The number of parked virtual threads, and how often they were woken. */
     private int parked;
@@ -69,6 +72,9 @@ final class Vector {
     Vector(final int number, final Source source, final Dispatch dispatch) {
         this.number = number;
         this.source = source;
+        final Canceller cancelling = new Canceller(source);
+        canceller = cancelling;
+        waits = ThreadLocal.withInitial(() -> new Wait(cancelling));
         callbacks = new Callbacks(this, dispatch);
         forVirtual = new Attendant("ivshmem4j-reader-" + number, () -> parked > 0, null);
         forCallbacks = new Attendant("ivshmem4j-vector-" + number, () -> !callbacks.isEmpty(), callbacks::tell);
@@ -91,7 +97,7 @@ final class Vector {
             final long left = nanos > 0 ? Math.max(nanos - (System.nanoTime() - begin), 0) : nanos;
             final long before = isVirtual ? wakeUps() : 0;
             final long result = isVirtual || left == 0
-                ? source.await(mine.seen, cancels.get(), true, 0) : mine.awaitInterruptibly(left);
+                ? source.await(mine.seen, NEVER_CANCELLED, true, 0) : mine.awaitInterruptibly(left);
             if (result > 0) {
                 mine.seen = result;
                 return true;
@@ -130,12 +136,25 @@ final class Vector {
 
     /** Marks all interrupts so far as received; returns the previous mark for {@link #giveBack}. */
     long receive() {
-        return source.receive();
+        try {
+            return source.receive();
+        } catch (final IllegalStateException | IvshmemException e) {
+            // The device is closed or lacks the vector. The callback still gets the interrupt that came before.
+            return NOTHING_TO_GIVE_BACK;
+        }
     }
 
     /** Resets the mark, as no callback has received the interrupts. */
     void giveBack(final long before) {
-        source.giveBack(before);
+        if (before == NOTHING_TO_GIVE_BACK) {
+            return;
+        }
+        try {
+            source.giveBack(before);
+        } catch (final IllegalStateException | IvshmemException e) {
+            // The device is closed or lacks the vector, so there is no other receiver.
+            return;
+        }
         lock.lock();
         try {
             forCallbacks.lookAgain(before);
@@ -203,18 +222,28 @@ final class Vector {
     /** Parks a virtual thread until a wake-up after the first {@code before} ones. */
     private void park(final long before, final long nanos) throws InterruptedException {
         lock.lock();
-        parked++;
         try {
-            if (wakeUps == before && !closed) {
+            if (closed) {
+                throw Dispatch.closed();
+            }
+            if (wakeUps != before) {
+                return;
+            }
+            parked++;
+            try {
                 forVirtual.need();
                 if (nanos < 0) {
                     virtual.await();
                 } else {
                     virtual.awaitNanos(nanos);
                 }
+            } finally {
+                // A wake-up has already reset the count.
+                if (wakeUps == before) {
+                    parked--;
+                }
             }
         } finally {
-            parked--;
             lock.unlock();
         }
     }
@@ -222,41 +251,64 @@ final class Vector {
     /** Has virtual threads look for an interrupt, a failure or the closing. Called with the lock held. */
     private void wakeVirtual() {
         wakeUps++;
+        parked = 0;
         virtual.signalAll();
     }
 
-    /** Ends the waits in the native library that began before this call, for their threads to check why. Never blocks. */
-    private void cancel() {
-        cancels.incrementAndGet();
-        try {
-            source.cancel();
-        } catch (final IllegalStateException | IvshmemException e) {
-            // The device is closed or lacks the vector, which has ended the waits.
-            return;
+    /** Ends waits in the native library. */
+    private static final class Canceller {
+
+        private final Source source;
+        /** The number of calls of {@link Source#cancel} that have begun. */
+        private final AtomicLong cancels = new AtomicLong();
+
+        Canceller(final Source source) {
+            this.source = source;
+        }
+
+        /** Ends the waits that began before this call, for their threads to check why. Never blocks. */
+        void cancel() {
+            cancels.incrementAndGet();
+            try {
+                source.cancel();
+            } catch (final IllegalStateException e) {
+                // The device is closed, which has ended the waits.
+                return;
+            }
         }
     }
 
     /** What one platform or virtual thread has seen, and how an interruption reaches it. */
-    private final class Wait {
+    private static final class Wait {
 
+        private final Canceller canceller;
         private long seen;
-        private Interruption interruption = new Interruption();
+        /** Null before the first wait in the native library, which virtual threads never begin. */
+        private Interruption interruption;
+
+        Wait(final Canceller canceller) {
+            this.canceller = canceller;
+        }
 
         /** Waits in the native library until an interrupt, the timeout, or the interruption of this thread. */
         long awaitInterruptibly(final long nanos) throws InterruptedException {
-            final long before = cancels.get();
+            if (interruption == null) {
+                interruption = new Interruption(canceller);
+            }
+            final long before = canceller.cancels.get();
             long result = NativeLibrary.CANCELLED;
             boolean interrupted = false;
             interruption.enter();
             try {
-                result = source.await(seen, before, true, nanos);
+                result = canceller.source.await(seen, before, true, nanos);
             } finally {
                 interrupted = interruption.leave();
                 if (interrupted) {
-                    interruption = new Interruption();
+                    interruption = null;
                 }
             }
-            if (interrupted && Thread.interrupted()) {
+            // An interrupt that was received must not be lost; the interrupted status then stays for the next wait.
+            if (interrupted && result <= 0 && Thread.interrupted()) {
                 throw new InterruptedException();
             }
             return result;
@@ -264,7 +316,13 @@ final class Vector {
     }
 
     /** Ends a wait in the native library when the waiting thread is interrupted. Works for one interruption. */
-    private final class Interruption extends AbstractInterruptibleChannel {
+    private static final class Interruption extends AbstractInterruptibleChannel {
+
+        private final Canceller canceller;
+
+        Interruption(final Canceller canceller) {
+            this.canceller = canceller;
+        }
 
         void enter() {
             begin();
@@ -282,7 +340,7 @@ final class Vector {
 
         @Override
         protected void implCloseChannel() {
-            cancel();
+            canceller.cancel();
         }
     }
 
@@ -325,7 +383,7 @@ final class Vector {
             if (position < seen) {
                 seen = position;
                 if (waiting) {
-                    cancel();
+                    canceller.cancel();
                 }
             }
         }
@@ -356,7 +414,8 @@ final class Vector {
         private void serve() {
             while (!closed) {
                 if (!needed.getAsBoolean()) {
-                    if (!isNeededSoon()) {
+                    // The last second may end at the moment of the next use.
+                    if (!isNeededSoon() && !needed.getAsBoolean()) {
                         return;
                     }
                 } else if (await()) {
@@ -374,7 +433,7 @@ final class Vector {
             final long position = seen;
             final long result;
             waiting = true;
-            final long cancelled = cancels.get();
+            final long cancelled = canceller.cancels.get();
             lock.unlock();
             try {
                 result = source.await(position, cancelled, false, FOREVER);

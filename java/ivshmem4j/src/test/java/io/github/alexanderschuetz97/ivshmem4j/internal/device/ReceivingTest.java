@@ -2,14 +2,22 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.device;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.github.alexanderschuetz97.ivshmem4j.api.Ivshmem;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemMemory;
 import io.github.alexanderschuetz97.ivshmem4j.api.IvshmemServer;
+import io.github.alexanderschuetz97.ivshmem4j.internal.NativeLibrary;
+import java.lang.ref.WeakReference;
 import java.lang.reflect.Field;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
@@ -71,15 +79,31 @@ class ReceivingTest {
 
     @Test
     void aRoutineGetsTheInterruptOfAFutureThatWasGivenUp() throws Exception {
-        device.registerInterruptServiceRoutine(0, number -> { });
         final CompletableFuture<Integer> future = device.nextInterrupt(0);
         device.sendInterrupt(device.getOwnPeerID(), 0);
         final Runnable completing = jobs.take();
-        final Runnable routine = jobs.take();
-        awaitReader();
         future.cancel(false);
         completing.run();
-        routine.run();
+        final BlockingQueue<Integer> received = new LinkedBlockingQueue<>();
+        device.registerInterruptServiceRoutine(0, received::add);
+        jobs.take().run();
+        assertEquals(0, received.take());
+    }
+
+    @Test
+    void aFutureIsCompletedThoughItsJobRunsAfterTheDeviceIsClosed() throws Exception {
+        final CompletableFuture<Integer> future = device.nextInterrupt(0);
+        device.sendInterrupt(device.getOwnPeerID(), 0);
+        final Runnable completing = jobs.take();
+        device.close();
+        completing.run();
+        assertEquals(0, future.get());
+    }
+
+    @Test
+    void aCancellationCountsThoughTheDeviceLacksTheVector() throws Exception {
+        final Object handle = field(device.getClass(), "device").get(device);
+        NativeLibrary.deviceCancel(((NativeDevice) handle).handle(), 255);
     }
 
     @Test
@@ -96,9 +120,42 @@ class ReceivingTest {
             }
         });
         waiter.start();
+        awaitNative(waiter);
         waiter.interrupt();
         assertEquals("interrupted", ends.take());
         assertFalse(device.waitInterrupt(0, 0, TimeUnit.SECONDS));
+        device.sendInterrupt(device.getOwnPeerID(), 0);
+        assertTrue(device.waitInterrupt(0, 0, TimeUnit.SECONDS));
+    }
+
+    @Test
+    void aThreadThatHasWaitedKeepsNothingOfAClosedDeviceReachable() throws Exception {
+        final ExecutorService thread = Executors.newSingleThreadExecutor();
+        try {
+            final WeakReference<Executor> executor = thread.submit(() -> {
+                final List<Runnable> unused = new ArrayList<>();
+                final Executor jobs = unused::add;
+                try (IvshmemMemory other = Ivshmem.doorbell(server.getPath(), jobs, null)) {
+                    other.waitInterrupt(0, 1, TimeUnit.MILLISECONDS);
+                }
+                return new WeakReference<>(jobs);
+            }).get();
+            while (executor.get() != null) {
+                System.gc();
+            }
+        } finally {
+            thread.shutdownNow();
+        }
+    }
+
+    /** Waits until a thread is in the native library. */
+    private static void awaitNative(final Thread thread) {
+        while (true) {
+            final StackTraceElement[] stack = thread.getStackTrace();
+            if (stack.length > 0 && stack[0].getMethodName().equals("deviceWait")) {
+                return;
+            }
+        }
     }
 
     /**
