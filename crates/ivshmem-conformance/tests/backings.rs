@@ -32,7 +32,7 @@ mod linux {
     use ivshmem::region::Memory;
     use ivshmem_conformance::memory::{Fixture, run};
     use ivshmem_conformance::skip;
-    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
     use super::huge_pages::Hugetlbfs;
     use ivshmem_conformance::huge_pages::{HUGE_PAGE, Limit, Limited};
@@ -165,6 +165,15 @@ mod linux {
             assert!(!error.to_string().contains("control group"), "{error}");
             std::fs::remove_file(&other).unwrap();
         }
+        // The first page is a hole, and the second one is beyond the end, where a failed growth may leave it.
+        std::fs::remove_file(&path).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(HUGE_PAGE).unwrap();
+        rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, HUGE_PAGE, HUGE_PAGE).unwrap();
+        drop(ivshmem::plain(&other).size(free() * HUGE_PAGE).open().unwrap());
+        let error = ivshmem::plain(&path).prefault().open().unwrap_err();
+        assert_eq!(error.kind(), ivshmem::ErrorKind::NoSpace, "{error}");
+        assert!(!error.to_string().contains("control group"), "{error}");
     }
 
     #[test]
