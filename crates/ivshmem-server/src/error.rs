@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use ivshmem::ErrorKind;
 use ivshmem::size::InvalidSize;
 
-const LIMITED: &str = "the limit of this process's control group may be lower: raise it (for huge pages hugetlb.SIZE.max and \
-    hugetlb.SIZE.rsvd.max; with cgroup v1 hugetlb.SIZE.limit_in_bytes and hugetlb.SIZE.rsvd.limit_in_bytes), free memory for pages \
-    added on demand (nr_overcommit_hugepages) and on the NUMA nodes of its cpuset, or ask for less";
+const LIMITED: &str = "the limit of this process's control group may be lower: raise it, or ask for less; for huge pages, raise \
+    hugetlb.SIZE.max and hugetlb.SIZE.rsvd.max (with cgroup v1 hugetlb.SIZE.limit_in_bytes and \
+    hugetlb.SIZE.rsvd.limit_in_bytes); or add huge pages on the NUMA nodes that its cpuset allows; or, if pages are to be added \
+    on demand (nr_overcommit_hugepages), make memory free for them";
 
 /// Why a server could not be started or has failed.
 #[derive(Debug, thiserror::Error)]

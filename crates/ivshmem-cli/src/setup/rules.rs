@@ -17,8 +17,7 @@ const HEAD: &str = "# Made by `ivshmem setup`, and removed by `ivshmem setup --u
 /// other programs than those that granted it. A node of another group stays with that group, which is compared by its
 /// number, because one number may have several names. If `getent` reports that this group does not exist (its status 2), only
 /// a node whose group has no name, or this name after all, is the removed group's: a new group with the removed group's number
-/// counts as another group, so undo the setup before removing the group. If `stat` fails, or `getent` in any other way, access
-/// is revoked for every group.
+/// counts as another group. If `stat` fails, or `getent` in any other way, access is revoked for every group.
 pub(super) fn text(group: &str, created: bool) -> String {
     let head = head(group, created);
     format!(

@@ -1,15 +1,17 @@
 //! The shared memory: its size, its seals, and its owner.
 
+use std::fmt::Debug;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ivshmem::ErrorKind;
 use ivshmem::sys::linux::eventfd;
-use ivshmem_conformance::huge_pages::{HUGE_PAGE, HugePages, Limit, Limited, await_free};
+use ivshmem_conformance::huge_pages::{HUGE_PAGE, HugePages, Limit, Limited};
 use ivshmem_conformance::skip;
 use ivshmem_server::{Backing, Builder, Error, Server};
 use rustix::io::Errno;
@@ -342,10 +344,11 @@ fn a_start_that_finds_too_few_huge_pages_leaves_an_existing_object_its_holes_and
         Ok(pages) => pages,
         Err(why) => return skip(test, &why),
     };
+    let idle = free_huge_pages();
     // By the limit of the mount, and by what the system has.
     for (options, size) in [("size=6M", 8 << 20), ("mode=700", 1 << 40)] {
         let dir = tempfile::tempdir().unwrap();
-        let Some(_mounted) = Mounted::with(dir.path(), options) else {
+        let Some(mounted) = Mounted::with(dir.path(), options) else {
             return skip(test, "hugetlbfs cannot be mounted here");
         };
         let (sockets, object) = (tempfile::tempdir().unwrap(), dir.path().join("object"));
@@ -362,11 +365,11 @@ fn a_start_that_finds_too_few_huge_pages_leaves_an_existing_object_its_holes_and
         });
         refused(all);
         assert!(!object.exists());
-        await_free(all, free);
+        await_free(all, free, options);
         write(&object, b"", 0o600);
         refused(all);
         assert_eq!(fs::metadata(&object).unwrap().len(), 0);
-        await_free(all, free);
+        await_free(all, free, options);
         File::options().write(true).open(&object).unwrap().set_len(size).unwrap();
         let data = || ivshmem::plain(&object).window(2 << 20, 2 << 20).open().unwrap();
         data().memory().write(0, b"data").unwrap();
@@ -375,7 +378,7 @@ fn a_start_that_finds_too_few_huge_pages_leaves_an_existing_object_its_holes_and
         refused(before + 1);
         let has = fs::metadata(&object).unwrap();
         assert_eq!((has.len(), has.blocks() * 512), (size, 2 << 20));
-        await_free(before, free);
+        await_free(before, free, options);
         let mut bytes = [0; 4];
         data().memory().read(0, &mut bytes).unwrap();
         assert_eq!(&bytes, b"data");
@@ -383,8 +386,10 @@ fn a_start_that_finds_too_few_huge_pages_leaves_an_existing_object_its_holes_and
         File::options().write(true).open(&object).unwrap().set_len(4 << 20).unwrap();
         let server = builder(sockets.path(), "s", backing).size(4 << 20).start().unwrap();
         assert_eq!(fs::metadata(&object).unwrap().blocks() * 512, 4 << 20);
-        await_free(before - 1, free);
+        await_free(before - 1, free, options);
         server.stop().unwrap();
+        drop(mounted);
+        await_free(idle, free_huge_pages, options);
     }
 }
 
@@ -424,20 +429,36 @@ fn a_start_that_gets_fewer_huge_pages_than_are_free_names_the_limit_of_the_contr
         };
         refused();
         assert!(!object.exists(), "{limit:?}");
-        await_free(all, free);
+        await_free(all, free, limit);
         write(&object, b"", 0o600);
         refused();
         assert_eq!(fs::metadata(&object).unwrap().len(), 0, "{limit:?}");
-        await_free(all, free);
+        await_free(all, free, limit);
         File::options().write(true).open(&object).unwrap().set_len(size).unwrap();
         refused();
         assert_eq!(fs::metadata(&object).unwrap().len(), size, "{limit:?}");
-        await_free(all - stay, free);
+        await_free(all - stay, free, limit);
         // The remedy works.
         limited.set(limit, size).unwrap();
         builder().start().unwrap().stop().unwrap();
         fs::remove_file(&object).unwrap();
-        await_free(all, free);
+        await_free(all, free, limit);
+    }
+}
+
+/// Waits until `free` returns this number. A process that another test is starting has the files of this process open until it
+/// runs its program, and the pages of a file without a name are free once nobody has it open.
+#[track_caller]
+fn await_free(expected: u64, free: impl Fn() -> u64, context: impl Debug) {
+    const HANG: Duration = Duration::from_secs(30);
+    let begin = Instant::now();
+    loop {
+        let now = free();
+        if now == expected {
+            return;
+        }
+        assert!(begin.elapsed() < HANG, "{context:?}: {now} huge pages are free, not {expected}");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -468,6 +489,7 @@ impl<'a> Mounted<'a> {
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
-        Command::new("umount").arg(self.0).status().unwrap();
+        // A process that another test is starting may have a file of it open.
+        Command::new("umount").arg("--lazy").arg(self.0).status().unwrap();
     }
 }

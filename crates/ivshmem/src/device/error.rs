@@ -112,8 +112,8 @@ pub enum OpenError {
     #[error(
         "no space for {size} bytes in {}, although the system counts enough huge pages; raise the limit of this process's \
          control group (hugetlb.SIZE.max and hugetlb.SIZE.rsvd.max; with cgroup v1 hugetlb.SIZE.limit_in_bytes and \
-         hugetlb.SIZE.rsvd.limit_in_bytes), or free memory for pages added on demand (nr_overcommit_hugepages) and on the NUMA \
-         nodes of its cpuset, or take a smaller size",
+         hugetlb.SIZE.rsvd.limit_in_bytes); or add huge pages on the NUMA nodes that its cpuset allows; or, if pages are to be \
+         added on demand (nr_overcommit_hugepages), make memory free for them; or take a smaller size",
         .path.display()
     )]
     Limited {

@@ -60,7 +60,7 @@ impl Doorbell {
     /// Makes the device reconnect after a lost connection, as soon as a server with the same memory listens at the same path.
     /// [`PeerEvent::Reconnected`](crate::doorbell::PeerEvent::Reconnected) describes the effects. If the server gives this
     /// device fewer vectors than before, this event or `MemoryReplaced` comes up to 200 [quiet times](Self::quiet) later, as
-    /// more vectors may follow.
+    /// more vectors may follow. If [`vectors`](Self::vectors) is set, it comes once the device has that many, and not before.
     pub fn reconnect(mut self, reconnect: bool) -> Self {
         self.reconnect = reconnect;
         self

@@ -458,13 +458,16 @@ fn has_addresses(fd: &impl AsFd, offset: u64, len: usize) -> bool {
     !Mapping::without_reserve(fd, offset, len, true).is_err_and(|e| e.kind() == io::ErrorKind::OutOfMemory)
 }
 
-/// Whether the system counts enough huge pages for a part of a file on hugetlbfs, if no limit of a control group is lower.
+/// Whether the system counts enough huge pages for those that a part of a file on hugetlbfs lacks, at least one. If it does and
+/// they cannot be had, another limit is lower, such as that of a control group.
 fn has_huge_pages(fd: &impl AsFd, facts: Facts, part: Range<u64>) -> bool {
     let len = part.end.saturating_sub(part.start);
     let existing = facts.len.min(part.end).saturating_sub(part.start);
-    // The file's pages may be anywhere: as many as possible may be outside the part.
+    // The file's pages may be anywhere: as many as possible are taken to be outside the part. So in a file with other holes, the
+    // error may name too few free pages where the cause is a control group. Pages beyond the file's end, where a failed growth
+    // may leave them, are not considered: with them, the error may name other causes where too few pages are free.
     let inside = facts.allocated.saturating_sub(facts.len - existing).min(len);
-    let missing = len - inside;
+    let missing = (len - inside).max(facts.page_size);
     file::free_huge_pages(fd, facts.page_size).is_ok_and(|free| free.is_some_and(|free| free >= missing))
 }
 

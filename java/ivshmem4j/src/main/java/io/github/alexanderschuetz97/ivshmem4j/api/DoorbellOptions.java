@@ -122,7 +122,8 @@ public final class DoorbellOptions {
      * and routines also stay until a previous peer rings or the device is closed.
      *
      * <p>The time between two attempts grows from 1 to 100 milliseconds. If the server gives fewer vectors than before, the
-     * device waits up to one second for more before it has reconnected.
+     * device waits up to one second for more before it has reconnected. If {@link #vectors} is set, it has reconnected
+     * once it has that many, and not before.
      *
      * @return new options
      */
