@@ -6,7 +6,7 @@
 //! The feature `tokio`, off by default, adds asynchronous functions that wait for interrupts and peers in a tokio
 //! runtime.
 
-// Dependencies run one way. wire and sys use no other room; region may use sys; doorbell may use sys and wire;
+// Dependencies run one way. wire uses no other room, nor does the crate sys; region may use sys; doorbell may use sys and wire;
 // device composes all of them. A room never uses a later one.
 #[cfg(fuzzing)]
 pub mod decoders;
@@ -16,8 +16,6 @@ mod error;
 mod face;
 pub mod region;
 pub mod size;
-#[doc(hidden)]
-pub mod sys;
 pub mod wire;
 
 use std::path::Path;
@@ -26,6 +24,8 @@ pub use error::ErrorKind;
 pub use face::Face;
 #[doc(hidden)]
 pub use face::{remedy, shell_word};
+#[doc(hidden)]
+pub use ivshmem_sys as sys;
 pub use wire::PeerId;
 
 /// A builder for memory backed by a file: in /dev/shm or another tmpfs, on hugetlbfs, or a regular file on disk.

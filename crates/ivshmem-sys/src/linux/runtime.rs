@@ -1,3 +1,4 @@
+//! Descriptors in a tokio runtime.
 // UNSAFETY: tokio requires that a descriptor stays the same while it is registered.
 #![expect(unsafe_code, reason = "registering a descriptor with a tokio runtime")]
 

@@ -1,3 +1,4 @@
+//! Shared mappings of files.
 // UNSAFETY: mapping and unmapping change which addresses are valid.
 #![expect(unsafe_code, reason = "mmap and its kin")]
 

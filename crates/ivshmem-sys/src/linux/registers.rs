@@ -1,3 +1,4 @@
+//! Registers of a PCI device.
 // UNSAFETY: the registers of a device are accessed at addresses in a mapping.
 #![expect(unsafe_code, reason = "volatile accesses to registers")]
 

@@ -1,3 +1,4 @@
+//! Locks of open files.
 // UNSAFETY: rustix wraps the locks of processes only, not those of open files.
 #![expect(unsafe_code, reason = "fcntl with F_OFD_SETLK and F_OFD_GETLK")]
 

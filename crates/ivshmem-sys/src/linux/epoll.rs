@@ -85,7 +85,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::sys::linux::eventfd;
+    use crate::linux::eventfd;
 
     #[test]
     fn readable_descriptors_are_told_until_removed() {
