@@ -18,7 +18,7 @@ use crate::output::Out;
 /// A status has a few hundred bytes for each client, of which there are at most 65,536.
 const LIMIT: usize = 64 << 20;
 /// Time limit for the whole answer. A server answers at once.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Show what a server says about itself: clients, vectors, limits, counters
 ///
@@ -56,12 +56,12 @@ impl Status {
 
     /// Reads the status; `None` when the socket is the one for clients.
     fn ask(&self) -> io::Result<Option<Vec<u8>>> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut stream = Receiver::from(socket::connect(&self.socket, PATIENCE)?);
+        let deadline = Instant::now() + TIMEOUT;
+        let mut stream = Receiver::from(socket::connect(&self.socket, TIMEOUT)?);
         let (mut answer, mut buffer) = (Vec::new(), [0; 64 << 10]);
         while answer.len() < LIMIT {
             if Instant::now() >= deadline || !socket::wait_readable(stream.as_fd(), deadline)? {
-                let seconds = PATIENCE.as_secs();
+                let seconds = TIMEOUT.as_secs();
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!("its answer has not ended within {seconds} s"),

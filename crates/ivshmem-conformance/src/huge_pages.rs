@@ -18,7 +18,7 @@ const NUMBER: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 const SURPLUS: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/surplus_hugepages";
 
 /// The maximum time to wait for the pages of the last test. Other programs may have such pages, too.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The place of the limits during a test.
 const LIMITS: &str = "ivshmem-test-hugetlb";
@@ -40,7 +40,7 @@ impl HugePages {
         // A process that another test is starting may have a file of the last test open. Its pages are beyond the number, but
         // are counted in it.
         let begin = Instant::now();
-        while read(SURPLUS)? > 0 && begin.elapsed() < PATIENCE {
+        while read(SURPLUS)? > 0 && begin.elapsed() < TIMEOUT {
             thread::sleep(Duration::from_millis(1));
         }
         let before = read(NUMBER)?;

@@ -15,7 +15,7 @@ pub(crate) struct Handles<T> {
 
 /// One slot of the table. A handle consists of the slot's index and the number of objects that the slot has had.
 struct Slot<T> {
-    turn: u32,
+    generation: u32,
     object: Option<Arc<T>>,
 }
 
@@ -30,15 +30,15 @@ impl<T> Handles<T> {
         let object = Some(Arc::new(object));
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         // A slot whose generations are used up is never used again.
-        let place = slots.iter().position(|slot| slot.object.is_none() && slot.turn < LAST_TURN);
+        let place = slots.iter().position(|slot| slot.object.is_none() && slot.generation < LAST_GENERATION);
         let place = place.unwrap_or_else(|| {
-            slots.push(Slot { turn: 0, object: None });
+            slots.push(Slot { generation: 0, object: None });
             slots.len() - 1
         });
         let slot = &mut slots[place];
-        slot.turn += 1;
+        slot.generation += 1;
         slot.object = object;
-        i64::from(slot.turn) << 32 | i64::try_from(place).expect("the handles fit into memory")
+        i64::from(slot.generation) << 32 | i64::try_from(place).expect("the handles fit into memory")
     }
 
     /// Returns the object of a handle, which lives as long as the caller keeps it.
@@ -54,9 +54,9 @@ impl<T> Handles<T> {
         short: impl FnOnce(&Arc<T>) -> Result<R, BridgeError>,
     ) -> Result<R, BridgeError> {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        let (turn, place) = split(handle);
+        let (generation, place) = split(handle);
         match slots.get(place) {
-            Some(Slot { turn: now, object: Some(object) }) if *now == turn => short(object),
+            Some(Slot { generation: now, object: Some(object) }) if *now == generation => short(object),
             _ => Err(BridgeError::NoSuchHandle(self.what)),
         }
     }
@@ -64,9 +64,11 @@ impl<T> Handles<T> {
     /// Frees a handle. The object is dropped when its last use ends. Freeing a handle again has no effect.
     pub(crate) fn free(&self, handle: i64) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        let (turn, place) = split(handle);
-        let object =
-            slots.get_mut(place).filter(|slot| slot.turn == turn).and_then(|slot| slot.object.take());
+        let (generation, place) = split(handle);
+        let object = slots
+            .get_mut(place)
+            .filter(|slot| slot.generation == generation)
+            .and_then(|slot| slot.object.take());
         // Drops outside the lock, because dropping may take long, for example until a server has stopped.
         drop(slots);
         drop(object);
@@ -74,7 +76,7 @@ impl<T> Handles<T> {
 }
 
 /// The highest generation for which a handle is positive.
-const LAST_TURN: u32 = u32::MAX >> 1;
+const LAST_GENERATION: u32 = u32::MAX >> 1;
 
 #[inline]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the two halves of the handle")]
@@ -115,7 +117,7 @@ mod tests {
         let handles = Handles::new("number");
         handles.give(1);
         handles.free(1 << 32);
-        handles.slots.write().unwrap()[0].turn = LAST_TURN;
+        handles.slots.write().unwrap()[0].generation = LAST_GENERATION;
         assert_eq!(handles.give(2), (1 << 32) + 1);
     }
 

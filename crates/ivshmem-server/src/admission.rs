@@ -18,7 +18,7 @@ pub(crate) struct Admission {
 
 /// The rules and the number of connections in the current second.
 #[derive(Debug)]
-pub(crate) struct Porter {
+pub(crate) struct Gatekeeper {
     rules: Admission,
     second: Instant,
     /// Connections in this second, by user. The map has at most as many entries as there are connections, so it needs no
@@ -26,7 +26,7 @@ pub(crate) struct Porter {
     came: HashMap<u32, u32>,
 }
 
-impl Porter {
+impl Gatekeeper {
     pub(crate) fn new(rules: Admission) -> Self {
         Self { rules, second: Instant::now(), came: HashMap::new() }
     }
@@ -92,14 +92,15 @@ mod tests {
 
     #[test]
     fn each_user_has_its_own_rate_and_a_new_second_begins_it_anew() {
-        let mut porter = Porter::new(Admission { rate: Some(3), ..Admission::default() });
+        let mut gatekeeper = Gatekeeper::new(Admission { rate: Some(3), ..Admission::default() });
         let start = Instant::now();
-        let comes =
-            |porter: &mut Porter, uid, n| (0..n).filter(|_| porter.keeps_the_rate(uid, start)).count();
-        assert_eq!(comes(&mut porter, 1, 10), 3);
-        assert_eq!(comes(&mut porter, 2, 2), 2);
+        let comes = |gatekeeper: &mut Gatekeeper, uid, n| {
+            (0..n).filter(|_| gatekeeper.keeps_the_rate(uid, start)).count()
+        };
+        assert_eq!(comes(&mut gatekeeper, 1, 10), 3);
+        assert_eq!(comes(&mut gatekeeper, 2, 2), 2);
         let later = start + Duration::from_millis(1_001);
-        assert!(porter.keeps_the_rate(1, later));
-        assert_eq!(porter.came.len(), 1, "who does not come again is forgotten");
+        assert!(gatekeeper.keeps_the_rate(1, later));
+        assert_eq!(gatekeeper.came.len(), 1, "who does not come again is forgotten");
     }
 }

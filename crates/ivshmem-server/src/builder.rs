@@ -6,10 +6,9 @@ use std::time::Instant;
 use ivshmem::wire::server::{Engine, Limits};
 use ivshmem::wire::{MAX_PEERS, MAX_VECTORS};
 
-use crate::admission::{Admission, Porter};
+use crate::admission::{Admission, Gatekeeper};
 use crate::error::Error;
-use crate::event_loop::{About, EventLoop};
-use crate::inquiry;
+use crate::event_loop::{EventLoop, ServerInfo};
 use crate::listener::Listener;
 use crate::listening::Listening;
 use crate::memory::{Backing, Region};
@@ -17,6 +16,7 @@ use crate::place::Access;
 use crate::reserve;
 use crate::size::rounded_up;
 use crate::status::{LimitsStatus, MemoryStatus, ServerStatus};
+use crate::status_query;
 use crate::status_socket::StatusSocket;
 use crate::sys::process::descriptor_limit;
 
@@ -220,11 +220,11 @@ impl Builder {
             connection_rate: self.admission.rate,
             descriptors: descriptor_limit(),
         };
-        let (inquirer, inquiries) = inquiry::channel()?;
+        let (query, queries) = status_query::channel()?;
         let status_access = Access { mode: self.status_mode, uid: None, gid: None };
         let status_socket = self
             .status
-            .map(|path| StatusSocket::new(Listener::bind(&path, status_access)?, inquirer.clone()))
+            .map(|path| StatusSocket::new(Listener::bind(&path, status_access)?, query.clone()))
             .transpose()?;
         // Last: from here on clients may connect, and they must get an answer.
         let listener = match inherited {
@@ -249,11 +249,11 @@ impl Builder {
             vectors,
             memory,
         };
-        let about = About { server, limits, since: Instant::now() };
-        let porter = Porter::new(self.admission);
-        let event_loop = EventLoop::new(listener, porter, region, about, engine, inquiries)?;
+        let info = ServerInfo { server, limits, since: Instant::now() };
+        let gatekeeper = Gatekeeper::new(self.admission);
+        let event_loop = EventLoop::new(listener, gatekeeper, region, info, engine, queries)?;
         growth.happen()?;
-        Ok(Listening::new(path, size, vectors, inquirer, event_loop, status_socket))
+        Ok(Listening::new(path, size, vectors, query, event_loop, status_socket))
     }
 
     /// Refuses modes and ids that the system would interpret differently.

@@ -12,8 +12,8 @@ use ivshmem::sys::linux::socket::{self, Sent};
 use ivshmem::wire::server::{Engine, Outgoing};
 use ivshmem::wire::{MESSAGE_LEN, Refusal};
 
+use crate::acceptor::RETRY;
 use crate::connections::{Change, Connection, Connections, MessageCost, Newcomer, STALLED};
-use crate::door::RETRY;
 use crate::error::Error;
 use crate::log::{Kind, Log};
 use crate::memory::Region;

@@ -14,7 +14,7 @@ use ivshmem::sys::linux::{eventfd, socket};
 pub(crate) struct Connection {
     pub(crate) socket: ForeignSocket,
     pub(crate) newcomer: Newcomer,
-    patience: Patience,
+    backlog: Backlog,
 }
 
 /// Everything that the server keeps for a client besides its socket.
@@ -27,7 +27,7 @@ pub(crate) struct Newcomer {
 
 /// Whether a client keeps up with its messages.
 #[derive(Clone, Copy, Debug)]
-enum Patience {
+enum Backlog {
     /// No messages wait, or the client reads them.
     Fine,
     /// The client has been behind since this time.
@@ -53,7 +53,7 @@ impl Newcomer {
     }
 
     pub(crate) fn with(self, socket: ForeignSocket) -> Connection {
-        Connection { socket, newcomer: self, patience: Patience::Fine }
+        Connection { socket, newcomer: self, backlog: Backlog::Fine }
     }
 }
 
@@ -64,20 +64,20 @@ impl Connection {
 
     /// Whether the client has been behind for [`STALLED`].
     pub(crate) fn is_stalled(&self) -> bool {
-        matches!(self.patience, Patience::Logged)
+        matches!(self.backlog, Backlog::Logged)
     }
 
     /// Records whether the client is behind now, and returns a change to log.
     fn judge(&mut self, behind: bool, now: Instant) -> Option<Change> {
-        match (self.patience, behind) {
-            (Patience::Fine, true) => self.patience = Patience::Behind(now),
-            (Patience::Behind(since), true) if now.duration_since(since) >= STALLED => {
-                self.patience = Patience::Logged;
+        match (self.backlog, behind) {
+            (Backlog::Fine, true) => self.backlog = Backlog::Behind(now),
+            (Backlog::Behind(since), true) if now.duration_since(since) >= STALLED => {
+                self.backlog = Backlog::Logged;
                 return Some(Change::Stalled);
             }
-            (Patience::Behind(_), false) => self.patience = Patience::Fine,
-            (Patience::Logged, false) => {
-                self.patience = Patience::Fine;
+            (Backlog::Behind(_), false) => self.backlog = Backlog::Fine,
+            (Backlog::Logged, false) => {
+                self.backlog = Backlog::Fine;
                 return Some(Change::CaughtUp);
             }
             _ => {}
@@ -87,7 +87,7 @@ impl Connection {
 
     /// Whether the client's state can change by the passing of time alone.
     fn is_on_probation(&self) -> bool {
-        matches!(self.patience, Patience::Behind(_))
+        matches!(self.backlog, Backlog::Behind(_))
     }
 }
 

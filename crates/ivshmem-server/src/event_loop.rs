@@ -7,29 +7,29 @@ use ivshmem::sys::linux::epoll;
 use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::wire::server::Engine;
 
-use crate::admission::Porter;
+use crate::acceptor::{Acceptor, Attempt};
+use crate::admission::Gatekeeper;
 use crate::clients::Clients;
-use crate::door::{Door, Knock};
 use crate::error::Error;
-use crate::inquiry::Inquiries;
 use crate::listener::Listener;
 use crate::log::{self, Log};
 use crate::memory::Region;
 use crate::status::{LimitsStatus, ServerStatus, Status};
+use crate::status_query::StatusQueries;
 
 #[derive(Debug)]
 pub(crate) struct EventLoop {
     epoll: OwnedFd,
-    door: Door,
+    acceptor: Acceptor,
     clients: Clients,
-    about: About,
-    inquiries: Inquiries,
+    info: ServerInfo,
+    queries: StatusQueries,
     log: Log,
 }
 
 /// What is fixed before the first client connects.
 #[derive(Debug)]
-pub(crate) struct About {
+pub(crate) struct ServerInfo {
     pub(crate) server: ServerStatus,
     pub(crate) limits: LimitsStatus,
     pub(crate) since: Instant,
@@ -42,26 +42,26 @@ const EVENTS_PER_ROUND: usize = 256;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Lower tokens are client ids.
-const FIRST_TURNED_AWAY: u64 = 1 << 16;
+const FIRST_REFUSED: u64 = 1 << 16;
 const LISTENER: u64 = u64::MAX;
 const STOP: u64 = u64::MAX - 1;
-const INQUIRY: u64 = u64::MAX - 2;
+const QUERY: u64 = u64::MAX - 2;
 
 impl EventLoop {
     pub(crate) fn new(
         listener: Listener,
-        porter: Porter,
+        gatekeeper: Gatekeeper,
         region: Region,
-        about: About,
+        info: ServerInfo,
         engine: Engine,
-        inquiries: Inquiries,
+        queries: StatusQueries,
     ) -> Result<Self, Error> {
         let now = Instant::now();
         let epoll = epoll::create().map_err(Error::io("creating an epoll"))?;
-        let door = Door::open(listener, porter, epoll.as_fd(), LISTENER, FIRST_TURNED_AWAY)?;
-        epoll::add(&epoll, &inquiries, INQUIRY).map_err(Error::io("waiting for questions"))?;
-        let clients = Clients::new(engine, region, about.server.vectors, now)?;
-        Ok(Self { epoll, door, clients, about, inquiries, log: Log::new(now) })
+        let acceptor = Acceptor::open(listener, gatekeeper, epoll.as_fd(), LISTENER, FIRST_REFUSED)?;
+        epoll::add(&epoll, &queries, QUERY).map_err(Error::io("waiting for questions"))?;
+        let clients = Clients::new(engine, region, info.server.vectors, now)?;
+        Ok(Self { epoll, acceptor, clients, info, queries, log: Log::new(now) })
     }
 
     /// Serves until `stop` becomes readable.
@@ -74,7 +74,7 @@ impl EventLoop {
             if asked_to_stop && stops.is_none() {
                 // The descriptor stays readable.
                 let _ = epoll::remove(&self.epoll, stop);
-                self.door.close(self.epoll.as_fd(), &mut self.log);
+                self.acceptor.close(self.epoll.as_fd(), &mut self.log);
                 stops = Some(Instant::now() + FAREWELL);
             }
             more_to_send = self.clients.send_some(self.epoll.as_fd(), &mut self.log);
@@ -96,8 +96,8 @@ impl EventLoop {
             match event.token {
                 STOP => stop = true,
                 LISTENER => somebody_connects = true,
-                INQUIRY => self.inquiries.heard(),
-                FIRST_TURNED_AWAY.. => self.door.turned_away.event(epoll, event),
+                QUERY => self.queries.heard(),
+                FIRST_REFUSED.. => self.acceptor.unread.event(epoll, event),
                 _ => self.clients.event(epoll, event, log),
             }
         }
@@ -108,38 +108,39 @@ impl EventLoop {
         }
         let now = Instant::now();
         self.clients.retry_what_the_kernel_refused(now);
-        self.door.reopen(self.epoll.as_fd(), now);
+        self.acceptor.reopen(self.epoll.as_fd(), now);
         self.clients.check(now, &mut self.log);
         self.log.sum_up(now);
-        if self.inquiries.due().is_some_and(|due| due <= now) {
+        if self.queries.due().is_some_and(|due| due <= now) {
             let status = self.status();
-            self.inquiries.answer(status, now);
+            self.queries.answer(status, now);
         }
         Ok(stop)
     }
 
     /// When something is to be done without an event; `None` when there is nothing to do.
     fn due(&self, deadline: Option<Instant>) -> Option<Instant> {
-        let times = [self.clients.due(), self.door.reopens(), self.log.due(), self.inquiries.due(), deadline];
+        let times =
+            [self.clients.due(), self.acceptor.reopens(), self.log.due(), self.queries.due(), deadline];
         times.into_iter().flatten().min()
     }
 
     fn accept_some(&mut self) {
         for _ in 0..ACCEPTS_PER_ROUND {
-            match self.door.accept(self.epoll.as_fd(), &mut self.log) {
-                Knock::Somebody(socket) => self.admit(socket),
-                Knock::Refused => {}
-                Knock::Nobody => return,
+            match self.acceptor.accept(self.epoll.as_fd(), &mut self.log) {
+                Attempt::Connection(socket) => self.admit(socket),
+                Attempt::Refused => {}
+                Attempt::None => return,
             }
         }
     }
 
     fn admit(&mut self, socket: ForeignSocket) {
         let (epoll, log) = (self.epoll.as_fd(), &mut self.log);
-        let admitted = self.door.admit(&socket);
+        let admitted = self.acceptor.admit(&socket);
         match admitted.and_then(|who| self.clients.make_room(epoll, &socket, who)) {
             Ok((id, newcomer)) => self.clients.add(id, newcomer.with(socket), log),
-            Err(refusal) => self.door.refuse(epoll, log, socket, refusal),
+            Err(refusal) => self.acceptor.refuse(epoll, log, socket, refusal),
         }
     }
 
@@ -147,25 +148,25 @@ impl EventLoop {
     /// discards unread messages when the connection ends, and then loops indefinitely in `device_add`. A QEMU that starts reads
     /// them; it loops only if it was sent neither all three first messages nor a refusal.
     fn somebody_would_miss_a_word(&self) -> bool {
-        self.door.turned_away.len() > 0 || !self.clients.have_begun()
+        self.acceptor.unread.len() > 0 || !self.clients.have_begun()
     }
 
     fn status(&self) -> Status {
         let now = Instant::now();
-        let mut server = self.about.server.clone();
-        server.uptime_seconds = now.duration_since(self.about.since).as_secs_f64();
+        let mut server = self.info.server.clone();
+        server.uptime_seconds = now.duration_since(self.info.since).as_secs_f64();
         let mut counters = self.clients.counters();
-        counters.refused = self.door.refused();
+        counters.refused = self.acceptor.refused();
         counters.lost_log_lines = log::lost();
         let engine = self.clients.engine();
         Status {
             format: 1,
             server,
-            limits: self.about.limits,
+            limits: self.info.limits,
             clients: engine.connected(),
             free_ids: engine.free_ids(),
             in_flight: engine.in_flight(),
-            turned_away: u32::try_from(self.door.turned_away.len()).expect("few are kept"),
+            turned_away: u32::try_from(self.acceptor.unread.len()).expect("few are kept"),
             peers: self.clients.status(now),
             counters,
         }
@@ -175,6 +176,6 @@ impl EventLoop {
 impl Drop for EventLoop {
     /// Also after an error: connections that wait get the reason of their refusal.
     fn drop(&mut self) {
-        self.door.close(self.epoll.as_fd(), &mut self.log);
+        self.acceptor.close(self.epoll.as_fd(), &mut self.log);
     }
 }

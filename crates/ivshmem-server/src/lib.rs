@@ -20,14 +20,13 @@
 //! Each client takes one descriptor and one for each of its vectors, so a program with many clients calls
 //! [`raise_descriptor_limit`] first.
 
+mod acceptor;
 mod admission;
 mod builder;
 mod clients;
 mod connections;
-mod door;
 mod error;
 mod event_loop;
-mod inquiry;
 mod listener;
 mod listening;
 mod log;
@@ -35,15 +34,16 @@ mod memory;
 mod place;
 #[doc(hidden)]
 pub mod program;
+mod refused;
 mod reserve;
 mod server;
 mod size;
 mod space;
 mod status;
+mod status_query;
 mod status_socket;
 mod sys;
 mod throttle;
-mod turned_away;
 
 pub use builder::Builder;
 pub use error::Error;

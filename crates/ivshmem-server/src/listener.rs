@@ -130,7 +130,7 @@ fn stale(place: &Place) -> Result<Option<Identity>, Error> {
     if !stat.file_type().is_socket() {
         return Err(Error::NotASocket(path.to_owned()));
     }
-    match knock(&found, path) {
+    match probe(&found, path) {
         // Another server may take the name over meanwhile; replacing it detects that.
         Err(Errno::CONNREFUSED) => Ok(Some(Identity::of(&stat))),
         // Connected, or the backlog is full: a server listens. A socket of another type belongs to another program too.
@@ -140,10 +140,10 @@ fn stale(place: &Place) -> Result<Option<Identity>, Error> {
 }
 
 /// Connects to the socket that was opened, and closes the connection.
-fn knock(found: &File, path: &Path) -> Result<(), Errno> {
-    match socket::knock(format!("/proc/self/fd/{}", found.as_raw_fd()).as_ref()) {
+fn probe(found: &File, path: &Path) -> Result<(), Errno> {
+    match socket::probe(format!("/proc/self/fd/{}", found.as_raw_fd()).as_ref()) {
         // There is no /proc.
-        Err(Errno::NOENT) => socket::knock(path),
+        Err(Errno::NOENT) => socket::probe(path),
         knocked => knocked,
     }
 }

@@ -7,7 +7,7 @@ use ivshmem::sys::linux::eventfd;
 
 use crate::error::Error;
 use crate::event_loop::EventLoop;
-use crate::inquiry::Inquirer;
+use crate::status_query::StatusQuery;
 use crate::status_socket::StatusSocket;
 
 /// A server that listens but does not serve yet.
@@ -16,7 +16,7 @@ pub struct Listening {
     path: PathBuf,
     size: u64,
     vectors: u16,
-    inquirer: Inquirer,
+    query: StatusQuery,
     event_loop: EventLoop,
     status_socket: Option<StatusSocket>,
 }
@@ -26,11 +26,11 @@ impl Listening {
         path: PathBuf,
         size: u64,
         vectors: u16,
-        inquirer: Inquirer,
+        query: StatusQuery,
         event_loop: EventLoop,
         status_socket: Option<StatusSocket>,
     ) -> Self {
-        Self { path, size, vectors, inquirer, event_loop, status_socket }
+        Self { path, size, vectors, query, event_loop, status_socket }
     }
 
     /// The socket's path.
@@ -68,8 +68,8 @@ impl Listening {
         result
     }
 
-    pub(crate) fn inquirer(&self) -> Inquirer {
-        self.inquirer.clone()
+    pub(crate) fn query(&self) -> StatusQuery {
+        self.query.clone()
     }
 }
 

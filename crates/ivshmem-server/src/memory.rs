@@ -52,7 +52,7 @@ pub(crate) struct Region {
 }
 
 /// How long to wait for the lock of a program that is giving the file its size.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Region {
     /// Returns [`Error::Stopped`] when `stop` becomes readable while space is allocated.
@@ -187,7 +187,7 @@ impl Growth {
         let (path, doing) = (place.path().to_owned(), || format!("giving the memory its {asked} bytes"));
         // A program that has created the file removes it under this lock when it fails. The server does not wait longer for
         // a program that keeps the lock.
-        let _lock = FileLock::take(&file, PATIENCE);
+        let _lock = FileLock::take(&file, TIMEOUT);
         file::lengthen(&file, asked).map_err(Error::io(doing()))?;
         let stat = file.metadata().map_err(Error::io(doing()))?;
         if !place.holds(Identity::of(&stat)) {

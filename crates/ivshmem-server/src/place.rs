@@ -67,7 +67,7 @@ const STICKY: u32 = 0o1000;
 const SETGID: u32 = 0o2000;
 
 /// Other processes of this user hold a private directory for some microseconds; only this user and root can hold it.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// Attempts to get a name that other processes create and remove meanwhile.
 pub(crate) const TRIES: usize = 100;
 
@@ -152,7 +152,7 @@ enum Private {
 
 /// Creates a directory that no other user may enter, or takes over one that a killed process left.
 fn private(name: Name<'_>) -> io::Result<Private> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for _ in 0..TRIES {
         match name.create_directory(STICKY | 0o700) {
             Ok(()) | Err(Errno::EXIST) => {}

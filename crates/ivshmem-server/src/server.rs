@@ -7,9 +7,9 @@ use ivshmem::sys::linux::eventfd;
 
 use crate::builder::Builder;
 use crate::error::Error;
-use crate::inquiry::Inquirer;
 use crate::listening::Listening;
 use crate::status::Status;
+use crate::status_query::StatusQuery;
 
 /// A server that runs in a separate thread. Stops and removes its socket on drop.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Server {
     path: PathBuf,
     size: u64,
     vectors: u16,
-    inquirer: Inquirer,
+    query: StatusQuery,
     stop: Arc<OwnedFd>,
     thread: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -31,13 +31,13 @@ impl Server {
     fn start(listening: Listening) -> Result<Self, Error> {
         let stop = Arc::new(eventfd::create().map_err(Error::io("creating an eventfd"))?);
         let (path, size, vectors) = (listening.path().to_owned(), listening.size(), listening.vectors());
-        let inquirer = listening.inquirer();
+        let query = listening.query();
         let until = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("ivshmem-server".to_owned())
             .spawn(move || listening.run(&*until))
             .map_err(Error::io("starting the server's thread"))?;
-        Ok(Self { path, size, vectors, inquirer, stop, thread: Some(thread) })
+        Ok(Self { path, size, vectors, query, stop, thread: Some(thread) })
     }
 
     /// The socket's path.
@@ -61,7 +61,7 @@ impl Server {
     /// # Errors
     /// When the server no longer runs.
     pub fn status(&self) -> Result<Status, Error> {
-        self.inquirer.ask().ok_or(Error::Down)
+        self.query.ask().ok_or(Error::Down)
     }
 
     /// Stops the server, removes the socket, and waits until that is done. The server waits up to one second for clients

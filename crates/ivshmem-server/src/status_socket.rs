@@ -13,15 +13,15 @@ use ivshmem::sys::linux::socket::{self, Sent};
 use ivshmem::sys::linux::{eventfd, peer};
 
 use crate::error::Error;
-use crate::inquiry::Inquirer;
 use crate::listener::Listener;
+use crate::status_query::StatusQuery;
 use crate::sys::socket::set_send_buffer;
 use crate::sys::{Errno, poll};
 
 #[derive(Debug)]
 pub(crate) struct StatusSocket {
     listener: Listener,
-    inquirer: Inquirer,
+    query: StatusQuery,
     readers: Vec<Reader>,
     /// A spare descriptor, closed to answer when no other descriptor is left, because the status is needed most then.
     reserve: Option<OwnedFd>,
@@ -40,7 +40,7 @@ struct Reader {
 }
 
 /// How long a reader may take. A document that fits into the socket's buffer takes no time.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait before repeating a call that the kernel refused for lack of resources.
 const RETRY: Duration = Duration::from_millis(100);
 /// Maximum number of readers at the same time, and of new ones that share one answer.
@@ -49,9 +49,9 @@ const MAX_READERS: usize = 64;
 const MAX_ACCEPTS: usize = 4096;
 
 impl StatusSocket {
-    pub(crate) fn new(listener: Listener, inquirer: Inquirer) -> Result<Self, Error> {
+    pub(crate) fn new(listener: Listener, query: StatusQuery) -> Result<Self, Error> {
         let reserve = eventfd::create().map_err(Error::io("creating an eventfd"))?;
-        Ok(Self { listener, inquirer, readers: Vec::new(), reserve: Some(reserve), paused: None })
+        Ok(Self { listener, query, readers: Vec::new(), reserve: Some(reserve), paused: None })
     }
 
     /// Answers until `end` becomes readable or the server no longer serves.
@@ -60,7 +60,7 @@ impl StatusSocket {
             if somebody_connects {
                 let newcomers = self.accept();
                 if !newcomers.is_empty() {
-                    let Some(status) = self.inquirer.ask() else { return };
+                    let Some(status) = self.query.ask() else { return };
                     let document: Arc<[u8]> = status.to_json().into_bytes().into();
                     self.readers.extend(newcomers.into_iter().map(|socket| Reader::new(socket, &document)));
                 }
@@ -126,7 +126,7 @@ impl Reader {
         // As much as the kernel allows; then most documents fit at once, whether or not the reader reads.
         set_send_buffer(&socket, document.len());
         let uid = peer::credentials(&socket).map_or(u32::MAX, |who| who.uid);
-        Self { socket, uid, document: Arc::clone(document), sent: 0, deadline: Instant::now() + PATIENCE }
+        Self { socket, uid, document: Arc::clone(document), sent: 0, deadline: Instant::now() + TIMEOUT }
     }
 
     /// Sends what fits into the socket's buffer and returns whether a part is left.

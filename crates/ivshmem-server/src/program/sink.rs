@@ -47,7 +47,7 @@ struct State {
 /// Maximum number of queued lines: more than any start or burst of a server has, about 100 KiB.
 const CAPACITY: usize = 1024;
 /// How long an ending process waits for lines that are not written yet.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Writes a last line to standard error, without waiting longer than half a second for a slow reader.
 pub fn tell(line: &str) {
@@ -84,7 +84,7 @@ impl Sink {
     /// Waits until all lines are written, at most half a second.
     pub fn drain(&self) {
         let busy = |state: &mut State| state.writing || !state.lines.is_empty();
-        let _state = self.shared.idle.wait_timeout_while(self.shared.state(), PATIENCE, busy);
+        let _state = self.shared.idle.wait_timeout_while(self.shared.state(), TIMEOUT, busy);
     }
 }
 

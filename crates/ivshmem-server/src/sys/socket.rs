@@ -25,7 +25,7 @@ pub(crate) fn listen(socket: &OwnedFd, backlog: i32) -> Result<(), Errno> {
 }
 
 /// Connects to the socket with this address, and closes the connection.
-pub(crate) fn knock(path: &Path) -> Result<(), Errno> {
+pub(crate) fn probe(path: &Path) -> Result<(), Errno> {
     // The listening process may send something at once.
     let socket = ForeignSocket::from(new()?);
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)

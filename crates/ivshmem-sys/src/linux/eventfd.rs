@@ -95,27 +95,27 @@ pub enum Waited {
     /// The event was raised. The wait has taken it.
     Rung,
     /// The latch was raised.
-    Over,
+    Ended,
     /// The wake event was raised. The wait has taken it.
     Woken,
     /// The deadline has passed.
     TimedOut,
 }
 
-/// Waits for `event` and takes it, or until the latch `over` or the event `wake` is raised or the deadline has passed.
+/// Waits for `event` and takes it, or until the latch `ended` or the event `wake` is raised or the deadline has passed.
 pub fn wait(
     event: BorrowedFd<'_>,
-    over: BorrowedFd<'_>,
+    ended: BorrowedFd<'_>,
     wake: BorrowedFd<'_>,
     deadline: Option<Instant>,
 ) -> io::Result<Waited> {
-    let mut fds = [&event, &over, &wake].map(|fd| PollFd::new(fd, PollFlags::IN));
+    let mut fds = [&event, &ended, &wake].map(|fd| PollFd::new(fd, PollFlags::IN));
     loop {
         poll_until(&mut fds, deadline)?;
-        let [rung, is_over, woken] = fds.each_ref().map(|fd| !fd.revents().is_empty());
+        let [rung, is_ended, woken] = fds.each_ref().map(|fd| !fd.revents().is_empty());
         // Another thread may have taken the event first.
         match () {
-            () if is_over => return Ok(Waited::Over),
+            () if is_ended => return Ok(Waited::Ended),
             () if rung && take(event)? => return Ok(Waited::Rung),
             () if woken && take(wake)? => return Ok(Waited::Woken),
             () if !rung && !woken => return Ok(Waited::TimedOut),
@@ -225,8 +225,8 @@ mod tests {
 
     #[test]
     fn waiting_ends_with_the_deadline_or_an_event() {
-        let (event, over, wake) = (create().unwrap(), create_latch().unwrap(), create().unwrap());
-        let waited = |deadline| wait(event.as_fd(), over.as_fd(), wake.as_fd(), deadline).unwrap();
+        let (event, ended, wake) = (create().unwrap(), create_latch().unwrap(), create().unwrap());
+        let waited = |deadline| wait(event.as_fd(), ended.as_fd(), wake.as_fd(), deadline).unwrap();
         let soon = Instant::now() + Duration::from_millis(5);
         assert_eq!(waited(Some(soon)), Waited::TimedOut);
         assert!(Instant::now() >= soon);
@@ -239,8 +239,8 @@ mod tests {
             [Waited::Rung, Waited::Woken, Waited::TimedOut]
         );
         ring(event.as_fd()).unwrap();
-        ring(over.as_fd()).unwrap();
-        assert_eq!([waited(None), waited(None)], [Waited::Over; 2]);
+        ring(ended.as_fd()).unwrap();
+        assert_eq!([waited(None), waited(None)], [Waited::Ended; 2]);
         assert!(take(event.as_fd()).unwrap(), "the latch took the event");
     }
 

@@ -274,10 +274,10 @@ pub struct Unclosed {
 /// Waits until there is room for the descriptors of another server.
 ///
 /// # Errors
-/// If at least [`MAX_FILES`] files or [`MAX_SOCKETS`] sockets still cannot be closed after `patience`.
-pub fn wait_for_room(patience: Duration) -> Result<(), Unclosed> {
+/// If at least [`MAX_FILES`] files or [`MAX_SOCKETS`] sockets still cannot be closed after `timeout`.
+pub fn wait_for_room(timeout: Duration) -> Result<(), Unclosed> {
     let mut unclosed = Unclosed { files: 0, sockets: 0 };
-    let has_room = until(patience, || {
+    let has_room = until(timeout, || {
         let files = FILES.unclosed() + given_up().len() + EVENTFDS.busy();
         unclosed = Unclosed { files, sockets: SOCKETS.unclosed() };
         unclosed.files < MAX_FILES && unclosed.sockets < MAX_SOCKETS
@@ -502,14 +502,14 @@ fn copy_table() -> io::Result<()> {
     result
 }
 
-/// Whether `is_true` returns true within `patience`. Checks every millisecond.
-fn until(patience: Duration, mut is_true: impl FnMut() -> bool) -> bool {
+/// Whether `is_true` returns true within `timeout`. Checks every millisecond.
+fn until(timeout: Duration, mut is_true: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
     loop {
         if is_true() {
             return true;
         }
-        if begin.elapsed() >= patience {
+        if begin.elapsed() >= timeout {
             return false;
         }
         thread::sleep(Duration::from_millis(1));

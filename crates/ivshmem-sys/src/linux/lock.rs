@@ -18,10 +18,10 @@ pub struct FileLock<'fd>(BorrowedFd<'fd>);
 
 impl<'fd> FileLock<'fd> {
     /// Takes the lock, for which the file must be open for writing. Retries every millisecond, and fails with EAGAIN if
-    /// another open file description still holds the lock after `patience`.
-    pub fn take(fd: &'fd impl AsFd, patience: Duration) -> io::Result<Self> {
+    /// another open file description still holds the lock after `timeout`.
+    pub fn take(fd: &'fd impl AsFd, timeout: Duration) -> io::Result<Self> {
         let fd = fd.as_fd();
-        let limit = Instant::now() + patience;
+        let limit = Instant::now() + timeout;
         loop {
             match set(fd, libc::F_WRLCK) {
                 Ok(()) => return Ok(Self(fd)),

@@ -56,24 +56,24 @@ pub enum Waited {
     /// The event was raised. The wait has taken it.
     Rung,
     /// The latch was raised.
-    Over,
+    Ended,
     /// The wake event was raised. The wait has taken it.
     Woken,
     /// The deadline has passed.
     TimedOut,
 }
 
-/// Waits for `event` and takes it, or until the latch `over` or the event `wake` is raised or the deadline has passed.
+/// Waits for `event` and takes it, or until the latch `ended` or the event `wake` is raised or the deadline has passed.
 pub fn wait(
     event: EventRef<'_>,
-    over: EventRef<'_>,
+    ended: EventRef<'_>,
     wake: EventRef<'_>,
     deadline: Option<Instant>,
 ) -> io::Result<Waited> {
     // Of several raised handles Windows returns the first, and takes only that one.
-    Ok(match wait_any(&[over.as_raw_handle(), event.as_raw_handle(), wake.as_raw_handle()], deadline)? {
+    Ok(match wait_any(&[ended.as_raw_handle(), event.as_raw_handle(), wake.as_raw_handle()], deadline)? {
         None => Waited::TimedOut,
-        Some(0) => Waited::Over,
+        Some(0) => Waited::Ended,
         Some(1) => Waited::Rung,
         Some(_) => Waited::Woken,
     })
@@ -136,21 +136,21 @@ mod tests {
 
     #[test]
     fn waiting_ends_with_the_deadline_the_event_or_the_latch() {
-        let (event, over, wake) = (create().unwrap(), create_latch().unwrap(), create().unwrap());
+        let (event, ended, wake) = (create().unwrap(), create_latch().unwrap(), create().unwrap());
         let soon = Instant::now() + Duration::from_millis(5);
         assert_eq!(
-            wait(event.as_handle(), over.as_handle(), wake.as_handle(), Some(soon)).unwrap(),
+            wait(event.as_handle(), ended.as_handle(), wake.as_handle(), Some(soon)).unwrap(),
             Waited::TimedOut
         );
         assert!(Instant::now() >= soon);
         ring(event.as_handle()).unwrap();
-        assert_eq!(wait(event.as_handle(), over.as_handle(), wake.as_handle(), None).unwrap(), Waited::Rung);
+        assert_eq!(wait(event.as_handle(), ended.as_handle(), wake.as_handle(), None).unwrap(), Waited::Rung);
         ring(event.as_handle()).unwrap();
-        ring(over.as_handle()).unwrap();
+        ring(ended.as_handle()).unwrap();
         for _ in 0..2 {
             assert_eq!(
-                wait(event.as_handle(), over.as_handle(), wake.as_handle(), None).unwrap(),
-                Waited::Over
+                wait(event.as_handle(), ended.as_handle(), wake.as_handle(), None).unwrap(),
+                Waited::Ended
             );
         }
         assert!(take(event.as_handle()).unwrap(), "the latch took the event");

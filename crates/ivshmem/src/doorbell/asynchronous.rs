@@ -101,7 +101,7 @@ const EVENTS: usize = 1024;
 /// only once.
 struct Watched {
     interrupt: AsyncFd<ForeignFd>,
-    over: AsyncFd<ForeignFd>,
+    ended: AsyncFd<ForeignFd>,
 }
 
 impl Watched {
@@ -110,14 +110,14 @@ impl Watched {
         let known = |fd: BorrowedFd<'_>| {
             fd.try_clone_to_owned().and_then(|copy| runtime::watch(copy.into())).map_err(failed)
         };
-        Ok(Self { interrupt: known(session.own(vector)?)?, over: known(session.over())? })
+        Ok(Self { interrupt: known(session.own(vector)?)?, ended: known(session.ended())? })
     }
 
     /// Returns true after taking an interrupt, and false if the session has ended.
     async fn rung(&mut self) -> Result<bool, DoorbellError> {
         let failed = |source| DoorbellError::Io { doing: "wait for an interrupt", source };
         poll_fn(|context| {
-            if let Poll::Ready(ready) = self.over.poll_read_ready(context) {
+            if let Poll::Ready(ready) = self.ended.poll_read_ready(context) {
                 return Poll::Ready(ready.map(|_| false).map_err(failed));
             }
             loop {

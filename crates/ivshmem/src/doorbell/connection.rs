@@ -1,4 +1,4 @@
-//! The connection to a server: receiving its messages, and the greeting.
+//! The connection to a server: receiving its messages, and the handshake.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
@@ -75,38 +75,38 @@ fn check_room(fd: &ForeignFd) -> Result<(), ConnectionError> {
 /// Refuses a new connection while too many descriptors from servers cannot be closed, for example files of a file system in
 /// user space (FUSE) whose process does not answer. Otherwise servers could use up all descriptors of this process, one
 /// connection after the other.
-pub(crate) fn check_closing(patience: Duration) -> Result<(), ConnectionError> {
-    foreign::wait_for_room(patience.min(CLOSING_PATIENCE))
+pub(crate) fn check_closing(timeout: Duration) -> Result<(), ConnectionError> {
+    foreign::wait_for_room(timeout.min(CLOSING_TIMEOUT))
         .map_err(|Unclosed { files, sockets }| ConnectionError::NotClosed { files, sockets })
 }
 
 /// Descriptors whose closing does not depend on another process are closed within this time, even a large number of them.
-const CLOSING_PATIENCE: Duration = Duration::from_millis(300);
+const CLOSING_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The process's limit of open files. It is read each time, because programs change it at run time.
 fn rlimit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// When to consider a greeting complete. The protocol does not mark its end.
+/// When to consider a handshake complete. The protocol does not mark its end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// The time limit for the whole greeting.
+pub(crate) struct Timeouts {
+    /// The time limit for the whole handshake.
     pub(crate) timeout: Duration,
-    /// After the memory, a greeting is complete if nothing arrives for this long. The time is longer if vectors are probably
+    /// After the memory, a handshake is complete if nothing arrives for this long. The time is longer if vectors are probably
     /// missing.
     pub(crate) quiet: Duration,
-    /// If set, the greeting is complete only when this device has this many vectors.
+    /// If set, the handshake is complete only when this device has this many vectors.
     pub(crate) vectors: Option<u16>,
 }
 
-/// A greeting in progress.
+/// A handshake in progress.
 #[derive(Debug)]
-pub(crate) struct Greeting {
+pub(crate) struct Handshake {
     // Dropped before the connection: while a file from a server is open, no ending thread can close a socket.
     memory: Option<ForeignFd>,
     connection: Connection,
-    patience: Patience,
+    timeouts: Timeouts,
     /// Fewer own vectors than this are unlikely to be all.
     likely: u16,
     deadline: Instant,
@@ -114,15 +114,15 @@ pub(crate) struct Greeting {
     session: Option<Arc<Session>>,
 }
 
-/// The result of a complete greeting.
+/// The result of a complete handshake.
 #[derive(Debug)]
-pub(crate) struct Greeted {
+pub(crate) struct Established {
     pub(crate) connection: Connection,
     pub(crate) session: Arc<Session>,
     pub(crate) memory: ForeignFd,
 }
 
-/// The progress of a greeting.
+/// The progress of a handshake.
 #[derive(Debug)]
 pub(crate) enum Progress {
     Complete,
@@ -130,12 +130,12 @@ pub(crate) enum Progress {
     Waiting(Instant),
 }
 
-impl Greeting {
-    /// Starts a greeting on a connected socket. The timeout counts from `began`.
-    pub(crate) fn new(socket: ForeignSocket, patience: Patience, began: Instant) -> Self {
-        let deadline = began.checked_add(patience.timeout).unwrap_or(began + A_YEAR);
+impl Handshake {
+    /// Starts a handshake on a connected socket. The timeout counts from `began`.
+    pub(crate) fn new(socket: ForeignSocket, timeouts: Timeouts, began: Instant) -> Self {
+        let deadline = began.checked_add(timeouts.timeout).unwrap_or(began + A_YEAR);
         let connection = Connection::new(socket);
-        Self { connection, patience, likely: 0, deadline, last_message: began, session: None, memory: None }
+        Self { connection, timeouts, likely: 0, deadline, last_message: began, session: None, memory: None }
     }
 
     /// Sets the number of vectors that this device had at an earlier server. A client with fewer vectors waits longer: the
@@ -145,11 +145,11 @@ impl Greeting {
         self
     }
 
-    /// Receives messages until the greeting is complete. Blocks, but not beyond the timeout.
-    pub(crate) fn finish(mut self) -> Result<Greeted, ConnectionError> {
+    /// Receives messages until the handshake is complete. Blocks, but not beyond the timeout.
+    pub(crate) fn finish(mut self) -> Result<Established, ConnectionError> {
         loop {
             match self.step()? {
-                Progress::Complete => return Ok(self.into_greeted()),
+                Progress::Complete => return Ok(self.into_established()),
                 Progress::Waiting(until) => socket::wait_readable(self.connection.as_fd(), until)
                     .map_err(ConnectionError::io("wait for the server"))?,
             };
@@ -174,10 +174,10 @@ impl Greeting {
         self.judge(false)
     }
 
-    /// Judges by the clock whether a greeting without a definite end is complete.
+    /// Judges by the clock whether a handshake without a definite end is complete.
     fn judge(&self, drained: bool) -> Result<Progress, ConnectionError> {
         let now = Instant::now();
-        let settled = self.memory.is_some() && self.patience.vectors.is_none();
+        let settled = self.memory.is_some() && self.timeouts.vectors.is_none();
         let quiet_at = self.last_message + self.quiet();
         if settled && ((drained && now >= quiet_at) || now >= self.deadline) {
             return Ok(Progress::Complete);
@@ -189,18 +189,18 @@ impl Greeting {
     }
 
     /// # Panics
-    /// If the greeting is not complete.
-    pub(crate) fn into_greeted(self) -> Greeted {
-        Greeted {
+    /// If the handshake is not complete.
+    pub(crate) fn into_established(self) -> Established {
+        Established {
             connection: self.connection,
             session: self.session.expect("complete: the id comes before the memory"),
             memory: self.memory.expect("complete: the memory has come"),
         }
     }
 
-    /// Applies an event. Returns whether the greeting is definitely complete now.
+    /// Applies an event. Returns whether the handshake is definitely complete now.
     fn take(&mut self, event: ClientEvent<ForeignFd>) -> Result<bool, ConnectionError> {
-        // Only these events can complete the greeting, and `is_complete` iterates over all peers.
+        // Only these events can complete the handshake, and `is_complete` iterates over all peers.
         let decisive = matches!(event, ClientEvent::OwnVector { .. } | ClientEvent::Memory(_));
         match (event, &self.session) {
             (ClientEvent::OwnId(id), _) => {
@@ -214,24 +214,24 @@ impl Greeting {
         Ok(decisive && self.is_complete())
     }
 
-    /// The quiet time after which the greeting is complete. It is longer if vectors are probably missing.
+    /// The quiet time after which the handshake is complete. It is longer if vectors are probably missing.
     fn quiet(&self) -> Duration {
         let client = &self.connection.client;
         let misses = client.expects_more() || client.own_vectors() < self.likely;
         let factor = if misses { INTERRUPTED } else { 1 };
-        self.patience.quiet.saturating_mul(factor).min(A_YEAR)
+        self.timeouts.quiet.saturating_mul(factor).min(A_YEAR)
     }
 
     fn is_complete(&self) -> bool {
-        match self.patience.vectors {
+        match self.timeouts.vectors {
             Some(expected) => self.memory.is_some() && self.connection.client.own_vectors() >= expected,
             None => self.connection.client.is_greeted(),
         }
     }
 
     fn too_late(&self) -> ConnectionError {
-        let timeout_ms = self.patience.timeout.as_millis();
-        match (&self.session, &self.memory, self.patience.vectors) {
+        let timeout_ms = self.timeouts.timeout.as_millis();
+        match (&self.session, &self.memory, self.timeouts.vectors) {
             (None, ..) => ConnectionError::TimedOut { missing: "version and id", timeout_ms },
             (_, None, _) => ConnectionError::TimedOut { missing: "the memory", timeout_ms },
             (_, _, expected) => ConnectionError::TooFewVectors {
@@ -243,7 +243,7 @@ impl Greeting {
     }
 }
 
-impl AsFd for Greeting {
+impl AsFd for Handshake {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.connection.as_fd()
     }
@@ -281,7 +281,7 @@ fn merge(changes: &mut Vec<PeerEvent>, change: Option<PeerEvent>) {
     }
 }
 
-/// The maximum number of messages to receive in one step: more than a greeting of 16 peers with 64 vectors has.
+/// The maximum number of messages to receive in one step: more than a handshake of 16 peers with 64 vectors has.
 const MESSAGES_PER_STEP: usize = 2048;
 
 /// The factor of the quiet time if vectors are probably missing.

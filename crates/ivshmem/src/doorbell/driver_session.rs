@@ -20,13 +20,13 @@ pub(crate) struct Session {
     /// The number of the device's vectors. Only the first ones have an event.
     all: u16,
     /// Raised once the device no longer uses this session.
-    over: Event,
+    ended: Event,
 }
 
 impl Session {
     /// A session without vectors and without a driver.
     pub(crate) fn new(own_id: PeerId) -> io::Result<Self> {
-        Ok(Self { own_id, driver: None, own: Vec::new(), all: 0, over: event::create_latch()? })
+        Ok(Self { own_id, driver: None, own: Vec::new(), all: 0, ended: event::create_latch()? })
     }
 
     /// The session of a device with `all` vectors, of which the first ones have the events in `own`.
@@ -86,14 +86,14 @@ impl Session {
     }
 
     /// The latch that ends waits for vectors of this session.
-    pub(crate) fn over(&self) -> EventRef<'_> {
-        event::borrow(&self.over)
+    pub(crate) fn ended(&self) -> EventRef<'_> {
+        event::borrow(&self.ended)
     }
 
     /// Wakes all threads and tasks that wait for vectors of this session.
     pub(crate) fn end(&self) {
         // This fails only for a closed handle.
-        let _ = event::ring(self.over());
+        let _ = event::ring(self.ended());
     }
 }
 

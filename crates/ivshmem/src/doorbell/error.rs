@@ -216,10 +216,10 @@ pub enum ConnectionError {
         /// The number of sockets, including connections with unread data.
         sockets: usize,
     },
-    /// The greeting was not complete before the timeout.
+    /// The handshake was not complete before the timeout.
     #[error("the server has not sent {missing} within {timeout_ms} ms")]
     TimedOut {
-        /// The missing part of the greeting.
+        /// The missing part of the handshake.
         missing: &'static str,
         /// The timeout in milliseconds.
         timeout_ms: u128,

@@ -52,7 +52,7 @@ pub(crate) use absent::Doorbell;
 #[cfg(all(target_os = "linux", feature = "tokio"))]
 pub use asynchronous::{AsyncInterrupt, PeerEvents};
 #[cfg(target_os = "linux")]
-pub(crate) use connection::{Greeting, Patience, check_closing};
+pub(crate) use connection::{Handshake, Timeouts, check_closing};
 #[cfg(any(target_os = "linux", windows))]
 pub(crate) use dispatch::Doorbell;
 pub use error::{ConnectionError, DoorbellError, Reader};

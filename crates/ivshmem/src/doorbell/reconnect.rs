@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::connection::{Greeted, Greeting, Patience, Progress, check_closing};
+use super::connection::{Established, Handshake, Progress, Timeouts, check_closing};
 use crate::doorbell::ConnectionError;
 use crate::sys::linux::socket;
 
@@ -12,7 +12,7 @@ use crate::sys::linux::socket;
 #[derive(Debug)]
 pub(crate) struct Reconnect {
     pub(crate) path: PathBuf,
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: Timeouts,
     /// Device and inode of the mapped memory.
     pub(crate) memory: (u64, u64),
 }
@@ -24,16 +24,16 @@ pub(super) struct Absence {
     vectors: u16,
     pause: Duration,
     next_try: Instant,
-    greeting: Option<Greeting>,
+    handshake: Option<Handshake>,
 }
 
 /// The result of one step of reconnecting.
 #[derive(Debug)]
 pub(super) enum Return {
-    /// Not connected yet. Call again at this time, or when the greeting's socket is readable.
+    /// Not connected yet. Call again at this time, or when the handshake's socket is readable.
     Later(Instant),
     /// Connected to a server with the same memory.
-    Same(Greeted),
+    Same(Established),
     /// The server has other memory.
     OtherMemory,
 }
@@ -41,11 +41,11 @@ pub(super) enum Return {
 impl Absence {
     /// `vectors` is the number of vectors that this device had at the lost server.
     pub(super) fn new(vectors: u16) -> Self {
-        Self { vectors, pause: FIRST_PAUSE, next_try: Instant::now(), greeting: None }
+        Self { vectors, pause: FIRST_PAUSE, next_try: Instant::now(), handshake: None }
     }
 
-    /// Connects if the next attempt is due, and receives the available messages of a greeting. Calls `began` with the socket
-    /// of a new greeting, and `ended` with the socket of one that has ended.
+    /// Connects if the next attempt is due, and receives the available messages of a handshake. Calls `began` with the socket
+    /// of a new handshake, and `ended` with the socket of one that has ended.
     pub(super) fn step(
         &mut self,
         how: &Reconnect,
@@ -53,31 +53,32 @@ impl Absence {
         ended: impl FnOnce(BorrowedFd<'_>),
     ) -> Return {
         let now = Instant::now();
-        if self.greeting.is_none() && now >= self.next_try && check_closing(Duration::ZERO).is_ok() {
+        if self.handshake.is_none() && now >= self.next_try && check_closing(Duration::ZERO).is_ok() {
             // The timeout is short, so that a server that does not accept connections does not delay closing.
             if let Ok(socket) = socket::connect(&how.path, Duration::from_millis(1)) {
                 began(socket.as_fd());
-                self.greeting = Some(Greeting::new(socket, how.patience, now).likely(self.vectors));
+                self.handshake = Some(Handshake::new(socket, how.timeouts, now).likely(self.vectors));
             }
         }
-        let Some(greeting) = &mut self.greeting else { return self.later(now) };
-        match greeting.step() {
+        let Some(handshake) = &mut self.handshake else { return self.later(now) };
+        match handshake.step() {
             Ok(Progress::Waiting(until)) => Return::Later(until),
             Ok(Progress::Complete) => {
-                ended(greeting.as_fd());
-                let greeted = self.greeting.take().expect("it has just made progress").into_greeted();
-                match greeted.memory.identity() {
-                    Ok(identity) if identity == how.memory => Return::Same(greeted),
+                ended(handshake.as_fd());
+                let established =
+                    self.handshake.take().expect("it has just made progress").into_established();
+                match established.memory.identity() {
+                    Ok(identity) if identity == how.memory => Return::Same(established),
                     _ => Return::OtherMemory,
                 }
             }
             Err(reason) => {
-                ended(greeting.as_fd());
+                ended(handshake.as_fd());
                 // This device would not have mapped such a file, so it is other memory.
                 if matches!(reason, ConnectionError::UntrustedFile { .. }) {
                     return Return::OtherMemory;
                 }
-                self.greeting = None;
+                self.handshake = None;
                 self.later(now)
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::PeerEvent;
-use super::connection::{Connection, Greeted, receive_changes};
+use super::connection::{Connection, Established, receive_changes};
 use super::dispatch::{Doorbell, LINK, Link};
 use super::reconnect::{Absence, Reconnect, Return};
 use super::session::Session;
@@ -66,7 +66,7 @@ impl Link for Server {
     fn step(&mut self, shared: &Shared) -> Option<Instant> {
         let (State::Away(absence), Some(how)) = (&mut self.state, &self.reconnect) else { return None };
         let poller = &shared.poller;
-        // The greeting's socket has the same token; `receive` ignores it until the greeting is complete.
+        // The handshake's socket has the same token; `receive` ignores it until the handshake is complete.
         let watch = |socket: BorrowedFd<'_>| drop(poller::add(poller, socket, LINK));
         let unwatch = |socket: BorrowedFd<'_>| drop(poller::remove(poller, socket));
         match absence.step(how, watch, unwatch) {
@@ -75,7 +75,7 @@ impl Link for Server {
                 self.state = State::Down;
                 shared.tell(&PeerEvent::MemoryReplaced);
             }
-            Return::Same(Greeted { connection, session, memory }) => {
+            Return::Same(Established { connection, session, memory }) => {
                 drop(memory);
                 let id = session.own_id();
                 let _ = poller::add(&shared.poller, connection.as_fd(), LINK);

@@ -24,7 +24,7 @@ pub(crate) struct Session {
     others: Others,
     /// A latch, readable once the device no longer uses this session. A thread that waits for a vector must then read the
     /// current session again.
-    over: OwnedFd,
+    ended: OwnedFd,
 }
 
 /// How to ring other devices.
@@ -63,7 +63,7 @@ impl Session {
         for (slot, fd) in slots.iter_mut().zip(own) {
             *slot = OnceLock::from(ForeignFd::from(fd));
         }
-        Ok(Self { own_id, own: slots, own_count: AtomicU16::new(count), others, over: eventfd::create()? })
+        Ok(Self { own_id, own: slots, own_count: AtomicU16::new(count), others, ended: eventfd::create()? })
     }
 
     pub(crate) fn own_id(&self) -> PeerId {
@@ -159,14 +159,14 @@ impl Session {
     }
 
     /// The latch that ends waits for vectors of this session.
-    pub(crate) fn over(&self) -> BorrowedFd<'_> {
-        self.over.as_fd()
+    pub(crate) fn ended(&self) -> BorrowedFd<'_> {
+        self.ended.as_fd()
     }
 
     /// Wakes all threads and tasks that wait for vectors of this session.
     pub(crate) fn end(&self) {
         // A full counter is readable as well, so this fails only for a closed descriptor.
-        let _ = eventfd::ring(self.over());
+        let _ = eventfd::ring(self.ended());
     }
 }
 

@@ -247,11 +247,11 @@ impl Source for Shared {
         let wake = reader.wake_event().map_err(failed)?;
         reader.waiters.wait(seen, receives, deadline, cancelled, || {
             let session = self.session()?;
-            match event::wait(session.own(vector)?, session.over(), wake, deadline).map_err(failed)? {
+            match event::wait(session.own(vector)?, session.ended(), wake, deadline).map_err(failed)? {
                 Waited::Rung => Ok(Read::Interrupt),
                 Waited::TimedOut => Ok(Read::TimedOut),
                 // After the end of a session, the device is closed, or pending interrupts are moved to the new session.
-                Waited::Woken | Waited::Over => Ok(Read::Again),
+                Waited::Woken | Waited::Ended => Ok(Read::Again),
             }
         })
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Doorbell;
 use crate::device::{Device, DeviceKind, OpenError};
-use crate::doorbell::{Doorbell as Bell, Greeting, Patience, Reconnect, check_closing};
+use crate::doorbell::{Doorbell as Bell, Handshake, Reconnect, Timeouts, check_closing};
 use crate::region::{CacheMode, Memory, Region};
 use crate::sys::linux::foreign::{self, ForeignFd};
 use crate::sys::linux::mapping::Mapping;
@@ -19,15 +19,15 @@ pub(super) fn connect(options: Doorbell) -> Result<Device, OpenError> {
         return Err(OpenError::BadVectors { path, expected });
     }
     let began = Instant::now();
-    let patience = Patience { timeout, quiet, vectors };
+    let timeouts = Timeouts { timeout, quiet, vectors };
     let from_server = |reason| OpenError::Server { path: path.clone(), reason };
     check_closing(timeout).map_err(from_server)?;
     let left = timeout.saturating_sub(began.elapsed());
     let socket = socket::connect(&path, left).map_err(|source| not_connected(&path, source))?;
-    let greeted = Greeting::new(socket, patience, began).finish().map_err(from_server)?;
-    let (memory, identity) = map_in_time(&path, greeted.memory, read_only, began, timeout)?;
-    let reconnect = reconnect.then(|| Reconnect { path: path.clone(), patience, memory: identity });
-    let bell = Bell::start(greeted.connection, greeted.session, reconnect)
+    let established = Handshake::new(socket, timeouts, began).finish().map_err(from_server)?;
+    let (memory, identity) = map_in_time(&path, established.memory, read_only, began, timeout)?;
+    let reconnect = reconnect.then(|| Reconnect { path: path.clone(), timeouts, memory: identity });
+    let bell = Bell::start(established.connection, established.session, reconnect)
         .map_err(|source| OpenError::Io { path, doing: "receive interrupts from", source })?;
     Ok(Device { kind: DeviceKind::Doorbell, memory, doorbell: Some(bell), guest: None })
 }
@@ -90,7 +90,7 @@ fn map_in_time(
     })
 }
 
-/// The minimum time for mapping, if the greeting has used up the timeout.
+/// The minimum time for mapping, if the handshake has used up the timeout.
 const MAP_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Checks and maps the memory. It does not trust the server's descriptor.

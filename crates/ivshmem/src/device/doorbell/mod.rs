@@ -37,13 +37,13 @@ impl Doorbell {
         self
     }
 
-    /// Sets the quiet time: the greeting is complete if the server sends nothing for this long after the memory. The default
+    /// Sets the quiet time: the handshake is complete if the server sends nothing for this long after the memory. The default
     /// is 5 milliseconds. The time is 200 times as long while this device has no vector, or fewer than some peer, or fewer than
-    /// before a reconnection, because a busy server may pause during the greeting. For a server that assigns no vectors, use
+    /// before a reconnection, because a busy server may pause during the handshake. For a server that assigns no vectors, use
     /// [`vectors(0)`](Self::vectors).
     ///
-    /// The protocol does not mark the end of the greeting. Only the first client, and a client with fewer vectors than some
-    /// peer, waits for this time; once a client has as many vectors as its peers, its greeting is complete. Vectors that come
+    /// The protocol does not mark the end of the handshake. Only the first client, and a client with fewer vectors than some
+    /// peer, waits for this time; once a client has as many vectors as its peers, its handshake is complete. Vectors that come
     /// later are not lost; they are added to the device.
     pub fn quiet(mut self, quiet: Duration) -> Self {
         self.quiet = quiet;
@@ -73,7 +73,7 @@ impl Doorbell {
         self
     }
 
-    /// Connects to the server, and returns as soon as the server's greeting is complete.
+    /// Connects to the server, and returns as soon as the server's handshake is complete.
     ///
     /// # Errors
     /// [`OpenError`] if no server listens at the path, if the server refuses the connection, does not answer or violates the

@@ -40,7 +40,7 @@ final class Callbacks {
     void remove(final InterruptServiceRoutine routine) {
         for (final Registered registered : routines) {
             if (registered.routine.equals(routine)) {
-                registered.repeater.stop();
+                registered.coalescer.stop();
                 routines.remove(registered);
             }
         }
@@ -58,7 +58,7 @@ final class Callbacks {
             }
         }
         for (final Registered registered : routines) {
-            registered.repeater.signal();
+            registered.coalescer.signal();
         }
     }
 
@@ -112,11 +112,11 @@ final class Callbacks {
     private final class Registered {
 
         private final InterruptServiceRoutine routine;
-        private final Repeater repeater;
+        private final Coalescer coalescer;
 
         Registered(final InterruptServiceRoutine routine) {
             this.routine = routine;
-            repeater = dispatch.repeater(() -> {
+            coalescer = dispatch.coalescer(() -> {
                 vector.receive();
                 routine.onInterrupt(vector.number());
             });

@@ -161,9 +161,9 @@ final class Dispatch {
         }
     }
 
-    /** A repeater that runs a callback of this device after each signal. */
-    Repeater repeater(final Runnable callback) {
-        return new Repeater(executor, callback, handler, this::isClosed);
+    /** A coalescer that runs a callback of this device after each signal. */
+    Coalescer coalescer(final Runnable callback) {
+        return new Coalescer(executor, callback, handler, this::isClosed);
     }
 
     static IllegalStateException closed() {

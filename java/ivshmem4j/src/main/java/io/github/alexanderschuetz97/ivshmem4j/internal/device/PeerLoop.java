@@ -45,7 +45,7 @@ final class PeerLoop implements Runnable {
     void remove(final PeerConnectionListener listener) {
         for (final Registered registered : listeners) {
             if (registered.listener.equals(listener)) {
-                registered.repeater.stop();
+                registered.coalescer.stop();
                 listeners.remove(registered);
                 NativeLibrary.deviceUnlisten(device, registered.number);
             }
@@ -91,7 +91,7 @@ final class PeerLoop implements Runnable {
             steps.take(() -> dispatch.vectorsAdded(steps));
         }
         steps.take(() -> NativeLibrary.devicePassOn(device));
-        listeners.forEach(listener -> steps.take(listener.repeater::signal));
+        listeners.forEach(listener -> steps.take(listener.coalescer::signal));
         steps.take(() -> report(event, lost));
     }
 
@@ -116,7 +116,7 @@ final class PeerLoop implements Runnable {
 
         private final PeerConnectionListener listener;
         private final int number;
-        private final Repeater repeater = dispatch.repeater(this::tellAll);
+        private final Coalescer coalescer = dispatch.coalescer(this::tellAll);
 
         Registered(final PeerConnectionListener listener, final int number) {
             this.listener = listener;
@@ -124,7 +124,7 @@ final class PeerLoop implements Runnable {
         }
 
         private void tellAll() {
-            while (!repeater.isStopped()) {
+            while (!coalescer.isStopped()) {
                 final int[] event = NativeLibrary.deviceListenerNews(device, number);
                 if (event.length == 0) {
                     return;

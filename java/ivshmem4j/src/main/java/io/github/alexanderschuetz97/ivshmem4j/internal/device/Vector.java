@@ -55,8 +55,8 @@ final class Vector {
     private final ReentrantLock lock = new ReentrantLock();
     /** Virtual threads park here. */
     private final Condition virtual = lock.newCondition();
-    private final Attendant forVirtual;
-    private final Attendant forCallbacks;
+    private final ReaderThread forVirtual;
+    private final ReaderThread forCallbacks;
     private final Callbacks callbacks;
     /** A value must not refer to this vector: it would keep its own key reachable, and with it this vector, for each thread. */
     private final ThreadLocal<Wait> waits;
@@ -76,8 +76,8 @@ final class Vector {
         canceller = cancelling;
         waits = ThreadLocal.withInitial(() -> new Wait(cancelling));
         callbacks = new Callbacks(this, dispatch);
-        forVirtual = new Attendant("ivshmem4j-reader-" + number, () -> parked > 0, null);
-        forCallbacks = new Attendant("ivshmem4j-vector-" + number, () -> !callbacks.isEmpty(), callbacks::tell);
+        forVirtual = new ReaderThread("ivshmem4j-reader-" + number, () -> parked > 0, null);
+        forCallbacks = new ReaderThread("ivshmem4j-vector-" + number, () -> !callbacks.isEmpty(), callbacks::tell);
     }
 
     /**
@@ -345,7 +345,7 @@ final class Vector {
     }
 
     /** A daemon thread that exists while it is needed, and a short time longer. */
-    private final class Attendant implements Runnable {
+    private final class ReaderThread implements Runnable {
 
         private final String name;
         private final BooleanSupplier needed;
@@ -361,7 +361,7 @@ final class Vector {
         /** The number of interrupts seen. */
         private long seen;
 
-        Attendant(final String name, final BooleanSupplier needed, final Runnable tell) {
+        ReaderThread(final String name, final BooleanSupplier needed, final Runnable tell) {
             this.name = name;
             this.needed = needed;
             this.tell = tell;

@@ -8,10 +8,10 @@ import java.util.function.BooleanSupplier;
  * Runs a callback in an executor: at least once after the last signal, never concurrently with itself, and with at most one
  * job in the executor's queue.
  *
- * <p>Exceptions of the callback go to the handler and do not stop the repeater. An executor must run every job that it
+ * <p>Exceptions of the callback go to the handler and do not stop the coalescer. An executor must run every job that it
  * accepts: if it drops a job silently, the callback never runs again.
  */
-final class Repeater implements Runnable {
+final class Coalescer implements Runnable {
 
     private enum State { IDLE, QUEUED, RUNNING, SIGNALLED_AGAIN }
 
@@ -22,8 +22,8 @@ final class Repeater implements Runnable {
     private final BooleanSupplier closed;
     private volatile boolean stopped;
 
-    /** The repeater is also stopped once {@code closed} returns true. */
-    Repeater(final Executor executor, final Runnable callback, final Handler handler, final BooleanSupplier closed) {
+    /** The coalescer is also stopped once {@code closed} returns true. */
+    Coalescer(final Executor executor, final Runnable callback, final Handler handler, final BooleanSupplier closed) {
         this.executor = executor;
         this.callback = callback;
         this.handler = handler;

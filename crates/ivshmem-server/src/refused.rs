@@ -12,7 +12,7 @@ use ivshmem::sys::linux::foreign::ForeignSocket;
 use ivshmem::sys::linux::socket;
 
 #[derive(Debug)]
-pub(crate) struct TurnedAway {
+pub(crate) struct Refused {
     by_token: BTreeMap<u64, ForeignSocket>,
     next_token: u64,
 }
@@ -20,7 +20,7 @@ pub(crate) struct TurnedAway {
 /// Each of them takes a descriptor, so the oldest is closed when there are more.
 const MAX: usize = 16;
 
-impl TurnedAway {
+impl Refused {
     /// The epoll reports tokens of `first_token` and above for these connections.
     pub(crate) fn new(first_token: u64) -> Self {
         Self { by_token: BTreeMap::new(), next_token: first_token }

@@ -12,14 +12,14 @@ use crate::status::Status;
 
 /// Sends queries. Each thread has a clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Inquirer {
+pub(crate) struct StatusQuery {
     questions: Sender<Sender<Status>>,
     bell: Arc<OwnedFd>,
 }
 
 /// Receives queries.
 #[derive(Debug)]
-pub(crate) struct Inquiries {
+pub(crate) struct StatusQueries {
     questions: Receiver<Sender<Status>>,
     bell: Arc<OwnedFd>,
     /// A query waits for its answer.
@@ -30,14 +30,14 @@ pub(crate) struct Inquiries {
 /// Answers take at most one part in `SHARE` of the serving thread's time, regardless of the number of queries.
 const SHARE: u32 = 10;
 
-pub(crate) fn channel() -> Result<(Inquirer, Inquiries), Error> {
+pub(crate) fn channel() -> Result<(StatusQuery, StatusQueries), Error> {
     let bell = Arc::new(eventfd::create().map_err(Error::io("creating an eventfd"))?);
     let (sender, receiver) = mpsc::channel();
-    let inquirer = Inquirer { questions: sender, bell: Arc::clone(&bell) };
-    Ok((inquirer, Inquiries { questions: receiver, bell, waiting: false, next: Instant::now() }))
+    let query = StatusQuery { questions: sender, bell: Arc::clone(&bell) };
+    Ok((query, StatusQueries { questions: receiver, bell, waiting: false, next: Instant::now() }))
 }
 
-impl Inquirer {
+impl StatusQuery {
     /// Waits for the answer; `None` when the server no longer serves.
     pub(crate) fn ask(&self) -> Option<Status> {
         let (answer, status) = mpsc::channel();
@@ -47,7 +47,7 @@ impl Inquirer {
     }
 }
 
-impl Inquiries {
+impl StatusQueries {
     /// Acknowledges the eventfd, which a query has signalled.
     pub(crate) fn heard(&mut self) {
         let _ = eventfd::take(self.bell.as_fd());
@@ -71,7 +71,7 @@ impl Inquiries {
     }
 }
 
-impl AsFd for Inquiries {
+impl AsFd for StatusQueries {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.bell.as_fd()
     }
@@ -83,13 +83,13 @@ mod tests {
 
     #[test]
     fn who_asks_a_server_that_is_gone_does_not_wait() {
-        let (inquirer, inquiries) = channel().unwrap();
+        let (query, queries) = channel().unwrap();
         std::thread::scope(|scope| {
-            let asked = scope.spawn(|| inquirer.ask());
+            let asked = scope.spawn(|| query.ask());
             // Before or after the query: there is no answer either way.
-            drop(inquiries);
+            drop(queries);
             assert_eq!(asked.join().unwrap(), None);
         });
-        assert_eq!(inquirer.ask(), None);
+        assert_eq!(query.ask(), None);
     }
 }

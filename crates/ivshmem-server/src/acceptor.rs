@@ -9,20 +9,20 @@ use ivshmem::sys::linux::peer::Credentials;
 use ivshmem::sys::linux::{epoll, eventfd, peer, socket};
 use ivshmem::wire::Refusal;
 
-use crate::admission::Porter;
+use crate::admission::Gatekeeper;
 use crate::error::Error;
 use crate::listener::Listener;
 use crate::log::{Kind, Log, refusal_index};
+use crate::refused::Refused;
 use crate::sys::Errno;
-use crate::turned_away::TurnedAway;
 
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Acceptor {
     listener: Listener,
     /// The listener's token in the epoll.
     token: u64,
-    porter: Porter,
-    pub(crate) turned_away: TurnedAway,
+    gatekeeper: Gatekeeper,
+    pub(crate) unread: Refused,
     /// A spare descriptor. It is closed for a moment to accept, and refuse, a connection when no other descriptor is left.
     reserve: Option<OwnedFd>,
     /// Set while no connection can be accepted: when to try again.
@@ -33,44 +33,44 @@ pub(crate) struct Door {
 
 /// The result of one attempt to accept.
 #[derive(Debug)]
-pub(crate) enum Knock {
+pub(crate) enum Attempt {
     /// A connection.
-    Somebody(ForeignSocket),
+    Connection(ForeignSocket),
     /// A connection was accepted and refused, because no descriptor is left.
     Refused,
     /// No connection waits, or none can be accepted now.
-    Nobody,
+    None,
 }
 
 /// How long to wait before repeating a call that the kernel refused for lack of resources.
 pub(crate) const RETRY: Duration = Duration::from_millis(10);
 
-impl Door {
-    /// Starts accepting: the epoll reports `token` for new connections, and `first_turned_away` or above for refused ones.
+impl Acceptor {
+    /// Starts accepting: the epoll reports `token` for new connections, and `first_refused` or above for refused ones.
     pub(crate) fn open(
         listener: Listener,
-        porter: Porter,
+        gatekeeper: Gatekeeper,
         epoll: BorrowedFd<'_>,
         token: u64,
-        first_turned_away: u64,
+        first_refused: u64,
     ) -> Result<Self, Error> {
         epoll::add(epoll, &listener, token).map_err(Error::io("waiting for connections"))?;
         Ok(Self {
             listener,
             token,
-            porter,
-            turned_away: TurnedAway::new(first_turned_away),
+            gatekeeper,
+            unread: Refused::new(first_refused),
             reserve: Some(eventfd::create().map_err(Error::io("creating an eventfd"))?),
             paused: None,
             refused: Default::default(),
         })
     }
 
-    pub(crate) fn accept(&mut self, epoll: BorrowedFd<'_>, log: &mut Log) -> Knock {
+    pub(crate) fn accept(&mut self, epoll: BorrowedFd<'_>, log: &mut Log) -> Attempt {
         loop {
             match socket::accept(&self.listener) {
-                Ok(socket) => return Knock::Somebody(socket),
-                Err(Errno::AGAIN) => return Knock::Nobody,
+                Ok(socket) => return Attempt::Connection(socket),
+                Err(Errno::AGAIN) => return Attempt::None,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(error) => return self.accept_without_descriptors(epoll, log, error),
             }
@@ -79,7 +79,7 @@ impl Door {
 
     /// Returns the credentials of the peer, or the refusal if that user may not connect now.
     pub(crate) fn admit(&mut self, socket: &ForeignSocket) -> Result<Credentials, Refusal> {
-        self.porter.admit(socket, Instant::now())
+        self.gatekeeper.admit(socket, Instant::now())
     }
 
     /// Sends the reason in the version message, for which a fresh socket always has room. A QEMU that starts prints it and exits;
@@ -99,7 +99,7 @@ impl Door {
             let (uid, pid) = (who.map(|who| who.uid), who.and_then(|who| who.pid));
             tracing::warn!(version, uid, pid, ?told, "client refused: {refusal}");
         }
-        self.turned_away.keep(epoll, socket);
+        self.unread.keep(epoll, socket);
     }
 
     /// When to try again to accept, while accepting is paused.
@@ -129,9 +129,9 @@ impl Door {
         let _ = socket::refuse_connections(&self.listener);
         loop {
             match self.accept(epoll, log) {
-                Knock::Somebody(socket) => self.refuse(epoll, log, socket, Refusal::Stopping),
-                Knock::Refused => {}
-                Knock::Nobody => break,
+                Attempt::Connection(socket) => self.refuse(epoll, log, socket, Refusal::Stopping),
+                Attempt::Refused => {}
+                Attempt::None => break,
             }
         }
         self.paused = None;
@@ -145,22 +145,22 @@ impl Door {
 
     /// Accepts with the spare descriptor and refuses. If there is none, or that fails too, accepting pauses until there is
     /// room.
-    fn accept_without_descriptors(&mut self, epoll: BorrowedFd<'_>, log: &mut Log, error: Errno) -> Knock {
+    fn accept_without_descriptors(&mut self, epoll: BorrowedFd<'_>, log: &mut Log, error: Errno) -> Attempt {
         let accepted = self.reserve.take().and_then(|reserve| {
             drop(reserve);
             socket::accept(&self.listener).ok()
         });
         let Some(socket) = accepted else {
             self.pause(epoll, log, error);
-            return Knock::Nobody;
+            return Attempt::None;
         };
         self.refuse(epoll, log, socket, Refusal::OutOfDescriptors);
         self.reserve = eventfd::create().ok();
         if self.reserve.is_none() {
-            self.turned_away.close_oldest(epoll);
+            self.unread.close_oldest(epoll);
             self.reserve = eventfd::create().ok();
         }
-        Knock::Refused
+        Attempt::Refused
     }
 
     fn pause(&mut self, epoll: BorrowedFd<'_>, log: &mut Log, error: Errno) {
@@ -189,19 +189,19 @@ mod tests {
         let listener = Listener::inherited(UnixListener::bind(&path).unwrap().into()).unwrap();
         let epoll = epoll::create().unwrap();
         let mut log = Log::new(Instant::now());
-        let mut door =
-            Door::open(listener, Porter::new(Admission::default()), epoll.as_fd(), 1, 100).unwrap();
+        let mut acceptor =
+            Acceptor::open(listener, Gatekeeper::new(Admission::default()), epoll.as_fd(), 1, 100).unwrap();
         let _waits = UnixStream::connect(&path).unwrap();
         let knocks = || epoll::events::<4>(&epoll, Some(Instant::now())).unwrap().len();
         assert_eq!(knocks(), 1);
-        door.pause(epoll.as_fd(), &mut log, Errno::MFILE);
+        acceptor.pause(epoll.as_fd(), &mut log, Errno::MFILE);
         assert_eq!(knocks(), 0);
-        door.reopen(epoll.as_fd(), Instant::now() + RETRY);
+        acceptor.reopen(epoll.as_fd(), Instant::now() + RETRY);
         assert_eq!(knocks(), 1, "a pause ends");
-        door.pause(epoll.as_fd(), &mut log, Errno::MFILE);
-        door.close(epoll.as_fd(), &mut log);
-        assert_eq!(door.reopens(), None);
-        door.reopen(epoll.as_fd(), Instant::now() + RETRY);
+        acceptor.pause(epoll.as_fd(), &mut log, Errno::MFILE);
+        acceptor.close(epoll.as_fd(), &mut log);
+        assert_eq!(acceptor.reopens(), None);
+        acceptor.reopen(epoll.as_fd(), Instant::now() + RETRY);
         assert_eq!(knocks(), 0);
     }
 }
