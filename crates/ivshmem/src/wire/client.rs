@@ -154,8 +154,8 @@ impl Client {
         self.peers.get(&peer).copied()
     }
 
-    /// Whether the greeting is definitely complete: there are peers, and this client has at least as many vectors as every one
-    /// of them. The protocol does not mark the end of a greeting, so `false` means only that this is unknown.
+    /// Whether the handshake is definitely complete: there are peers, and this client has at least as many vectors as every one
+    /// of them. The protocol does not mark the end of a handshake, so `false` means only that this is unknown.
     pub fn is_greeted(&self) -> bool {
         self.peers.values().max().is_some_and(|most| self.own_vectors >= *most)
     }

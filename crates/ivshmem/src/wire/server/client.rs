@@ -32,7 +32,7 @@ pub(super) enum WaitsFor {
     Budget,
 }
 
-/// The progress of the greeting.
+/// The progress of the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Version,
@@ -40,8 +40,8 @@ enum Stage {
     Memory,
     /// The three messages that QEMU waits for are sent. Until the client reads, it gets nothing else.
     FirstRead,
-    /// The other peers, in one pass upwards. Peers that connect behind the pass are announced after the greeting, so a
-    /// greeting always ends.
+    /// The other peers, in one pass upwards. Peers that connect behind the pass are announced after the handshake, so a
+    /// handshake always ends.
     Peers {
         from: u32,
     },
@@ -83,7 +83,7 @@ impl Client {
         matches!(self.stage, Stage::Settled | Stage::Alone)
     }
 
-    /// Continues the greeting after the client has read some of the first three messages, all of which were sent. Returns
+    /// Continues the handshake after the client has read some of the first three messages, all of which were sent. Returns
     /// whether this is the first call in that state.
     pub(super) fn begin(&mut self, vectors: u16) -> bool {
         let begins = self.stage == Stage::FirstRead;

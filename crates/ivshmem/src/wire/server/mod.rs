@@ -229,7 +229,7 @@ impl Engine {
         if begins {
             self.budget.change(0, now);
             self.present.insert(id);
-            // The client's greeting comes before its announcement to the others.
+            // The client's handshake comes before its announcement to the others.
             self.give_turn(id);
             self.give_all_turns();
             return;
@@ -260,7 +260,7 @@ impl Engine {
         self.client(id).is_some_and(Client::has_begun)
     }
 
-    /// Whether all messages up to the client's own vectors have been sent to it, which completes its greeting.
+    /// Whether all messages up to the client's own vectors have been sent to it, which completes its handshake.
     pub fn is_greeted(&self, id: PeerId) -> bool {
         self.client(id).is_some_and(Client::is_greeted)
     }
