@@ -302,7 +302,9 @@ struct Closer<T> {
     queue: Mutex<Queue<T>>,
     more: Condvar,
     max_workers: usize,
-    /// The number of descriptors that a worker takes at a time.
+    /// The number of descriptors in the queue for which one worker is enough.
+    per_worker: usize,
+    /// The number of descriptors that a worker takes at a time. One that cannot be closed delays the others.
     batch: usize,
     close_all: fn(Vec<T>),
 }
@@ -325,13 +327,13 @@ struct File {
 
 /// For sockets that another process sent, sockets with unread data, listening sockets, and those for which EMPTY has no free
 /// thread.
-static SOCKETS: Closer<OwnedFd> = Closer::new(4, usize::MAX, close_sockets);
+static SOCKETS: Closer<OwnedFd> = Closer::new(4, usize::MAX, usize::MAX, close_sockets);
 /// For sockets without unread data.
-static EMPTY: Closer<OwnedFd> = Closer::new(4, usize::MAX, drop);
-/// For eventfds. One that cannot be closed delays the rest of its batch.
-static EVENTFDS: Closer<OwnedFd> = Closer::new(4 * MAX_FILES, 64, drop);
+static EMPTY: Closer<OwnedFd> = Closer::new(4, usize::MAX, usize::MAX, drop);
+/// For eventfds. A server may send thousands, which are usually closed at once.
+static EVENTFDS: Closer<OwnedFd> = Closer::new(4 * MAX_FILES, 64, 1, drop);
 /// For files. Closing one may wait for the process behind a file system, and then delays only other files.
-static FILES: Closer<File> = Closer::new(4 * MAX_FILES, 1, close_files);
+static FILES: Closer<File> = Closer::new(4 * MAX_FILES, 1, 1, close_files);
 
 /// With this many files that cannot be closed, the process connects to no new server. Each connected server can send a few more
 /// files, so there are more threads than this: a file that waits for a thread delays the programs that this process starts.
@@ -344,9 +346,9 @@ const STACK: usize = 128 << 10;
 
 impl<T: Send + 'static> Closer<T> {
     /// There is more than one worker, so that a descriptor whose closing waits nevertheless does not delay the next ones.
-    const fn new(max_workers: usize, batch: usize, close_all: fn(Vec<T>)) -> Self {
+    const fn new(max_workers: usize, per_worker: usize, batch: usize, close_all: fn(Vec<T>)) -> Self {
         let queue = Mutex::new(Queue { fds: Vec::new(), unclosed: 0, workers: 0, idle: 0 });
-        Self { queue, more: Condvar::new(), max_workers, batch, close_all }
+        Self { queue, more: Condvar::new(), max_workers, per_worker, batch, close_all }
     }
 
     /// Closes a descriptor without waiting. If no thread can be started, it stays open until a later call of this method,
@@ -365,15 +367,15 @@ impl<T: Send + 'static> Closer<T> {
         queue.unclosed
     }
 
-    /// The number of workers that are closing descriptors now, plus the number of full batches in the queue.
+    /// The number of workers that are closing descriptors now, plus the number that the queue needs.
     fn busy(&'static self) -> usize {
         let mut queue = self.queue();
         self.start(&mut queue);
-        queue.workers - queue.idle + queue.fds.len() / self.batch
+        queue.workers - queue.idle + queue.fds.len() / self.per_worker
     }
 
     fn start(&'static self, queue: &mut Queue<T>) {
-        while queue.fds.len() > queue.idle.saturating_mul(self.batch)
+        while queue.fds.len() > queue.idle.saturating_mul(self.per_worker)
             && queue.workers < self.max_workers
             && spawn(|| self.work())
         {
