@@ -97,7 +97,7 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * fault in their code. Before Java 14, copies between a view and an array may also end the process, as the JVM performs them
  * itself. The memory of an {@code ivshmem-server} can be sealed against truncation; named files cannot.
  */
-public interface NativeMemory extends NumberAccess, ArrayAccess, OrderedAccess, AutoCloseable {
+public interface NativeMemory extends ByteOrderAccess, ArrayAccess, SpinAccess, AutoCloseable {
 
     /**
      * Closes the memory and its device, and wakes the threads that are inside {@code spin}. A second call has no effect.

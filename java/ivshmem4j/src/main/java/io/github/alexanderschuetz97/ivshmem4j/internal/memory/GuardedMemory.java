@@ -9,18 +9,15 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 final class GuardedMemory extends UnsafeMemory {
 
     private final Guard guard;
-    private final Runnable fence;
 
     /** Creates memory of a whole mapping; the fence may be null. */
     GuardedMemory(final Mapping mapping, final Runnable fence, final Runnable onClose) {
-        super(mapping, onClose);
-        this.fence = fence;
+        super(mapping, fence, onClose);
         guard = new Guard(free);
     }
 
     private GuardedMemory(final GuardedMemory parent, final long off, final long len) {
         super(parent, off, len);
-        fence = parent.fence;
         guard = parent.guard;
     }
 

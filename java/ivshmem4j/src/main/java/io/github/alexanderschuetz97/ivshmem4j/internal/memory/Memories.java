@@ -3,14 +3,14 @@ package io.github.alexanderschuetz97.ivshmem4j.internal.memory;
 import io.github.alexanderschuetz97.ivshmem4j.api.CacheMode;
 import io.github.alexanderschuetz97.ivshmem4j.api.NativeMemory;
 
-/** Creates memory for mappings. This version is for Java 8 to 21; newer Java versions use another one. */
+/** Creates memory for mappings. */
 public final class Memories {
 
     /**
      * The system property with which tests select an implementation: {@code unsafe}, {@code foreign}, or {@code guarded} for
      * the implementation that Windows needs without {@code foreign}.
      */
-    static final String PROPERTY = "ivshmem4j.memory";
+    private static final String PROPERTY = "ivshmem4j.memory";
 
     private Memories() {}
 
@@ -36,15 +36,28 @@ public final class Memories {
         final CacheMode cacheMode,
         final Runnable onClose) {
         final Mapping mapping = new Mapping(target, handle, address, size, writeable, sealed, cacheMode);
-        return of(mapping, cacheMode == CacheMode.WRITE_COMBINED ? UnsafeMemory::fullFence : null, onClose);
+        return of(mapping, cacheMode == CacheMode.WRITE_COMBINED ? Layer::fullFence : null, onClose);
     }
 
     /** Like the method above. The fence runs where an ordered access needs one; null if none is needed. */
     static NativeMemory of(final Mapping mapping, final Runnable fence, final Runnable onClose) {
-        if ("foreign".equals(System.getProperty(PROPERTY))) {
+        final String forced = System.getProperty(PROPERTY, "");
+        if (!forced.equals("unsafe") && !forced.equals("guarded")) {
+            final NativeMemory foreign = Layer.foreign(mapping, fence, onClose);
+            if (foreign != null) {
+                return foreign;
+            }
+        }
+        if (forced.equals("foreign")) {
             throw new UnsupportedOperationException(
                 PROPERTY + " is foreign, and this JVM is older than 22 or the jar was built without JDK 22");
         }
-        return UnsafeMemory.of(mapping, fence, onClose);
+        if (MappedMemory.WINDOWS || forced.equals("guarded")) {
+            return new GuardedMemory(mapping, fence, onClose);
+        }
+        if (fence != null) {
+            return new UnsafeMemory.Fenced(mapping, fence, onClose);
+        }
+        return new UnsafeMemory(mapping, null, onClose);
     }
 }
