@@ -35,7 +35,7 @@ const AFTER_HELP: &str = "\
 Targets:
   plain:PATH            a file that is shared memory, as plain:/dev/shm/x; `ivshmem create` makes one
   plain:PATH?size=SIZE  the same, created or grown to SIZE by verbs that write; other options are ?readonly and ?prefault, joined by &
-  doorbell:SOCKET       the memory of a server, and interrupts; as doorbell:/run/ivshmem.sock. Options: ?readonly, and ?reconnect, which connects again after the server has started again
+  doorbell:SOCKET       the memory of a server, and interrupts; as doorbell:/run/ivshmem.sock. Options: ?readonly, and ?reconnect, which connects again after the server has started again with the same memory (--memory-name)
   pci:ADDRESS           a device of the virtual machine this runs in; also pci:INDEX and pci:size=SIZE. Options: ?cache=wc, ?cache=uncached and ?memory-only
   auto                  the only such device
 

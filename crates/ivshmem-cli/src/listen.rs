@@ -44,7 +44,7 @@ impl Listen {
         let result = ears.open(&self.vectors).and_then(|first| {
             print(first)?;
             let grow = |count| if self.vectors.is_empty() { ears.grow(count) } else { Ok(()) };
-            self.print_news(&told, &mut print, grow)
+            self.print_news(&device, &told, &mut print, grow)
         });
         // A callback may be blocked by a full channel. Dropping the receiver releases it before its registration waits for
         // its end.
@@ -54,6 +54,7 @@ impl Listen {
 
     fn print_news(
         &self,
+        device: &Device,
         told: &Receiver<News>,
         mut print: impl FnMut(Line) -> Result<(), Failure>,
         mut grow: impl FnMut(u16) -> Result<(), Failure>,
@@ -71,8 +72,11 @@ impl Listen {
                     print(Line::interrupt(vector))?;
                 }
                 Ok(News::Peer(event)) => {
-                    if let PeerEvent::OwnVectors(count) = event {
-                        grow(count)?;
+                    match event {
+                        PeerEvent::OwnVectors(count) => grow(count)?,
+                        // The new server may have more vectors.
+                        PeerEvent::Reconnected { .. } => grow(device.vectors())?,
+                        _ => {}
                     }
                     print(Line::peer(&event))?;
                 }

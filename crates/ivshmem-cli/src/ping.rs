@@ -1,5 +1,6 @@
 //! `ping`: measures the time from an interrupt to its answer.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -75,15 +76,22 @@ impl Ping {
             out.line(format_args!("answering as peer {id} on vector {}; Ctrl-C ends it", self.vector))?;
         }
         out.flush()?;
-        let mut peers: Vec<PeerId> = self.peer.map(PeerId).into_iter().collect();
+        let mut peers: BTreeSet<PeerId> = self.peer.map(PeerId).into_iter().collect();
         loop {
             device.wait(self.vector, None)?;
             for event in told.try_iter() {
                 match event {
-                    PeerEvent::Connected(peer) => peers.push(peer.id),
-                    PeerEvent::Disconnected(id) => peers.retain(|peer| *peer != id),
+                    PeerEvent::Connected(peer) => _ = peers.insert(peer.id),
+                    PeerEvent::Disconnected(id) => _ = peers.remove(&id),
+                    // All ids are new, and one of them is this side's own.
+                    PeerEvent::Reconnected { .. } => {
+                        peers = device.peers()?.iter().map(|peer| peer.id).collect();
+                    }
                     _ => {}
                 }
+            }
+            if let Some(peer) = self.peer {
+                not_own(device, PeerId(peer))?;
             }
             for peer in &peers {
                 match device.ring(*peer, self.vector) {
@@ -131,6 +139,8 @@ impl Ping {
         peer: PeerId,
         timeout: Duration,
     ) -> Result<Option<Duration>, Failure> {
+        // After a reconnection this side may have the peer's former id.
+        not_own(device, peer)?;
         // Drains late answers, which would count as the answer to the next ring.
         while device.wait(self.vector, Some(Instant::now()))? {}
         let start = Instant::now();

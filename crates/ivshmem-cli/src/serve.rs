@@ -21,12 +21,23 @@ use crate::output::Out;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Serve {
     /// The Unix socket to listen on
-    #[arg(value_parser = socket_path)]
+    #[arg(value_parser = nameable)]
     socket: PathBuf,
     #[command(flatten)]
     server: ServerOptions,
     #[command(flatten)]
     format: Format,
+}
+
+/// Refuses a path that the printed targets could not name.
+fn nameable(text: &str) -> Result<PathBuf, String> {
+    if text.contains('?') {
+        return Err(
+            "no target can name a path with a question mark, after which options follow; take another path"
+                .into(),
+        );
+    }
+    socket_path(text).map_err(|error| error.to_string())
 }
 
 impl Serve {

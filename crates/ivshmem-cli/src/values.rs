@@ -5,11 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ivshmem::size::{self, InvalidSize};
 
 /// Parses a whole number of bytes: decimal or 0x..., with an optional K, M, G or T.
-pub(crate) fn bytes(text: &str) -> Result<u64, InvalidSize> {
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     if text.contains('.') {
-        return Err(InvalidSize::Syntax(text.to_owned()));
+        return Err(format!("{text:?} is no whole number of bytes, such as 4096, 0x1000 or 4K"));
     }
-    size::parse(text, 0..=u64::MAX)
+    size::parse(text, 0..=u64::MAX).map_err(|error| match error {
+        InvalidSize::Range { .. } => format!("{text} is more than 64 bits can say"),
+        other => other.to_string(),
+    })
 }
 
 /// Parses the value of one byte, decimal or 0x...

@@ -192,16 +192,16 @@ mod tests {
         let mut acceptor =
             Acceptor::open(listener, Gatekeeper::new(Admission::default()), epoll.as_fd(), 1, 100).unwrap();
         let _waits = UnixStream::connect(&path).unwrap();
-        let knocks = || epoll::events::<4>(&epoll, Some(Instant::now())).unwrap().len();
-        assert_eq!(knocks(), 1);
+        let events = || epoll::events::<4>(&epoll, Some(Instant::now())).unwrap().len();
+        assert_eq!(events(), 1);
         acceptor.pause(epoll.as_fd(), &mut log, Errno::MFILE);
-        assert_eq!(knocks(), 0);
+        assert_eq!(events(), 0);
         acceptor.reopen(epoll.as_fd(), Instant::now() + RETRY);
-        assert_eq!(knocks(), 1, "a pause ends");
+        assert_eq!(events(), 1, "a pause ends");
         acceptor.pause(epoll.as_fd(), &mut log, Errno::MFILE);
         acceptor.close(epoll.as_fd(), &mut log);
         assert_eq!(acceptor.reopens(), None);
         acceptor.reopen(epoll.as_fd(), Instant::now() + RETRY);
-        assert_eq!(knocks(), 0);
+        assert_eq!(events(), 0);
     }
 }

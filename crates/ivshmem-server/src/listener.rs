@@ -144,6 +144,6 @@ fn probe(found: &File, path: &Path) -> Result<(), Errno> {
     match socket::probe(format!("/proc/self/fd/{}", found.as_raw_fd()).as_ref()) {
         // There is no /proc.
         Err(Errno::NOENT) => socket::probe(path),
-        knocked => knocked,
+        result => result,
     }
 }

@@ -130,7 +130,7 @@ pub mod windows {
 /// A target is `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:SELECTOR` or `windows:SELECTOR`, or `auto`
 /// for the only ivshmem device of this guest. [`pci()`](pci()) and [`windows()`](windows()) describe their selectors.
 ///
-/// Options follow the first `?` and are separated by `&`. Each may be there once:
+/// Options follow the first `?`, in a windows target the last one, and are separated by `&`. Each may be there once:
 ///
 /// - A plain target accepts `size=BYTES`, which creates the file or makes it longer, `readonly` and `prefault`.
 ///   [`size::parse`] describes the number of bytes, 1 to 2^62.
@@ -139,7 +139,7 @@ pub mod windows {
 /// - A pci target accepts `cache=wc` or `cache=uncached`, and `memory-only`.
 /// - A windows target accepts `cache=cached`, `cache=wc` or `cache=uncached`.
 ///
-/// So a path with a `?` cannot be part of a target; [`plain()`](plain()) and [`doorbell()`](doorbell()) accept any path.
+/// So a plain or doorbell target cannot name a path with a `?`; [`plain()`](plain()) and [`doorbell()`](doorbell()) accept any path.
 ///
 /// # Errors
 /// [`OpenError`](device::OpenError): of the kind `InvalidArgument` if the string is not a target, otherwise the error

@@ -10,7 +10,7 @@ pub enum InvalidSize {
     #[error("{0:?} is no number of bytes, such as 4096, 0x1000 or 4K; K, M, G and T are powers of 1024")]
     Syntax(String),
     /// Outside the limits.
-    #[error("size {text}: no size but {} to {} is possible here", format(*.least), format(*.most))]
+    #[error("{text} is no size from {} to {}", format(*.least), format(*.most))]
     Range {
         /// The text, or the number.
         text: String,
@@ -22,8 +22,9 @@ pub enum InvalidSize {
 }
 
 /// Parses a number of bytes: a decimal or hexadecimal (`0x...`) number, optionally with a suffix `K`, `M`, `G` or `T` (powers
-/// of 1024, either case). A decimal number with a suffix may have a fraction, as in `1.5G`, which is rounded down to whole
-/// bytes. As for QEMU's server, `B` (bytes) and `P` to `Y` are suffixes of decimal numbers, too.
+/// of 1024, either case). A decimal number with a suffix may have a fraction, as in `1.5G`, of which 12 digits
+/// count; the result is rounded down to whole bytes. As for QEMU's server, `B` (bytes) and `P` to `Y` are suffixes, too, of hexadecimal
+/// numbers without `B` and `E`, which are digits there.
 ///
 /// # Errors
 /// When the text is not such a number, or the number is outside the limits.
@@ -32,7 +33,7 @@ pub enum InvalidSize {
 /// ```
 /// assert_eq!(ivshmem::size::parse("1.5G", 1..=1 << 40)?, 3 << 29);
 /// let error = ivshmem::size::parse("2T", 1..=1 << 40).unwrap_err();
-/// assert_eq!(error.to_string(), "size 2T: no size but 1 to 1T is possible here");
+/// assert_eq!(error.to_string(), "2T is no size from 1 to 1T");
 /// # Ok::<(), ivshmem::size::InvalidSize>(())
 /// ```
 pub fn parse(text: &str, limits: RangeInclusive<u64>) -> Result<u64, InvalidSize> {
@@ -78,7 +79,7 @@ fn bytes(text: &str) -> Option<u128> {
         return None; // a byte has no fractions
     }
     number(fraction, 10)?;
-    // Further digits of a terabyte are less than two bytes.
+    // Further digits of a terabyte are less than two bytes, and they could overflow.
     let digits = fraction.len().min(12);
     let ten = 10_u128.pow(u32::try_from(digits).expect("at most 12"));
     let part = number(&fraction[..digits], 10)? * (1 << shift) / ten;

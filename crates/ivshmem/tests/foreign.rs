@@ -131,7 +131,7 @@ fn memory() -> OwnedFd {
     fd
 }
 
-/// An honest greeting: the client has id 1 and one vector.
+/// An honest handshake: the client has id 1 and one vector.
 fn greet(stream: &UnixStream) {
     send(stream, 0, None).unwrap();
     send(stream, 1, None).unwrap();
@@ -223,7 +223,7 @@ fn a_limit_of_time_holds_whatever_a_server_sends_out_of_band_in_its_greeting() {
 /// The reason for skipping a test.
 const NOT_URGENT: &str = "this kernel sends nothing out of band over Unix sockets";
 
-/// What a server sends in its greeting. Returns the other ends of the sent sockets.
+/// What a server sends in its handshake. Returns the other ends of the sent sockets.
 type Script = Box<dyn FnOnce(&UnixStream) -> Vec<TcpStream> + Send>;
 
 fn the_limit_holds<const N: usize>(scripts: [(&str, Script, ErrorKind); N]) {

@@ -72,7 +72,7 @@ fn eventfds_that_another_process_holds_hold_up_no_caller_and_take_no_descriptors
     let before = descriptors();
 
     a_peer_that_leaves_holds_up_nobody(&path, &mut hostile.0.stdin.take().unwrap());
-    // Each greeting sends two vectors that cannot be closed, and then fails.
+    // Each handshake sends two vectors that cannot be closed, and then fails.
     let mut refused = 0;
     for _ in 0..40 {
         let connect = ivshmem::doorbell(&path).vectors(2).timeout(Duration::from_millis(500));

@@ -29,7 +29,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const HANG: Duration = Duration::from_secs(20);
 const LIMIT: u64 = 400;
 
-/// Sends a greeting: the client has id 0 and one vector.
+/// Sends a handshake: the client has id 0 and one vector.
 fn greet(stream: UnixStream) -> (UnixStream, OwnedFd) {
     let memory = memfd_create("memory", MemfdFlags::CLOEXEC).unwrap();
     ftruncate(&memory, 4096).unwrap();
@@ -134,7 +134,7 @@ fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
     setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT), maximum: before.maximum }).unwrap();
     let place = tempfile::tempdir().unwrap();
 
-    // After the greeting: the session ends, and the announced peers can still be rung.
+    // After the handshake: the session ends, and the announced peers can still be rung.
     let path = place.path().join("after");
     let (begin, may_begin) = mpsc::channel();
     let server = flood(UnixListener::bind(&path).unwrap(), may_begin);
@@ -160,7 +160,7 @@ fn a_server_that_sends_descriptors_without_end_leaves_a_quarter_of_them() {
 
     a_message_with_a_descriptor_where_none_is_left(&place.path().join("none"));
 
-    // During the greeting: connecting fails.
+    // During the handshake: connecting fails.
     let path = place.path().join("within");
     let (begin, may_begin) = mpsc::channel();
     let server = flood(UnixListener::bind(&path).unwrap(), may_begin);

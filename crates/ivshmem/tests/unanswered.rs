@@ -48,7 +48,7 @@ fn send_to_all(file: &Path, path: &Path) {
             1 => send_five(&stream, &file),
             2 => {
                 greet(&stream);
-                // Let the greeting end, then disconnect.
+                // Let the handshake end, then disconnect.
                 std::thread::sleep(Duration::from_millis(300));
             }
             _ => {}
@@ -84,7 +84,7 @@ fn greet(stream: &UnixStream) {
 fn greet_and_send(stream: &UnixStream, file: &OwnedFd) {
     greet(stream);
     let vector = eventfd::create().unwrap();
-    // Let the greeting end; later, let a callback occupy the receiving thread.
+    // Let the handshake end; later, let a callback occupy the receiving thread.
     std::thread::sleep(Duration::from_millis(100));
     send(stream, EARLY.into(), Some(&vector)).unwrap();
     std::thread::sleep(Duration::from_millis(100));
@@ -183,7 +183,7 @@ fn a_device_that_comes_back_takes_no_file_for_its_memory(path: &Path) {
     device.close();
 }
 
-/// A greeting makes one copy of a file, however often the receiving thread peeks at the message.
+/// A handshake makes one copy of a file, however often the receiving thread peeks at the message.
 fn a_greeting_makes_no_copies(path: &Path) {
     // Let idle threads end.
     std::thread::sleep(Duration::from_millis(300));

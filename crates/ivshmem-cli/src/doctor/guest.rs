@@ -109,7 +109,9 @@ fn tried(device: &PciDevice) -> Option<Finding> {
     let finding = match device.open().open() {
         Ok(opened) => opened.interrupt_finding()?.clone(),
         Err(OpenError::Guest { finding, .. }) => finding,
-        Err(error) => pci::Finding::System { doing: "open the device", reason: error.to_string() },
+        Err(error) => {
+            pci::Finding::System { doing: "open the device", reason: error.to_string(), remedy: None }
+        }
     };
     Some(translated(device, &finding))
 }

@@ -197,7 +197,7 @@ fn the_options_of_a_servers_target_make_it_read_only_and_reconnect() {
     let target = |options: &str| format!("{}{options}", server.target());
     good(&run_with_input(&["write", &target(""), "0"], b"Hello World!"));
     let text = bad(&run_with_input(&["write", &target("?readonly"), "0"], b"x"), 1);
-    assert!(text.contains("read"), "{text}");
+    assert!(text.contains("open for reading only"), "{text}");
     let read = run(&["read", &target("?readonly&reconnect"), "0", "12"]);
     good(&read);
     assert_eq!(read.stdout, b"Hello World!");

@@ -1,4 +1,5 @@
-//! Names in an open directory. Later changes of the directory's path do not affect them, and no link is followed.
+//! Names in an open directory. Later changes of the directory's path do not affect them, and none follows a
+//! link, except [`Name::set_mode`].
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -93,7 +94,7 @@ impl Name<'_> {
         chownat(self.directory, self.name, user, group, AtFlags::SYMLINK_NOFOLLOW)
     }
 
-    /// Sets the mode. No other process may be able to change the name.
+    /// Sets the mode, and follows a link. No other process may be able to change the name.
     pub(crate) fn set_mode(self, mode: u32) -> Result<(), Errno> {
         #[expect(clippy::disallowed_methods, reason = "the caller excludes changes of the name")]
         chmodat(self.directory, self.name, Mode::from_raw_mode(mode), AtFlags::empty())

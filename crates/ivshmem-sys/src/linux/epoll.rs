@@ -1,4 +1,4 @@
-//! Lets one thread wait for many descriptors, level triggered.
+//! Lets one thread wait for many descriptors.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,12 +15,12 @@ pub fn create() -> io::Result<OwnedFd> {
     Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?)
 }
 
-/// Adds `fd` to the set. [`wait`] returns `token` while it is readable.
+/// Adds `fd` to the set. [`wait`] returns `token` while it is readable: level triggered.
 pub fn add(epoll: impl AsFd, fd: impl AsFd, token: u64) -> io::Result<()> {
     Ok(epoll::add(epoll, fd, epoll::EventData::new_u64(token), EventFlags::IN)?)
 }
 
-/// Adds a connected socket to the set. [`events`] reports, once each, that it can receive something, that the other end has
+/// Adds a connected socket to the set, edge triggered. [`events`] reports, once each, that it can receive something, that the other end has
 /// received something, and that the connection has ended.
 pub fn add_connection(epoll: impl AsFd, socket: impl AsFd, token: u64) -> io::Result<()> {
     let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use rustix::net::sockopt::socket_type;
 use rustix::net::{Shutdown, shutdown};
 use rustix::thread::{Pid, gettid};
 
+use super::closer::{Closer, REST, spawn};
 use super::{eventfd, ioctl, peer};
 
 /// A descriptor that another process sent. Dropping it never waits for that process; dropping a file waits up to 100 ms for
@@ -297,28 +298,6 @@ fn given_up() -> MutexGuard<'static, Vec<JoinHandle<()>>> {
     threads
 }
 
-/// Descriptors to close, and the threads that close them.
-struct Closer<T> {
-    queue: Mutex<Queue<T>>,
-    more: Condvar,
-    max_workers: usize,
-    /// The number of descriptors in the queue for which one worker is enough.
-    per_worker: usize,
-    /// The number of descriptors that a worker takes at a time. One that cannot be closed delays the others.
-    batch: usize,
-    close_all: fn(Vec<T>),
-}
-
-#[derive(Debug)]
-struct Queue<T> {
-    fds: Vec<T>,
-    /// The number of descriptors in `fds`, plus those that workers are closing now.
-    unclosed: usize,
-    workers: usize,
-    /// The number of workers that are closing nothing now.
-    idle: usize,
-}
-
 /// A file to close.
 struct File {
     open: Option<OpenFile>,
@@ -340,85 +319,6 @@ static FILES: Closer<File> = Closer::new(4 * MAX_FILES, 1, 1, close_files);
 pub const MAX_FILES: usize = 16;
 /// With this many sockets that cannot be closed, the process connects to no new server.
 pub const MAX_SOCKETS: usize = 64;
-/// The time that an idle worker waits before it ends. Starting a worker takes longer than everything else in `close`.
-const REST: Duration = Duration::from_millis(100);
-const STACK: usize = 128 << 10;
-
-impl<T: Send + 'static> Closer<T> {
-    /// There is more than one worker, so that a descriptor whose closing waits nevertheless does not delay the next ones.
-    const fn new(max_workers: usize, per_worker: usize, batch: usize, close_all: fn(Vec<T>)) -> Self {
-        let queue = Mutex::new(Queue { fds: Vec::new(), unclosed: 0, workers: 0, idle: 0 });
-        Self { queue, more: Condvar::new(), max_workers, per_worker, batch, close_all }
-    }
-
-    /// Closes a descriptor without waiting. If no thread can be started, it stays open until a later call of this method,
-    /// `unclosed` or `busy` starts one.
-    fn close(&'static self, fd: T) {
-        let mut queue = self.queue();
-        queue.fds.push(fd);
-        queue.unclosed += 1;
-        self.start(&mut queue);
-    }
-
-    fn unclosed(&'static self) -> usize {
-        let mut queue = self.queue();
-        // Start workers for descriptors for which no thread could be started before.
-        self.start(&mut queue);
-        queue.unclosed
-    }
-
-    /// The number of workers that are closing descriptors now, plus the number that the queue needs.
-    fn busy(&'static self) -> usize {
-        let mut queue = self.queue();
-        self.start(&mut queue);
-        queue.workers - queue.idle + queue.fds.len() / self.per_worker
-    }
-
-    fn start(&'static self, queue: &mut Queue<T>) {
-        while queue.fds.len() > queue.idle.saturating_mul(self.per_worker)
-            && queue.workers < self.max_workers
-            && spawn(|| self.work())
-        {
-            queue.workers += 1;
-            queue.idle += 1;
-        }
-        self.more.notify_all();
-    }
-
-    /// Closes the descriptors in the queue, and ends after the queue has been empty for [`REST`].
-    fn work(&self) {
-        let mut queue = self.queue();
-        loop {
-            queue = self
-                .more
-                .wait_timeout_while(queue, REST, |queue| queue.fds.is_empty())
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-            queue.idle -= 1;
-            if queue.fds.is_empty() {
-                queue.workers -= 1;
-                return;
-            }
-            let count = self.batch.min(queue.fds.len());
-            let batch = queue.fds.drain(..count).collect();
-            drop(queue);
-            (self.close_all)(batch);
-            queue = self.queue();
-            queue.unclosed -= count;
-            queue.idle += 1;
-        }
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
-        // The code under this lock can only fail to allocate, which aborts the process instead of poisoning the lock.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn spawn(function: impl FnOnce() + Send + 'static) -> bool {
-    thread::Builder::new().name("ivshmem-close".into()).stack_size(STACK).spawn(function).is_ok()
-}
-
 /// Closes files one after the other. A file that is being closed is no longer in the descriptor table, however long the
 /// closing takes.
 fn close_files(batch: Vec<File>) {

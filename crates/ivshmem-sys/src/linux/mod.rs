@@ -1,5 +1,6 @@
 //! The system calls of Linux, most of them through the safe functions of rustix.
 
+mod closer;
 pub mod epoll;
 pub mod eventfd;
 pub mod file;

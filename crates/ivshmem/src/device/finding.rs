@@ -81,6 +81,8 @@ pub enum Finding {
         doing: &'static str,
         /// The error text of the system.
         reason: String,
+        /// The remedy, if this library knows one.
+        remedy: Option<&'static str>,
     },
 }
 
@@ -206,7 +208,9 @@ impl Finding {
                 "the device's registers do not answer, because it was reset behind the kernel's back or removed",
                 "reboot",
             ),
-            Self::System { doing, reason } => (format!("cannot {doing}: {reason}"), None),
+            Self::System { doing, reason, remedy } => {
+                (format!("cannot {doing}: {reason}"), remedy.map(str::to_owned))
+            }
         }
     }
 
@@ -248,16 +252,25 @@ mod tests {
             Finding::Claimed,
             Finding::NoMemory,
             Finding::NotAnswering,
-            Finding::System { doing: "x", reason: text() },
+            Finding::System { doing: "x", reason: text(), remedy: None },
         ]
     }
 
     #[test]
     fn no_text_of_the_system_is_taken_for_a_remedy() {
-        let finding =
-            Finding::System { doing: "use VFIO", reason: "Input/output error (/dev/vfio/7): x".into() };
+        let finding = Finding::System {
+            doing: "use VFIO",
+            reason: "Input/output error (/dev/vfio/7): x".into(),
+            remedy: None,
+        };
         assert_eq!(finding.cause(), "cannot use VFIO: Input/output error (/dev/vfio/7): x");
         assert_eq!(finding.remedy(), None);
+        let known =
+            Finding::System { doing: "be rung", reason: "none is left".into(), remedy: Some("close one") };
+        assert_eq!(
+            (known.cause(), known.remedy().as_deref()),
+            ("cannot be rung: none is left".into(), Some("close one"))
+        );
     }
 
     #[test]

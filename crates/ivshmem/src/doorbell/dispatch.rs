@@ -128,13 +128,14 @@ impl Doorbell {
         function: Function<u16>,
         executor: Option<Executor>,
     ) -> Result<Registration, DoorbellError> {
-        // A refused call starts no thread.
+        // A call for a vector that does not exist starts no thread.
         self.shared.vector(vector)?;
         self.start_dispatcher()?;
         self.shared.on_interrupt(vector, Callback::new(function, executor))
     }
 
     pub(crate) fn on_peer(&self, function: Function<PeerEvent>) -> Result<Registration, DoorbellError> {
+        self.shared.session()?;
         if !self.knows_peers() {
             return Err(DoorbellError::PeersUnknown);
         }

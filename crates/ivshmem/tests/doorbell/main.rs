@@ -66,7 +66,7 @@ fn memfd(size: u64) -> OwnedFd {
     fd
 }
 
-/// Sends the start of a greeting: version, id and memory.
+/// Sends the start of a handshake: version, id and memory.
 fn begin(stream: &UnixStream, id: i64) {
     send(stream, 0, None).unwrap();
     send(stream, id, None).unwrap();
@@ -105,7 +105,7 @@ fn a_greeting_in_pieces_with_late_vectors_is_complete_in_the_end() {
     let _server = BareServer::start(&place.socket(), manner).unwrap();
     let connect = || ivshmem::doorbell(place.socket());
     let others: Vec<_> = (0..4).map(|_| connect().vectors(64).connect().unwrap()).collect();
-    // The quiet time is zero, so all vectors come after the greeting.
+    // The quiet time is zero, so all vectors come after the handshake.
     let late = connect().quiet(Duration::ZERO).connect().unwrap();
     let events = events(&late);
     while late.vectors() < 64 {
@@ -234,7 +234,7 @@ fn what_a_hostile_server_gives_as_memory_or_interrupt_is_a_typed_error() {
             send(&stream, 1, None).unwrap();
             send(&stream, -1, Some(&gift)).unwrap();
         });
-        // With vectors(0), the memory completes the greeting. Otherwise the client may see first that the server closes the
+        // With vectors(0), the memory completes the handshake. Otherwise the client may see first that the server closes the
         // connection right after the memory.
         let error = ivshmem::doorbell(place.socket()).vectors(0).connect().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");

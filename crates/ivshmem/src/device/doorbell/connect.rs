@@ -79,7 +79,7 @@ fn map_in_time(
             _ = done.send(mapped.map(|(mapping, identity)| (memory(mapping), identity)));
         })
         .map_err(|source| OpenError::Io { path: path.to_path_buf(), doing: "map the memory of", source })?;
-    let left = timeout.saturating_sub(began.elapsed()).max(MAP_PATIENCE);
+    let left = timeout.saturating_sub(began.elapsed()).max(MAP_TIMEOUT);
     is_done.recv_timeout(left).unwrap_or_else(|_| {
         foreign::give_up(thread);
         let problem = format!(
@@ -91,7 +91,7 @@ fn map_in_time(
 }
 
 /// The minimum time for mapping, if the handshake has used up the timeout.
-const MAP_PATIENCE: Duration = Duration::from_millis(100);
+const MAP_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Checks and maps the memory. It does not trust the server's descriptor.
 fn map(path: &Path, fd: &ForeignFd, read_only: bool) -> Result<(Mapping, (u64, u64)), OpenError> {

@@ -81,8 +81,9 @@ fn probe(function: &Function) -> Result<(), Finding> {
 /// The reason why vfio-pci did not take a device.
 fn not_taken(function: &Function) -> Finding {
     if function.group().is_some() {
-        let reason = "vfio-pci did not take the device; the kernel's log (dmesg) has the reason".to_string();
-        Finding::System { doing: "bind the device to vfio-pci", reason }
+        let reason = "vfio-pci did not take the device".to_string();
+        let remedy = Some("read the reason in the kernel's log (dmesg)");
+        Finding::System { doing: "bind the device to vfio-pci", reason, remedy }
     } else {
         Finding::NoIommu
     }

@@ -125,7 +125,7 @@ impl PciDevice {
     /// # Errors
     /// Always on this system.
     pub fn memory(&self) -> Result<(), Finding> {
-        Err(Finding::System { doing: "use a PCI device", reason: "it needs Linux".to_string() })
+        Err(Finding::System { doing: "use a PCI device", reason: "it needs Linux".to_string(), remedy: None })
     }
 
     /// Whether this process can ring others through this device now.

@@ -214,7 +214,7 @@ pub(super) fn refused(path: PathBuf, doing: &'static str, error: &io::Error) -> 
         Some(Errno::ACCESS) => Finding::NotPermitted { path },
         Some(Errno::PERM) if locked_down() => Finding::LockedDown { path },
         Some(Errno::PERM) => Finding::NotPermitted { path },
-        _ => Finding::System { doing, reason: format!("{error} ({})", path.display()) },
+        _ => Finding::System { doing, reason: format!("{error} ({})", path.display()), remedy: None },
     }
 }
 

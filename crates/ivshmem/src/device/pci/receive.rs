@@ -114,7 +114,7 @@ fn open_bus(device: &Opened) -> Result<(), Finding> {
         true => Ok(()),
         false => {
             let reason = "it does not keep the bit for bus mastering".to_string();
-            Err(Finding::System { doing: "let the device raise interrupts", reason })
+            Err(Finding::System { doing: "let the device raise interrupts", reason, remedy: None })
         }
     }
 }
@@ -132,7 +132,7 @@ fn count_answers(eventfds: &[OwnedFd], ring: &dyn Fn(u16)) -> io::Result<usize> 
         }
         eventfd::take(fd.as_fd())?;
         if count == 0 {
-            deadline = Instant::now() + (began.elapsed() * 10).clamp(SHORTEST_PATIENCE, LONGEST_ANSWER);
+            deadline = Instant::now() + (began.elapsed() * 10).clamp(SHORTEST_ANSWER, LONGEST_ANSWER);
         }
     }
     Ok(eventfds.len())
@@ -143,18 +143,18 @@ fn count_answers(eventfds: &[OwnedFd], ring: &dyn Fn(u16)) -> io::Result<usize> 
 const LONGEST_ANSWER: Duration = Duration::from_secs(10);
 /// The minimum time to wait for the other rings, after the first one has arrived. Only a server that assigns fewer vectors than
 /// the hardware has causes the whole wait.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(500);
+const SHORTEST_ANSWER: Duration = Duration::from_millis(500);
 
 fn system(doing: &'static str) -> impl Fn(io::Error) -> Finding {
     move |error| {
-        let reason = match Errno::from_io_error(&error) {
-            Some(Errno::MFILE | Errno::NFILE) => {
-                "no descriptor is left, and every vector takes one; raise the limit of open files (ulimit -n)"
-                    .into()
-            }
-            _ => error.to_string(),
+        let (reason, remedy) = match Errno::from_io_error(&error) {
+            Some(Errno::MFILE | Errno::NFILE) => (
+                "no descriptor is left, and every vector takes one".into(),
+                Some("raise the limit of open files (ulimit -n)"),
+            ),
+            _ => (error.to_string(), None),
         };
-        Finding::System { doing, reason }
+        Finding::System { doing, reason, remedy }
     }
 }
 

@@ -88,12 +88,12 @@ fn register(driver: &Driver, vectors: u16) -> (Vec<event::Event>, Result<(), Fin
 fn not_rung(error: &io::Error) -> Finding {
     /// All slots for events are taken.
     const NO_SLOT: i32 = 1450;
-    let reason = match error.raw_os_error() {
-        Some(NO_SLOT) => {
-            "the driver's 32 slots for events are taken (error 1450); close the other programs that have the device"
-                .to_string()
-        }
-        _ => error.to_string(),
+    let (reason, remedy) = match error.raw_os_error() {
+        Some(NO_SLOT) => (
+            "the driver's 32 slots for events are taken (error 1450)".to_string(),
+            Some("close the other programs that have the device"),
+        ),
+        _ => (error.to_string(), None),
     };
-    Finding::System { doing: "be rung", reason }
+    Finding::System { doing: "be rung", reason, remedy }
 }
