@@ -37,7 +37,14 @@ static void rings(jlong device)
     check(throws("Unsupported"), "asking for them is unsupported");
     // The waiting thread must be the one that the library considers a thread of the JVM.
     HANDLE thread = CreateThread(NULL, 0, ring_later, &device, 0, NULL);
-    check(CALL(jint, "deviceWait", "(JIJ)I", jlong, jint, jlong)(jni, NULL, device, 1, -1) > 0, "an interrupt ends a wait");
+    check(CALL(jlong, "deviceWait", "(JIJJZJ)J", jlong, jint, jlong, jlong, jboolean, jlong)(
+              jni, NULL, device, 1, 0, 0, JNI_TRUE, -1) == 1,
+          "an interrupt ends a wait");
+    check(CALL(jlong, "deviceReceived", "(JI)J", jlong, jint)(jni, NULL, device, 1) == 1, "the interrupt is received");
+    CALL(void, "deviceCancel", "(JI)V", jlong, jint)(jni, NULL, device, 1);
+    check(CALL(jlong, "deviceWait", "(JIJJZJ)J", jlong, jint, jlong, jlong, jboolean, jlong)(
+              jni, NULL, device, 1, 1, 0, JNI_TRUE, -1) == -2,
+          "a cancellation ends a wait");
     WaitForSingleObject(thread, INFINITE);
     CloseHandle(thread);
     CALL(void, "deviceRing", "(JII)V", jlong, jint, jint)(jni, NULL, device, 70000, 0);

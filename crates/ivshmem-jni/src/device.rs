@@ -355,9 +355,11 @@ fn device_peer_news<'local>(
     }
 }
 
-/// Gives the event that [`device_peer_news`] returned last to the listeners.
+/// Gives the event that [`device_peer_news`] returned last to the listeners. A closed device has none.
 fn device_pass_on<'local>(_: &mut Env<'local>, _: JClass<'local>, device: jlong) -> Result<(), BridgeError> {
-    DEVICES.find(device)?.news.pass_on();
+    if let Ok(opened) = DEVICES.find(device) {
+        opened.news.pass_on();
+    }
     Ok(())
 }
 

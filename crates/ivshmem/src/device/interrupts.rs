@@ -92,7 +92,7 @@ impl Device {
     ///
     /// # Errors
     /// If the device has no such vector, callbacks or a raw interrupt have the vector, or the device is closed before or
-    /// during the wait.
+    /// during the wait; [`DoorbellError::Io`] if the process has no descriptor left for the first wait for a vector.
     ///
     /// # Examples
     /// ```no_run
@@ -119,7 +119,8 @@ impl Device {
     /// [`wait`](Self::wait); a cancellation then takes effect at the end of the pause.
     ///
     /// # Errors
-    /// If the device has no such vector, callbacks or a raw interrupt have the vector, or the device is closed.
+    /// If the device has no such vector, callbacks or a raw interrupt have the vector, or the device is closed;
+    /// [`DoorbellError::Io`] if the process has no descriptor left for an event that wakes waiters, one for each vector.
     #[cfg(any(target_os = "linux", windows))]
     pub fn waiter(&self, vector: u16) -> Result<crate::doorbell::Waiter, DoorbellError> {
         match self.polling() {

@@ -21,6 +21,8 @@ pub(crate) struct Polling {
 struct Pace {
     pause: Duration,
     last_return: Option<Instant>,
+    /// The end of the present pause, which a thread whose deadline comes first leaves to the next thread.
+    end: Option<Instant>,
 }
 
 const SHORTEST: Duration = Duration::from_micros(20);
@@ -29,7 +31,7 @@ const LONGEST: Duration = Duration::from_millis(2);
 impl Polling {
     /// Polls this memory. Closing the memory ends all waits.
     pub(crate) fn new(memory: Memory) -> Self {
-        let pace = Mutex::new(Pace { pause: SHORTEST, last_return: None });
+        let pace = Mutex::new(Pace { pause: SHORTEST, last_return: None, end: None });
         Self { memory, waiters: Waiters::new(), pace }
     }
 
@@ -43,14 +45,21 @@ impl Polling {
     }
 
     fn pause(&self, deadline: Option<Instant>) -> Result<Read, DoorbellError> {
-        let pause = self.pace().next(Instant::now());
-        let left = deadline.map_or(pause, |d| d.saturating_duration_since(Instant::now()));
-        self.memory.sleep(pause.min(left));
+        let now = Instant::now();
+        let is_over = |now| deadline.is_some_and(|deadline| deadline <= now);
+        let Some(end) = self.pace().end(now, !is_over(now)) else { return Ok(Read::TimedOut) };
+        let until = deadline.map_or(end, |deadline| deadline.min(end));
+        self.memory.sleep(until.saturating_duration_since(now));
         if self.memory.is_closed() {
             return Err(DoorbellError::Closed);
         }
-        self.pace().last_return = Some(Instant::now());
-        Ok(if pause <= left { Read::Interrupt } else { Read::TimedOut })
+        let now = Instant::now();
+        if now < end {
+            return Ok(if is_over(now) { Read::TimedOut } else { Read::Again });
+        }
+        let mut pace = self.pace();
+        (pace.end, pace.last_return) = (None, Some(now));
+        Ok(Read::Interrupt)
     }
 
     fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
@@ -95,6 +104,15 @@ impl Source for Polling {
 }
 
 impl Pace {
+    /// The end of the present pause. If there is none, or it ended long ago, a new one begins if it `may`.
+    fn end(&mut self, now: Instant, may: bool) -> Option<Instant> {
+        self.end = self.end.filter(|end| now <= *end + LONGEST);
+        if self.end.is_none() && may {
+            self.end = Some(now + self.next(now));
+        }
+        self.end
+    }
+
     fn next(&mut self, now: Instant) -> Duration {
         let straight_back = self.last_return.is_some_and(|last| now - last <= self.pause);
         self.pause = if straight_back { (self.pause * 2).min(LONGEST) } else { SHORTEST };
@@ -111,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_pause_grows_for_the_idle_and_begins_anew_for_the_busy() {
-        let mut pace = Pace { pause: SHORTEST, last_return: None };
+        let mut pace = Pace { pause: SHORTEST, last_return: None, end: None };
         let mut now = Instant::now();
         assert_eq!(pace.next(now), SHORTEST);
         for _ in 0..20 {
@@ -132,6 +150,19 @@ mod tests {
         assert!(!polling.wait_once(Some(Instant::now())).unwrap());
         memory.close();
         assert!(matches!(polling.wait_once(None), Err(DoorbellError::Closed)));
+    }
+
+    #[test]
+    fn a_thread_with_short_timeouts_does_not_keep_another_from_the_end_of_its_pause() {
+        let memory = Memory::heap(64).unwrap();
+        let polling = Polling::new(memory.clone());
+        std::thread::scope(|scope| {
+            scope.spawn(|| while polling.wait_once(Some(Instant::now() + SHORTEST)).is_ok() {});
+            for _ in 0..100 {
+                assert!(polling.wait_once(Some(Instant::now() + 20 * LONGEST)).unwrap());
+            }
+            memory.close();
+        });
     }
 
     #[test]

@@ -69,8 +69,7 @@ impl Waiter {
     /// waits without limit.
     ///
     /// # Errors
-    /// If the device no longer has this vector, or is closed before or during the wait; [`DoorbellError::Io`] if the process has
-    /// no descriptor left for the event that [`Waker`] needs, one for each vector.
+    /// If the device no longer has this vector, or is closed before or during the wait.
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, DoorbellError> {
         self.wait_unless(deadline, || false).map(|outcome| outcome == WaitOutcome::Interrupt)
     }
@@ -213,7 +212,10 @@ pub(super) fn wait_once(
 
 impl Source for Shared {
     fn claim(&self, vector: u16) -> Result<(), DoorbellError> {
-        self.vector(vector)?.0.claim.take(vector, Reader::Waiters)
+        let reader = self.vector(vector)?.0;
+        // A waiter must not fail later for lack of a descriptor.
+        reader.wake_event().map_err(failed)?;
+        reader.claim.take(vector, Reader::Waiters)
     }
 
     fn share(&self, vector: u16) {
@@ -241,7 +243,6 @@ impl Source for Shared {
         deadline: Option<Instant>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Outcome, DoorbellError> {
-        let failed = |source| DoorbellError::Io { doing: "wait for an interrupt", source };
         // A thread that parks must not keep a session: its descriptors would stay open after a reconnection.
         let reader = self.vector(vector)?.0;
         let wake = reader.wake_event().map_err(failed)?;
@@ -255,6 +256,10 @@ impl Source for Shared {
             }
         })
     }
+}
+
+fn failed(source: std::io::Error) -> DoorbellError {
+    DoorbellError::Io { doing: "wait for an interrupt", source }
 }
 
 #[cfg(target_os = "linux")]

@@ -55,7 +55,7 @@ public final class DeviceMemory implements IvshmemMemory {
             finding = NativeLibrary.deviceInterruptFinding(handle);
             ownId = NativeLibrary.deviceOwnId(handle);
             isPlain = ownId < 0 && finding == null;
-            dispatch = new Dispatch(handle, knowsPeers, executor, new Handler(handler, target));
+            dispatch = new Dispatch(handle, knowsPeers, finding == null, executor, new Handler(handler, target));
         } catch (final RuntimeException | Error e) {
             device.close();
             throw e;

@@ -24,6 +24,8 @@ final class Dispatch {
     static final int MAX_VECTORS = 256;
 
     private final long device;
+    /** Whether the device can be interrupted; otherwise a wait is a short pause. */
+    private final boolean receives;
     private final Executor executor;
     private final Handler handler;
     private final AtomicReferenceArray<Vector> vectors = new AtomicReferenceArray<>(MAX_VECTORS);
@@ -33,8 +35,10 @@ final class Dispatch {
     private volatile boolean closed;
 
     /** With a null executor, the threads of this object run the callbacks. */
-    Dispatch(final long device, final boolean knowsPeers, final Executor executor, final Handler handler) {
+    Dispatch(
+        final long device, final boolean knowsPeers, final boolean receives, final Executor executor, final Handler handler) {
         this.device = device;
+        this.receives = receives;
         this.executor = executor == null ? Runnable::run : executor;
         this.handler = handler;
         peers = knowsPeers ? new PeerLoop(device, this) : null;
@@ -54,7 +58,7 @@ final class Dispatch {
         if (known != null) {
             return known;
         }
-        final Vector made = new Vector(vector, new NativeSource(device, vector), this);
+        final Vector made = new Vector(vector, new NativeSource(device, vector, receives), this);
         final Vector kept = vectors.compareAndSet(vector, null, made) ? made : vectors.get(vector);
         if (closed) {
             kept.close();
@@ -200,10 +204,17 @@ final class Dispatch {
 
         private final long device;
         private final int vector;
+        private final boolean receives;
 
-        NativeSource(final long device, final int vector) {
+        NativeSource(final long device, final int vector, final boolean receives) {
             this.device = device;
             this.vector = vector;
+            this.receives = receives;
+        }
+
+        @Override
+        public long begin() {
+            return receives ? 0 : received();
         }
 
         @Override

@@ -33,6 +33,14 @@ final class Vector {
     /** The functions of the native library for this vector. */
     interface Source {
 
+        /**
+         * The position at which a thread begins that has not waited before. For a device that cannot be interrupted it is the
+         * present one, as the end of a pause is of no use to a later wait.
+         */
+        default long begin() {
+            return 0;
+        }
+
         /** Like {@link NativeLibrary#deviceWait}. */
         long await(long seen, long cancels, boolean receives, long nanos);
 
@@ -288,6 +296,7 @@ final class Vector {
 
         Wait(final Canceller canceller) {
             this.canceller = canceller;
+            seen = canceller.source.begin();
         }
 
         /** Waits in the native library until an interrupt, the timeout, or the interruption of this thread. */

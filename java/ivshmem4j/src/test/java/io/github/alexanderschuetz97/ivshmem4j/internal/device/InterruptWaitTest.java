@@ -384,7 +384,7 @@ class InterruptWaitTest {
     @Test
     void pausesStandForInterruptsWhereThereAreNone() throws Exception {
         final PausingSource source = new PausingSource();
-        final Vector vector = new Vector(0, source, new Dispatch(0, false, null, new Handler(null, "test")));
+        final Vector vector = new Vector(0, source, new Dispatch(0, false, true, null, new Handler(null, "test")));
         for (int round = 0; round < 20; round++) {
             assertTrue(vector.await(-1));
         }

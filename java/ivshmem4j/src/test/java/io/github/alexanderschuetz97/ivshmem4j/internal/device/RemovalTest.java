@@ -165,7 +165,7 @@ class RemovalTest {
         final Queue<Throwable> reported = new ConcurrentLinkedQueue<>();
         final long device = NativeLibrary.connect(server.getPath(), new long[] {5000, -1, -1, -1});
         try {
-            final Dispatch dispatch = new Dispatch(device, false, null, new Handler((thread, e) -> {
+            final Dispatch dispatch = new Dispatch(device, false, true, null, new Handler((thread, e) -> {
                 reported.add(e);
                 NativeLibrary.deviceClose(device);
             }, "test"));

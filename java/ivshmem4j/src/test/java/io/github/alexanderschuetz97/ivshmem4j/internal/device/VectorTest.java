@@ -31,7 +31,7 @@ class VectorTest {
     private final Semaphore called = new Semaphore(0);
     /** Runs in the failed thread. */
     private volatile Runnable onFailure = () -> { };
-    private final Vector vector = new Vector(3, new Source(), new Dispatch(0, false, null,
+    private final Vector vector = new Vector(3, new Source(), new Dispatch(0, false, true, null,
         new Handler((thread, e) -> {
             onFailure.run();
             thrown.add(e);
