@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_ends_with_the_deadline_or_an_event() {
+    fn waiting_ends_with_the_deadline_or_the_event() {
         let (event, ended, wake) = (create().unwrap(), create_latch().unwrap(), create().unwrap());
         let waited = |deadline| wait(event.as_fd(), ended.as_fd(), wake.as_fd(), deadline).unwrap();
         let soon = Instant::now() + Duration::from_millis(5);
