@@ -145,7 +145,7 @@ fn agent() -> Result<PathBuf, Error> {
     let own = std::env::current_exe().map_err(Error::host("the path of this program"))?;
     let places = own.ancestors().skip(1).take(2).map(|folder| folder.join("vmtest-agent"));
     places.into_iter().find(|path| path.exists()).ok_or_else(|| Error::Missing {
-        what: format!("no vmtest-agent beside {}", own.display()),
+        what: format!("no vmtest-agent next to {}", own.display()),
         remedy: "run cargo build --package ivshmem-vmtest",
     })
 }

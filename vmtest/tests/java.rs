@@ -1,6 +1,6 @@
 //! Java in guests: with each other and with the host, with several devices, without an IOMMU, with 32 bits.
 //!
-//! Each JVM runs `Peer` of java/vmtest, which does what it is told line by line; `scripts/java-jar` builds it.
+//! Each JVM runs `Peer` of java/vmtest, which executes commands line by line; `scripts/java-jar` builds it.
 #![expect(
     clippy::disallowed_methods,
     reason = "a test may wait for the other end of a socket, and its folders are changed by nobody else"
@@ -74,7 +74,7 @@ fn java_in_two_guests_and_on_the_host_exchange_data_and_interrupts() {
     all_call_all(&mut peers, 3);
     same_bytes_and_atomics(&mut peers);
 
-    // Whoever closes lets another process have the interrupts.
+    // Closing gives the interrupts to another process.
     for peer in &mut peers {
         assert_eq!(peer.ask("close"), "closed");
     }
@@ -192,7 +192,7 @@ fn java_finds_the_right_device_and_sends_where_it_cannot_receive() {
         assert!(said.starts_with("failed UnsupportedOperationException: "), "{what}: {said}");
         assert!(said.contains("it is an ivshmem-plain"), "{what}: {said}");
     }
-    assert_eq!(inside.ask("wait 0 1000"), "rung true", "a pause stands for an interrupt");
+    assert_eq!(inside.ask("wait 0 1000"), "rung true", "a pause replaces an interrupt");
     inside.ask("write 100");
     let opened = outside.ask(&format!("open plain:{}", plain.display()));
     assert!(opened.contains("size=4194304"), "{opened}");
@@ -211,7 +211,7 @@ fn java_finds_the_right_device_and_sends_where_it_cannot_receive() {
         assert_eq!(
             inside.ask(&format!("wait {vector} 1000")),
             "rung true",
-            "a pause stands for an interrupt"
+            "a pause replaces an interrupt"
         );
     }
     assert_eq!(inside.ask("wait 0 0"), "rung false");

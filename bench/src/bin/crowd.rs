@@ -86,7 +86,7 @@ fn next_one(report: &mut Report, crowd: &mut Crowd, clients: usize) {
         ivshmem_bench::median(own),
         ivshmem_bench::median(all)
     );
-    let name = format!("time to admit one more beside {clients}, to that of the bare messages");
+    let name = format!("time to admit one more with {clients}, to that of the bare messages");
     report.goal(&name, ratios, Limit::AtMost(2.0));
 }
 

@@ -60,7 +60,7 @@ fn dependent_loads(report: &mut Report) {
         };
         let ratios = rounds(1, checked, raw);
         report.goal(
-            &format!("dependent loads {name}, time beside raw pointers"),
+            &format!("dependent loads {name}, time compared with raw pointers"),
             ratios,
             Limit::AtMost(1.05),
         );
@@ -106,7 +106,7 @@ fn copies(report: &mut Report) {
             };
             judge(
                 report,
-                &format!("read of {}{place}, rate beside memcpy", size(len)),
+                &format!("read of {}{place}, rate compared with memcpy", size(len)),
                 len,
                 rounds(times, bare, read),
             );
@@ -121,7 +121,7 @@ fn copies(report: &mut Report) {
             };
             judge(
                 report,
-                &format!("write of {}{place}, rate beside memcpy", size(len)),
+                &format!("write of {}{place}, rate compared with memcpy", size(len)),
                 len,
                 rounds(times, bare, write),
             );
@@ -131,13 +131,13 @@ fn copies(report: &mut Report) {
             // SAFETY: inside the memory.
             let bare = || unsafe { black_box(base).copy_to(black_box(base).wrapping_add(40), len) };
             print(
-                &format!("copy_to of {} over itself, rate beside memmove", size(len)),
+                &format!("copy_to of {} over itself, rate compared with memmove", size(len)),
                 rounds(times, bare, copy),
             );
             let fill = || memory.fill(black_box(64), 1, len as u64).expect("inside");
             // SAFETY: inside the memory.
             let bare = || unsafe { black_box(base).wrapping_add(64).write_bytes(black_box(1), len) };
-            print(&format!("fill of {}, rate beside memset", size(len)), rounds(times, bare, fill));
+            print(&format!("fill of {}, rate compared with memset", size(len)), rounds(times, bare, fill));
         }
     }
 }
@@ -152,13 +152,13 @@ fn atomics() {
     let bare = AtomicU64::new(0);
     let bare = black_box(&bare);
     const TIMES: u32 = 20_000;
-    macro_rules! beside {
+    macro_rules! compare {
         ($($name:literal: $mine:expr, $bare:expr;)*) => {$(
             let ratios = rounds(TIMES, || $mine.expect("inside"), || $bare);
-            print(concat!($name, ", time beside the standard library's"), ratios);
+            print(concat!($name, ", time compared with the standard library's"), ratios);
         )*};
     }
-    beside! {
+    compare! {
         "relaxed load": memory.load::<u64>(black_box(64), Relaxed), bare.load(Relaxed);
         "sequentially consistent store": memory.store(black_box(64), 1_u64, SeqCst), bare.store(1, SeqCst);
         "swap": memory.swap(black_box(64), 1_u64, AcqRel), bare.swap(1, AcqRel);

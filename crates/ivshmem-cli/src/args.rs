@@ -35,7 +35,7 @@ pub(crate) struct Range {
     /// First byte
     #[arg(value_parser = bytes, default_value = "0")]
     pub offset: u64,
-    /// How many bytes [default: up to the end]
+    /// Number of bytes [default: up to the end]
     #[arg(value_parser = bytes)]
     pub length: Option<u64>,
 }

@@ -11,7 +11,7 @@ use crate::args::Format;
 use crate::failure::Failure;
 use crate::output::Out;
 
-/// Make memory that is a file, for virtual machines with an ivshmem-plain device and for programs
+/// Create a file that is shared memory, for virtual machines with an ivshmem-plain device and for programs
 ///
 /// It gets its space now: what does not fit is an error here and not a crash of those who use it.
 #[derive(clap::Args, Debug)]

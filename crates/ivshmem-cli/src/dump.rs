@@ -11,7 +11,7 @@ use crate::progress;
 
 /// Show memory in hexadecimal and ASCII
 ///
-/// A run of equal lines is shown once, followed by `*`, as hexdump -C does it.
+/// Of equal lines only the first is printed, followed by `*`, as by hexdump -C.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Dump {
     #[command(flatten)]

@@ -49,7 +49,7 @@ examples! {
 
     PEERS: "
   ivshmem peers doorbell:/run/ivshmem.sock
-      Everyone else who is connected"
+      All connected peers"
 
     READ: "
   ivshmem read plain:/dev/shm/x 0x1000 256 >copy

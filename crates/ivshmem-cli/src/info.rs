@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::output::Out;
 use crate::peers;
 
-/// Show what a target is: its size, and for a doorbell its id, its vectors and the peers
+/// Show the size of a target and, for a doorbell, its id, its vectors and its peers
 #[derive(clap::Args, Debug)]
 pub(crate) struct Info {
     #[command(flatten)]

@@ -20,10 +20,10 @@ pub(crate) struct Listen {
     target: Target,
     /// Vectors to listen on [default: all]
     vectors: Vec<u16>,
-    /// End after so many interrupts
+    /// End after this number of interrupts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// End after so many seconds; with --count and too few interrupts that is exit status 3
+    /// End after this number of seconds; with --count and too few interrupts that is exit status 3
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
     /// Begin each line with the time, in UTC; JSON always has it

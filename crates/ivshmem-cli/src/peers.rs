@@ -7,7 +7,7 @@ use crate::args::{Format, Target};
 use crate::failure::Failure;
 use crate::output::Out;
 
-/// List the peers: everyone else who is connected, with the number of their vectors
+/// List the connected peers and the number of their vectors
 #[derive(clap::Args, Debug)]
 pub(crate) struct Peers {
     #[command(flatten)]

@@ -18,9 +18,9 @@ use crate::values::seconds;
 
 /// Measure the time from an interrupt to the answer of a peer that runs `ping --answer`
 ///
-/// Start `ivshmem ping TARGET --answer` at the other side first. It answers those who connect after it, on the vector
-/// that they ring. A device in a guest is not told who connects: there, name the PEER to answer.
-/// Only interrupts are used, not the memory: ping with one program at a time, on a vector that nobody else uses.
+/// First start `ivshmem ping TARGET --answer` on the other side. It answers peers that connect later, on the vector that
+/// they ring. A device in a guest does not know its peers: name the PEER to answer there. Ping uses interrupts only, not
+/// the memory: run one program at a time, on a vector that no other program uses.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Ping {
     #[command(flatten)]

@@ -17,7 +17,7 @@ pub(crate) struct Read {
     target: Target,
     #[command(flatten)]
     range: Range,
-    /// Print bytes that are no text on a terminal, too
+    /// Print binary bytes to a terminal, too
     #[arg(long)]
     binary: bool,
     #[command(flatten)]

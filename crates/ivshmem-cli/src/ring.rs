@@ -17,7 +17,7 @@ pub(crate) struct Ring {
     peer: u16,
     /// The peer's vector, from 0
     vector: u16,
-    /// Ring so many times; those that the peer has not taken yet merge into one
+    /// Ring this number of times; interrupts that the peer has not received yet merge into one
     #[arg(long, value_name = "N", default_value = "1")]
     count: u64,
     /// Ring even though the id is this command's own: on the host that interrupts nobody else

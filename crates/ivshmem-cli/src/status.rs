@@ -20,7 +20,7 @@ const LIMIT: usize = 64 << 20;
 /// Time limit for the whole answer. A server answers at once.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Show what a server says about itself: clients, vectors, limits, counters
+/// Show the state of a server: clients, vectors, limits, counters
 ///
 /// The server was started with `ivshmem-server --status SOCKET`, and SOCKET is this one: not the one that clients
 /// connect to.

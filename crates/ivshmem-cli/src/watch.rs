@@ -22,22 +22,21 @@ const SHOWN: usize = 16;
 
 /// Show what changes in a range of memory
 ///
-/// On a terminal the range is painted again in its place, with what has changed last in colour. Otherwise, and with
-/// --json or --lines, each change is a line. Memory is looked at in intervals: what changes and changes back in between
-/// is not seen.
+/// On a terminal, the range is redrawn in place, with the last changes in colour. Otherwise, and with --json or --lines, each
+/// change is a line. The memory is read at intervals: a change that is undone within an interval is not seen.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Watch {
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
     range: Range,
-    /// Seconds between two looks
+    /// Seconds between two reads
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0.1")]
     interval: Duration,
-    /// End after so many looks that found changes
+    /// End after this number of reads that found changes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// End after so many seconds; with --count and too few changes that is exit status 3
+    /// End after this number of seconds; with --count and too few changes that is exit status 3
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
     /// A line for each change on a terminal too

@@ -33,7 +33,7 @@ Exit status:
     after_help = AFTER_HELP
 )]
 pub(crate) struct Args {
-    /// Log what goes on in detail, as --log-level debug
+    /// Log details, as --log-level debug
     #[arg(short, long)]
     verbose: bool,
 
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
 
-    /// What is worth a line in the log
+    /// The least important lines in the log
     #[arg(long, value_name = "LEVEL", default_value = "info", value_enum)]
     log_level: LogLevel,
 

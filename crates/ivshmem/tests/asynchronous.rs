@@ -38,7 +38,7 @@ async fn a_task_is_woken_by_a_ring_and_takes_it_once() {
     let mut interrupt = device.async_interrupt(0).unwrap();
     device.ring(own, 0).unwrap();
     timeout(HANG, interrupt.wait()).await.unwrap().unwrap();
-    assert!(timeout(Duration::from_millis(10), interrupt.wait()).await.is_err(), "a ring was told twice");
+    assert!(timeout(Duration::from_millis(10), interrupt.wait()).await.is_err(), "a ring was reported twice");
     let ringer = Arc::clone(&device);
     let ring = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(5)).await;

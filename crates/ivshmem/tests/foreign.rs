@@ -157,7 +157,7 @@ fn send_lingering(stream: &UnixStream, value: i64, count: usize) -> Vec<TcpStrea
 fn a_limit_of_time_holds_whatever_a_server_sends_in_its_greeting() {
     let _alone = alone();
     the_limit_holds([
-        ("beside the version", Box::new(|s| send_lingering(s, 0, 1)), ErrorKind::Protocol),
+        ("with the version", Box::new(|s| send_lingering(s, 0, 1)), ErrorKind::Protocol),
         ("many with one message", Box::new(|s| send_lingering(s, 0, 5)), ErrorKind::Protocol),
         ("as many as one message has", Box::new(|s| send_lingering(s, 0, 253)), ErrorKind::Protocol),
         (

@@ -32,7 +32,7 @@ struct Arguments {
     /// The folder for the socket.
     #[arg(long)]
     folder: PathBuf,
-    /// What to say beside "Hello World!".
+    /// What to say in addition to "Hello World!".
     #[arg(long)]
     token: String,
     /// How often each calls each other one on each vector.

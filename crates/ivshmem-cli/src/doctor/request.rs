@@ -5,7 +5,7 @@ use crate::args::Format;
 use crate::finding::Finding;
 use crate::values::bytes;
 
-/// Look for what usually goes wrong, and say how to put it right
+/// Find common problems, and print how to solve them
 ///
 /// Looks at a file, a server, or a device of this guest, and prints what is wrong with it and the arguments for QEMU and
 /// libvirt that fit it. Exit status 4 when something is wrong. docs/cli.md lists all findings.

@@ -25,17 +25,17 @@ macro_rules! absent {
     };
 }
 
-absent!(serve, Serve, "On a Linux host: run a server", "servers run on the Linux host, beside QEMU");
+absent!(serve, Serve, "On a Linux host: run a server", "servers run on the Linux host, as QEMU does");
 absent!(
     create,
     Create,
-    "On a Linux host: make memory that is a file",
+    "On a Linux host: create a file that is shared memory",
     "the memory is made on the Linux host, by `ivshmem create` or by a server"
 );
 absent!(
     status,
     Status,
-    "On a Linux host: show what a server says about itself",
+    "On a Linux host: show the state of a server",
     "servers run on the Linux host"
 );
 absent!(

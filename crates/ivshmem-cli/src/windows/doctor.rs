@@ -11,7 +11,7 @@ use crate::finding::{Finding, Severity};
 use crate::output::Out;
 use crate::values::bytes;
 
-/// Look for what usually goes wrong, and say how to put it right
+/// Find common problems, and print how to solve them
 ///
 /// Looks at the devices of this guest. Exit status 4 when something is wrong. docs/windows.md lists all findings.
 #[derive(clap::Args, Debug)]

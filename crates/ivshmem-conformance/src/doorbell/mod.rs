@@ -84,7 +84,7 @@ const CASES: &[(&str, Case)] = &[
     ("a dropped registration has ended and its function is gone", callbacks::dropped),
     ("a panicking callback harms nobody else", callbacks::panics),
     ("an executor has one job at a time and misses nothing", callbacks::executor),
-    ("peers that come and go are told and listed, or nobody is known", peers::come_and_go),
+    ("peers that come and go are reported and listed, or nobody is known", peers::come_and_go),
     ("a peer that is gone cannot be rung, or the ring is lost", peers::gone),
     ("closing wakes waiters, ends callbacks and may be repeated", closing::wakes),
     ("everything after closing says Closed", closing::after),

@@ -118,6 +118,6 @@ fn guard(memory: &Memory, offset: u64, len: usize, act: impl FnOnce()) {
     act();
     for range in [before, after] {
         let len = usize::try_from(range.end - range.start).unwrap();
-        assert_eq!(bytes(memory, range.start, len), vec![0x77; len], "beside {len} bytes at {offset}");
+        assert_eq!(bytes(memory, range.start, len), vec![0x77; len], "next to {len} bytes at {offset}");
     }
 }

@@ -56,7 +56,7 @@ pub struct ServerOptions {
     #[arg(long, value_name = "GROUP[,..]", value_delimiter = ',', value_parser = names::group)]
     allow_gid: Vec<u32>,
 
-    /// Send who connects to this socket the state of the server as JSON
+    /// Send the state of the server as JSON to each connection to this socket
     #[arg(long, value_name = "PATH", value_parser = socket_path)]
     status: Option<PathBuf>,
 

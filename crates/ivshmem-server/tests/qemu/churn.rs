@@ -77,7 +77,7 @@ fn a_qemu_lives_through_two_thousand_peers_and_no_id_comes_back_to_it() {
             c[0].peers().get(&id).is_some_and(|v| v.len() == 2)
         });
         drop(peer);
-        read_until("the peer's end is told", &mut checker, |c| !c[0].peers().contains_key(&id));
+        read_until("the peer's end is announced", &mut checker, |c| !c[0].peers().contains_key(&id));
     }
 
     assert_eq!(
@@ -114,7 +114,7 @@ fn sixty_five_thousand_connections_of_one_user_leave_a_qemu_alive_and_room_for_a
             ids.iter().all(|id| c[0].peers().contains_key(id))
         });
         drop(round);
-        read_until("their end is told", &mut checker, |c| c[0].peers().len() == 1);
+        read_until("their end is announced", &mut checker, |c| c[0].peers().len() == 1);
     }
 
     let announced = checker[0].announced();

@@ -191,7 +191,7 @@ impl Client {
     }
 
     fn leave(&mut self, id: u16) {
-        assert_ne!(Some(id), self.id, "the client is told that it has left itself");
+        assert_ne!(Some(id), self.id, "the server announces to the client that it has left");
         assert!(self.peers.remove(&id).is_some(), "Q2b: {id} leaves and is not known");
         self.left.insert(id);
         if let Some(kept) = &mut self.kept {

@@ -88,7 +88,7 @@ fn hostile_clients_of_every_kind_cost_the_others_nothing_and_the_server_little()
     let status: Value = serde_json::from_slice(&read_all(&status)).unwrap();
     let lines = server.process.log().lines().filter(|line| !line.contains("DEBUG")).count();
     println!(
-        "{elapsed:.0?} beside hostile clients: {} connections accepted, refused {}, {} messages; {greeted} honest \
+        "{elapsed:.0?} with hostile clients: {} connections accepted, refused {}, {} messages; {greeted} honest \
          newcomers, the slowest known to all after {slowest:.1?}; the server took {:.2} of a processor, {} KiB of \
          memory at most and {} KiB before, and logged {lines} lines",
         status["counters"]["accepted"],

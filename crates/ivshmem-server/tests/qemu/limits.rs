@@ -254,7 +254,7 @@ fn clients_that_do_not_read_stop_no_message_to_the_others_though_the_kernel_limi
         for _ in 0..8 {
             let peer = join().greeted();
             let id = peer.id();
-            assert!(peer.census().len() >= n + 3, "a newcomer is told of everyone");
+            assert!(peer.census().len() >= n + 3, "everyone is announced to a newcomer");
             read_until("the others hear of it", &mut readers, |c| {
                 c.iter().all(|c| c.peers().get(&id).is_some_and(|v| v.len() == VECTORS))
             });

@@ -236,7 +236,7 @@ fn when_address_space_is_used_up_clients_are_refused_with_a_word_and_the_server_
             None => clients.push(client),
         }
     };
-    println!("{} clients beside the first", clients.len());
+    println!("{} clients after the first", clients.len());
     assert_eq!(refusal, Refusal::OutOfMemory);
     // Connected clients get all remaining messages.
     clients.iter_mut().for_each(|client| while client.raw().unwrap().value != -1 {});

@@ -113,7 +113,7 @@ fn a_flood_of_refusals_gives_few_lines_and_their_sum_and_hides_no_other_line() {
     drop(only);
     let text = || fs::read_to_string(&log).unwrap();
     eventually("the leave of the only client is logged", || text().contains("client left"));
-    eventually("the sum is told", || text().contains("more="));
+    eventually("the sum is logged", || text().contains("more="));
     let text = text();
     let lines = text.lines().filter(|line| line.contains("refused")).count();
     assert!((50..60).contains(&lines), "{lines} lines for {FLOOD} refusals");

@@ -144,7 +144,7 @@ fn readers_of_the_status_that_do_not_read_delay_no_client_and_others_get_it_stil
     (0..20).for_each(|_| drop(UnixStream::connect(&status).unwrap()));
     let begin = std::time::Instant::now();
     let newcomer = Client::greeted(&socket, 1);
-    println!("greeted {:?} after it connected, beside 3 readers that do not read", begin.elapsed());
+    println!("greeted {:?} after it connected, with 3 readers that do not read", begin.elapsed());
     assert_eq!(newcomer.id, 3_000);
     assert_eq!(read(&status)["clients"], 3_001);
     // A reader that did not read gets what its socket holds, and then the end.

@@ -196,7 +196,7 @@ impl Finding {
                 "end that program, or let it map resource2_wc of sysfs in place of BAR 2",
             ),
             Self::VfioAlone => both(
-                "VFIO of this kernel takes the device's memory from whoever has it mapped through sysfs",
+                "VFIO of this kernel takes the device's memory from every program that has it mapped through sysfs",
                 "use a kernel before Linux 7 to be rung (6.1 and 6.12 are proved); memory and ringing others work",
             ),
             Self::NoMemory => both(

@@ -77,7 +77,7 @@ pub enum ProtocolError {
         what: &'static str,
     },
     /// The server sent a descriptor with a message that has none, or a second descriptor with one message.
-    #[error("the server sent a descriptor beside {what}, which has none, or more than one descriptor")]
+    #[error("the server sent a descriptor with {what}, which has none, or more than one descriptor")]
     StrayDescriptor {
         /// The kind of message.
         what: &'static str,
@@ -313,10 +313,10 @@ mod tests {
     #[test]
     fn a_greeting_out_of_order_is_an_error() {
         let cases: [(&[Message], &str); 7] = [
-            (&[message(0, Some(1))], "beside the version"),
+            (&[message(0, Some(1))], "with the version"),
             (&[message(0, None), message(-1, Some(1))], "where this client's id"),
             (&[message(0, None), message(65_536, None)], "sent 65536"),
-            (&[message(0, None), message(5, Some(1))], "beside this client's id"),
+            (&[message(0, None), message(5, Some(1))], "with this client's id"),
             (&[message(0, None), message(5, None), message(5, Some(1))], "where -1 with the memory"),
             (&[message(0, None), message(5, None), message(-1, None)], "without its descriptor"),
             (&[message(0, None), message(5, None), message(-2, Some(1))], "sent -2"),

@@ -86,7 +86,7 @@ fn two_devices_share_memory_and_ring_each_other() {
     assert_eq!(&seen, b"hello");
     b.ring(a_id, 1).unwrap();
     assert!(a.wait(1, soon()).unwrap());
-    assert!(!a.wait(1, Some(Instant::now())).unwrap(), "a ring is told once");
+    assert!(!a.wait(1, Some(Instant::now())).unwrap(), "a ring is reported once");
     b.ring(b_id, 0).unwrap();
     assert!(b.wait(0, soon()).unwrap(), "a device rings itself");
     let (sender, receiver) = mpsc::channel();

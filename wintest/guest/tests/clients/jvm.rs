@@ -53,7 +53,7 @@ pub(crate) fn linux_jvm() -> Command {
     command
 }
 
-/// A program of java/vmtest that does what it is told, on Windows. Wine does not start each at once.
+/// A program of java/vmtest that executes commands, on Windows. Wine does not start each at once.
 pub(crate) fn windows_peer(bench: &Bench, version: &str) -> Program {
     for _ in 0..3 {
         let mut command = windows_jvm(bench, version);

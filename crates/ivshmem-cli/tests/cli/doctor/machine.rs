@@ -105,7 +105,7 @@ fn qemu_takes_what_is_printed_for_a_file() {
             let text = printed(HERE, &format!("plain:{}", file.0.display()));
             let (_, words) = block(&text, "QEMU:");
             Machine::start(HERE, &words).has("ivshmem-plain", 1);
-            assert_eq!(fs::metadata(&file.0).unwrap().len(), size, "it is that very file");
+            assert_eq!(fs::metadata(&file.0).unwrap().len(), size, "the file is the same");
         }
     }
 }

@@ -1,4 +1,4 @@
-"""A server that breaks the protocol: broken_server.py SOCKET. Each client is told the id -5, which nobody can have."""
+"""A server that breaks the protocol: broken_server.py SOCKET. Each client gets the id -5, which nobody can have."""
 
 import socket
 import struct

@@ -144,7 +144,7 @@ class ClosingTest {
         while (true) {
             final Operation operation = operations.get(random.nextInt(operations.size()));
             // Other threads write at the same time, so a wait without a limit for a value that was read might never end.
-            if (operation.name.endsWith("that meets") || operation.name.endsWith("for ever")) {
+            if (operation.name.endsWith("that meets") || operation.name.endsWith("without end")) {
                 continue;
             }
             try {

@@ -169,7 +169,7 @@ class LoopTest {
             try {
                 task.get(20, TimeUnit.SECONDS);
             } catch (final TimeoutException e) {
-                throw new AssertionError(what + " goes on for ever", e);
+                throw new AssertionError(what + " never ends", e);
             }
         });
         assertTrue(ended.getCause() instanceof IllegalStateException, () -> what + ": " + ended.getCause());

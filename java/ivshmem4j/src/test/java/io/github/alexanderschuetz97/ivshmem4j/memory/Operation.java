@@ -421,7 +421,7 @@ final class Operation {
         read(all, "spin(byte) that meets", 1, (m, o) -> m.spin(o, m.read(o), 1, 1, TimeUnit.HOURS), (m, o) -> true);
         read(all, "spin(byte) that times out", 1,
             (m, o) -> m.spin(o, (byte) (m.read(o) + 1), -1, 3, TimeUnit.MICROSECONDS), (m, o) -> false);
-        read(all, "spin(byte) for ever", 1, (m, o) -> {
+        read(all, "spin(byte) without end", 1, (m, o) -> {
             m.spin(o, m.read(o), 0, TimeUnit.SECONDS);
             return null;
         }, (m, o) -> null);
@@ -432,13 +432,13 @@ final class Operation {
             });
         write(all, "spinAndSet(byte) that times out", 1,
             (m, o) -> m.spinAndSet(o, (byte) (m.read(o) + 1), (byte) 33, 0, 3, TimeUnit.MICROSECONDS), (m, o) -> false);
-        put(all, "spinAndSet(byte) for ever", 1,
+        put(all, "spinAndSet(byte) without end", 1,
             (m, o) -> m.spinAndSet(o, m.read(o), (byte) 33, -1, TimeUnit.SECONDS), (m, o) -> m.put(o, (byte) 33));
         read(all, "spin(short) that meets", 2, (m, o) -> m.spin(o, m.readShort(o), 1, 1, TimeUnit.HOURS),
             (m, o) -> true);
         read(all, "spin(short) that times out", 2,
             (m, o) -> m.spin(o, (short) (m.readShort(o) + 1), -1, 3, TimeUnit.MICROSECONDS), (m, o) -> false);
-        read(all, "spin(short) for ever", 2, (m, o) -> {
+        read(all, "spin(short) without end", 2, (m, o) -> {
             m.spin(o, m.readShort(o), 0, TimeUnit.SECONDS);
             return null;
         }, (m, o) -> null);
@@ -450,13 +450,13 @@ final class Operation {
         write(all, "spinAndSet(short) that times out", 2,
             (m, o) -> m.spinAndSet(o, (short) (m.readShort(o) + 1), (short) 33, 0, 3, TimeUnit.MICROSECONDS),
             (m, o) -> false);
-        put(all, "spinAndSet(short) for ever", 2,
+        put(all, "spinAndSet(short) without end", 2,
             (m, o) -> m.spinAndSet(o, m.readShort(o), (short) 33, -1, TimeUnit.SECONDS),
             (m, o) -> m.putShort(o, (short) 33));
         read(all, "spin(int) that meets", 4, (m, o) -> m.spin(o, m.readInt(o), 1, 1, TimeUnit.HOURS), (m, o) -> true);
         read(all, "spin(int) that times out", 4,
             (m, o) -> m.spin(o, (m.readInt(o) + 1), -1, 3, TimeUnit.MICROSECONDS), (m, o) -> false);
-        read(all, "spin(int) for ever", 4, (m, o) -> {
+        read(all, "spin(int) without end", 4, (m, o) -> {
             m.spin(o, m.readInt(o), 0, TimeUnit.SECONDS);
             return null;
         }, (m, o) -> null);
@@ -467,12 +467,12 @@ final class Operation {
             });
         write(all, "spinAndSet(int) that times out", 4,
             (m, o) -> m.spinAndSet(o, (m.readInt(o) + 1), 33, 0, 3, TimeUnit.MICROSECONDS), (m, o) -> false);
-        put(all, "spinAndSet(int) for ever", 4,
+        put(all, "spinAndSet(int) without end", 4,
             (m, o) -> m.spinAndSet(o, m.readInt(o), 33, -1, TimeUnit.SECONDS), (m, o) -> m.putInt(o, 33));
         read(all, "spin(long) that meets", 8, (m, o) -> m.spin(o, m.readLong(o), 1, 1, TimeUnit.HOURS), (m, o) -> true);
         read(all, "spin(long) that times out", 8,
             (m, o) -> m.spin(o, (m.readLong(o) + 1), -1, 3, TimeUnit.MICROSECONDS), (m, o) -> false);
-        read(all, "spin(long) for ever", 8, (m, o) -> {
+        read(all, "spin(long) without end", 8, (m, o) -> {
             m.spin(o, m.readLong(o), 0, TimeUnit.SECONDS);
             return null;
         }, (m, o) -> null);
@@ -483,7 +483,7 @@ final class Operation {
             });
         write(all, "spinAndSet(long) that times out", 8,
             (m, o) -> m.spinAndSet(o, (m.readLong(o) + 1), 33L, 0, 3, TimeUnit.MICROSECONDS), (m, o) -> false);
-        put(all, "spinAndSet(long) for ever", 8,
+        put(all, "spinAndSet(long) without end", 8,
             (m, o) -> m.spinAndSet(o, m.readLong(o), 33L, -1, TimeUnit.SECONDS), (m, o) -> m.putLong(o, 33L));
     }
 }
