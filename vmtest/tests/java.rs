@@ -208,11 +208,7 @@ fn java_finds_the_right_device_and_sends_where_it_cannot_receive() {
     let said = inside.ask("next 0");
     assert!(said.starts_with(finding), "{said}");
     for vector in [0, 1, 255] {
-        assert_eq!(
-            inside.ask(&format!("wait {vector} 1000")),
-            "rung true",
-            "a pause replaces an interrupt"
-        );
+        assert_eq!(inside.ask(&format!("wait {vector} 1000")), "rung true", "a pause replaces an interrupt");
     }
     assert_eq!(inside.ask("wait 0 0"), "rung false");
     let said = inside.ask("wait 256 0");

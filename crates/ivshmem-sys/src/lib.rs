@@ -3,7 +3,7 @@
 //! Every platform must provide these modules:
 //!
 //! - `event`: `Event` and `EventRef`, an owned and a borrowed event that other processes can raise; the functions `create`,
-//!   `create_latch`, `ring`, `is_full`, `take`, and `wait` with a latch, a wake event and a deadline.
+//!   `ring`, `is_full`, `take`, and `wait` with a wake event and a deadline.
 //! - `poller`: `Poller`, with which one thread waits for many events; it reports each event until a thread takes it. The
 //!   functions `create`, `add`, `remove` and `wait`.
 //!

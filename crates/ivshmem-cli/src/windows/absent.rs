@@ -32,12 +32,7 @@ absent!(
     "On a Linux host: create a file that is shared memory",
     "the memory is made on the Linux host, by `ivshmem create` or by a server"
 );
-absent!(
-    status,
-    Status,
-    "On a Linux host: show the state of a server",
-    "servers run on the Linux host"
-);
+absent!(status, Status, "On a Linux host: show the state of a server", "servers run on the Linux host");
 absent!(
     bind,
     Bind,

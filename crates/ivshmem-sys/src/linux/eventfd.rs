@@ -30,11 +30,6 @@ pub fn create() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)
 }
 
-/// Creates an event that stays raised once it is: an eventfd from which nothing takes.
-pub fn create_latch() -> io::Result<OwnedFd> {
-    create()
-}
-
 /// Borrows an event.
 pub fn borrow(event: &Event) -> EventRef<'_> {
     event.as_fd()
@@ -94,30 +89,22 @@ pub fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> 
 pub enum Waited {
     /// The event was raised. The wait has taken it.
     Rung,
-    /// The latch was raised.
-    Ended,
     /// The wake event was raised. The wait has taken it.
     Woken,
     /// The deadline has passed.
     TimedOut,
 }
 
-/// Waits for `event` and takes it, or until the latch `ended` or the event `wake` is raised or the deadline has passed.
-pub fn wait(
-    event: BorrowedFd<'_>,
-    ended: BorrowedFd<'_>,
-    wake: BorrowedFd<'_>,
-    deadline: Option<Instant>,
-) -> io::Result<Waited> {
-    let mut fds = [&event, &ended, &wake].map(|fd| PollFd::new(fd, PollFlags::IN));
+/// Waits for `event` or `wake` and takes one, or until the deadline has passed. If both are raised, it takes `wake`.
+pub fn wait(event: BorrowedFd<'_>, wake: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<Waited> {
+    let mut fds = [&event, &wake].map(|fd| PollFd::new(fd, PollFlags::IN));
     loop {
         poll_until(&mut fds, deadline)?;
-        let [rung, is_ended, woken] = fds.each_ref().map(|fd| !fd.revents().is_empty());
+        let [rung, woken] = fds.each_ref().map(|fd| !fd.revents().is_empty());
         // Another thread may have taken the event first.
         match () {
-            () if is_ended => return Ok(Waited::Ended),
-            () if rung && take(event)? => return Ok(Waited::Rung),
             () if woken && take(wake)? => return Ok(Waited::Woken),
+            () if rung && take(event)? => return Ok(Waited::Rung),
             () if !rung && !woken => return Ok(Waited::TimedOut),
             () => {}
         }
@@ -225,8 +212,8 @@ mod tests {
 
     #[test]
     fn waiting_ends_with_the_deadline_or_the_event() {
-        let (event, ended, wake) = (create().unwrap(), create_latch().unwrap(), create().unwrap());
-        let waited = |deadline| wait(event.as_fd(), ended.as_fd(), wake.as_fd(), deadline).unwrap();
+        let (event, wake) = (create().unwrap(), create().unwrap());
+        let waited = |deadline| wait(event.as_fd(), wake.as_fd(), deadline).unwrap();
         let soon = Instant::now() + Duration::from_millis(5);
         assert_eq!(waited(Some(soon)), Waited::TimedOut);
         assert!(Instant::now() >= soon);
@@ -236,12 +223,8 @@ mod tests {
         assert!(wait_readable(event.as_fd(), soon).unwrap());
         assert_eq!(
             [waited(None), waited(None), waited(Some(soon))],
-            [Waited::Rung, Waited::Woken, Waited::TimedOut]
+            [Waited::Woken, Waited::Rung, Waited::TimedOut]
         );
-        ring(event.as_fd()).unwrap();
-        ring(ended.as_fd()).unwrap();
-        assert_eq!([waited(None), waited(None)], [Waited::Ended; 2]);
-        assert!(take(event.as_fd()).unwrap(), "the latch took the event");
     }
 
     #[test]

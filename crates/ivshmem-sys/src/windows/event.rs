@@ -18,12 +18,13 @@ pub type EventRef<'a> = BorrowedHandle<'a>;
 
 /// Creates an event that is not raised. Taking it resets it.
 pub fn create() -> io::Result<Event> {
-    create_event(false)
-}
-
-/// Creates an event that stays raised once it is.
-pub fn create_latch() -> io::Result<Event> {
-    create_event(true)
+    // SAFETY: no security attributes and no name, so Windows reads no pointer.
+    let handle = unsafe { CreateEventW(null(), 0, 0, null()) };
+    if handle.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a new handle without another owner.
+    Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
 }
 
 /// Borrows an event.
@@ -55,27 +56,19 @@ pub fn take(event: EventRef<'_>) -> io::Result<bool> {
 pub enum Waited {
     /// The event was raised. The wait has taken it.
     Rung,
-    /// The latch was raised.
-    Ended,
     /// The wake event was raised. The wait has taken it.
     Woken,
     /// The deadline has passed.
     TimedOut,
 }
 
-/// Waits for `event` and takes it, or until the latch `ended` or the event `wake` is raised or the deadline has passed.
-pub fn wait(
-    event: EventRef<'_>,
-    ended: EventRef<'_>,
-    wake: EventRef<'_>,
-    deadline: Option<Instant>,
-) -> io::Result<Waited> {
+/// Waits for `event` or `wake` and takes one, or until the deadline has passed. If both are raised, it takes `wake`.
+pub fn wait(event: EventRef<'_>, wake: EventRef<'_>, deadline: Option<Instant>) -> io::Result<Waited> {
     // Of several raised handles Windows returns the first, and takes only that one.
-    Ok(match wait_any(&[ended.as_raw_handle(), event.as_raw_handle(), wake.as_raw_handle()], deadline)? {
+    Ok(match wait_any(&[wake.as_raw_handle(), event.as_raw_handle()], deadline)? {
         None => Waited::TimedOut,
-        Some(0) => Waited::Ended,
-        Some(1) => Waited::Rung,
-        Some(_) => Waited::Woken,
+        Some(0) => Waited::Woken,
+        Some(_) => Waited::Rung,
     })
 }
 
@@ -108,16 +101,6 @@ fn millis_until(deadline: Instant) -> (u32, bool) {
     (u32::try_from(millis).unwrap_or(INFINITE).min(INFINITE - 1), false)
 }
 
-fn create_event(latch: bool) -> io::Result<Event> {
-    // SAFETY: no security attributes and no name, so Windows reads no pointer.
-    let handle = unsafe { CreateEventW(null(), latch.into(), 0, null()) };
-    if handle.is_null() {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a new handle without another owner.
-    Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,24 +118,19 @@ mod tests {
     }
 
     #[test]
-    fn waiting_ends_with_the_deadline_the_event_or_the_latch() {
-        let (event, ended, wake) = (create().unwrap(), create_latch().unwrap(), create().unwrap());
+    fn waiting_ends_with_the_deadline_the_event_or_the_wake_event() {
+        let (event, wake) = (create().unwrap(), create().unwrap());
+        let waited = |deadline| wait(event.as_handle(), wake.as_handle(), deadline).unwrap();
         let soon = Instant::now() + Duration::from_millis(5);
-        assert_eq!(
-            wait(event.as_handle(), ended.as_handle(), wake.as_handle(), Some(soon)).unwrap(),
-            Waited::TimedOut
-        );
+        assert_eq!(waited(Some(soon)), Waited::TimedOut);
         assert!(Instant::now() >= soon);
         ring(event.as_handle()).unwrap();
-        assert_eq!(wait(event.as_handle(), ended.as_handle(), wake.as_handle(), None).unwrap(), Waited::Rung);
+        assert_eq!(waited(None), Waited::Rung);
         ring(event.as_handle()).unwrap();
-        ring(ended.as_handle()).unwrap();
-        for _ in 0..2 {
-            assert_eq!(
-                wait(event.as_handle(), ended.as_handle(), wake.as_handle(), None).unwrap(),
-                Waited::Ended
-            );
-        }
-        assert!(take(event.as_handle()).unwrap(), "the latch took the event");
+        ring(wake.as_handle()).unwrap();
+        assert_eq!(
+            [waited(None), waited(None), waited(Some(soon))],
+            [Waited::Woken, Waited::Rung, Waited::TimedOut]
+        );
     }
 }

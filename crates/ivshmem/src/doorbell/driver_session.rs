@@ -19,14 +19,12 @@ pub(crate) struct Session {
     own: Vec<Event>,
     /// The number of the device's vectors. Only the first ones have an event.
     all: u16,
-    /// Raised once the device no longer uses this session.
-    ended: Event,
 }
 
 impl Session {
     /// A session without vectors and without a driver.
     pub(crate) fn new(own_id: PeerId) -> io::Result<Self> {
-        Ok(Self { own_id, driver: None, own: Vec::new(), all: 0, ended: event::create_latch()? })
+        Ok(Self { own_id, driver: None, own: Vec::new(), all: 0 })
     }
 
     /// The session of a device with `all` vectors, of which the first ones have the events in `own`.
@@ -83,17 +81,6 @@ impl Session {
 
     pub(crate) fn knows_peers(&self) -> bool {
         false
-    }
-
-    /// The latch that ends waits for vectors of this session.
-    pub(crate) fn ended(&self) -> EventRef<'_> {
-        event::borrow(&self.ended)
-    }
-
-    /// Wakes all threads and tasks that wait for vectors of this session.
-    pub(crate) fn end(&self) {
-        // This fails only for a closed handle.
-        let _ = event::ring(self.ended());
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Session {
     own: Box<[OnceLock<ForeignFd>]>,
     own_count: AtomicU16,
     others: Others,
-    /// A latch, readable once the device no longer uses this session. A thread that waits for a vector must then read the
+    /// A latch, readable once the device no longer uses this session. A task that waits for a vector must then read the
     /// current session again.
     ended: OwnedFd,
 }
@@ -158,12 +158,12 @@ impl Session {
         })
     }
 
-    /// The latch that ends waits for vectors of this session.
+    /// The latch that ends waits of tasks for vectors of this session.
     pub(crate) fn ended(&self) -> BorrowedFd<'_> {
         self.ended.as_fd()
     }
 
-    /// Wakes all threads and tasks that wait for vectors of this session.
+    /// Wakes all tasks that wait for vectors of this session.
     pub(crate) fn end(&self) {
         // A full counter is readable as well, so this fails only for a closed descriptor.
         let _ = eventfd::ring(self.ended());

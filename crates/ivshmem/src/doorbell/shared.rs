@@ -111,7 +111,7 @@ impl Shared {
         Ok((&self.vectors[usize::from(vector)], session))
     }
 
-    /// The readers of a vector that this device has or had.
+    /// The readers of a vector that this device has or had. Its number is below [`MAX_VECTORS`].
     pub(super) fn reader(&self, vector: u16) -> &Vector {
         &self.vectors[usize::from(vector)]
     }
@@ -174,7 +174,9 @@ impl Shared {
         }
         self.peer_events.close();
         let session = Arc::clone(&self.session.read().unwrap_or_else(PoisonError::into_inner));
+        #[cfg(target_os = "linux")]
         session.end();
+        self.wake_waiters();
         let _ = self.last.set(Arc::downgrade(&session));
         if let Ok(nothing) = Session::new(session.own_id()) {
             self.replace(Arc::new(nothing), true);
@@ -219,13 +221,22 @@ impl Shared {
         let old = std::mem::replace(&mut *session, Arc::clone(&new));
         drop(session);
         drop(watched);
+        #[cfg(target_os = "linux")]
         old.end();
+        self.wake_waiters();
         // No lock is held here: a peer that has the new event can make a ring block.
         for vector in 0..old.vectors() {
             let (Ok(before), Ok(fresh)) = (old.own(vector), new.own(vector)) else { continue };
             if event::take(before).unwrap_or(false) {
                 let _ = event::ring(fresh);
             }
+        }
+    }
+
+    /// Makes all threads that wait for a vector read the current session.
+    fn wake_waiters(&self) {
+        for vector in &self.vectors {
+            vector.wake_waiters();
         }
     }
 

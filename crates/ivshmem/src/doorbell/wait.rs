@@ -8,6 +8,7 @@ use super::shared::Shared;
 use super::waiters::{Outcome, Read, Waiters};
 use super::{DoorbellError, Reader};
 use crate::sys::event::{self, Waited};
+use crate::wire::MAX_VECTORS;
 
 /// A thread's wait for the interrupts of one vector. Each waiter receives every interrupt once, also those that another
 /// waiter has read; several interrupts before a wait count as one.
@@ -204,7 +205,11 @@ pub(super) fn wait_once(
     vector: u16,
     deadline: Option<Instant>,
 ) -> Result<bool, DoorbellError> {
-    shared.claim(vector)?;
+    if vector >= MAX_VECTORS {
+        shared.vector(vector)?;
+    }
+    // Reading the event checks whether the device has the vector.
+    shared.reader(vector).claim.take(vector, Reader::Waiters)?;
     let outcome = shared.wait(vector, None, true, deadline, &|| false);
     shared.release(vector);
     Ok(outcome? != Outcome::TimedOut)
@@ -243,16 +248,16 @@ impl Source for Shared {
         deadline: Option<Instant>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Outcome, DoorbellError> {
-        // A thread that parks must not keep a session: its descriptors would stay open after a reconnection.
-        let reader = self.vector(vector)?.0;
+        let reader = self.reader(vector);
         let wake = reader.wake_event().map_err(failed)?;
         reader.waiters.wait(seen, receives, deadline, cancelled, || {
+            // A thread that parks must not keep a session: its descriptors would stay open after a reconnection.
             let session = self.session()?;
-            match event::wait(session.own(vector)?, session.ended(), wake, deadline).map_err(failed)? {
+            match event::wait(session.own(vector)?, wake, deadline).map_err(failed)? {
                 Waited::Rung => Ok(Read::Interrupt),
                 Waited::TimedOut => Ok(Read::TimedOut),
-                // After the end of a session, the device is closed, or pending interrupts are moved to the new session.
-                Waited::Woken | Waited::Ended => Ok(Read::Again),
+                // A wait is cancelled, the device is closed, or a new session replaces this one.
+                Waited::Woken => Ok(Read::Again),
             }
         })
     }
