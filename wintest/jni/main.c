@@ -75,7 +75,7 @@ static void accesses(jlong memory, volatile char *bytes, jlong size)
 
 int main(int count, char **words)
 {
-    check(count == 3, "it received what to load and to open");
+    check(count == 3, "it has a library to load and a device to open");
     setvbuf(stdout, NULL, _IONBF, 0);
     load(words[1]);
     check(1, "the library is loaded, and its methods are registered");

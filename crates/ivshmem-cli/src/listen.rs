@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ivshmem::PeerId;
 use ivshmem::device::Device;
-use ivshmem::doorbell::{PeerEvent, Registration};
+use ivshmem::doorbell::{DoorbellError, PeerEvent, Registration};
 use serde_json::{Value, json};
 
 use crate::args::{Format, Target};
@@ -125,7 +125,11 @@ impl Ears<'_> {
     fn grow(&mut self, count: u16) -> Result<(), Failure> {
         // One of the registrations is for peers.
         let known = u16::try_from(self.registrations.len() - 1).unwrap_or(u16::MAX);
-        (known..count).try_for_each(|vector| self.add(vector))
+        (known..count).try_for_each(|vector| match self.add(vector) {
+            // The server has gone again, and a later event has its next number of vectors.
+            Err(Failure::Doorbell(DoorbellError::UnknownVector { .. })) => Ok(()),
+            result => result,
+        })
     }
 
     fn add(&mut self, vector: u16) -> Result<(), Failure> {

@@ -31,13 +31,14 @@ pub(crate) struct Serve {
 
 /// Refuses a path that the printed targets could not name.
 fn nameable(text: &str) -> Result<PathBuf, String> {
-    if text.contains('?') {
-        return Err(
-            "no target can name a path with a question mark, after which options follow; take another path"
-                .into(),
-        );
+    let path = socket_path(text).map_err(|error| error.to_string())?;
+    match std::path::absolute(&path) {
+        Ok(absolute) if absolute.as_os_str().as_encoded_bytes().contains(&b'?') => Err(format!(
+            "no target can name {}, because options follow a question mark; take another path",
+            absolute.display()
+        )),
+        _ => Ok(path),
     }
-    socket_path(text).map_err(|error| error.to_string())
 }
 
 impl Serve {

@@ -10,7 +10,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
         return Err(format!("{text:?} is no whole number of bytes, such as 4096, 0x1000 or 4K"));
     }
     size::parse(text, 0..=u64::MAX).map_err(|error| match error {
-        InvalidSize::Range { .. } => format!("{text} is more than 64 bits can say"),
+        InvalidSize::Range { .. } => format!("{text} does not fit in 64 bits"),
         other => other.to_string(),
     })
 }

@@ -10,7 +10,7 @@ pub enum InvalidSize {
     #[error("{0:?} is no number of bytes, such as 4096, 0x1000 or 4K; K, M, G and T are powers of 1024")]
     Syntax(String),
     /// Outside the limits.
-    #[error("{text} is no size from {} to {}", format(*.least), format(*.most))]
+    #[error("size {text}: no size but {} to {} is possible", format(*.least), format(*.most))]
     Range {
         /// The text, or the number.
         text: String,
@@ -22,9 +22,9 @@ pub enum InvalidSize {
 }
 
 /// Parses a number of bytes: a decimal or hexadecimal (`0x...`) number, optionally with a suffix `K`, `M`, `G` or `T` (powers
-/// of 1024, either case). A decimal number with a suffix may have a fraction, as in `1.5G`, of which 12 digits
-/// count; the result is rounded down to whole bytes. As for QEMU's server, `B` (bytes) and `P` to `Y` are suffixes, too, of hexadecimal
-/// numbers without `B` and `E`, which are digits there.
+/// of 1024, either case). A decimal number with a suffix may have a fraction, as in `1.5G`, of whose digits the first 12 count;
+/// the result is rounded down to whole bytes. As for QEMU's server, `B` (bytes), `P`, `E`, `Z` and `Y` are suffixes, too; in a
+/// hexadecimal number, `B` and `E` are digits.
 ///
 /// # Errors
 /// When the text is not such a number, or the number is outside the limits.
@@ -33,7 +33,7 @@ pub enum InvalidSize {
 /// ```
 /// assert_eq!(ivshmem::size::parse("1.5G", 1..=1 << 40)?, 3 << 29);
 /// let error = ivshmem::size::parse("2T", 1..=1 << 40).unwrap_err();
-/// assert_eq!(error.to_string(), "2T is no size from 1 to 1T");
+/// assert_eq!(error.to_string(), "size 2T: no size but 1 to 1T is possible");
 /// # Ok::<(), ivshmem::size::InvalidSize>(())
 /// ```
 pub fn parse(text: &str, limits: RangeInclusive<u64>) -> Result<u64, InvalidSize> {

@@ -262,11 +262,11 @@ impl Waited {
     fn read(&self) -> Result<Read, Closed> {
         let mut state = self.kernel.state.lock().unwrap();
         loop {
-            if std::mem::take(&mut state.rung) {
-                return Ok(Read::Interrupt);
-            }
             if std::mem::take(&mut state.stop) {
                 return Ok(Read::Again);
+            }
+            if std::mem::take(&mut state.rung) {
+                return Ok(Read::Interrupt);
             }
             state = self.kernel.changed.wait(state).unwrap();
         }

@@ -50,6 +50,10 @@ impl Vector {
         Ok(event::borrow(self.wake.get().expect("it was set")))
     }
 
+    pub(super) fn has_wake_event(&self) -> bool {
+        self.wake.get().is_some()
+    }
+
     /// Makes all threads that wait for this vector check their conditions again.
     pub(super) fn wake_waiters(&self) {
         self.waiters.wake(|| {
@@ -176,6 +180,7 @@ impl Shared {
         let session = Arc::clone(&self.session.read().unwrap_or_else(PoisonError::into_inner));
         #[cfg(target_os = "linux")]
         session.end();
+        // The replacement below wakes them, too, but fails if no descriptor is left.
         self.wake_waiters();
         let _ = self.last.set(Arc::downgrade(&session));
         if let Ok(nothing) = Session::new(session.own_id()) {
@@ -394,6 +399,19 @@ mod tests {
         assert!(shared.close());
         shared.undo_rings();
         assert!(raw.take().unwrap());
+    }
+
+    #[test]
+    fn a_wake_up_does_not_hide_a_pending_interrupt_from_a_wait_without_time() {
+        let shared = Shared::new(session_of(event::create().unwrap())).unwrap();
+        let now = Some(Instant::now());
+        assert!(!super::super::wait::wait_once(&shared, 0, now).unwrap());
+        event::ring(shared.reader(0).wake_event().unwrap()).unwrap();
+        event::ring(shared.vector(0).unwrap().1.own(0).unwrap()).unwrap();
+        assert!(super::super::wait::wait_once(&shared, 0, now).unwrap());
+        assert!(
+            super::super::wait::wait_once(&shared, 1, now).is_err() && !shared.reader(1).has_wake_event()
+        );
     }
 
     #[test]

@@ -205,7 +205,7 @@ pub(super) fn wait_once(
     vector: u16,
     deadline: Option<Instant>,
 ) -> Result<bool, DoorbellError> {
-    if vector >= MAX_VECTORS {
+    if vector >= MAX_VECTORS || shared.is_closed() {
         shared.vector(vector)?;
     }
     // Reading the event checks whether the device has the vector.
@@ -249,6 +249,13 @@ impl Source for Shared {
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Outcome, DoorbellError> {
         let reader = self.reader(vector);
+        if self.is_closed() {
+            return Err(DoorbellError::Closed);
+        }
+        if !reader.has_wake_event() {
+            // A vector that the device lacks gets none.
+            self.vector(vector)?;
+        }
         let wake = reader.wake_event().map_err(failed)?;
         reader.waiters.wait(seen, receives, deadline, cancelled, || {
             // A thread that parks must not keep a session: its descriptors would stay open after a reconnection.

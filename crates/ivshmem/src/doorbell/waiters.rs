@@ -111,7 +111,8 @@ impl Waiters {
                     state.interrupts += 1;
                     self.notify(&state);
                 }
-                Ok(Read::Again) => {}
+                // A wake-up may have come before a pending interrupt.
+                Ok(Read::Again) => has_read = false,
                 Ok(Read::TimedOut) => break Ok(Outcome::TimedOut),
                 Err(error) => break Err(error),
             }

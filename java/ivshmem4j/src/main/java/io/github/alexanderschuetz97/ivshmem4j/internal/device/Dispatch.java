@@ -199,7 +199,7 @@ final class Dispatch {
         owner = null;
     }
 
-    /** Refers to the handle alone, as threads that have waited for the vector refer to this object. */
+    /** The native library. */
     private static final class NativeSource implements Vector.Source {
 
         private final long device;
@@ -213,8 +213,8 @@ final class Dispatch {
         }
 
         @Override
-        public long begin() {
-            return receives ? 0 : received();
+        public long begin(final long seen) {
+            return receives ? seen : received();
         }
 
         @Override

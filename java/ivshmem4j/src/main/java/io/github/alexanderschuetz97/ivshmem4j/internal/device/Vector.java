@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
@@ -34,11 +35,11 @@ final class Vector {
     interface Source {
 
         /**
-         * The position at which a thread begins that has not waited before. For a device that cannot be interrupted it is the
-         * present one, as the end of a pause is of no use to a later wait.
+         * The position at which a wait begins. For a device that cannot be interrupted it is the present one, as the end of a
+         * pause is of no use to a later wait.
          */
-        default long begin() {
-            return 0;
+        default long begin(final long seen) {
+            return seen;
         }
 
         /** Like {@link NativeLibrary#deviceWait}. */
@@ -66,8 +67,13 @@ final class Vector {
     private final ReaderThread forVirtual;
     private final ReaderThread forCallbacks;
     private final Callbacks callbacks;
-    /** A value must not refer to this vector: it would keep its own key reachable, and with it this vector, for each thread. */
-    private final ThreadLocal<Wait> waits;
+    /**
+     * The number of interrupts that each platform or virtual thread has seen. A thread keeps its value for a while after the
+     * vector is unreachable, so the value must not refer to a class of this library.
+     */
+    private final ThreadLocal<long[]> positions;
+    /** An interruption for the next wait of a platform thread, or null. */
+    private final AtomicReference<Interruption> spare = new AtomicReference<>();
 
     /** The number of parked virtual threads, and how often they were woken. */
     private int parked;
@@ -80,9 +86,8 @@ final class Vector {
     Vector(final int number, final Source source, final Dispatch dispatch) {
         this.number = number;
         this.source = source;
-        final Canceller cancelling = new Canceller(source);
-        canceller = cancelling;
-        waits = ThreadLocal.withInitial(() -> new Wait(cancelling));
+        canceller = new Canceller(source);
+        positions = ThreadLocal.withInitial(() -> new long[1]);
         callbacks = new Callbacks(this, dispatch);
         forVirtual = new ReaderThread("ivshmem4j-reader-" + number, () -> parked > 0, null);
         forCallbacks = new ReaderThread("ivshmem4j-vector-" + number, () -> !callbacks.isEmpty(), callbacks::tell);
@@ -98,16 +103,17 @@ final class Vector {
         if (Thread.interrupted()) {
             throw new InterruptedException();
         }
-        final Wait mine = waits.get();
+        final long[] mine = positions.get();
+        mine[0] = source.begin(mine[0]);
         final boolean isVirtual = VirtualThreads.isCurrent();
         final long begin = nanos > 0 ? System.nanoTime() : 0;
         while (true) {
             final long left = nanos > 0 ? Math.max(nanos - (System.nanoTime() - begin), 0) : nanos;
             final long before = isVirtual ? wakeUps() : 0;
             final long result = isVirtual || left == 0
-                ? source.await(mine.seen, NEVER_CANCELLED, true, 0) : mine.awaitInterruptibly(left);
+                ? source.await(mine[0], NEVER_CANCELLED, true, 0) : awaitInterruptibly(mine[0], left);
             if (result > 0) {
-                mine.seen = result;
+                mine[0] = result;
                 return true;
             }
             if (result == NativeLibrary.CLOSED) {
@@ -218,6 +224,29 @@ final class Vector {
         }
     }
 
+    /** Waits in the native library until an interrupt, the timeout, or the interruption of this thread. */
+    private long awaitInterruptibly(final long seen, final long nanos) throws InterruptedException {
+        final Interruption known = spare.getAndSet(null);
+        final Interruption interruption = known == null ? new Interruption(canceller) : known;
+        final long before = canceller.cancels.get();
+        long result = NativeLibrary.CANCELLED;
+        boolean interrupted = false;
+        interruption.enter();
+        try {
+            result = source.await(seen, before, true, nanos);
+        } finally {
+            interrupted = interruption.leave();
+            if (!interrupted) {
+                spare.set(interruption);
+            }
+        }
+        // An interrupt that was received must not be lost; the interrupted status then stays for the next wait.
+        if (interrupted && result <= 0 && Thread.interrupted()) {
+            throw new InterruptedException();
+        }
+        return result;
+    }
+
     private long wakeUps() {
         lock.lock();
         try {
@@ -283,44 +312,6 @@ final class Vector {
                 // The device is closed, which has ended the waits.
                 return;
             }
-        }
-    }
-
-    /** What one platform or virtual thread has seen, and how an interruption reaches it. */
-    private static final class Wait {
-
-        private final Canceller canceller;
-        private long seen;
-        /** Null before the first wait in the native library, which virtual threads never begin. */
-        private Interruption interruption;
-
-        Wait(final Canceller canceller) {
-            this.canceller = canceller;
-            seen = canceller.source.begin();
-        }
-
-        /** Waits in the native library until an interrupt, the timeout, or the interruption of this thread. */
-        long awaitInterruptibly(final long nanos) throws InterruptedException {
-            if (interruption == null) {
-                interruption = new Interruption(canceller);
-            }
-            final long before = canceller.cancels.get();
-            long result = NativeLibrary.CANCELLED;
-            boolean interrupted = false;
-            interruption.enter();
-            try {
-                result = canceller.source.await(seen, before, true, nanos);
-            } finally {
-                interrupted = interruption.leave();
-                if (interrupted) {
-                    interruption = null;
-                }
-            }
-            // An interrupt that was received must not be lost; the interrupted status then stays for the next wait.
-            if (interrupted && result <= 0 && Thread.interrupted()) {
-                throw new InterruptedException();
-            }
-            return result;
         }
     }
 

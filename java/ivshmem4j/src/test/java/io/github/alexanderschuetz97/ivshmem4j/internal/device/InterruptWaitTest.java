@@ -388,7 +388,9 @@ class InterruptWaitTest {
         for (int round = 0; round < 20; round++) {
             assertTrue(vector.await(-1));
         }
-        assertFalse(vector.await(0));
+        final Vector other = new Vector(1, source, new Dispatch(0, false, true, null, new Handler(null, "test")));
+        assertTrue(other.await(-1));
+        assertFalse(vector.await(0), "the pause of another wait counts");
         assertFalse(vector.await(1));
         assertTrue(vector.await(TimeUnit.SECONDS.toNanos(1)));
         Thread.currentThread().interrupt();
@@ -459,6 +461,11 @@ class InterruptWaitTest {
 
         private final AtomicLong pauses = new AtomicLong();
         private volatile boolean closed;
+
+        @Override
+        public long begin(final long seen) {
+            return pauses.get();
+        }
 
         @Override
         public long await(final long seen, final long cancels, final boolean receives, final long nanos) {
