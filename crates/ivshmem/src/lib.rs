@@ -130,10 +130,10 @@ pub mod windows {
 /// A target is `plain:PATH`, `plain:PATH?size=64M`, `doorbell:PATH`, `pci:SELECTOR` or `windows:SELECTOR`, or `auto`
 /// for the only ivshmem device of this guest. [`pci()`](pci()) and [`windows()`](windows()) describe their selectors.
 ///
-/// Options follow the first `?`, in a windows target the last one, and are separated by `&`. Each may be there once:
+/// Options follow the first `?`, in a windows target the last one, and are separated by `&`. Each may occur once:
 ///
-/// - A plain target accepts `size=BYTES`, which creates the file or makes it longer, `readonly` and `prefault`.
-///   [`size::parse`] describes the number of bytes, 1 to 2^62.
+/// - A plain target accepts `readonly`, `prefault`, and `size=BYTES`, which creates or extends the file. [`size::parse`]
+///   describes the format of BYTES, 1 to 2^62.
 /// - A doorbell target accepts `readonly`, see [`read_only`](device::Doorbell::read_only), and `reconnect`, see
 ///   [`reconnect`](device::Doorbell::reconnect).
 /// - A pci target accepts `cache=wc` or `cache=uncached`, and `memory-only`.

@@ -85,14 +85,16 @@ impl Device {
 
     /// Blocks the calling thread until this device's `vector` is rung. Returns false if the deadline passes first.
     ///
-    /// For a device of a guest that cannot be rung, it returns true after a short pause, which grows to 2 milliseconds
-    /// if the caller does nothing but wait: check the memory, as after any interrupt.
+    /// For a guest's device that cannot be rung, it returns true after a short pause, which grows up to 2 milliseconds over
+    /// waits that follow each other immediately: check the memory, as after any interrupt.
     ///
-    /// A pending ring from before the call counts. If several threads wait for one vector, one of them gets each interrupt.
+    /// An interrupt that is pending when the call begins ends the wait at once. If several threads call this function for one
+    /// vector, each interrupt ends the wait of one of them. Without a deadline, it waits without limit.
     ///
     /// # Errors
-    /// If the device has no such vector, callbacks or a raw interrupt have the vector, or the device is closed before or
-    /// during the wait; [`DoorbellError::Io`] if the process has no descriptor left for the first wait for a vector.
+    /// If the device has no such vector, if the vector is in use by callbacks or by a raw interrupt, or if the device is closed
+    /// before or during the wait. The first wait for a vector needs a descriptor: [`DoorbellError::Io`] if the process has none
+    /// left.
     ///
     /// # Examples
     /// ```no_run
@@ -112,15 +114,15 @@ impl Device {
         self.bell()?.wait(vector, deadline)
     }
 
-    /// A waiter for this device's `vector`: several waiters receive each interrupt, and another thread can cancel a wait. The
-    /// waiter begins with the interrupts that no thread has received.
+    /// A waiter for this device's `vector`: every waiter receives every interrupt, and another thread can cancel a wait. Earlier
+    /// interrupts that no thread has received yet end the first wait of the waiter.
     ///
-    /// For a device of a guest that cannot be rung, the end of a short pause replaces an interrupt, as in
-    /// [`wait`](Self::wait); a cancellation then takes effect at the end of the pause.
+    /// For a guest's device that cannot be rung, a wait ends after a short pause instead, as in [`wait`](Self::wait); a
+    /// cancellation then takes effect at the end of the pause.
     ///
     /// # Errors
-    /// If the device has no such vector, callbacks or a raw interrupt have the vector, or the device is closed;
-    /// [`DoorbellError::Io`] if the process has no descriptor left for an event that wakes waiters, one for each vector.
+    /// If the device has no such vector, if the vector is in use by callbacks or by a raw interrupt, or if the device is closed.
+    /// The first waiter of a vector needs a descriptor: [`DoorbellError::Io`] if the process has none left.
     #[cfg(any(target_os = "linux", windows))]
     pub fn waiter(&self, vector: u16) -> Result<crate::doorbell::Waiter, DoorbellError> {
         match self.polling() {
@@ -131,12 +133,13 @@ impl Device {
 
     /// Calls `f` with the number of the vector after the vector is rung, in the device's dispatcher thread.
     ///
-    /// `f` runs at least once after the last ring, but not once for each ring. All callbacks of a device share one thread, so
+    /// After every ring, `f` starts at least once more; one run may serve several rings. Dropping the registration ends the
+    /// callback. All callbacks of a device share one thread, so
     /// a slow callback delays the others. A callback may do anything: close the device, drop registrations, register others,
-    /// ring. The panic hook reports a callback that panics, and later rings call it again; other callbacks are not affected.
+    /// ring. A panic in `f` goes to the panic hook; later rings still call `f`, and other callbacks are not affected.
     ///
     /// # Errors
-    /// If the device has no such vector, threads or tasks wait for it, a raw interrupt has it, or the device is closed.
+    /// If the device has no such vector, if threads or tasks wait for it, if a raw interrupt uses it, or if the device is closed.
     pub fn on_interrupt(
         &self,
         vector: u16,
@@ -185,7 +188,7 @@ impl Device {
     /// Prepares tasks of the current tokio runtime to wait for a vector.
     ///
     /// # Errors
-    /// If the device has no such vector, callbacks or a raw interrupt have the vector, or the device is closed.
+    /// If the device has no such vector, if the vector is in use by callbacks or by a raw interrupt, or if the device is closed.
     ///
     /// # Panics
     /// Outside a tokio runtime that has I/O enabled.

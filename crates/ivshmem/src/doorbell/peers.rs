@@ -21,7 +21,7 @@ pub enum PeerEvent {
     Connected(Peer),
     /// A peer has more vectors than the last event about it reported.
     VectorsChanged(Peer),
-    /// A peer has disconnected. The server announces this, so it is certain.
+    /// A peer has disconnected, as the server reports. Without a connection to the server, no disconnection is reported.
     Disconnected(PeerId),
     /// This device now has this many vectors.
     OwnVectors(u16),
@@ -30,8 +30,8 @@ pub enum PeerEvent {
         /// The reason.
         reason: ConnectionError,
     },
-    /// The device has connected to a server at the same path with the same memory. Id, peers and vectors are new; waits and
-    /// callbacks continue. Raw interrupts belong to the old connection: create new ones. Interrupts from the time without a
+    /// The device has connected to a server at the same path with the same memory. Id, peers and vectors are new, without an
+    /// event for each peer; waits and callbacks continue. Raw interrupts belong to the old connection: create new ones. Interrupts from the time without a
     /// connection may be lost: check the memory.
     Reconnected {
         /// The new id of this device.
@@ -40,7 +40,7 @@ pub enum PeerEvent {
     /// A server at the same path has different memory, so this device does not connect to it. The memory of this device stays
     /// usable; open a new device to use the new memory.
     MemoryReplaced,
-    /// A stream of events overflowed because its reader is too slow: read the list of peers again. Callbacks never miss events.
+    /// A stream of events overflowed because its reader was too slow: read the list of peers again. Callbacks never miss events.
     Missed {
         /// The number of lost events.
         events: u64,

@@ -10,10 +10,10 @@ use super::{DoorbellError, Reader};
 use crate::sys::event::{self, Waited};
 use crate::wire::MAX_VECTORS;
 
-/// A thread's wait for the interrupts of one vector. Each waiter receives every interrupt once, also those that another
+/// Receives the interrupts of one vector for one thread. Each waiter receives every interrupt once, including those that another
 /// waiter has read; several interrupts before a wait count as one.
 ///
-/// While it exists, the vector cannot have callbacks or a raw descriptor. A clone has received the same interrupts.
+/// While it exists, the vector cannot have callbacks or a raw descriptor. A clone starts at the same position.
 pub struct Waiter {
     source: Arc<dyn Source>,
     vector: u16,
@@ -54,7 +54,7 @@ pub enum WaitOutcome {
     Interrupt,
     /// The deadline has passed.
     TimedOut,
-    /// The condition of the caller was true.
+    /// `cancelled` returned true.
     Cancelled,
 }
 
@@ -75,7 +75,7 @@ impl Waiter {
         self.wait_unless(deadline, || false).map(|outcome| outcome == WaitOutcome::Interrupt)
     }
 
-    /// Like [`wait`](Self::wait), and ends if `cancelled` returns true. It is called at the beginning and after each
+    /// Like [`wait`](Self::wait), and ends if `cancelled` returns true. `cancelled` is called at the beginning and after each
     /// [`Waker::wake`]; it must be quick and must not use this device.
     ///
     /// # Errors
@@ -89,7 +89,8 @@ impl Waiter {
     }
 
     /// Like [`wait_unless`](Self::wait_unless), but the interrupt does not count as received: a later [`Device::wait`] or a new
-    /// waiter still receives it. Callbacks, tasks and raw descriptors do not. For a thread that passes interrupts on, see
+    /// waiter still receives it. Callbacks, tasks and raw descriptors that use the vector later do not receive it. The position
+    /// of this waiter advances. Use this in a thread that passes interrupts on to others, which then call
     /// [`receive`](Self::receive).
     ///
     /// # Errors
@@ -125,7 +126,8 @@ impl Waiter {
         self.vector
     }
 
-    /// The number of the vector's interrupts that this waiter has received or skipped.
+    /// The position of this waiter: the number of the vector's interrupts, since the device was opened, before the next one that
+    /// ends a wait.
     pub fn position(&self) -> u64 {
         self.seen
     }
@@ -135,14 +137,16 @@ impl Waiter {
         self.seen = position;
     }
 
-    /// Marks all interrupts so far as received; returns the position up to which they were, for
-    /// [`give_back`](Self::give_back).
+    /// Marks all interrupts of the vector so far as received, for [`Device::wait`] and new waiters. Returns the position up to
+    /// which they had already been received; pass it to [`give_back`](Self::give_back).
+    ///
+    /// [`Device::wait`]: crate::device::Device::wait
     pub fn receive(&self) -> u64 {
         self.source.waiters(self.vector).receive()
     }
 
-    /// Marks the interrupts after `position` as not received, as they have reached no receiver: a thread in [`Device::wait`] or a
-    /// new waiter receives them.
+    /// Undoes [`receive`](Self::receive) for the interrupts after `position`. Use it if they could not be passed on: a thread in
+    /// [`Device::wait`] or a new waiter then receives them.
     ///
     /// [`Device::wait`]: crate::device::Device::wait
     pub fn give_back(&self, position: u64) {
@@ -150,7 +154,7 @@ impl Waiter {
         self.source.wake(self.vector);
     }
 
-    /// Wakes waits for this vector from other threads.
+    /// Returns a handle with which any thread can wake the waits for this vector.
     pub fn waker(&self) -> Waker {
         Waker { source: Arc::clone(&self.source), vector: self.vector }
     }
